@@ -1,0 +1,38 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+export PYTHONDONTWRITEBYTECODE ?=
+
+.PHONY: help demo test venv lint bench clean
+
+help:  ## Show these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(STAMP)  ## Run GFN2-xTB on examples/drugs.smi and look at the result
+	@$(BIN)/python -m examples.demo
+
+test: $(STAMP)  ## Check style, types and imports, then run every test
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -n 2
+
+venv: $(STAMP)  ## Make .venv and install everything into it
+
+lint: $(STAMP)  ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## Measure, and write benchmarks/results.md
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove .venv and every cache
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("quantum-forge needs Python 3.11 or newer: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,dev]'
+	@touch $@

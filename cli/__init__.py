@@ -1,0 +1,1 @@
+"""The qforge command line."""

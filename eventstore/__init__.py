@@ -1,0 +1,1 @@
+"""The log: append, read, safe head; settings, database and embedded server."""

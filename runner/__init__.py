@@ -1,0 +1,1 @@
+"""xTB calculations: structures by RDKit, energies by tblite, every step recorded."""

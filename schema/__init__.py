@@ -1,0 +1,1 @@
+"""Event types, tables, SQL functions, policies and migrations: what exists."""
