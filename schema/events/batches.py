@@ -1,0 +1,86 @@
+"""What happens to batches: many molecules run under one name with the same parameters."""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, UnsetType
+
+from schema.events.base import Event, event
+from schema.events.chemistry import Count
+
+
+@event("batch")
+class BatchCreated(Event):
+    """A batch was planned; nothing runs yet."""
+
+    name: str
+    parameters: dict[str, object]
+    total_count: Count = 0
+    metadata: dict[str, object] | UnsetType = UNSET
+
+
+@event("batch")
+class BatchStarted(Event):
+    """A runner began a batch. total_count: inputs that it will account for."""
+
+    name: str
+    parameters: dict[str, object]
+    total_count: Count
+    metadata: dict[str, object] | UnsetType = UNSET
+
+
+@event("batch")
+class BatchResumed(Event):
+    """A runner went on with a batch that had stopped or grown."""
+
+    total_count: Count
+
+
+@event("batch")
+class BatchItemsAdded(Event):
+    """Molecules joined a batch, at most 1,000 an event, each once in the life of the batch."""
+
+    molecule_ids: Annotated[list[UUID], Meta(min_length=1, max_length=1000)]
+
+
+@event("batch")
+class BatchItemReused(Event):
+    """A molecule of the batch was already calculated with the same settings: no second run."""
+
+    molecule_id: UUID
+    calculation_id: UUID
+
+
+@event("batch")
+class BatchProgressed(Event):
+    """How far a running batch has come; appended at intervals, not for each calculation."""
+
+    successful_count: Count
+    failed_count: Count
+
+
+@event("batch")
+class BatchCompleted(Event):
+    """Every input of the batch is accounted for; some may have failed."""
+
+    total_count: Count
+    successful_count: Count
+    failed_count: Count
+
+
+@event("batch")
+class BatchFailed(Event):
+    """The batch as a whole could not go on."""
+
+    error_message: str
+    successful_count: Count
+    failed_count: Count
+
+
+@event("batch")
+class BatchCancelled(Event):
+    """Somebody stopped the batch; running the same command again goes on with it."""
+
+    reason: str
+    successful_count: Count
+    failed_count: Count

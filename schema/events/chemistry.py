@@ -1,0 +1,281 @@
+"""What happens to molecules and calculations.
+
+Units are those that xTB prints: energies in Eh, orbital energies and gap in eV, dipole in Debye,
+positions in Å, forces in Eh/Bohr (forces = −gradient), charges in e, times in s, memory in MB.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from schema.events.base import Event, event
+
+Timestamp = Annotated[datetime, Meta(tz=True)]
+Multiplicity = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class ErrorType(StrEnum):
+    """Why a calculation failed; what may be retried follows from it (input errors never)."""
+
+    INPUT_ERROR = "input_error"
+    CONVERGENCE_ERROR = "convergence_error"
+    TIMEOUT = "timeout"
+    RESOURCE_ERROR = "resource_error"
+    RANDOM_ERROR = "random_error"
+    COMPUTE_LOST = "compute_lost"
+    UNKNOWN_ERROR = "unknown_error"
+
+
+class ErrorSeverity(StrEnum):
+    """How bad an error is, in ascending order."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+class Atom(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One atom of a completed calculation, stored as an array in this order.
+
+    partial_charge in e; positions x, y, z in Å; forces (−gradient) x, y, z in Eh/Bohr.
+    """
+
+    element: str
+    atomic_number: Annotated[int, Meta(ge=1)]
+    partial_charge: float
+    position_x: float
+    position_y: float
+    position_z: float
+    force_x: float
+    force_y: float
+    force_z: float
+
+
+@event("molecule")
+class MoleculeCreated(Event):
+    """A molecule entered the system; its id is derived from tenant, SMILES, charge, multiplicity.
+
+    smiles: canonical. molecular_weight: g/mol. generation_method: `manual`, `imported`, `MolGAN`, …
+    toolkit: what canonicalised the SMILES.
+    """
+
+    smiles: Annotated[str, Meta(min_length=1)]
+    charge: int
+    multiplicity: Multiplicity
+    formula: str
+    molecular_weight: Annotated[float, Meta(gt=0)]
+    generation_method: str
+    toolkit: str
+    toolkit_version: str
+    inchikey: str | None = None
+    name: str | UnsetType | None = UNSET
+    project_id: UUID | UnsetType | None = UNSET
+    metadata: dict[str, object] | UnsetType = UNSET
+
+
+@event("molecule")
+class MoleculeUpdated(Event):
+    """What people may change of a molecule: absent leaves a value alone, null clears it."""
+
+    name: str | UnsetType | None = UNSET
+    project_id: UUID | UnsetType | None = UNSET
+    generation_method: str | UnsetType = UNSET
+    metadata: dict[str, object] | UnsetType | None = UNSET
+
+
+@event("molecule")
+class MoleculeDeleted(Event):
+    """A molecule was deleted; created again, it starts anew."""
+
+    reason: str | None = None
+
+
+@event("molecule")
+class MoleculePropertiesComputed(Event):
+    """Descriptors of a molecule, computed by a toolkit.
+
+    molecular_weight: g/mol. topological_polar_surface_area: Å². The others have no unit.
+    """
+
+    molecular_weight: float
+    logp: float
+    hydrogen_bond_donors: Count
+    hydrogen_bond_acceptors: Count
+    rotatable_bonds: Count
+    topological_polar_surface_area: float
+    molar_refractivity: float
+    qed: float
+    toolkit: str
+    toolkit_version: str
+    computed_at: Timestamp
+
+
+class CalculationEvent(Event):
+    """What every event of a calculation tells, so that no fold needs another table.
+
+    molecule_id: null when the input could not be read as a molecule.
+    batch_id: null outside a batch.
+    """
+
+    molecule_id: UUID | None
+    batch_id: UUID | None
+
+
+@event("calculation")
+class CalculationRequested(CalculationEvent):
+    """A calculation was asked for and waits for a runner."""
+
+    method: str
+    charge: int | None
+    multiplicity: Multiplicity | None
+    solvation_model: str | None = None
+    optimization_level: str | None = None
+    metadata: dict[str, object] | UnsetType = UNSET
+
+
+@event("calculation")
+class CalculationStarted(CalculationEvent):
+    """A runner began an attempt.
+
+    attempt counts from 1.
+    input_text: what was read, where it could not be read as a molecule.
+    timeout_seconds: after this time (s) anyone may record the attempt as lost.
+    """
+
+    attempt: Annotated[int, Meta(ge=1)]
+    method: str
+    charge: int | None
+    multiplicity: Multiplicity | None
+    program: str
+    program_version: str
+    timeout_seconds: Annotated[float, Meta(gt=0)]
+    solvation_model: str | None = None
+    optimization_level: str | None = None
+    xyz_sha256: str | UnsetType = UNSET
+    input_text: str | UnsetType = UNSET
+    metadata: dict[str, object] | UnsetType = UNSET
+
+
+@event("calculation")
+class CalculationCompleted(CalculationEvent):
+    """A result that both the program and physics accept.
+
+    energy: Eh. dipole: Debye.
+    homo, lumo, gap: eV (gap = lumo − homo; null without a virtual orbital).
+    wall_time_seconds, cpu_time_seconds: s. memory_peak_mb: MB. gradient_norm: Eh/Bohr.
+    atoms: in input order. xyz_sha256: of the geometry in XYZ format.
+    """
+
+    energy: float
+    homo: float | None
+    lumo: float | None
+    gap: float | None
+    dipole: Annotated[float, Meta(ge=0)]
+    convergence_status: str
+    is_converged: bool
+    gradient_norm: Annotated[float, Meta(ge=0)]
+    wall_time_seconds: Annotated[float, Meta(ge=0)]
+    cpu_time_seconds: Annotated[float, Meta(ge=0)]
+    program: str
+    program_version: str
+    xyz_sha256: str
+    atoms: Annotated[list[Atom], Meta(min_length=1)]
+    scf_cycles: Count | None = None
+    optimization_cycles: Count | None = None
+    convergence_iterations: Count | None = None
+    memory_peak_mb: float | None = None
+    stdout_log: str | UnsetType = UNSET
+    stderr_log: str | UnsetType = UNSET
+    metadata: dict[str, object] | UnsetType = UNSET
+
+
+@event("calculation")
+class CalculationFailed(CalculationEvent):
+    """An attempt ended without a result.
+
+    retry_count: earlier attempts that failed. retry_attempts: what is known of each.
+    """
+
+    attempt: Annotated[int, Meta(ge=1)]
+    error_type: ErrorType
+    error_severity: ErrorSeverity
+    error_message: str
+    error_code: str | None = None
+    stack_trace: str | None = None
+    retry_count: Count = 0
+    retry_attempts: list[dict[str, object]] | None = None
+    user_action_required: bool = False
+    wall_time_seconds: Annotated[float, Meta(ge=0)] | None = None
+
+
+@event("calculation")
+class CalculationLost(CalculationEvent):
+    """An attempt vanished with its worker or runner: killed, crashed, switched off."""
+
+    attempt: Annotated[int, Meta(ge=1)]
+    error_message: str
+    error_type: ErrorType = ErrorType.COMPUTE_LOST
+    error_severity: ErrorSeverity = ErrorSeverity.WARNING
+    error_code: str | None = None
+    retry_count: Count = 0
+    user_action_required: bool = False
+    wall_time_seconds: Annotated[float, Meta(ge=0)] | None = None
+
+
+@event("calculation")
+class CalculationInvalidated(CalculationEvent):
+    """A result that the program calls a success but physics or a person does not.
+
+    reason says why; it never counts as completed.
+    """
+
+    reason: str
+    attempt: Annotated[int, Meta(ge=1)] | None = None
+    wall_time_seconds: Annotated[float, Meta(ge=0)] | None = None
+
+
+@event("calculation")
+class CalculationRetryScheduled(CalculationEvent):
+    """A failed calculation will be tried again.
+
+    delay_seconds: s, exponential backoff with jitter.
+    """
+
+    attempt: Annotated[int, Meta(ge=1)]
+    retry_at: Timestamp
+    delay_seconds: Annotated[float, Meta(ge=0)]
+
+
+@event("calculation")
+class CalculationErrorResolved(Event):
+    """Somebody dealt with a recorded error.
+
+    error_id: position of the event that recorded it.
+    """
+
+    error_id: Annotated[int, Meta(ge=1)]
+    resolution_notes: str
+    resolved_at: Timestamp
+
+
+@event("retraction")
+class ResultsRetracted(Event):
+    """The decision to retract results; the same append invalidates every calculation covered.
+
+    The criteria that are given hold together; calculation_count: how many were covered.
+    """
+
+    reason: str
+    calculation_count: Count
+    program_version: str | None = None
+    host: str | None = None
+    method: str | None = None
+    batch_id: UUID | None = None
+    since: Timestamp | None = None
+    until: Timestamp | None = None

@@ -1,0 +1,25 @@
+"""The log: events, stream heads, checkpoints and the functions that guard them."""
+
+from alembic import op
+
+from schema.migrations.frozen import run_frozen
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL frozen beside this file."""
+    run_frozen("0001_log")
+
+
+def downgrade() -> None:
+    """Drop what `upgrade` made."""
+    op.execute("""
+        DROP TABLE projection_checkpoints, event_streams, event_logs CASCADE;
+        DROP AGGREGATE merge_payloads(jsonb);
+        DROP FUNCTION merge_tallies, append_events, refuse_reused_event_id, create_event_partition,
+                      refuse_change, safe_head, last_assigned_position, append_lock_key;
+    """)

@@ -1,0 +1,399 @@
+CREATE SEQUENCE event_logs_id_seq AS BIGINT CACHE 1;
+
+CREATE TABLE event_logs (
+	id BIGINT DEFAULT nextval('event_logs_id_seq') NOT NULL, 
+	event_id UUID NOT NULL, 
+	tenant_id UUID NOT NULL, 
+	entity_type TEXT NOT NULL, 
+	entity_id UUID NOT NULL, 
+	version INTEGER NOT NULL, 
+	event_type TEXT NOT NULL, 
+	schema_version SMALLINT NOT NULL, 
+	data JSONB NOT NULL, 
+	metadata JSONB NOT NULL, 
+	user_id UUID, 
+	occurred_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	recorded_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	CONSTRAINT event_logs_pkey PRIMARY KEY (id), 
+	CONSTRAINT version_is_positive CHECK (version > 0), 
+	CONSTRAINT data_is_an_object CHECK (jsonb_typeof(data) = 'object'), 
+	CONSTRAINT metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object')
+)
+ PARTITION BY RANGE (id);
+
+ALTER SEQUENCE event_logs_id_seq OWNED BY event_logs.id;
+
+CREATE INDEX event_logs_event_id_idx ON event_logs (event_id);
+
+CREATE INDEX event_logs_occurred_at_idx ON event_logs USING brin (occurred_at);
+
+CREATE INDEX event_logs_recorded_at_idx ON event_logs USING brin (recorded_at);
+
+CREATE INDEX event_logs_stream_idx ON event_logs (entity_id, version);
+
+CREATE INDEX event_logs_type_idx ON event_logs (event_type, id);
+
+CREATE INDEX event_logs_user_idx ON event_logs (user_id, id) WHERE user_id IS NOT NULL;
+
+COMMENT ON TABLE event_logs IS 'Every action as an event; append-only; everything else is derived from it';
+
+COMMENT ON COLUMN event_logs.id IS 'Position in the log; grows, has gaps';
+
+COMMENT ON COLUMN event_logs.event_id IS 'The client''s id of the event (UUIDv7); a retry repeats it';
+
+COMMENT ON COLUMN event_logs.tenant_id IS 'Who owns the data';
+
+COMMENT ON COLUMN event_logs.entity_type IS 'What kind of thing it happened to';
+
+COMMENT ON COLUMN event_logs.entity_id IS 'Which thing; with tenant and type, the stream';
+
+COMMENT ON COLUMN event_logs.version IS '1, 2, … within the stream, dense';
+
+COMMENT ON COLUMN event_logs.event_type IS 'What happened';
+
+COMMENT ON COLUMN event_logs.schema_version IS 'Version of the event type''s fields';
+
+COMMENT ON COLUMN event_logs.data IS 'The event''s own facts';
+
+COMMENT ON COLUMN event_logs.metadata IS 'host, service, program versions, ip, correlation_id, …';
+
+COMMENT ON COLUMN event_logs.user_id IS 'Who did it; null for the system itself';
+
+COMMENT ON COLUMN event_logs.occurred_at IS 'When it happened, by the client''s clock';
+
+COMMENT ON COLUMN event_logs.recorded_at IS 'When it was appended, by the database''s clock';
+
+CREATE TABLE event_streams (
+	tenant_id UUID NOT NULL, 
+	entity_type TEXT NOT NULL, 
+	entity_id UUID NOT NULL, 
+	version INTEGER NOT NULL, 
+	first_position BIGINT NOT NULL, 
+	CONSTRAINT event_streams_pkey PRIMARY KEY (tenant_id, entity_type, entity_id), 
+	CONSTRAINT head_version_is_positive CHECK (version > 0)
+)
+ WITH (fillfactor = 80);
+
+COMMENT ON TABLE event_streams IS 'The head of each stream; an append locks the heads that it touches';
+
+COMMENT ON COLUMN event_streams.tenant_id IS 'Who owns the stream';
+
+COMMENT ON COLUMN event_streams.entity_type IS 'What kind of thing';
+
+COMMENT ON COLUMN event_streams.entity_id IS 'Which thing';
+
+COMMENT ON COLUMN event_streams.version IS 'Version of the stream''s last event';
+
+COMMENT ON COLUMN event_streams.first_position IS 'No event of the stream lies below it';
+
+CREATE TABLE projection_checkpoints (
+	projection TEXT NOT NULL, 
+	fingerprint TEXT NOT NULL, 
+	position BIGINT NOT NULL, 
+	consumed BIGINT NOT NULL, 
+	ids_hash BIGINT NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	CONSTRAINT projection_checkpoints_pkey PRIMARY KEY (projection), 
+	CONSTRAINT position_is_not_negative CHECK (position >= 0)
+);
+
+COMMENT ON TABLE projection_checkpoints IS 'How far each projection has come; moves in the transaction that moves its rows';
+
+COMMENT ON COLUMN projection_checkpoints.projection IS 'Name of the projection and of its table';
+
+COMMENT ON COLUMN projection_checkpoints.fingerprint IS 'Of the definition that filled the table';
+
+COMMENT ON COLUMN projection_checkpoints.position IS 'Every event up to here is folded in';
+
+COMMENT ON COLUMN projection_checkpoints.consumed IS 'How many events of its types that were';
+
+COMMENT ON COLUMN projection_checkpoints.ids_hash IS 'XOR of the hashes of their positions';
+
+COMMENT ON COLUMN projection_checkpoints.updated_at IS 'When the checkpoint last moved, by the database''s clock';
+
+CREATE FUNCTION append_lock_key(floor bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (x'5146'::bigint << 48) + floor;
+
+COMMENT ON FUNCTION append_lock_key(bigint) IS
+    'Key of the shared advisory lock that says: what I append will lie above this position.
+The upper 16 bits are QF in ASCII, the lower 48 the position';
+
+CREATE FUNCTION last_assigned_position() RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+AS $$
+    -- Before the first nextval, last_value is the value to come.
+    SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM event_logs_id_seq
+$$;
+
+COMMENT ON FUNCTION last_assigned_position() IS
+    'The highest position that any append has taken, committed or not';
+
+CREATE FUNCTION safe_head() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    assigned bigint;
+    lowest_floor bigint;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the safe head has no meaning under isolation level %',
+                current_setting('transaction_isolation')
+            USING ERRCODE = 'QF005',
+                  HINT = 'Read the log under READ COMMITTED: what is committed must be visible.';
+    END IF;
+    -- The order matters: the sequence first, the locks second.
+    assigned := last_assigned_position();
+    SELECT min(((classid::bigint << 32) | objid::bigint) - append_lock_key(0))
+      INTO lowest_floor
+      FROM pg_locks
+     WHERE locktype = 'advisory'
+       AND objsubid = 1
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND classid::bigint >> 16 = append_lock_key(0) >> 48;
+    RETURN least(assigned, lowest_floor);
+END
+$$;
+
+COMMENT ON FUNCTION safe_head() IS
+    'Every event at or below this position is committed or will never exist; read the log up to it
+in a later statement, under READ COMMITTED';
+
+CREATE FUNCTION refuse_change() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'QF001',
+              HINT = 'Append an event that says what changed.';
+END
+$$;
+
+COMMENT ON FUNCTION refuse_change() IS 'Keeps the log append-only, for its owner too';
+
+CREATE TRIGGER event_logs_refuse_change
+    BEFORE UPDATE OR DELETE ON event_logs
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- A row trigger lets TRUNCATE through.
+CREATE TRIGGER event_logs_refuse_truncate
+    BEFORE TRUNCATE ON event_logs
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE FUNCTION create_event_partition(first_position bigint, last_position bigint) RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    name text := format('event_logs_p%s', lpad(first_position::text, 15, '0'));
+BEGIN
+    EXECUTE format('CREATE TABLE %I PARTITION OF event_logs FOR VALUES FROM (%s) TO (%s)',
+                   name, first_position, last_position + 1);
+    -- Row triggers are inherited; a TRUNCATE trigger is not.
+    EXECUTE format('CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON %I
+                        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
+    RETURN name;
+END
+$$;
+
+COMMENT ON FUNCTION create_event_partition(bigint, bigint) IS
+    'Make the partition of the log for positions from first to last, both included';
+
+SELECT create_event_partition(1, 10000000);
+SELECT create_event_partition(10000001, 20000000);
+
+-- Running out of prepared partitions must lose and refuse nothing.
+CREATE TABLE event_logs_default PARTITION OF event_logs DEFAULT;
+CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON event_logs_default
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE FUNCTION refuse_reused_event_id(event_id uuid) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION 'event id % is already taken by an event with other content', event_id
+        USING ERRCODE = 'QF004',
+              HINT = 'Give every event an id of its own; repeat an id only to retry the same event.';
+END
+$$;
+
+COMMENT ON FUNCTION refuse_reused_event_id(uuid) IS
+    'A repeated event_id is a retry only if the event is the same: otherwise one would be lost';
+
+CREATE FUNCTION append_events(events jsonb)
+RETURNS TABLE (event_id uuid, "position" bigint, version integer, appended boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    stream record;
+    actual integer;
+    first_position bigint;
+    known_ids uuid[];
+    all_known uuid[] := '{}';
+    added integer;
+    tenants uuid[] := '{}';
+    types text[] := '{}';
+    entities uuid[] := '{}';
+    bases integer[] := '{}';
+    placed bigint;
+BEGIN
+    IF jsonb_typeof(events) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'append_events takes a JSON array of events' USING ERRCODE = 'QF002';
+    END IF;
+
+    -- "Whatever I append will lie above this": see safe_head.
+    PERFORM pg_advisory_xact_lock_shared(append_lock_key(last_assigned_position()));
+
+    -- Lock the head of every stream, in one order for everybody, and take the next versions.
+    FOR stream IN
+        SELECT e.tenant_id, e.entity_type, e.entity_id,
+               array_agg(DISTINCT e.event_id) AS event_ids,
+               max(e.expected_version) AS expected,
+               min(e.expected_version) AS least_expected
+          FROM jsonb_to_recordset(events) AS e(
+               tenant_id uuid, entity_type text, entity_id uuid, event_id uuid, expected_version integer)
+         GROUP BY e.tenant_id, e.entity_type, e.entity_id
+         ORDER BY e.tenant_id, e.entity_type, e.entity_id
+    LOOP
+        IF stream.tenant_id IS NULL OR stream.entity_type IS NULL OR stream.entity_id IS NULL
+           OR array_position(stream.event_ids, NULL) IS NOT NULL THEN
+            RAISE EXCEPTION 'an event lacks its event_id, tenant_id, entity_type or entity_id'
+                USING ERRCODE = 'QF002';
+        END IF;
+        IF stream.expected <> stream.least_expected THEN
+            RAISE EXCEPTION 'two expected versions, % and %, for one stream',
+                    stream.least_expected, stream.expected
+                USING ERRCODE = 'QF002';
+        END IF;
+        added := cardinality(stream.event_ids);
+        INSERT INTO event_streams AS head
+                    (tenant_id, entity_type, entity_id, version, first_position)
+             VALUES (stream.tenant_id, stream.entity_type, stream.entity_id, added,
+                     last_assigned_position() + 1)
+        ON CONFLICT (tenant_id, entity_type, entity_id)
+          DO UPDATE SET version = head.version + added
+          RETURNING head.version - added, head.first_position INTO actual, first_position;
+
+        known_ids := '{}';
+        IF actual > 0 THEN
+            SELECT coalesce(array_agg(l.event_id), '{}') INTO known_ids
+              FROM event_logs AS l
+             WHERE l.event_id = ANY (stream.event_ids)
+               AND l.id >= first_position
+               AND l.entity_id = stream.entity_id
+               AND l.entity_type = stream.entity_type
+               AND l.tenant_id = stream.tenant_id;
+        END IF;
+        IF cardinality(known_ids) > 0 THEN
+            UPDATE event_streams AS head
+               SET version = head.version - cardinality(known_ids)
+             WHERE head.tenant_id = stream.tenant_id
+               AND head.entity_type = stream.entity_type
+               AND head.entity_id = stream.entity_id;
+            all_known := all_known || known_ids;
+        END IF;
+
+        -- 0: must not exist. −1: must exist. A retry expects what held before its first try.
+        IF added > cardinality(known_ids)
+           AND (CASE stream.expected
+                    WHEN -1 THEN actual = 0
+                    ELSE stream.expected + cardinality(known_ids) <> actual
+                END) THEN
+            RAISE EXCEPTION 'stream %/% is at version %, not at the expected %',
+                    stream.entity_type, stream.entity_id, actual, stream.expected
+                USING ERRCODE = 'QF003',
+                      DETAIL = jsonb_build_object(
+                          'tenant_id', stream.tenant_id, 'entity_type', stream.entity_type,
+                          'entity_id', stream.entity_id, 'expected', stream.expected,
+                          'actual', actual)::text;
+        END IF;
+        tenants := tenants || stream.tenant_id;
+        types := types || stream.entity_type;
+        entities := entities || stream.entity_id;
+        bases := bases || actual;
+    END LOOP;
+
+    RETURN QUERY
+    WITH given AS (
+        SELECT e.*,
+               row_number() OVER (PARTITION BY e.tenant_id, e.entity_type, e.entity_id, e.event_id
+                                  ORDER BY e.ord) AS occurrence
+          FROM ROWS FROM (jsonb_to_recordset(events) AS (
+                   event_id uuid, tenant_id uuid, entity_type text, entity_id uuid, event_type text,
+                   schema_version smallint, data jsonb, metadata jsonb, user_id uuid,
+                   occurred_at timestamptz)) WITH ORDINALITY AS e(
+                   event_id, tenant_id, entity_type, entity_id, event_type,
+                   schema_version, data, metadata, user_id, occurred_at, ord)
+    ), versioned AS (
+        SELECT g.*,
+               base + row_number() OVER (PARTITION BY g.tenant_id, g.entity_type, g.entity_id
+                                         ORDER BY g.ord) AS version
+          FROM given AS g
+          JOIN unnest(tenants, types, entities, bases) AS s(tenant_id, entity_type, entity_id, base)
+         USING (tenant_id, entity_type, entity_id)
+         WHERE g.occurrence = 1 AND g.event_id <> ALL (all_known)
+         ORDER BY g.ord
+    ), inserted AS (
+        INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version, event_type,
+                                schema_version, data, metadata, user_id, occurred_at, recorded_at)
+        SELECT v.event_id, v.tenant_id, v.entity_type, v.entity_id, v.version, v.event_type,
+               coalesce(v.schema_version, 1), v.data, coalesce(v.metadata, '{}'), v.user_id,
+               coalesce(v.occurred_at, clock_timestamp()), clock_timestamp()
+          FROM versioned AS v
+         ORDER BY v.ord
+        RETURNING event_logs.id, event_logs.event_id, event_logs.entity_id, event_logs.version
+    ), repeated AS (
+        SELECT l.id, l.event_id, l.entity_id, l.version,
+               l.event_type = g.event_type AND l.data = g.data AS same
+          FROM given AS g
+          JOIN event_logs AS l
+         USING (event_id, tenant_id, entity_type, entity_id)
+         WHERE g.event_id = ANY (all_known) AND g.occurrence = 1
+    ), outcome AS (
+        SELECT i.event_id, i.entity_id, i.id, i.version, true AS appended FROM inserted AS i
+        UNION ALL
+        SELECT r.event_id, r.entity_id,
+               CASE WHEN r.same THEN r.id ELSE refuse_reused_event_id(r.event_id) END, r.version, false
+          FROM repeated AS r
+    )
+    SELECT o.event_id, o.id, o.version, o.appended
+      FROM given AS g
+      JOIN outcome AS o USING (event_id, entity_id)
+     ORDER BY g.ord;
+
+    GET DIAGNOSTICS placed = ROW_COUNT;
+    IF placed <> jsonb_array_length(events) THEN
+        RAISE EXCEPTION 'one event_id is used for events of two streams' USING ERRCODE = 'QF004';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION append_events(jsonb) IS
+    'Append events atomically, in the given order, and return where each one is. An event is an
+object with event_id, tenant_id, entity_type, entity_id, event_type, data and, if wanted,
+schema_version, metadata, user_id, occurred_at, expected_version (a number; 0: the stream must not
+exist; -1: it must). An event_id that is already in its stream is not appended again.';
+
+CREATE AGGREGATE merge_payloads(jsonb) (
+    SFUNC = jsonb_concat,
+    STYPE = jsonb,
+    PARALLEL = SAFE
+);
+
+COMMENT ON AGGREGATE merge_payloads(jsonb) IS
+    'The last value of each field of JSON objects in the order given; an absent field leaves a value
+alone, a null replaces it. A lone object is passed through untouched';
+
+CREATE FUNCTION merge_tallies(a jsonb, b jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT coalesce(jsonb_object_agg(value, count), '{}')
+      FROM (SELECT key AS value, sum(n::bigint) AS count
+              FROM (SELECT * FROM jsonb_each_text(coalesce(a, '{}'))
+                    UNION ALL
+                    SELECT * FROM jsonb_each_text(coalesce(b, '{}'))) AS both_tallies(key, n)
+             GROUP BY key) AS merged
+);
+
+COMMENT ON FUNCTION merge_tallies(jsonb, jsonb) IS 'Add two tallies (value → count); null is empty';

@@ -1,0 +1,23 @@
+"""Read models of molecules and calculations."""
+
+from alembic import op
+
+from schema.migrations.frozen import run_frozen
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL frozen beside this file."""
+    run_frozen("0002_chemistry")
+
+
+def downgrade() -> None:
+    """Drop what `upgrade` made."""
+    op.execute("""
+        DROP TABLE molecules, calculations, atomic_properties, calculation_execution_metrics,
+                   calculation_errors
+    """)

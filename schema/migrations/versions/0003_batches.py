@@ -1,0 +1,20 @@
+"""Read models of batches."""
+
+from alembic import op
+
+from schema.migrations.frozen import run_frozen
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL frozen beside this file."""
+    run_frozen("0003_batches")
+
+
+def downgrade() -> None:
+    """Drop what `upgrade` made."""
+    op.execute("""DROP TABLE batch_jobs, batch_items""")

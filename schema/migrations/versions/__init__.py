@@ -1,0 +1,1 @@
+"""The migrations, in order; each runs the SQL frozen beside it."""

@@ -1,0 +1,20 @@
+"""The SQL functions, triggers and partitions: one file per object, in the order of creation."""
+
+from importlib.resources import files
+
+OBJECTS = (
+    "append_lock_key",
+    "last_assigned_position",
+    "safe_head",
+    "refuse_change",
+    "create_event_partition",
+    "refuse_reused_event_id",
+    "append_events",
+    "merge_payloads",
+    "merge_tallies",
+)
+
+
+def sql_of(name: str) -> str:
+    """The text that creates the object `name`."""
+    return (files(__package__) / f"{name}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,94 @@
+"""How tables are declared: one MetaData, constraints named alike, a comment on every column."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(constraint_name)s",
+    }
+)
+
+TIMESTAMP = DateTime(timezone=True)
+
+
+def column(
+    name: str,
+    type_: TypeEngine[Any] | type[TypeEngine[Any]],
+    comment: str,
+    *,
+    required: bool = False,
+) -> Column[Any]:
+    """A column with its meaning and unit as COMMENT; NOT NULL where `required`."""
+    return Column(name, type_, nullable=not required, comment=comment)
+
+
+def check(name: str, condition: str) -> CheckConstraint:
+    """A CHECK named as a sentence: `gap_is_never_negative`."""
+    return CheckConstraint(condition, name=name)
+
+
+def read_model(
+    name: str,
+    comment: str,
+    key: Sequence[Column[Any]],
+    *parts: Column[Any] | CheckConstraint | Index,
+    metadata: bool = False,
+) -> Table:
+    """A table that a projection fills: tenant first in its key, times and position last.
+
+    Args:
+        name: of the table, and of the projection that fills it.
+        comment: one row per what.
+        key: the columns that, after `tenant_id`, identify a row.
+        parts: further columns, CHECKs and indexes.
+        metadata: whether it has a free JSONB column `metadata`.
+    """
+    for part in key:
+        part.nullable = False
+    extra = (
+        [column("metadata", JSONB, "Whatever else the events told, as they told it")]
+        if metadata
+        else []
+    )
+    return Table(
+        name,
+        METADATA,
+        column(
+            "tenant_id",
+            Uuid,
+            "Who owns the row: a person's own space or an organisation",
+            required=True,
+        ),
+        *key,
+        *(part for part in parts if isinstance(part, Column)),
+        *extra,
+        column("created_at", TIMESTAMP, "Time of the row's earliest event", required=True),
+        column("updated_at", TIMESTAMP, "Time of the row's latest event", required=True),
+        column(
+            "last_position",
+            BigInteger,
+            "Position of the last event folded into the row",
+            required=True,
+        ),
+        PrimaryKeyConstraint("tenant_id", *(part.name for part in key)),
+        *(part for part in parts if not isinstance(part, Column)),
+        comment=comment,
+    )

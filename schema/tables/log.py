@@ -1,0 +1,97 @@
+"""The log and what keeps it in order: events, stream heads, checkpoints."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Sequence,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from schema.tables.base import METADATA, TIMESTAMP, check, column
+
+POSITIONS = Sequence("event_logs_id_seq", metadata=METADATA, data_type=BigInteger, cache=1)
+"""Hands out positions. CACHE must stay 1: cached values would lie below last_value, and readers
+would pass over them."""
+
+event_logs = Table(
+    "event_logs",
+    METADATA,
+    Column(
+        "id",
+        BigInteger,
+        server_default=text(f"nextval('{POSITIONS.name}')"),
+        nullable=False,
+        comment="Position in the log; grows, has gaps",
+    ),
+    column(
+        "event_id", Uuid, "The client's id of the event (UUIDv7); a retry repeats it", required=True
+    ),
+    column("tenant_id", Uuid, "Who owns the data", required=True),
+    column("entity_type", Text, "What kind of thing it happened to", required=True),
+    column("entity_id", Uuid, "Which thing; with tenant and type, the stream", required=True),
+    column("version", Integer, "1, 2, … within the stream, dense", required=True),
+    column("event_type", Text, "What happened", required=True),
+    column("schema_version", SmallInteger, "Version of the event type's fields", required=True),
+    column("data", JSONB, "The event's own facts", required=True),
+    column(
+        "metadata", JSONB, "host, service, program versions, ip, correlation_id, …", required=True
+    ),
+    column("user_id", Uuid, "Who did it; null for the system itself"),
+    column("occurred_at", TIMESTAMP, "When it happened, by the client's clock", required=True),
+    column(
+        "recorded_at", TIMESTAMP, "When it was appended, by the database's clock", required=True
+    ),
+    PrimaryKeyConstraint("id"),
+    check("version_is_positive", "version > 0"),
+    check("data_is_an_object", "jsonb_typeof(data) = 'object'"),
+    check("metadata_is_an_object", "jsonb_typeof(metadata) = 'object'"),
+    Index("event_logs_stream_idx", "entity_id", "version"),
+    Index("event_logs_event_id_idx", "event_id"),
+    Index("event_logs_type_idx", "event_type", "id"),
+    Index("event_logs_user_idx", "user_id", "id", postgresql_where=text("user_id IS NOT NULL")),
+    Index("event_logs_recorded_at_idx", "recorded_at", postgresql_using="brin"),
+    Index("event_logs_occurred_at_idx", "occurred_at", postgresql_using="brin"),
+    comment="Every action as an event; append-only; everything else is derived from it",
+    postgresql_partition_by="RANGE (id)",
+)
+
+event_streams = Table(
+    "event_streams",
+    METADATA,
+    column("tenant_id", Uuid, "Who owns the stream", required=True),
+    column("entity_type", Text, "What kind of thing", required=True),
+    column("entity_id", Uuid, "Which thing", required=True),
+    column("version", Integer, "Version of the stream's last event", required=True),
+    column("first_position", BigInteger, "No event of the stream lies below it", required=True),
+    PrimaryKeyConstraint("tenant_id", "entity_type", "entity_id"),
+    check("head_version_is_positive", "version > 0"),
+    comment="The head of each stream; an append locks the heads that it touches",
+    postgresql_with={"fillfactor": 80},
+)
+
+projection_checkpoints = Table(
+    "projection_checkpoints",
+    METADATA,
+    column("projection", Text, "Name of the projection and of its table", required=True),
+    column("fingerprint", Text, "Of the definition that filled the table", required=True),
+    column("position", BigInteger, "Every event up to here is folded in", required=True),
+    column("consumed", BigInteger, "How many events of its types that were", required=True),
+    column("ids_hash", BigInteger, "XOR of the hashes of their positions", required=True),
+    column(
+        "updated_at",
+        TIMESTAMP,
+        "When the checkpoint last moved, by the database's clock",
+        required=True,
+    ),
+    PrimaryKeyConstraint("projection"),
+    check("position_is_not_negative", "position >= 0"),
+    comment="How far each projection has come; moves in the transaction that moves its rows",
+)
