@@ -1,5 +1,7 @@
 """Every error that Quantum Forge raises on purpose, each telling the user what to do next."""
 
+from pathlib import Path
+
 
 class QuantumForgeError(Exception):
     """Base of all errors of this project; its text is one line for a person.
@@ -8,3 +10,121 @@ class QuantumForgeError(Exception):
     """
 
     exit_status = 1
+
+
+class InvalidSetting(QuantumForgeError):
+    """An environment variable or file has a value that cannot be used; secrets are never quoted."""
+
+    exit_status = 2
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(f"{name} {problem}")
+
+
+class DotenvSyntaxError(QuantumForgeError):
+    """A line of the .env file is not an assignment."""
+
+    exit_status = 2
+
+    def __init__(self, path: Path, line: int, problem: str) -> None:
+        self.path = path
+        self.line = line
+        self.problem = problem
+        super().__init__(f"{path}, line {line}: {problem}; correct or remove the line")
+
+
+class EmbeddedServerError(QuantumForgeError):
+    """The embedded PostgreSQL cannot be used; `advice` says what to do."""
+
+    exit_status = 2
+
+    def __init__(self, problem: str, advice: str) -> None:
+        self.problem = problem
+        self.advice = advice
+        super().__init__(f"the embedded PostgreSQL {problem}; {advice}")
+
+
+class DatabaseUnavailable(QuantumForgeError):
+    """No connection to the database can be had; `target` is where, without the password."""
+
+    exit_status = 2
+
+    def __init__(self, target: str, problem: str, advice: str) -> None:
+        self.target = target
+        self.problem = problem
+        self.advice = advice
+        super().__init__(f"{problem}; {advice}")
+
+
+class DatabaseUnreachable(DatabaseUnavailable):
+    """Nothing answers at the database's address, or it is not ready yet."""
+
+
+class DatabaseRefused(DatabaseUnavailable):
+    """The server answers but does not let this user in: password, role or access rules."""
+
+
+class UnknownDatabase(DatabaseUnavailable):
+    """The server has no database of that name."""
+
+
+class TooManyConnections(DatabaseUnavailable):
+    """The server has no connection left to give."""
+
+
+class ConnectionLost(DatabaseUnavailable):
+    """An open connection broke; whether its transaction was committed is unknown."""
+
+
+class UnsupportedPostgres(DatabaseUnavailable):
+    """The server is older than this program supports."""
+
+
+class NotMigrated(QuantumForgeError):
+    """The database has none of the tables yet."""
+
+    exit_status = 2
+
+    def __init__(self) -> None:
+        super().__init__("the database was never migrated; run: qforge db upgrade")
+
+
+class MigrationsPending(QuantumForgeError):
+    """The database is older than the code."""
+
+    exit_status = 2
+
+    def __init__(self, current: str, pending: int) -> None:
+        self.current = current
+        self.pending = pending
+        super().__init__(
+            f"the database is at revision {current}, {pending} behind this program; "
+            "run: qforge db upgrade"
+        )
+
+
+class DatabaseNewer(QuantumForgeError):
+    """The database is at a revision that this code does not know."""
+
+    exit_status = 2
+
+    def __init__(self, current: str) -> None:
+        self.current = current
+        super().__init__(
+            f"the database is at revision {current}, which this program does not know: it was migrated "
+            "by a newer one; install that version of quantum-forge"
+        )
+
+
+class UnknownRevision(QuantumForgeError):
+    """There is no migration of that name."""
+
+    exit_status = 2
+
+    def __init__(self, revision: str) -> None:
+        self.revision = revision
+        super().__init__(
+            f"there is no migration {revision!r}; give a revision, head, base, or steps such as -1"
+        )

@@ -1,0 +1,217 @@
+"""Where the database is and who is asking: settings from the environment, then from a .env file."""
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+import msgspec
+from platformdirs import user_data_path
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from eventstore.errors import DotenvSyntaxError, InvalidSetting
+
+NAMESPACE = uuid5(NAMESPACE_DNS, "quantum-forge")
+"""The UUID namespace of the default tenant and of the users named after their login."""
+
+DEFAULT_TENANT_ID = uuid5(NAMESPACE, "default tenant")
+DRIVER = "postgresql+psycopg"
+ACCEPTED_SCHEMES = ("postgres", "postgresql", DRIVER)
+EMBEDDED = "the embedded server"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the environment decides.
+
+    `url` is None for the embedded server, and hides its password when printed. `source` names the
+    variables that decided on the database, for messages. `home` holds the embedded server and the spool.
+    """
+
+    url: URL | None = None
+    source: str = EMBEDDED
+    home: Path
+    tenant_id: UUID = DEFAULT_TENANT_ID
+    user_id: UUID
+
+
+class _Parts(NamedTuple):
+    """The names of the variables that give a database piece by piece."""
+
+    host: str
+    port: str
+    user: str
+    password: str
+    database: str
+
+
+_FAMILIES = (
+    _Parts("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"),
+    _Parts("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME"),
+)
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")
+) -> Settings:
+    """Read the settings; an empty variable counts as absent, and the environment wins over the file.
+
+    The database is that of DATABASE_URL, else of POSTGRES_*, else of DB_*; if the environment has none
+    of them, the file is asked in the same order.
+    """
+    environ = os.environ if environ is None else environ
+    process = {name: value for name, value in environ.items() if value}
+    file = {name: value for name, value in read_dotenv(dotenv).items() if value}
+    merged = {**file, **process}
+
+    url, source = None, EMBEDDED
+    for layer in (process, file):
+        found = _database(layer, merged)
+        if found is not None:
+            url, source = found
+            break
+
+    return Settings(
+        url=url,
+        source=source,
+        home=_home(merged),
+        tenant_id=_uuid(merged, "QFORGE_TENANT_ID", DEFAULT_TENANT_ID),
+        user_id=_uuid(merged, "QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}")),
+    )
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Return the variables of a .env file; none if there is no such file.
+
+    A line is `NAME=value`, with an optional `export`. A value may stand in single quotes (kept as it is) or
+    in double quotes (with \\n, \\t, \\" and \\\\); outside of quotes, ` #` starts a comment.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(str(path), f"cannot be read ({error})") from error
+    variables = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = stripped.removeprefix("export ").partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise DotenvSyntaxError(path, number, "expected NAME=value")
+        variables[name] = _value(value.strip(), path, number)
+    return variables
+
+
+def parse_database_url(text: str, *, variable: str = "DATABASE_URL") -> URL:
+    """Return the URL for SQLAlchemy with psycopg; `variable` is named in errors, the URL never is."""
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        raise InvalidSetting(variable, "is not a URL; write postgresql://user@host:5432/name")
+    if scheme.lower() not in ACCEPTED_SCHEMES:
+        raise InvalidSetting(
+            variable, f"starts with {scheme}://, but only PostgreSQL works: write postgresql://…"
+        )
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # The cause quotes the URL, password and all.
+        raise InvalidSetting(
+            variable,
+            "cannot be parsed; write postgresql://user:password@host:5432/name, "
+            "with special characters in the password percent-encoded",
+        ) from None
+    if url.port is not None:
+        _check_port(url.port, variable)
+    password = url.query.get("password")
+    if isinstance(password, str):
+        # Only the URL's own password field is hidden when printed.
+        url = url.difference_update_query(["password"]).set(password=password)
+    return url.set(drivername=DRIVER)
+
+
+def login_name() -> str:
+    """Return who runs this process, asked of the system rather than of $USER."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _database(layer: Mapping[str, str], merged: Mapping[str, str]) -> tuple[URL, str] | None:
+    """Return the database that this layer asks for, its parts completed from the other layer."""
+    if "DATABASE_URL" in layer:
+        return parse_database_url(layer["DATABASE_URL"]), "DATABASE_URL"
+    for parts in _FAMILIES:
+        if any(name in layer for name in parts):
+            return _url_of_parts(parts, merged), parts.host.partition("_")[0] + "_*"
+    return None
+
+
+def _url_of_parts(parts: _Parts, variables: Mapping[str, str]) -> URL:
+    """Complete the missing parts as libpq does: this host, 5432, the login name, the user's name."""
+    user = variables.get(parts.user, login_name())
+    return URL.create(
+        DRIVER,
+        username=user,
+        password=variables.get(parts.password),
+        host=variables.get(parts.host, "localhost"),
+        port=_port(variables, parts.port),
+        database=variables.get(parts.database, user),
+    )
+
+
+def _port(variables: Mapping[str, str], name: str) -> int:
+    text = variables.get(name, "5432")
+    try:
+        port = int(text)
+    except ValueError:
+        raise InvalidSetting(name, f"must be a port number, not {text!r}") from None
+    _check_port(port, name)
+    return port
+
+
+def _check_port(port: int, name: str) -> None:
+    if not 1 <= port <= 65535:
+        raise InvalidSetting(name, f"must have a port from 1 to 65535, not {port}")
+
+
+def _home(variables: Mapping[str, str]) -> Path:
+    home = variables.get("QFORGE_HOME")
+    if home is None:
+        return user_data_path("quantum-forge", appauthor=False)
+    return Path(home).expanduser().absolute()
+
+
+def _uuid(variables: Mapping[str, str], name: str, default: UUID) -> UUID:
+    text = variables.get(name)
+    if text is None:
+        return default
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidSetting(name, f"must be a UUID, not {text!r}") from None
+
+
+def _value(text: str, path: Path, number: int) -> str:
+    if text[:1] not in ("'", '"'):
+        return text.partition(" #")[0].rstrip() if not text.startswith("#") else ""
+    quote, rest = text[0], text[1:]
+    value = []
+    characters = iter(enumerate(rest))
+    for index, character in characters:
+        if character == quote:
+            trailing = rest[index + 1 :].strip()
+            if trailing and not trailing.startswith("#"):
+                raise DotenvSyntaxError(path, number, "something follows the closing quote")
+            return "".join(value)
+        if character == "\\" and quote == '"':
+            _, escaped = next(characters, (0, ""))
+            value.append({"n": "\n", "t": "\t", '"': '"', "\\": "\\"}.get(escaped, "\\" + escaped))
+        else:
+            value.append(character)
+    raise DotenvSyntaxError(path, number, "the quote is never closed")
