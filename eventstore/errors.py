@@ -128,3 +128,47 @@ class UnknownRevision(QuantumForgeError):
         super().__init__(
             f"there is no migration {revision!r}; give a revision, head, base, or steps such as -1"
         )
+
+
+class EventRefused(QuantumForgeError):
+    """An event is not what its type says; nothing of the call was appended."""
+
+    def __init__(self, event_type: str, reason: str) -> None:
+        self.event_type = event_type
+        self.reason = reason
+        super().__init__(f"{event_type}: {reason}")
+
+
+class VersionConflict(QuantumForgeError):
+    """A stream is not at the version that an append expected; nothing was appended."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+        wanted = {0: "not to exist", -1: "to exist"}.get(expected, f"at version {expected}")
+        found = f"at version {actual}" if actual else "not there"
+        super().__init__(
+            f"{stream} was expected {wanted} but is {found}: read it and decide again"
+        )
+
+
+class EventIdReused(QuantumForgeError):
+    """An event id came back with other content; nothing was appended."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: give every event an id of its own")
+
+
+class LogIsAppendOnly(QuantumForgeError):
+    """Somebody tried to change or delete an event."""
+
+    def __init__(self) -> None:
+        super().__init__("the log is append-only: append an event that says what changed")
+
+
+class UnsafeIsolation(QuantumForgeError):
+    """The log was read in a transaction that cannot see what was committed meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("read the log under READ COMMITTED: otherwise events could be skipped")

@@ -1,0 +1,119 @@
+"""The one way in: events go to the log through the SQL function append_events."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from eventstore.codec import encode
+from eventstore.envelope import NewEvent, Placed, Position
+from eventstore.errors import (
+    EventIdReused,
+    EventRefused,
+    LogIsAppendOnly,
+    QuantumForgeError,
+    UnsafeIsolation,
+    VersionConflict,
+)
+
+_APPEND = text(
+    "SELECT event_id, position, version, appended FROM append_events(CAST(:events AS jsonb))"
+)
+
+
+class _Wire(msgspec.Struct, omit_defaults=True):
+    """An event as append_events takes it."""
+
+    event_id: UUID
+    tenant_id: UUID
+    entity_type: str
+    entity_id: UUID
+    event_type: str
+    schema_version: int
+    data: msgspec.Raw
+    metadata: dict[str, object] | None = None
+    user_id: UUID | None = None
+    occurred_at: datetime | None = None
+    expected_version: int | None = None
+
+
+def append(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
+    """Append events to their streams, all or none, in the given order; does not commit.
+
+    An event whose id is already in its stream is not appended again, so a call may be repeated
+    until it is known to have succeeded.
+
+    Returns:
+        Where each event is, in the given order.
+
+    Raises:
+        EventRefused: when a payload does not fit its type; nothing was sent.
+        VersionConflict: when a stream is not at its expected version.
+        EventIdReused: when an id comes back with other content.
+    """
+    if not events:
+        return []
+    wire = msgspec.json.encode([_wire(event) for event in events]).decode()
+    with translated_errors():
+        rows = connection.execute(_APPEND, {"events": wire})
+    return [Placed(row.event_id, Position(row.position), row.version, row.appended) for row in rows]
+
+
+def _wire(new: NewEvent) -> _Wire:
+    try:
+        metadata = msgspec.to_builtins(new.metadata)
+        msgspec.json.encode(metadata)
+    except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
+        raise EventRefused(new.event.event_type, f"metadata: {error}") from error
+    if new.occurred_at is not None and new.occurred_at.tzinfo is None:
+        raise EventRefused(new.event.event_type, "occurred_at has no time zone")
+    return _Wire(
+        event_id=new.event_id,
+        tenant_id=new.tenant_id,
+        entity_type=new.event.entity_type,
+        entity_id=new.entity_id,
+        event_type=new.event.event_type,
+        schema_version=new.event.schema_version,
+        data=msgspec.Raw(encode(new.event)),
+        metadata=metadata or None,
+        user_id=new.user_id,
+        occurred_at=new.occurred_at,
+        expected_version=new.expected_version,
+    )
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn what the log's SQL functions raise into errors of ours, by SQLSTATE."""
+    try:
+        yield
+    except DBAPIError as error:
+        translated = _translate(error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translate(error: DBAPIError) -> QuantumForgeError | None:
+    diagnosis = getattr(error.orig, "diag", None)
+    message = getattr(diagnosis, "message_primary", None) or str(error.orig)
+    match getattr(error.orig, "sqlstate", None):
+        case "QF001":
+            return LogIsAppendOnly()
+        case "QF003":
+            facts = msgspec.json.decode(getattr(diagnosis, "message_detail", None) or "{}")
+            stream = f"{facts['entity_type']} {facts['entity_id']}"
+            return VersionConflict(stream, facts["expected"], facts["actual"])
+        case "QF004":
+            return EventIdReused(message)
+        case "QF005":
+            return UnsafeIsolation()
+        case (
+            "QF002" | "22P02" | "22P05" | "22003" | "22007" | "22008" | "23514" | "23502" | "54001"
+        ):
+            return EventRefused("append_events", message)
+    return None

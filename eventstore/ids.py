@@ -1,0 +1,42 @@
+"""Where ids come from: UUIDv7 for what is new, UUIDv5 for what has a natural identity."""
+
+import os
+import time
+from uuid import UUID, uuid5
+
+NAMESPACE = UUID("6f1d4a52-6d0c-5c1e-9b0e-51464f524745")
+"""Root of all natural ids; changing it would give every molecule a second identity."""
+
+
+def uuid7() -> UUID:
+    """Make a new time-ordered id (RFC 9562, section 5.7): 48 bits of milliseconds, 74 random."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10))
+    return UUID(
+        int=(milliseconds & (1 << 48) - 1) << 80
+        | 0x7 << 76
+        | (random >> 68 & 0xFFF) << 64
+        | 0b10 << 62
+        | random & (1 << 62) - 1
+    )
+
+
+def natural_id(kind: str, tenant_id: UUID, *parts: object) -> UUID:
+    """Derive the id that everybody derives for the same thing of the same tenant.
+
+    Args:
+        kind: of thing, so that a batch and a molecule of one name differ.
+        tenant_id: who owns it.
+        parts: what identifies it; their texts must not contain a unit separator (U+001F).
+    """
+    return uuid5(NAMESPACE, "\x1f".join([kind, str(tenant_id), *map(str, parts)]))
+
+
+def molecule_id(tenant_id: UUID, smiles: str, charge: int, multiplicity: int) -> UUID:
+    """Id of the molecule with this canonical SMILES, charge (e) and multiplicity (2S+1)."""
+    return natural_id("molecule", tenant_id, smiles, charge, multiplicity)
+
+
+def batch_id(tenant_id: UUID, name: str) -> UUID:
+    """Id of the batch of that name."""
+    return natural_id("batch", tenant_id, name)
