@@ -1,0 +1,175 @@
+"""The schema's revisions: which one a database is at, and how it gets to another."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from importlib import resources
+
+import msgspec
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, text
+
+from eventstore.errors import DatabaseNewer, MigrationsPending, NotMigrated, UnknownRevision
+
+HEAD = "head"
+BASE = "base"
+LOCK_KEY = 0x7146_6F72_6765_4D69
+"""The advisory lock of whoever migrates: "qForgeMi" in ASCII."""
+
+
+class MigrationState(msgspec.Struct, frozen=True):
+    """Where a database stands: its revision (None if never migrated), the newest, and those in between."""
+
+    current: str | None
+    head: str | None
+    pending: tuple[str, ...]
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """A migration: its name and what it does."""
+
+    name: str
+    summary: str
+
+
+def revisions() -> list[Revision]:
+    """Return all known migrations, the oldest first."""
+    scripts = list(_scripts().walk_revisions())
+    return [Revision(script.revision, (script.doc or "").rstrip(".")) for script in reversed(scripts)]
+
+
+def upgrade(engine: Engine, revision: str = HEAD) -> list[str]:
+    """Migrate up to a revision, each migration in its own transaction; return those applied.
+
+    Any number of processes may do this at once: one migrates, the others wait and find nothing to do.
+    """
+    return _move(engine, revision, up=True)
+
+
+def downgrade(engine: Engine, revision: str = "-1") -> list[str]:
+    """Migrate down to a revision, or to "base": nothing is left; return those undone, the newest first."""
+    return _move(engine, revision, up=False)
+
+
+def reset(engine: Engine) -> None:
+    """Drop everything that the migrations made, data included, and make it anew."""
+    downgrade(engine, BASE)
+    upgrade(engine, HEAD)
+
+
+def upgrade_sql(revision: str = HEAD, *, start: str = BASE) -> str:
+    """Return the SQL that takes a database from `start` to a revision, for psql; no database is asked."""
+    return _printed(command.upgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
+
+
+def downgrade_sql(revision: str = "-1", *, start: str = HEAD) -> str:
+    """Return the SQL that takes a database from `start` down to a revision; no database is asked."""
+    return _printed(command.downgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
+
+
+def current(engine: Engine) -> str | None:
+    """Return the revision that the database is at, or None if it was never migrated."""
+    with engine.connect() as connection:
+        return _current(connection)
+
+
+def migration_state(engine: Engine) -> MigrationState:
+    """Return where the database stands; raises `DatabaseNewer` if only a newer program knows."""
+    now = current(engine)
+    names = [revision.name for revision in revisions()]
+    if now is not None and now not in names:
+        raise DatabaseNewer(now)
+    pending = names[names.index(now) + 1 :] if now is not None else names
+    return MigrationState(now, names[-1] if names else None, tuple(pending))
+
+
+def require_migrated(engine: Engine) -> None:
+    """Raise `NotMigrated`, `MigrationsPending` or `DatabaseNewer` unless the schema is this program's."""
+    state = migration_state(engine)
+    if not state.pending:
+        return
+    if state.current is None:
+        raise NotMigrated
+    raise MigrationsPending(state.current, len(state.pending))
+
+
+def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
+    with _only_one(engine):
+        before = migration_state(engine)
+        target = _resolve(revision, from_=before.current or BASE)
+        with engine.connect() as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            with _known_revisions(revision):
+                (command.upgrade if up else command.downgrade)(config, target)
+            connection.commit()
+        after = migration_state(engine)
+    if up:
+        return [name for name in before.pending if name not in after.pending]
+    return [name for name in reversed(after.pending) if name not in before.pending]
+
+
+@contextlib.contextmanager
+def _only_one(engine: Engine) -> Iterator[None]:
+    """Hold the lock in a transaction of its own, which also works behind a transaction pooler."""
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        yield
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _resolve(revision: str, *, from_: str = BASE) -> str:
+    """Return the full name of a revision, which may be "head", "base", a prefix, or steps such as -1."""
+    names = [BASE, *(known.name for known in revisions())]
+    if revision == BASE:
+        return BASE
+    if revision == HEAD:
+        return names[-1]
+    if revision[:1] in "+-" and revision[1:].isdigit():
+        index = names.index(_resolve(from_)) + int(revision)
+        if 0 <= index < len(names):
+            return names[index]
+        raise UnknownRevision(revision)
+    matches = [name for name in names[1:] if revision and name.startswith(revision)]
+    if len(matches) != 1:
+        raise UnknownRevision(revision)
+    return matches[0]
+
+
+def _printed(run: object, range_: str) -> str:
+    assert callable(run)
+    output = io.StringIO()
+    config = _config(output)
+    run(config, range_, sql=True)
+    return output.getvalue()
+
+
+@contextlib.contextmanager
+def _known_revisions(revision: str) -> Iterator[None]:
+    try:
+        yield
+    except (CommandError, RevisionError) as error:
+        raise UnknownRevision(revision) from error
+
+
+def _config(output: io.StringIO | None = None) -> Config:
+    config = Config(output_buffer=output) if output is not None else Config()
+    location = str(resources.files("schema") / "migrations")
+    config.set_main_option("script_location", location.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())

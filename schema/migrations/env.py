@@ -1,0 +1,20 @@
+"""What Alembic runs for every command: migrations on a given connection, or printed as SQL."""
+
+from alembic import context
+
+connection = context.config.attributes.get("connection")
+shared = {"target_metadata": None, "transaction_per_migration": True}
+
+if context.is_offline_mode():
+    # Named parameters: with psycopg's own style every % in a function body would come out doubled.
+    context.configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        literal_binds=True,
+        **shared,
+    )
+else:
+    context.configure(connection=connection, **shared)
+
+with context.begin_transaction():
+    context.run_migrations()
