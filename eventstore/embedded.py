@@ -202,9 +202,7 @@ class EmbeddedServer:
             **BOUNDARY,
             "unix_socket_directories": str(self.socket_directory),
         }
-        options = [
-            part for name, value in settings.items() for part in ("-c", f"{name}={value}")
-        ]
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # The shell leaves at once, so that nobody here must wait for the server; its own session keeps
         # Ctrl-C away from it, and its own log keeps the caller's pipes from being held open.
         started = identity.run(

@@ -40,7 +40,9 @@ class Revision(msgspec.Struct, frozen=True):
 def revisions() -> list[Revision]:
     """Return all known migrations, the oldest first."""
     scripts = list(_scripts().walk_revisions())
-    return [Revision(script.revision, (script.doc or "").rstrip(".")) for script in reversed(scripts)]
+    return [
+        Revision(script.revision, (script.doc or "").rstrip(".")) for script in reversed(scripts)
+    ]
 
 
 def upgrade(engine: Engine, revision: str = HEAD) -> list[str]:

@@ -24,7 +24,9 @@ class Identity(msgspec.Struct, frozen=True):
     user: int | None = None
     group: int | None = None
 
-    def run(self, command: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: Sequence[str | Path], **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run the command to its end, with its output captured as text."""
         if self.user is not None:
             options.update(user=self.user, group=self.group, extra_groups=())
