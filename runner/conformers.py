@@ -1,0 +1,91 @@
+"""A three-dimensional structure for a SMILES: ETKDGv3, then MMFF."""
+
+from typing import Any
+
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+from rdkit.Geometry import Point3D
+
+from runner.errors import NoConformerError
+from runner.geometry import Geometry
+from runner.rdkit_messages import collected_messages, reason_from
+
+# Any number would do; it never changes, so that a SMILES has one geometry everywhere.
+SEED = 20_260_101
+
+_ATTEMPTS = 50
+_FORCE_FIELD_STEPS = 2_000
+_GAP = 3.0  # Å between the parts of a salt or mixture, before the force field moves them
+
+
+def embed(smiles: str, *, seed: int = SEED) -> Geometry:
+    """Return a geometry with all hydrogens, the same one every time for a SMILES and a seed.
+
+    ETKDGv3, with random coordinates when that fails, then MMFF94 (UFF where MMFF94 lacks
+    parameters; neither has all elements, and then the embedded structure is kept). Parts of a salt
+    are placed side by side and optimised together. Raises NoConformerError.
+    """
+    with collected_messages() as messages:
+        mol = Chem.MolFromSmiles(smiles)
+        if mol is None or mol.GetNumAtoms() == 0:
+            raise NoConformerError(smiles, reason_from(messages, "not a molecule"))
+        mol = Chem.AddHs(mol)
+        _place(mol, smiles, seed)
+        _optimise(mol)
+    positions = mol.GetConformer().GetPositions().tolist()
+    return Geometry(
+        numbers=tuple(atom.GetAtomicNum() for atom in mol.GetAtoms()),
+        positions=tuple((float(x), float(y), float(z)) for x, y, z in positions),
+    )
+
+
+def _place(mol: Chem.Mol, smiles: str, seed: int) -> None:
+    """Give the molecule one conformer, its parts beside each other along x.
+
+    RDKit embeds every part around the origin, where they would sit inside each other.
+    """
+    conformer = Chem.Conformer(mol.GetNumAtoms())
+    conformer.Set3D(True)
+    places: list[tuple[int, ...]] = []
+    parts = Chem.GetMolFrags(mol, asMols=True, sanitizeFrags=False, fragsMolAtomMapping=places)
+    edge = 0.0
+    for part, place in zip(parts, places, strict=True):
+        positions = _embedded(part, smiles, seed)
+        shift = edge - min(x for x, _, _ in positions)
+        for index, (x, y, z) in zip(place, positions, strict=True):
+            conformer.SetAtomPosition(index, Point3D(x + shift, y, z))
+        edge = max(x for x, _, _ in positions) + shift + _GAP
+    mol.RemoveAllConformers()
+    mol.AddConformer(conformer)
+
+
+def _embedded(part: Chem.Mol, smiles: str, seed: int) -> list[tuple[float, float, float]]:
+    if part.GetNumAtoms() == 1:
+        return [(0.0, 0.0, 0.0)]
+    parameters: Any = rdDistGeom.ETKDGv3()  # its stubs have no types for the settings
+    parameters.randomSeed = seed
+    parameters.maxIterations = _ATTEMPTS
+    for random_coordinates in (False, True):
+        parameters.useRandomCoords = random_coordinates
+        try:
+            found = rdDistGeom.EmbedMolecule(part, parameters)
+        except RuntimeError as error:
+            raise NoConformerError(smiles, str(error)) from error
+        if found == 0:
+            positions = part.GetConformer().GetPositions().tolist()
+            return [(x, y, z) for x, y, z in positions]
+    raise NoConformerError(smiles, "ETKDGv3 found none, nor did random coordinates")
+
+
+def _optimise(mol: Chem.Mol) -> None:
+    """Move the atoms to a minimum of the first force field that knows all of them."""
+    if mol.GetNumAtoms() == 1:
+        return
+    if rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
+        rdForceFieldHelpers.MMFFOptimizeMolecule(
+            mol, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=False
+        )
+    elif rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
+        rdForceFieldHelpers.UFFOptimizeMolecule(
+            mol, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=False
+        )

@@ -1,0 +1,67 @@
+"""Errors of the runner: unreadable files, impossible molecules, an engine that gave up."""
+
+from pathlib import Path
+
+from eventstore.errors import QuantumForgeError
+
+
+class RunnerError(QuantumForgeError):
+    """Base of all errors of the runner."""
+
+
+class InputFileError(RunnerError):
+    """A file of molecules cannot be used at all; `path` and `reason` say which and why."""
+
+    exit_status = 2
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class InputError(RunnerError):
+    """One molecule cannot be calculated as it was given; a retry would fail again.
+
+    `reason` is for a chemist, `code` for a program.
+    """
+
+    def __init__(self, reason: str, *, code: str = "BAD_INPUT") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+class NoConformerError(InputError):
+    """RDKit found no three-dimensional structure for a SMILES."""
+
+    def __init__(self, smiles: str, reason: str) -> None:
+        super().__init__(
+            f"no conformer: {reason} ({smiles}); give coordinates in an .sdf or .xyz file",
+            code="NO_CONFORMER",
+        )
+        self.smiles = smiles
+
+
+class EngineError(RunnerError):
+    """The engine ended a calculation with an error of its own.
+
+    `stdout_log` is what it printed until then, `scf_iterations` how many SCF cycles it had done.
+    """
+
+    def __init__(self, reason: str, *, stdout_log: str, scf_iterations: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.stdout_log = stdout_log
+        self.scf_iterations = scf_iterations
+
+
+class WorkerStartError(RunnerError):
+    """Worker processes die before they can take a task, again and again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the worker processes do not start: {reason}; "
+            "try `pip install 'quantum-forge[xtb]'` in this environment"
+        )
+        self.reason = reason

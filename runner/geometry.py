@@ -1,0 +1,50 @@
+"""A molecular geometry: atomic numbers and positions in Å."""
+
+import hashlib
+from collections import Counter
+
+import msgspec
+
+Position = tuple[float, float, float]
+
+_SYMBOLS = """X
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
+Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba
+La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn
+Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
+"""
+# Index = atomic number; 0 is a dummy atom.
+ELEMENTS: tuple[str, ...] = tuple(_SYMBOLS.split())
+ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(ELEMENTS) if number}
+
+
+class Geometry(msgspec.Struct, frozen=True):
+    """Atoms in the order in which they were given; one position in Å for each atomic number."""
+
+    numbers: tuple[int, ...]
+    positions: tuple[Position, ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def elements(self) -> tuple[str, ...]:
+        """Return one element symbol per atom."""
+        return tuple(ELEMENTS[number] for number in self.numbers)
+
+    def composition(self) -> Counter[int]:
+        """Return how many atoms there are of each atomic number."""
+        return Counter(self.numbers)
+
+    def xyz_text(self, comment: str = "") -> str:
+        """Return the geometry as an XYZ file, positions in Å with ten decimals."""
+        lines = [str(len(self)), comment]
+        for symbol, position in zip(self.elements(), self.positions, strict=True):
+            # Adding 0.0 after rounding turns -0.0 into 0.0: one geometry, one text.
+            x, y, z = (round(value, 10) + 0.0 for value in position)
+            lines.append(f"{symbol:<2} {x:17.10f} {y:17.10f} {z:17.10f}")
+        return "\n".join(lines) + "\n"
+
+    @property
+    def xyz_sha256(self) -> str:
+        """The SHA-256 (hexadecimal) of `xyz_text()` with an empty comment."""
+        return hashlib.sha256(self.xyz_text().encode()).hexdigest()

@@ -1,0 +1,79 @@
+"""What a worker is asked to do, and the four ways in which it can end."""
+
+from uuid import UUID
+
+import msgspec
+
+from runner.engine import Result
+from runner.failures import Failure
+from runner.geometry import Geometry
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A single point to run: at `geometry`, or at one embedded from `smiles` where there is none.
+
+    `timeout_s` counts from when a worker takes the task; None is for ever.
+    """
+
+    id: UUID
+    smiles: str
+    geometry: Geometry | None = None
+    charge: int = 0
+    multiplicity: int = 1
+    method: str = "GFN2-xTB"
+    solvent: str | None = None
+    timeout_s: float | None = None
+
+
+class Completed(msgspec.Struct, frozen=True, kw_only=True):
+    """A result that physics accepts, and the geometry that it belongs to.
+
+    `wall_time_seconds` includes the embedding; `stderr_log` is what the libraries complained about.
+    """
+
+    task_id: UUID
+    result: Result
+    geometry: Geometry
+    stderr_log: str = ""
+    pid: int = 0
+    wall_time_seconds: float = 0.0
+
+
+class Invalidated(msgspec.Struct, frozen=True, kw_only=True):
+    """A result that the engine calls a success and physics refuses, for this reason."""
+
+    task_id: UUID
+    reason: str
+    result: Result
+    geometry: Geometry
+    stderr_log: str = ""
+    pid: int = 0
+    wall_time_seconds: float = 0.0
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """No result, for a reason that is known; a timeout is one."""
+
+    task_id: UUID
+    failure: Failure
+    stderr_log: str = ""
+    pid: int = 0
+    wall_time_seconds: float = 0.0
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """No result, because the process went away; `signal_name` is the signal that ended it, if any.
+
+    `failure` is of type `compute_lost` and says the same to the record.
+    """
+
+    task_id: UUID
+    reason: str
+    failure: Failure
+    signal_name: str | None = None
+    stderr_log: str = ""
+    pid: int = 0
+    wall_time_seconds: float = 0.0
+
+
+Outcome = Completed | Invalidated | Failed | Lost

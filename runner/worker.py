@@ -1,0 +1,93 @@
+"""The inside of a worker process: take a task, run it, send the outcome, again and again."""
+
+import ctypes
+import faulthandler
+import importlib
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import cast
+
+from msgspec.structs import replace
+
+from runner.failures import classify
+from runner.tasks import Failed, Outcome, Task
+
+READY = "ready"
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_STDERR = 2
+_STDERR_LIMIT = 20_000  # bytes kept of what one calculation writes to stderr
+
+
+def main(descriptor: int, parent: int, function: str) -> None:
+    """Serve tasks from a socket until it closes; `function` is `module:name`, Task → Outcome.
+
+    Ctrl-C is the parent's business and ignored. On Linux the kernel ends this process when the
+    parent's thread that started it ends; elsewhere it ends by itself when the socket closes.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent(parent)
+    faulthandler.enable()
+    # A crash is reported; a core file in the chemist's folder is not what they asked for.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    run = _imported(function)
+    connection = Connection(descriptor)
+    connection.send(READY)
+    while True:
+        try:
+            task = cast(Task, connection.recv())
+        except (EOFError, OSError):
+            return
+        outcome = _outcome(run, task)
+        try:
+            connection.send(outcome)
+        except OSError:
+            return
+
+
+def _outcome(run: Callable[[Task], Outcome], task: Task) -> Outcome:
+    _forget_stderr()
+    start = time.perf_counter()
+    outcome: Outcome
+    try:
+        outcome = run(task)
+    except Exception as error:
+        outcome = Failed(task_id=task.id, failure=classify(error))
+    return replace(
+        outcome,
+        pid=os.getpid(),
+        wall_time_seconds=time.perf_counter() - start,
+        stderr_log=outcome.stderr_log or stderr_text(_STDERR),
+    )
+
+
+def _imported(function: str) -> Callable[[Task], Outcome]:
+    module, _, name = function.partition(":")
+    return cast(Callable[[Task], Outcome], getattr(importlib.import_module(module), name))
+
+
+def _end_with_parent(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # It may have ended before the line above.
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _forget_stderr() -> None:
+    """Empty the file that the pool has put under stderr, so that each task has its own."""
+    sys.stderr.flush()
+    os.ftruncate(_STDERR, 0)
+    os.lseek(_STDERR, 0, os.SEEK_SET)
+
+
+def stderr_text(descriptor: int) -> str:
+    """Return what the file under a worker's stderr holds: its last 20,000 bytes."""
+    size = os.fstat(descriptor).st_size
+    start = max(0, size - _STDERR_LIMIT)
+    return os.pread(descriptor, _STDERR_LIMIT, start).decode(errors="replace").replace("\0", "")
