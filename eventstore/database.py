@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL: opened from the settings, pooled, its failures told in one line each."""
+"""The connection to PostgreSQL: opened from the settings, pooled, with failures in plain words."""
 
 import time
 from typing import Self
@@ -27,7 +27,10 @@ CONNECT_TIMEOUT = 10
 
 
 class Database:
-    """An engine, and the embedded server behind it if there is one; close it, or use it in a `with`."""
+    """An engine, and the embedded server behind it if there is one.
+
+    Close it, or use it in a `with`.
+    """
 
     def __init__(self, engine: Engine, *, server: EmbeddedServer | None = None) -> None:
         self.engine = engine
@@ -85,7 +88,7 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
         connect_args={
             "application_name": APPLICATION_NAME,
             "connect_timeout": CONNECT_TIMEOUT,
-            # Prepared statements belong to a session, which a pooler in transaction mode takes away.
+            # Prepared statements belong to a session, which a transaction pooler takes away.
             "prepare_threshold": None,
         },
     )
@@ -179,19 +182,25 @@ HEALTH = text("""
     SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS is_ready,
            current_setting('server_version') AS server_version,
            pg_database_size(current_database()) AS database_size,
-           (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+           (SELECT count(*) FROM pg_stat_activity
+             WHERE backend_type = 'client backend') AS connections,
            current_setting('max_connections')::int AS max_connections
 """)
 
 
 def health(engine: Engine) -> Health:
-    """Ask the server how it is; the latency is that of an empty round trip on an open connection."""
+    """Ask the server how it is; the latency is that of an empty round trip."""
     with engine.connect() as connection:
         row = connection.execute(HEALTH).mappings().one()
         began = time.perf_counter()
         connection.execute(text("SELECT 1"))
         latency = (time.perf_counter() - began) * 1000
     return Health(latency=latency, **row)
+
+
+def libpq_url(url: URL, *, hide_password: bool = False) -> str:
+    """Return the address as psql, pg_dump and DATABASE_URL take it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=hide_password)
 
 
 def where(url: URL) -> str:
@@ -223,7 +232,7 @@ def _connect_sqlstate(error: psycopg.Error) -> str | None:
     """Return the SQLSTATE of a failed connection, as far as it can be known."""
     if error.sqlstate is not None:
         return error.sqlstate
-    # libpq keeps the SQLSTATE of a refused connection to itself (until it tells, only the message is left).
+    # libpq keeps the SQLSTATE of a refused connection to itself: only the message is left.
     message = str(error)
     if 'database "' in message and "does not exist" in message:
         return "3D000"

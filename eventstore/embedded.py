@@ -1,4 +1,4 @@
-"""The PostgreSQL that Quantum Forge brings along: made, started, shared and stopped without an administrator.
+"""The PostgreSQL that Quantum Forge brings along: made, started, shared, stopped.
 
 Three lock files, all released by the kernel whatever is killed when:
 
@@ -71,8 +71,8 @@ log_line_prefix = '%m [%p] '
 class EmbeddedServer:
     """A PostgreSQL server in `home`/postgres, shared by every process that starts it.
 
-    `major` and `bin_directory` choose the programs of a new server; a server that exists is run by the
-    shipped programs of its own major version. `settings` go to the server's command line.
+    `major` and `bin_directory` choose the programs of a new server; a server that exists is run
+    by the shipped programs of its own major version. `settings` go to the server's command line.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class EmbeddedServer:
         identity = identity_for(self.directory, programs / "postgres")
         if not self.data.exists():
             self._initialise(identity, programs)
-        # The number of a killed server may be another process's by now; the lock proves that it is gone.
+        # A killed server's number may be another process's by now; the lock proves it is gone.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -203,8 +203,8 @@ class EmbeddedServer:
             "unix_socket_directories": str(self.socket_directory),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        # The shell leaves at once, so that nobody here must wait for the server; its own session keeps
-        # Ctrl-C away from it, and its own log keeps the caller's pipes from being held open.
+        # The shell leaves at once, so that nobody here must wait for the server; its own session
+        # keeps Ctrl-C away from it, and its own log the caller's pipes.
         started = identity.run(
             [
                 "/bin/sh",
@@ -238,8 +238,9 @@ class EmbeddedServer:
             aside = self.directory.with_name("postgres-old")
             raise EmbeddedServerError(
                 f"in {self.data} was made by version {found}, and {_listed(shipped)} are installed",
-                f"dump it with PostgreSQL {found} (start it with pg_ctl -D {self.data}, pg_dump {DATABASE}), "
-                f"move {self.directory} to {aside}, and load the dump with: qforge db psql -- -f FILE",
+                f"dump it with PostgreSQL {found} (pg_ctl -D {self.data} start, "
+                f"pg_dump {DATABASE}), move {self.directory} to {aside}, "
+                "and load the dump with: qforge db psql -- -f FILE",
             )
         return shipped[found]
 
@@ -288,7 +289,7 @@ class EmbeddedServer:
         deadline = time.monotonic() + STOP_TIMEOUT
         while (lock := self._try_lock("server.lock")) is None:
             if not interrupted and (process := self._postmaster()) is not None:
-                # SIGINT is PostgreSQL's "fast" shutdown. The lock proves that the number is still its own.
+                # SIGINT is PostgreSQL's "fast" shutdown; the lock proves the number still its own.
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGINT)
                 interrupted = True
@@ -386,8 +387,8 @@ def _make_private(directory: Path) -> None:
 def _socket_directory(directory: Path) -> Path:
     """Return where the socket goes: the directory itself, or a short one if its path is unfit.
 
-    The short one depends on nothing but the path and the owner, so that a cron job and a login find the same;
-    $XDG_RUNTIME_DIR, which goes away at logout, would not do.
+    The short one depends on nothing but the path and the owner, so that a cron job and a login find
+    the same; $XDG_RUNTIME_DIR, which goes away at logout, would not do.
     """
     path = os.fsencode(directory / f".s.PGSQL.{PORT}")
     # libpq and the server both take a comma for the end of a directory.

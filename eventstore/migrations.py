@@ -23,7 +23,7 @@ LOCK_KEY = 0x7146_6F72_6765_4D69
 
 
 class MigrationState(msgspec.Struct, frozen=True):
-    """Where a database stands: its revision (None if never migrated), the newest, and those in between."""
+    """Where a database stands: its revision (None if never migrated), the newest, the missing."""
 
     current: str | None
     head: str | None
@@ -48,13 +48,13 @@ def revisions() -> list[Revision]:
 def upgrade(engine: Engine, revision: str = HEAD) -> list[str]:
     """Migrate up to a revision, each migration in its own transaction; return those applied.
 
-    Any number of processes may do this at once: one migrates, the others wait and find nothing to do.
+    Any number of processes may do this at once: one migrates, the others wait and find it done.
     """
     return _move(engine, revision, up=True)
 
 
 def downgrade(engine: Engine, revision: str = "-1") -> list[str]:
-    """Migrate down to a revision, or to "base": nothing is left; return those undone, the newest first."""
+    """Migrate down to a revision, "base" being nothing; return those undone, newest first."""
     return _move(engine, revision, up=False)
 
 
@@ -65,12 +65,12 @@ def reset(engine: Engine) -> None:
 
 
 def upgrade_sql(revision: str = HEAD, *, start: str = BASE) -> str:
-    """Return the SQL that takes a database from `start` to a revision, for psql; no database is asked."""
+    """Return the SQL that takes a database from `start` up to a revision; no database is asked."""
     return _printed(command.upgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
 
 
 def downgrade_sql(revision: str = "-1", *, start: str = HEAD) -> str:
-    """Return the SQL that takes a database from `start` down to a revision; no database is asked."""
+    """Return the SQL that takes a database from `start` down to a revision."""
     return _printed(command.downgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
 
 
@@ -91,7 +91,7 @@ def migration_state(engine: Engine) -> MigrationState:
 
 
 def require_migrated(engine: Engine) -> None:
-    """Raise `NotMigrated`, `MigrationsPending` or `DatabaseNewer` unless the schema is this program's."""
+    """Raise `NotMigrated`, `MigrationsPending` or `DatabaseNewer` unless the schema fits."""
     state = migration_state(engine)
     if not state.pending:
         return
@@ -132,7 +132,7 @@ def _current(connection: Connection) -> str | None:
 
 
 def _resolve(revision: str, *, from_: str = BASE) -> str:
-    """Return the full name of a revision, which may be "head", "base", a prefix, or steps such as -1."""
+    """Return the name of a revision, given as "head", "base", a prefix, or steps such as -1."""
     names = [BASE, *(known.name for known in revisions())]
     if revision == BASE:
         return BASE

@@ -25,7 +25,7 @@ def shipped_majors() -> dict[int, Path]:
 @cache
 def major_version(bin_directory: Path) -> int:
     """Return the major version of the `postgres` in this folder."""
-    command = [bin_directory / "postgres", "--version"]
+    command = [str(bin_directory / "postgres"), "--version"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:

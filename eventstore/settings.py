@@ -27,7 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the environment decides.
 
     `url` is None for the embedded server, and hides its password when printed. `source` names the
-    variables that decided on the database, for messages. `home` holds the embedded server and the spool.
+    variables that decided on the database, for messages. `home` holds the embedded server and the
+    spool.
     """
 
     url: URL | None = None
@@ -56,10 +57,10 @@ _FAMILIES = (
 def load_settings(
     environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")
 ) -> Settings:
-    """Read the settings; an empty variable counts as absent, and the environment wins over the file.
+    """Read the settings; an empty variable counts as absent; the environment wins over the file.
 
-    The database is that of DATABASE_URL, else of POSTGRES_*, else of DB_*; if the environment has none
-    of them, the file is asked in the same order.
+    The database is that of DATABASE_URL, else of POSTGRES_*, else of DB_*; if the environment has
+    none of them, the file is asked in the same order.
     """
     environ = os.environ if environ is None else environ
     process = {name: value for name, value in environ.items() if value}
@@ -83,10 +84,10 @@ def load_settings(
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
-    """Return the variables of a .env file; none if there is no such file.
+    r"""Return the variables of a .env file; none if there is no such file.
 
-    A line is `NAME=value`, with an optional `export`. A value may stand in single quotes (kept as it is) or
-    in double quotes (with \\n, \\t, \\" and \\\\); outside of quotes, ` #` starts a comment.
+    A line is `NAME=value`, with an optional `export`. A value may stand in single quotes (kept as
+    it is) or in double quotes (with \n, \t, \" and \\); outside of quotes, ` #` starts a comment.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -108,7 +109,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
 
 
 def parse_database_url(text: str, *, variable: str = "DATABASE_URL") -> URL:
-    """Return the URL for SQLAlchemy with psycopg; `variable` is named in errors, the URL never is."""
+    """Return the URL for SQLAlchemy with psycopg; `variable` is named in errors, never the URL."""
     scheme, separator, _ = text.partition("://")
     if not separator:
         raise InvalidSetting(variable, "is not a URL; write postgresql://user@host:5432/name")
@@ -153,7 +154,7 @@ def _database(layer: Mapping[str, str], merged: Mapping[str, str]) -> tuple[URL,
 
 
 def _url_of_parts(parts: _Parts, variables: Mapping[str, str]) -> URL:
-    """Complete the missing parts as libpq does: this host, 5432, the login name, the user's name."""
+    """Complete the missing parts as libpq does: localhost, 5432, the login name, the user."""
     user = variables.get(parts.user, login_name())
     return URL.create(
         DRIVER,
@@ -201,7 +202,7 @@ def _value(text: str, path: Path, number: int) -> str:
     if text[:1] not in ("'", '"'):
         return text.partition(" #")[0].rstrip() if not text.startswith("#") else ""
     quote, rest = text[0], text[1:]
-    value = []
+    value: list[str] = []
     characters = iter(enumerate(rest))
     for index, character in characters:
         if character == quote:

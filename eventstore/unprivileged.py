@@ -33,8 +33,7 @@ class Identity(msgspec.Struct, frozen=True):
         return subprocess.run(
             [*self.prefix, *map(str, command)],
             stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
             errors="replace",
             check=False,
@@ -45,9 +44,9 @@ class Identity(msgspec.Struct, frozen=True):
 def identity_for(directory: Path, postgres: Path) -> Identity:
     """Return as whom `postgres` can run on this directory, which exists and belongs to its user.
 
-    An ordinary user runs it as itself. Root runs it as the directory's owner if that is another user, else
-    as root in a user namespace where root has another number, else as a system user, to whom it gives
-    the directory.
+    An ordinary user runs it as itself. Root runs it as the directory's owner if that is another
+    user, else as root in a user namespace where root has another number, else as a system user, to
+    whom it gives the directory.
     """
     if os.geteuid() != 0:
         return Identity()
@@ -104,8 +103,9 @@ def _checked(
     probe = f'test -x "$1" && test -x "$0" && test {access} "$0"'
     if identity.run(["/bin/sh", "-c", probe, directory, postgres], cwd="/").returncode != 0:
         raise EmbeddedServerError(
-            f"does not run as root, and without root's rights {directory} or {postgres} is out of reach",
-            "set QFORGE_HOME to a place such as /var/lib/quantum-forge (and install quantum-forge where "
-            "everyone can read it), or run qforge as an ordinary user, or set DATABASE_URL",
+            f"does not run as root, and without root's rights {directory} or {postgres} "
+            "is out of reach",
+            "set QFORGE_HOME to a place such as /var/lib/quantum-forge (and install quantum-forge "
+            "where everyone can read it), or run qforge as an ordinary user, or set DATABASE_URL",
         )
     return identity

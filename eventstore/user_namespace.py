@@ -4,7 +4,8 @@
 
 PostgreSQL refuses to run as root. In a new user namespace the caller's own id is mapped to UID: the
 command owns exactly the files that the caller owns, has no capability over others', and needs no
-chown and no new system user. Run as a script, never imported, so that no thread holds a lock across a fork.
+chown and no new system user. It is a script rather than code between fork and exec, where another
+thread's lock could be held for ever.
 """
 
 import ctypes

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from eventstore import migrations, postgres_binaries
-from eventstore.database import Database, make_engine
+from eventstore.database import Database, libpq_url, make_engine
 from eventstore.embedded import EmbeddedServer
 
 MAJOR = int(os.environ.get("QFORGE_TEST_POSTGRES", "18"))
@@ -125,7 +125,7 @@ def qforge(database: Database, tmp_path: Path) -> Qforge:
 
 
 def command_line(directory: Path, **variables: str) -> Qforge:
-    """Return a function that runs the command line in a directory, with these variables and no others'."""
+    """Return a function that runs the command line in a directory, with these variables only."""
     directory.mkdir(parents=True, exist_ok=True)
     base = {
         name: value for name, value in os.environ.items() if not name.startswith(OTHERS_VARIABLES)
@@ -154,11 +154,6 @@ def command_line(directory: Path, **variables: str) -> Qforge:
         return done
 
     return run
-
-
-def libpq_url(url: URL) -> str:
-    """Return the address, password included, as psql and DATABASE_URL take it."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _fresh(server: EmbeddedServer, administrator: Engine, *, template: str) -> Iterator[Database]:

@@ -8,11 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from eventstore import migrations
-from eventstore.database import Database
+from eventstore.database import Database, libpq_url
 from eventstore.errors import DatabaseNewer, MigrationsPending, NotMigrated, UnknownRevision
 from eventstore.postgres_binaries import tool_path
 from schema.create import create_all
-from tests.conftest import libpq_url
 
 LEFTOVERS = text("""
     SELECT 'relation ' || relname AS what FROM pg_class
@@ -27,7 +26,8 @@ LEFTOVERS = text("""
     UNION ALL
     SELECT 'event trigger ' || evtname FROM pg_event_trigger
     UNION ALL
-    SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema|^public$'
+    SELECT 'schema ' || nspname FROM pg_namespace
+     WHERE nspname !~ '^pg_|^information_schema|^public$'
     UNION ALL
     SELECT 'extension ' || extname FROM pg_extension WHERE extname <> 'plpgsql'
     ORDER BY what
@@ -108,7 +108,7 @@ def test_a_database_without_tables_is_told_from_an_old_and_a_newer_one(
         require(database.engine)
 
     set_revision(database, "f00d")
-    with pytest.raises(DatabaseNewer, match="f00d.*install"):
+    with pytest.raises(DatabaseNewer, match=r"f00d.*install"):
         require(database.engine)
 
 
@@ -147,7 +147,7 @@ def test_a_reset_database_is_empty_and_current(database: Database) -> None:
 def schema_dump(database: Database) -> str:
     """Return the schema as SQL, without what differs from dump to dump."""
     command = [
-        tool_path("pg_dump"),
+        str(tool_path("pg_dump")),
         "--schema-only",
         "--exclude-table=alembic_version",
         f"--dbname={libpq_url(database.url)}",
@@ -159,7 +159,7 @@ def schema_dump(database: Database) -> str:
 
 def psql(database: Database, script: str) -> None:
     """Run a script as an administrator would."""
-    command = [tool_path("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", libpq_url(database.url)]
+    command = [str(tool_path("psql")), "-X", "-q", "-v", "ON_ERROR_STOP=1", libpq_url(database.url)]
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

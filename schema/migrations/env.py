@@ -3,7 +3,6 @@
 from alembic import context
 
 connection = context.config.attributes.get("connection")
-shared = {"target_metadata": None, "transaction_per_migration": True}
 
 if context.is_offline_mode():
     # Named parameters: with psycopg's own style every % in a function body would come out doubled.
@@ -11,10 +10,10 @@ if context.is_offline_mode():
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
         literal_binds=True,
-        **shared,
+        transaction_per_migration=True,
     )
 else:
-    context.configure(connection=connection, **shared)
+    context.configure(connection=connection, transaction_per_migration=True)
 
 with context.begin_transaction():
     context.run_migrations()

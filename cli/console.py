@@ -1,0 +1,169 @@
+"""What commands print: tables for people, plain text for pipes, JSON for programs.
+
+Data goes to stdout. Notes, errors and progress go to stderr.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import IO, Any, Protocol
+
+import click
+import msgspec
+
+
+class Report(Protocol):
+    """Tells a progress display what happened."""
+
+    def __call__(self, more: int, failures: int = 0) -> None:
+        """So many more are done, and so many of them failed."""
+
+
+PLAIN_PROGRESS_EVERY = 5.0
+"""Seconds between two lines of progress when nobody watches."""
+
+
+def is_terminal(stream: IO[str] | None = None) -> bool:
+    """Return whether a person sees the stream, which is stdout unless given."""
+    return (stream or sys.stdout).isatty()
+
+
+def emit(text: str) -> None:
+    """Print one line of data."""
+    click.echo(text)
+
+
+def emit_json(value: Any) -> None:
+    """Print a value, Structs included, as JSON: indented on a terminal, else on one line."""
+    encoded = msgspec.json.encode(value, order="deterministic")
+    if is_terminal():
+        encoded = msgspec.json.format(encoded)
+    click.echo(encoded)
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Collection[str] = (),
+    title: str | None = None,
+) -> None:
+    """Print rows below their columns: ruled on a terminal, tab-separated with a header in a pipe.
+
+    `right` names the columns that are set flush right, such as numbers.
+    """
+    if not is_terminal():
+        for row in (columns, *rows):
+            click.echo("\t".join(_escaped(cell(value)) for value in row))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    ruled = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        ruled.add_column(column, justify="right" if column in right else "left")
+    for row in rows:
+        # Text, for in a string rich would take the brackets of a SMILES for its markup.
+        ruled.add_row(*(Text(_escaped(cell(value))) for value in row))
+    Console().print(ruled)
+
+
+def cell(value: object) -> str:
+    """Return a value as it stands in a table: nothing for None, times to the second."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.isoformat(sep=" ", timespec="seconds")
+        case _:
+            return str(value)
+
+
+def note(text: str) -> None:
+    """Tell the person something that is not data."""
+    click.echo(text, err=True)
+
+
+def error(text: str) -> None:
+    """Say in one line what went wrong."""
+    label = click.style("Error:", fg="red", bold=True)
+    click.echo(f"{label} {' '.join(text.split())}", err=True)
+
+
+def progress(label: str, total: int) -> contextlib.AbstractContextManager[Report]:
+    """Show how far a job is, with rate, time left and failures; a line now and then in a pipe."""
+    return _bar(label, total) if is_terminal(sys.stderr) else _lines(label, total)
+
+
+@contextlib.contextmanager
+def _lines(label: str, total: int) -> Iterator[Report]:
+    began = shown = time.monotonic()
+    done = failed = 0
+
+    def line() -> None:
+        rate = done / max(time.monotonic() - began, 1e-9)
+        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        note(f"{label}: {done}/{total}, {failed} failed, {rate:.1f}/s{left}")
+
+    def report(more: int, failures: int = 0) -> None:
+        nonlocal done, failed, shown
+        done, failed = done + more, failed + failures
+        if time.monotonic() - shown >= PLAIN_PROGRESS_EVERY and done < total:
+            shown = time.monotonic()
+            line()
+
+    try:
+        yield report
+    finally:
+        line()
+
+
+@contextlib.contextmanager
+def _bar(label: str, total: int) -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]} failed"),
+        TextColumn("{task.fields[rate]:.1f}/s"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    began = time.monotonic()
+    failed = 0
+    with bar:
+        task = bar.add_task(label, total=total, failed=0, rate=0.0)
+
+        def report(more: int, failures: int = 0) -> None:
+            nonlocal failed
+            failed += failures
+            done = bar.tasks[0].completed + more
+            rate = done / max(time.monotonic() - began, 1e-9)
+            bar.update(task, advance=more, failed=failed, rate=rate)
+
+        yield report
+
+
+def _escaped(text: str) -> str:
+    """Return text whose control characters can neither break a row nor command a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,0 +1,212 @@
+"""`qforge db`: migrate, inspect and reset the database."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import click
+import msgspec
+
+from cli import console
+from eventstore import migrations
+from eventstore.database import Health, health, libpq_url, open_database, where
+from eventstore.embedded import EmbeddedServer
+from eventstore.postgres_binaries import tool_path
+from eventstore.settings import load_settings
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What `qforge db check --json` prints."""
+
+    migrations: migrations.MigrationState
+    health: Health
+
+
+@click.group()
+def db() -> None:
+    """Migrate, inspect and reset the database.
+
+    \b
+    Example:
+      qforge db upgrade
+    """
+
+
+@db.command()
+@click.argument("revision", default=migrations.HEAD)
+@click.option("--sql", is_flag=True, help="Print the SQL instead of running it.")
+@click.option(
+    "--from",
+    "start",
+    default=migrations.BASE,
+    show_default=True,
+    metavar="REVISION",
+    help="With --sql: where the database stands.",
+)
+def upgrade(revision: str, sql: bool, start: str) -> None:
+    """Make the tables, or bring them up to REVISION (by default: the newest).
+
+    \b
+    Example:
+      qforge db upgrade
+      qforge db upgrade --sql | qforge db psql
+    """
+    if sql:
+        console.emit(migrations.upgrade_sql(revision, start=start))
+        return
+    with open_database(load_settings()) as database:
+        applied = migrations.upgrade(database.engine, revision)
+        at = migrations.current(database.engine)
+    _report("applied", applied)
+    console.note(f"The database is {'now' if applied else 'already'} at revision {at}.")
+
+
+@db.command(context_settings={"ignore_unknown_options": True})
+@click.argument("revision", default="-1")
+@click.option("--sql", is_flag=True, help="Print the SQL instead of running it.")
+@click.option(
+    "--from",
+    "start",
+    default=migrations.HEAD,
+    show_default=True,
+    metavar="REVISION",
+    help="With --sql: where the database stands.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask whether the data may be deleted.")
+def downgrade(revision: str, sql: bool, start: str, yes: bool) -> None:
+    """Undo the last migration, or all after REVISION ("base": everything), with their data.
+
+    \b
+    Example:
+      qforge db downgrade
+      qforge db downgrade base --yes
+      qforge db downgrade -1 --sql
+    """
+    if sql:
+        console.emit(migrations.downgrade_sql(revision, start=start))
+        return
+    with open_database(load_settings()) as database:
+        if migrations.current(database.engine) is None:
+            console.note("The database was never migrated: there is nothing to undo.")
+            return
+        _confirm(f"Delete what migrations after {revision} made in {where(database.url)}?", yes=yes)
+        undone = migrations.downgrade(database.engine, revision)
+        at = migrations.current(database.engine) or migrations.BASE
+    _report("undone", undone)
+    console.note(f"The database is {'now' if undone else 'already'} at {at}.")
+
+
+@db.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def current(as_json: bool) -> None:
+    """Print the revision that the database is at ("base" if it was never migrated).
+
+    \b
+    Example:
+      qforge db current
+    """
+    with open_database(load_settings()) as database:
+        state = migrations.migration_state(database.engine)
+    if as_json:
+        console.emit_json(state)
+    else:
+        console.emit(state.current or migrations.BASE)
+
+
+@db.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(as_json: bool) -> None:
+    """Connect, and say how the server is; exit with 2 unless the tables are this program's.
+
+    \b
+    Example:
+      qforge db check && qforge run molecules.smi
+    """
+    with open_database(load_settings()) as database:
+        migrations.require_migrated(database.engine)
+        state = migrations.migration_state(database.engine)
+        now = health(database.engine)
+        place = where(database.url)
+    if as_json:
+        console.emit_json(Check(state, now))
+        return
+    console.emit(
+        f"{place}: PostgreSQL {now.server_version}, {'ready' if now.is_ready else 'read-only'}, "
+        f"{now.latency:.1f} ms, {now.database_size / 1e6:.1f} MB, "
+        f"{now.connections} of {now.max_connections} connections, "
+        f"revision {state.current} (up to date)"
+    )
+
+
+@db.command()
+@click.option("--yes", is_flag=True, help="Do not ask whether the data may be deleted.")
+def reset(yes: bool) -> None:
+    """Delete all data, the log included, and make empty tables.
+
+    \b
+    Example:
+      qforge db reset --yes
+    """
+    with open_database(load_settings()) as database:
+        _confirm(f"Delete all events and tables in {where(database.url)}?", yes=yes)
+        migrations.reset(database.engine)
+        at = migrations.current(database.engine)
+    console.note(f"The database is empty, at revision {at}.")
+
+
+@db.command()
+@click.option("--show-password", is_flag=True, help="Print the password instead of ***.")
+def url(show_password: bool) -> None:
+    """Print the database's address, as psql and DATABASE_URL take it.
+
+    \b
+    Example:
+      pg_dump "$(qforge db url --show-password)"
+    """
+    settings = load_settings()
+    address = settings.url
+    if address is None:
+        address = EmbeddedServer(settings.home).url()
+        console.note("The embedded server runs while a qforge command does; see: qforge db psql")
+    console.emit(libpq_url(address, hide_password=not show_password))
+
+
+@db.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...]) -> None:
+    """Open the database in psql, which gets all further ARGUMENTS.
+
+    \b
+    Example:
+      qforge db psql
+      qforge db psql -c 'SELECT count(*) FROM event_logs'
+    """
+    with open_database(load_settings()) as database:
+        # Not in the arguments, which every user of the machine can read.
+        password = {"PGPASSWORD": database.url.password} if database.url.password else {}
+        address = libpq_url(database.url.set(password=None))
+        # psql has its own use for Ctrl-C; and this process stays, to release the embedded server.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        done = subprocess.run(
+            [str(tool_path("psql")), *arguments, address],
+            env={**os.environ, **password},
+            check=False,
+        )
+    sys.exit(done.returncode)
+
+
+def _report(what: str, names: list[str]) -> None:
+    summaries = {revision.name: revision.summary for revision in migrations.revisions()}
+    for name in names:
+        console.emit(f"{what}\t{name}\t{summaries[name]}")
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not console.is_terminal(sys.stdin):
+        raise click.UsageError("this deletes data; add --yes to do it without being asked")
+    click.confirm(question, abort=True, err=True)

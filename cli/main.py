@@ -1,0 +1,77 @@
+"""The `qforge` command: its subcommands, and the one place where errors become exit statuses."""
+
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from cli import console
+from cli.lazy import Lazy, LazyGroup
+from eventstore.errors import QuantumForgeError
+
+COMMANDS = {
+    "run": Lazy("cli.run:run", "Run xTB on the molecules of a file."),
+    "status": Lazy("cli.status:status", "Show the log, the projections and their lag."),
+    "molecules": Lazy("cli.molecules:molecules", "Look at molecules."),
+    "calculations": Lazy("cli.calculations:calculations", "Find and show calculations."),
+    "events": Lazy("cli.events:events", "Read the log."),
+    "project": Lazy("cli.project:project", "Bring the projections up to date."),
+    "rebuild": Lazy("cli.rebuild:rebuild", "Rebuild projections from the log."),
+    "db": Lazy("cli.db:db", "Migrate, inspect and reset the database."),
+}
+
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+
+@click.group(
+    cls=LazyGroup,
+    table={
+        name: lazy
+        for name, lazy in COMMANDS.items()
+        if importlib.util.find_spec(lazy.target.partition(":")[0])
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="quantum-forge", prog_name="qforge")
+def qforge() -> None:
+    """Run xTB calculations and record every step as an event in PostgreSQL.
+
+    Without settings, a PostgreSQL of its own is started in your data directory while a command
+    runs. DATABASE_URL names another.
+
+    \b
+    Example:
+      qforge db upgrade
+      qforge run molecules.smi
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 2 for what the user can correct, 130 after Ctrl-C."""
+    # So that what a `with` holds is given back, the embedded server among it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        status = qforge.main(arguments, prog_name="qforge", standalone_mode=False)
+        sys.stdout.flush()
+    except QuantumForgeError as error:
+        console.error(str(error))
+        sys.exit(error.exit_status)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader, such as `head`, has had enough; Python's own last flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
