@@ -1,0 +1,682 @@
+"""How a projection becomes SQL: the rows that a range of the log gives, as one Core SELECT.
+
+Two levels of grouping make it fast: first per key and event type, where the payloads of one type
+are merged (a lone payload is passed through untouched), then per key. Only the merged payloads are
+taken apart.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Delete,
+    FromClause,
+    FunctionElement,
+    Integer,
+    Label,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    type_coerce,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import INTEGER, JSONB, aggregate_order_by, insert
+from sqlalchemy.dialects.postgresql.dml import Insert
+from sqlalchemy.types import TypeEngine
+
+from projections.fold import Operation
+from projections.projection import ColumnFold, Projection
+from projections.value import Constant, Element, ElementIndex, Envelope, Payload, Value
+from schema.tables import event_logs
+
+AFTER = bindparam("after", type_=BigInteger)
+UPTO = bindparam("upto", type_=BigInteger)
+"""The range of positions that a statement folds: above `after`, up to and including `upto`."""
+
+_AGGREGATED = {Operation.COUNT, Operation.SUM, Operation.MIN, Operation.MAX}
+
+
+def rows(projection: Projection, *, onto_table: bool = False) -> Select[Any]:
+    """The rows of the table after the events in (`after`, `upto`], columns in table order.
+
+    Args:
+        projection: whose rows.
+        onto_table: fold the events onto the rows that the table holds, giving only the rows that
+            they touch; otherwise as if there were none before.
+    """
+    if projection.replaces:
+        return _replacing_rows(projection)
+    return _Folding(projection, onto_table).rows()
+
+
+def upsert(projection: Projection) -> Insert:
+    """Fold the events in (`after`, `upto`] into the table; run `delete_ended` first."""
+    table = projection.table
+    folded = rows(projection, onto_table=True)
+    statement = insert(table).from_select(
+        [column.name for column in folded.selected_columns], folded
+    )
+    key = list(table.primary_key.columns)
+    return statement.on_conflict_do_update(
+        index_elements=key,
+        set_={
+            column.name: statement.excluded[column.name]
+            for column in folded.selected_columns
+            if column.name not in table.primary_key.columns
+        },
+    )
+
+
+def insert_all(projection: Projection) -> Insert:
+    """Fill the empty table with the fold of the events in (`after`, `upto`]."""
+    folded = rows(projection)
+    return insert(projection.table).from_select(
+        [column.name for column in folded.selected_columns], folded
+    )
+
+
+def delete_ended(projection: Projection) -> Delete | None:
+    """Delete the rows that events in (`after`, `upto`] end; None when no event can."""
+    enders = frozenset(projection.events) if projection.replaces else projection.ends
+    if not enders:
+        return None
+    names = _group_key(projection) if projection.replaces else list(projection.key)
+    ended = (
+        select(
+            event_logs.c.tenant_id,
+            *(_key(projection, name, event_logs).label(name) for name in names),
+        )
+        .where(*_in_range(sorted(enders)))
+        .distinct()
+        .subquery("ended")
+    )
+    table = projection.table
+    return delete(table).where(
+        table.c.tenant_id == ended.c.tenant_id, *(table.c[name] == ended.c[name] for name in names)
+    )
+
+
+def _in_range(event_types: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        event_logs.c.id > AFTER,
+        event_logs.c.id <= UPTO,
+        event_logs.c.event_type.in_(list(event_types)),
+    )
+
+
+def _group_key(projection: Projection) -> list[str]:
+    """The key columns that an event itself gives, without the element's part of the key."""
+    return [
+        name
+        for name, values in projection.key.items()
+        if not any(isinstance(value, Element | ElementIndex) for value in values.values())
+    ]
+
+
+def _key(projection: Projection, name: str, source: FromClause) -> ColumnElement[Any]:
+    """A key column as an expression over events, whatever their type."""
+    type_ = projection.table.c[name].type
+    cases: dict[Value, list[str]] = {}
+    for event_type, value in projection.key[name].items():
+        cases.setdefault(value, []).append(event_type)
+    expressions = [(_of_event(value, type_, source), types) for value, types in cases.items()]
+    if len(expressions) == 1:
+        return expressions[0][0]
+    return case(
+        *((source.c.event_type.in_(types), expression) for expression, types in expressions)
+    )
+
+
+def _of_event(value: Value, type_: TypeEngine[Any], source: FromClause) -> ColumnElement[Any]:
+    """A value as an expression over one event (with `element` and `element_index` if spread)."""
+    match value:
+        case Payload(name):
+            return _from_json(source.c.data, name, type_)
+        case Element(part):
+            return _from_json(source.c.element, part, type_)
+        case ElementIndex():
+            return type_coerce(source.c.element_index, type_)
+        case Envelope("position"):
+            return type_coerce(source.c.id, type_)
+        case Envelope(name):
+            return source.c[name]
+        case Constant(constant):
+            return _constant(constant, type_)
+
+
+def _constant(constant: object, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    return cast(literal(constant, type_), type_)
+
+
+def _from_json(
+    json: ColumnElement[Any], part: int | str | None, type_: TypeEngine[Any]
+) -> ColumnElement[Any]:
+    """A part of a JSON value as a column's type; null where it is absent or null."""
+    if isinstance(type_, JSONB):
+        value = json if part is None else json[part]
+        return func.nullif(value, cast(literal_column("'null'"), JSONB), type_=JSONB)
+    if part is None:
+        text: ColumnElement[Any] = json.op("#>>", return_type=Text())(literal_column("'{}'"))
+    else:
+        text = json[part].astext
+    return text if isinstance(type_, Text) else cast(text, type_)
+
+
+def _elements(source: FromClause, name: str) -> FromClause:
+    """The elements of a list in the payload, with their place, counted from 1."""
+    return (
+        func.jsonb_array_elements(source.c.data[name])
+        .table_valued("element", with_ordinality="ordinality", joins_implicitly=True)
+        .render_derived(name="spread")
+    )
+
+
+def _replacing_rows(projection: Projection) -> Select[Any]:
+    """The elements of the last event of each key, unless that event ends the rows."""
+    assert projection.elements is not None
+    names = _group_key(projection)
+    keys = [event_logs.c.tenant_id, *(_key(projection, name, event_logs) for name in names)]
+    winners = (
+        select(event_logs)
+        .where(*_in_range(sorted(projection.events)))
+        .distinct(*keys)
+        .order_by(*keys, event_logs.c.id.desc())
+        .subquery("winners")
+    )
+    spread = _elements(winners, projection.elements.name)
+    element = type_coerce(spread.c.element, JSONB)
+    rows = (
+        select(
+            winners,
+            element.label("element"),
+            cast(spread.c.ordinality - 1, Integer).label("element_index"),
+        )
+        .select_from(winners.join(spread, true()))
+        .where(winners.c.event_type.in_(sorted(set(projection.events) - projection.ends)))
+        .subquery("rows")
+    )
+    columns = [
+        rows.c.tenant_id,
+        *(_key(projection, name, rows).label(name) for name in projection.key),
+    ]
+    for fold in projection.folds:
+        columns.append(_one_of(fold, rows).label(fold.column.name))
+    return select(
+        *columns,
+        rows.c.occurred_at.label("created_at"),
+        rows.c.occurred_at.label("updated_at"),
+        rows.c.id.label("last_position"),
+    )
+
+
+def _one_of(fold: ColumnFold, source: FromClause) -> ColumnElement[Any]:
+    expressions = {
+        event_type: _of_event(value, fold.column.type, source)
+        for event_type, value in fold.values.items()
+    }
+    if len(set(fold.values.values())) == 1:
+        return next(iter(expressions.values()))
+    return case(*((source.c.event_type == name, value) for name, value in expressions.items()))
+
+
+class _Folding:
+    """One projection's SELECT in the making: events, live events, per type, per key, rows."""
+
+    def __init__(self, projection: Projection, onto_table: bool) -> None:
+        self.projection = projection
+        self.onto_table = onto_table
+        self.table = projection.table
+        self.keys = ["tenant_id", *projection.key]
+        self.types = [name for name in projection.events if name not in projection.ends]
+
+    def rows(self) -> Select[Any]:
+        per_key = self._per_key(self._per_type(self._live(self._events())))
+        origin: FromClause = per_key
+        if self.onto_table:
+            origin = per_key.outerjoin(self.table, self._same_key(per_key, self.table))
+        columns: list[ColumnElement[Any]] = [per_key.c[name] for name in self.keys]
+        for fold in self.projection.folds:
+            columns.append(self._final(fold, per_key).label(fold.column.name))
+        columns += [
+            self._merged(func.least, "created_at", per_key.c.earliest),
+            self._merged(func.greatest, "updated_at", per_key.c.latest),
+            per_key.c.last_position,
+        ]
+        query = select(*columns).select_from(origin)
+        for fold in self.projection.folds:
+            if fold.operation is Operation.TALLY:
+                query = query.outerjoin(tally := self._tally(fold), self._same_key(per_key, tally))
+        return query
+
+    def _same_key(self, left: FromClause, right: FromClause) -> ColumnElement[bool]:
+        return and_(*(left.c[name] == right.c[name] for name in self.keys))
+
+    # -- events of the range, one row per event and key
+
+    def _events(self) -> CTE:
+        projection = self.projection
+        spread = [name for name in projection.events if projection.spreads(name)]
+        plain = [name for name in projection.events if name not in spread]
+        parts = []
+        if plain:
+            parts.append(self._select_events(event_logs, plain, null(), null()))
+        if spread:
+            assert projection.elements is not None
+            elements = _elements(event_logs, projection.elements.name)
+            parts.append(
+                self._select_events(
+                    event_logs.join(elements, true()),
+                    spread,
+                    type_coerce(elements.c.element, JSONB),
+                    cast(elements.c.ordinality - 1, Integer),
+                )
+            )
+        raw = (parts[0] if len(parts) == 1 else union_all(*parts)).subquery("raw")
+        return select(
+            raw.c.id.label("position"),
+            raw.c.event_type,
+            raw.c.tenant_id,
+            *(_key(projection, name, raw).label(name) for name in projection.key),
+            raw.c.data,
+            raw.c.element,
+            raw.c.element_index,
+            raw.c.entity_id.label("entity"),
+            raw.c.occurred_at,
+            raw.c.recorded_at,
+            raw.c.user_id,
+        ).cte("events")
+
+    def _select_events(
+        self,
+        origin: FromClause,
+        event_types: list[str],
+        element: ColumnElement[Any],
+        index: ColumnElement[Any],
+    ) -> Select[Any]:
+        names = ("id", "event_type", "tenant_id", "entity_id", "data", "occurred_at")
+        return (
+            select(
+                *(event_logs.c[name] for name in (*names, "recorded_at", "user_id")),
+                cast(element, JSONB).label("element"),
+                cast(index, INTEGER).label("element_index"),
+            )
+            .select_from(origin)
+            .where(*_in_range(event_types))
+        )
+
+    # -- what still counts: after the last end, from the first event that opens a row
+
+    def _live(self, events: CTE) -> CTE:
+        has_key = [events.c[name].is_not(None) for name in self.projection.key]
+        query = select(events).where(events.c.event_type.in_(self.types), *has_key)
+        if self.projection.ends:
+            ended = (
+                select(
+                    *(events.c[name] for name in self.keys),
+                    func.max(events.c.position).label("ended_at"),
+                )
+                .where(events.c.event_type.in_(sorted(self.projection.ends)))
+                .group_by(*(events.c[name] for name in self.keys))
+                .cte("ended")
+            )
+            query = query.outerjoin(ended, self._same_key(events, ended)).where(
+                events.c.position > func.coalesce(ended.c.ended_at, 0)
+            )
+        live = query.cte("live")
+        if self.projection.opens >= set(self.types):
+            return self._kept(live)
+        opened = (
+            select(
+                *(live.c[name] for name in self.keys),
+                func.min(live.c.position)
+                .filter(live.c.event_type.in_(sorted(self.projection.opens)))
+                .label("opened_at"),
+            )
+            .group_by(*(live.c[name] for name in self.keys))
+            .cte("opened")
+        )
+        is_open = live.c.position >= opened.c.opened_at
+        origin: FromClause = live.join(opened, self._same_key(live, opened))
+        if self.onto_table:
+            origin = origin.outerjoin(self.table, self._same_key(live, self.table))
+            is_open = or_(self.table.c.tenant_id.is_not(None), is_open)
+        return self._kept(select(live).select_from(origin).where(is_open).cte("counted"))
+
+    def _kept(self, live: CTE) -> CTE:
+        self.live = live
+        return live
+
+    # -- first level: per key and event type
+
+    def _per_type(self, live: CTE) -> Subquery:
+        columns: list[Label[Any]] = [
+            func.count().label("n"),
+            func.min(live.c.position).label("first_position"),
+            func.max(live.c.position).label("last_position"),
+            func.min(live.c.occurred_at).label("earliest"),
+            func.max(live.c.occurred_at).label("latest"),
+        ]
+        for forward, name in ((True, "payload"), (False, "first_payload")):
+            if any(isinstance(v, Payload) for v in self._taken(forward)):
+                order = live.c.position if forward else live.c.position.desc()
+                merged: ColumnElement[Any] = func.merge_payloads(
+                    aggregate_order_by(live.c.data, order), type_=JSONB
+                )
+                columns.append(merged.label(name))
+            for carried in self._carried(forward):
+                value = live.c[carried]
+                order = live.c.position.desc() if forward else live.c.position
+                array = func.array_agg(aggregate_order_by(value, order))
+                columns.append(_item(array, value.type).label(_carried_name(forward, carried)))
+        for fold in self.projection.folds:
+            if fold.operation in _AGGREGATED:
+                columns.append(self._aggregate(fold, live).label(f"{fold.column.name}_part"))
+            elif fold.operation is Operation.LAST:
+                columns += self._presence(fold, live)
+        keys = [live.c[name] for name in self.keys]
+        return (
+            select(*keys, live.c.event_type, *columns)
+            .group_by(*keys, live.c.event_type)
+            .subquery("per_type")
+        )
+
+    def _taken(self, forward: bool) -> list[Value]:
+        wanted = Operation.LAST if forward else Operation.FIRST
+        return [
+            value
+            for fold in self.projection.folds
+            if fold.operation is wanted and not fold.where
+            for value in fold.values.values()
+        ]
+
+    def _carried(self, forward: bool) -> list[str]:
+        """The columns of events whose last or first value, as a whole, is needed."""
+        names = []
+        for value in self._taken(forward):
+            if isinstance(value, Constant | Payload):
+                continue
+            name = _event_column(value)
+            if name not in names:
+                names.append(name)
+        return names
+
+    def _counts(self, fold: ColumnFold, event_type: str, live: FromClause) -> ColumnElement[bool]:
+        """Whether an event of this type has what the fold's `where` asks for."""
+        conditions = [live.c.event_type == event_type]
+        conditions += [
+            live.c.data[name] == cast(literal(wanted, JSONB), JSONB)
+            for name, wanted in fold.where.items()
+        ]
+        return and_(*conditions)
+
+    def _aggregate(self, fold: ColumnFold, live: CTE) -> ColumnElement[Any]:
+        counts = or_(*(self._counts(fold, event_type, live) for event_type in fold.values))
+        if fold.operation is Operation.COUNT:
+            return func.count().filter(counts)
+        value = _of_live(fold, live)
+        return _combine(fold.operation, value, fold.column.type).filter(counts)
+
+    def _presence(self, fold: ColumnFold, live: CTE) -> list[Label[Any]]:
+        """Where the last event with a value lies, for folds whose types must be compared."""
+        name = fold.column.name
+        if fold.where:
+            counts = or_(
+                *(
+                    and_(self._counts(fold, event_type, live), _is_present(value, live))
+                    for event_type, value in fold.values.items()
+                )
+            )
+            array = func.array_agg(aggregate_order_by(_of_live(fold, live), live.c.position.desc()))
+            return [
+                func.max(live.c.position).filter(counts).label(f"{name}_at"),
+                _item(array.filter(counts), fold.column.type).label(f"{name}_part"),
+            ]
+        optional = {
+            event_type: value
+            for event_type, value in fold.values.items()
+            if isinstance(value, Payload) and not value.required
+        }
+        if len(fold.values) > 1 and optional:
+            present = or_(
+                *(
+                    and_(live.c.event_type == event_type, _has(live.c.data, value.name))
+                    for event_type, value in optional.items()
+                )
+            )
+            return [func.max(live.c.position).filter(present).label(f"{name}_at")]
+        return []
+
+    # -- second level: per key
+
+    def _per_key(self, per_type: Subquery) -> CTE:
+        keys = [per_type.c[name] for name in self.keys]
+        columns: list[Label[Any]] = [
+            func.max(per_type.c.last_position).label("last_position"),
+            func.min(per_type.c.earliest).label("earliest"),
+            func.max(per_type.c.latest).label("latest"),
+        ]
+        carried = [
+            column.name
+            for column in per_type.c
+            if column.name.startswith(("payload", "first_", "last_"))
+        ]
+        for index, event_type in enumerate(self.types):
+            is_type = per_type.c.event_type == event_type
+            for name in carried:
+                value = per_type.c[name]
+                if name in ("first_position", "last_position"):
+                    picked: ColumnElement[Any] = func.max(value).filter(is_type)
+                elif name in ("payload", "first_payload"):
+                    picked = func.merge_payloads(value, type_=JSONB).filter(is_type)
+                else:
+                    picked = _item(func.array_agg(value).filter(is_type), value.type)
+                columns.append(picked.label(f"t{index}_{name}"))
+        for fold in self.projection.folds:
+            name = fold.column.name
+            part = per_type.c.get(f"{name}_part")
+            at = per_type.c.get(f"{name}_at")
+            if fold.operation in _AGGREGATED and part is not None:
+                combined = _combine(fold.operation, part, fold.column.type)
+                columns.append(combined.label(f"{name}_part"))
+            elif fold.where and part is not None and at is not None:
+                array = func.array_agg(aggregate_order_by(part, at.desc())).filter(at.is_not(None))
+                columns.append(_item(array, fold.column.type).label(f"{name}_part"))
+                columns.append(func.max(at).label(f"{name}_at"))
+            elif at is not None:
+                for index, event_type in enumerate(self.types):
+                    if event_type in fold.values:
+                        latest = func.max(at).filter(per_type.c.event_type == event_type)
+                        columns.append(latest.label(f"t{index}_{name}_at"))
+        return select(*keys, *columns).group_by(*keys).cte("per_key")
+
+    def _tally(self, fold: ColumnFold) -> Subquery:
+        live = self.live
+        keys = [live.c[name] for name in self.keys]
+        value = cast(_of_live(fold, live, Text()), Text)
+        counts = or_(*(self._counts(fold, event_type, live) for event_type in fold.values))
+        counted = (
+            select(*keys, value.label("value"), func.count().label("n"))
+            .where(counts, value.is_not(None))
+            .group_by(*keys, value)
+            .subquery(f"{fold.column.name}_counted")
+        )
+        keys = [counted.c[name] for name in self.keys]
+        return (
+            select(
+                *keys,
+                func.jsonb_object_agg(counted.c.value, counted.c.n, type_=JSONB).label("tally"),
+            )
+            .group_by(*keys)
+            .subquery(f"{fold.column.name}_tally")
+        )
+
+    # -- rows: what the table will hold
+
+    def _final(self, fold: ColumnFold, per_key: CTE) -> ColumnElement[Any]:
+        column = fold.column
+        old: ColumnElement[Any] = (
+            self.table.c[column.name] if self.onto_table else cast(null(), column.type)
+        )
+        part = per_key.c.get(f"{column.name}_part")
+        match fold.operation:
+            case Operation.COUNT | Operation.SUM:
+                gained = func.coalesce(part, 0)
+                return cast(old + gained if self.onto_table else gained, column.type)
+            case Operation.MIN | Operation.MAX:
+                function = func.least if fold.operation is Operation.MIN else func.greatest
+                assert part is not None
+                return function(old, part) if self.onto_table else part
+            case Operation.TALLY:
+                new = literal_column(f"{column.name}_tally.tally", JSONB)
+                return func.merge_tallies(old, new, type_=JSONB)
+            case Operation.FIRST:
+                value = self._latest(
+                    fold, per_key, forward=False, otherwise=cast(null(), column.type)
+                )
+                return func.coalesce(old, value) if self.onto_table else value
+            case Operation.LAST if fold.where:
+                at = per_key.c[f"{column.name}_at"]
+                assert part is not None
+                return case((at.is_not(None), part), else_=old)
+            case Operation.LAST:
+                return self._latest(fold, per_key, forward=True, otherwise=old)
+
+    def _latest(
+        self, fold: ColumnFold, per_key: CTE, *, forward: bool, otherwise: ColumnElement[Any]
+    ) -> ColumnElement[Any]:
+        """The value of the event type that comes last (or first), or else `otherwise`."""
+        candidates = []
+        for event_type, value in fold.values.items():
+            prefix = f"t{self.types.index(event_type)}_"
+            end = "last_position" if forward else "first_position"
+            at = per_key.c.get(f"{prefix}{fold.column.name}_at")
+            if at is None or (isinstance(value, Payload) and value.required) or not forward:
+                at = per_key.c[prefix + end]
+            candidates.append(
+                (at, _of_key(value, fold.column.type, per_key, prefix, forward), value)
+            )
+        if len(candidates) > 1:
+            chosen = (func.greatest if forward else func.least)(*(at for at, _, _ in candidates))
+            return case(*((chosen == at, taken) for at, taken, _ in candidates), else_=otherwise)
+        at, taken, source = candidates[0]
+        if not self.onto_table or not forward:
+            # Absent and null are the same where nothing was before.
+            return taken if not isinstance(source, Constant) else case((at.is_not(None), taken))
+        if isinstance(source, Payload) and not source.required:
+            payload = per_key.c[f"t{self.types.index(next(iter(fold.values)))}_payload"]
+            return case(
+                (taken.is_not(None), taken),
+                (_has(payload, source.name), cast(null(), fold.column.type)),
+                else_=otherwise,
+            )
+        return case((at.is_not(None), taken), else_=otherwise)
+
+    def _merged(self, function: Any, name: str, new: ColumnElement[Any]) -> Label[Any]:
+        if not self.onto_table:
+            return new.label(name)
+        merged: Label[Any] = function(self.table.c[name], new).label(name)
+        return merged
+
+
+def _combine(
+    operation: Operation, value: ColumnElement[Any], type_: TypeEngine[Any]
+) -> FunctionElement[Any]:
+    """Values, or parts of them, in one: the least, the greatest, or the sum."""
+    match operation:
+        case Operation.MIN:
+            return func.min(value, type_=type_)
+        case Operation.MAX:
+            return func.max(value, type_=type_)
+        case _:
+            return func.sum(value, type_=type_)
+
+
+def _event_column(value: Value) -> str:
+    """The column of the events' CTE that holds a value as a whole."""
+    match value:
+        case Element():
+            return "element"
+        case ElementIndex():
+            return "element_index"
+        case Envelope("entity_id"):
+            return "entity"
+        case Envelope(name):
+            return name
+        case _:
+            raise AssertionError(value)
+
+
+def _carried_name(forward: bool, name: str) -> str:
+    return f"last_of_{name}" if forward else f"first_of_{name}"
+
+
+def _item(array: ColumnElement[Any], type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """The first item of an array."""
+    return type_coerce(type_coerce(array, ARRAY(type_))[1], type_)
+
+
+def _of_live(
+    fold: ColumnFold, live: CTE, type_: TypeEngine[Any] | None = None
+) -> ColumnElement[Any]:
+    """A fold's value as an expression over live events."""
+    column_type = type_ or fold.column.type
+    expressions: dict[Value, ColumnElement[Any]] = {}
+    for value in fold.values.values():
+        match value:
+            case Payload(name):
+                expressions[value] = _from_json(live.c.data, name, column_type)
+            case Element(part):
+                expressions[value] = _from_json(live.c.element, part, column_type)
+            case Constant(constant):
+                expressions[value] = _constant(constant, column_type)
+            case _:
+                expressions[value] = live.c[_event_column(value)]
+    if len(expressions) == 1:
+        return next(iter(expressions.values()))
+    return case(
+        *((live.c.event_type == name, expressions[value]) for name, value in fold.values.items())
+    )
+
+
+def _has(json: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether a JSON object has a field, be it null."""
+    return json.op("?", is_comparison=True)(literal(name, Text()))
+
+
+def _is_present(value: Value, live: CTE) -> ColumnElement[bool]:
+    if isinstance(value, Payload) and not value.required:
+        return _has(live.c.data, value.name)
+    return true()
+
+
+def _of_key(
+    value: Value, type_: TypeEngine[Any], per_key: CTE, prefix: str, forward: bool
+) -> ColumnElement[Any]:
+    """A value as an expression over what was gathered per key."""
+    match value:
+        case Payload(name):
+            return _from_json(
+                per_key.c[prefix + ("payload" if forward else "first_payload")], name, type_
+            )
+        case Element(part):
+            return _from_json(per_key.c[prefix + _carried_name(forward, "element")], part, type_)
+        case Constant(constant):
+            return _constant(constant, type_)
+        case _:
+            return per_key.c[prefix + _carried_name(forward, _event_column(value))]

@@ -1,0 +1,44 @@
+"""Every projection of the system, by name."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from eventstore.errors import QuantumForgeError
+from projections import batches, chemistry
+from projections.projection import Projection, WrongDeclaration
+
+
+class UnknownProjection(QuantumForgeError):
+    """There is no projection of that name."""
+
+    exit_status = 2
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no projection {name!r}; there are {', '.join(PROJECTIONS)}")
+
+
+def _by_name(projections: Iterable[Projection]) -> dict[str, Projection]:
+    by_name: dict[str, Projection] = {}
+    for projection in projections:
+        if projection.name in by_name:
+            raise WrongDeclaration(f"two projections fill the table {projection.name}")
+        by_name[projection.name] = projection
+    return by_name
+
+
+PROJECTIONS: Mapping[str, Projection] = MappingProxyType(
+    _by_name([*chemistry.PROJECTIONS, *batches.PROJECTIONS])
+)
+
+
+def named(names: Iterable[str]) -> list[Projection]:
+    """The projections of these names; all of them when none is given.
+
+    Raises:
+        UnknownProjection: for a name that is none.
+    """
+    chosen = list(names) or list(PROJECTIONS)
+    for name in chosen:
+        if name not in PROJECTIONS:
+            raise UnknownProjection(name)
+    return [PROJECTIONS[name] for name in dict.fromkeys(chosen)]

@@ -1,0 +1,108 @@
+"""What a column can take from one event: a payload field, part of a list element, the envelope."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from schema.events import Event
+
+EnvelopeName = Literal["entity_id", "position", "occurred_at", "recorded_at", "user_id"]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A field of the payload; `required`: the event type does not let it be absent."""
+
+    name: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class Element:
+    """An element of the list that the event spreads over rows, or one part of it.
+
+    part: index in an array, name in an object, or None for the element itself.
+    """
+
+    part: int | str | None
+
+
+@dataclass(frozen=True)
+class ElementIndex:
+    """The place of the element in its list, from 0."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What every event has: who, when, where in the log."""
+
+    name: EnvelopeName
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value for every event of a type: a status."""
+
+    value: Any
+
+
+Value = Payload | Element | ElementIndex | Envelope | Constant
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field as a declaration names it: `CalculationCompleted.energy`, on that class or below."""
+
+    owner: type[Event]
+    name: str
+
+
+@dataclass(frozen=True)
+class Of:
+    """A value with the event types that it is taken from; None: all of the projection's."""
+
+    value: Value
+    types: tuple[type[Event], ...] | None
+
+
+entity_id = Of(Envelope("entity_id"), None)
+"""The id of the entity that the event happened to."""
+position = Of(Envelope("position"), None)
+element = Of(Element(None), None)
+element_index = Of(ElementIndex(), None)
+
+
+def entity_of(*types: type[Event]) -> Of:
+    """The id of the entity that an event of these types happened to."""
+    return Of(Envelope("entity_id"), types)
+
+
+def occurred_at(*types: type[Event]) -> Of:
+    """The time at which an event of these types happened."""
+    return Of(Envelope("occurred_at"), types or None)
+
+
+def user_id(*types: type[Event]) -> Of:
+    """Who did it; null for the system itself."""
+    return Of(Envelope("user_id"), types or None)
+
+
+def nothing(*types: type[Event]) -> Of:
+    """Null: an event of these types clears the column."""
+    return Of(Constant(None), types)
+
+
+def field_of(descriptor: object) -> Field:
+    """The field that `EventType.name` denotes.
+
+    A field that a base class declares counts for every event type below that class.
+
+    Raises:
+        TypeError: when it is not a field of an event type.
+    """
+    owner = getattr(descriptor, "__objclass__", None)
+    name = getattr(descriptor, "__name__", None)
+    if not (isinstance(owner, type) and issubclass(owner, Event) and isinstance(name, str)):
+        raise TypeError(
+            f"{descriptor!r} is not a field of an event type, as in MoleculeCreated.name"
+        )
+    return Field(owner, name)
