@@ -173,16 +173,17 @@ class WorkerPool:
                 return self._taken()
 
     def kill_all(self) -> list[Outcome]:
-        """End the pool and its workers; return what had arrived, and Lost for what was in flight."""
+        """End the pool and its workers; return what has arrived, and Lost for what is in flight."""
         self._closed = True
         self._queue.clear()
         workers, self._workers = self._workers, []
         for worker in workers:
-            with contextlib.suppress(EOFError, OSError):
-                while worker.task is not None and worker.connection.poll():
-                    self._take(worker)
             worker.process.kill()
         for worker in workers:
+            # What it had sent is still to be read; a Ctrl-C may have cut an earlier read in two.
+            with contextlib.suppress(Exception):
+                while worker.task is not None and worker.connection.poll():
+                    self._take(worker)
             if worker.task is not None:
                 self._outcomes.append(_lost(worker.task, worker, "stopped", "STOPPED", "SIGKILL"))
             worker.end()

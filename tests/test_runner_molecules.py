@@ -1,0 +1,145 @@
+"""A molecule is the same molecule however it arrives, or a chemist is told what is wrong."""
+
+from pathlib import Path
+
+import pytest
+from rdkit import RDConfig
+
+from runner.conformers import embed
+from runner.errors import InputError
+from runner.geometry import Geometry
+from runner.inputs import read_inputs
+from runner.molecules import Molecule, identify
+from runner.records import Input
+
+NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
+
+
+def given(
+    smiles: str | None = None,
+    geometry: Geometry | None = None,
+    charge: int | None = None,
+    multiplicity: int | None = None,
+) -> Molecule:
+    source = Input(number=1, source=smiles or "", smiles=smiles, geometry=geometry)
+    return identify(source, charge=charge, multiplicity=multiplicity)
+
+
+def test_identify_gives_what_pubchem_has_for_aspirin() -> None:
+    aspirin = given("OC(=O)c1ccccc1OC(C)=O")
+
+    assert aspirin.smiles == "CC(=O)Oc1ccccc1C(=O)O"
+    assert aspirin.formula == "C9H8O4"
+    assert aspirin.inchikey == "BSYNRYMUTXBXSQ-UHFFFAOYSA-N"
+    assert aspirin.molecular_weight == pytest.approx(180.16, abs=0.01)
+    assert (aspirin.charge, aspirin.multiplicity) == (0, 1)
+    assert (aspirin.atom_count, aspirin.electron_count) == (21, 94)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "charge", "multiplicity"),
+    [
+        ("CC(=O)[O-]", -1, 1),
+        ("C[NH3+].[Cl-]", 0, 1),
+        ("[CH3]", 0, 2),
+        ("[O][O]", 0, 3),
+        ("[N]=O", 0, 2),
+        ("[Na+]", 1, 1),
+    ],
+)
+def test_charge_and_multiplicity_follow_from_the_smiles(
+    smiles: str, charge: int, multiplicity: int
+) -> None:
+    molecule = given(smiles)
+
+    assert (molecule.charge, molecule.multiplicity) == (charge, multiplicity)
+
+
+def test_a_salt_keeps_all_its_parts() -> None:
+    assert given("[Na+].CC(=O)[O-]").smiles == "CC(=O)[O-].[Na+]"
+
+
+def test_atom_map_numbers_do_not_make_another_molecule() -> None:
+    assert given("[CH3:1][OH:2]").smiles == given("CO").smiles
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [
+        ("C1CC", "unclosed ring"),
+        ("CC(C)(C)(C)C", "Explicit valence for atom # 1 C, 5, is greater than permitted"),
+        ("CC(", "syntax error at character 3"),
+        ("c1cccc1", "Can't kekulize mol"),
+        ("", "an empty molecule"),
+        ("*C", "atom 1 is a placeholder"),
+        ("[U]", r"U \(Z = 92\) is beyond xTB"),
+        ("[H+]", "no electrons are left"),
+    ],
+)
+def test_a_bad_smiles_gets_a_reason_and_nothing_on_stderr(
+    smiles: str, reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        given(smiles)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_charge_that_contradicts_the_smiles_is_refused() -> None:
+    with pytest.raises(InputError, match=r"charge \+1 contradicts the formal charge \+0 of CCO"):
+        given("CCO", charge=1)
+
+
+@pytest.mark.parametrize("multiplicity", [0, 2, 4, 101])
+def test_a_multiplicity_that_does_not_fit_the_electrons_is_refused(multiplicity: int) -> None:
+    with pytest.raises(InputError, match=f"multiplicity {multiplicity} does not fit 26 electrons"):
+        given("CCO", multiplicity=multiplicity)
+
+
+def test_what_the_record_says_goes_before_what_the_run_says() -> None:
+    source = Input(number=1, source="", smiles="[CH2]", multiplicity=1)
+
+    assert identify(source, multiplicity=3).multiplicity == 1
+
+
+@pytest.mark.parametrize("smiles", ["CCO", "C=O", "CC(=O)[O-]", "C[NH3+]", "O.O", "c1ccncc1"])
+def test_a_bare_geometry_is_the_molecule_that_it_was_made_from(smiles: str) -> None:
+    molecule = given(smiles)
+
+    assert given(geometry=embed(smiles), charge=molecule.charge).smiles == molecule.smiles
+
+
+def test_a_bare_ion_or_radical_geometry_is_perceived() -> None:
+    assert given(geometry=Geometry((11,), ((0.0, 0.0, 0.0),)), charge=1).smiles == "[Na+]"
+    assert given(geometry=embed("[CH3]")).multiplicity == 2
+
+
+def test_a_geometry_without_perceptible_bonds_asks_for_smiles() -> None:
+    scattered = Geometry((6, 6, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 9.0), (0.0, 9.0, 0.0)))
+
+    with pytest.raises(InputError, match="add smiles="):
+        given(geometry=scattered, charge=3)
+
+
+def test_a_geometry_of_other_atoms_than_its_smiles_is_refused() -> None:
+    with pytest.raises(InputError, match="the geometry has CH4, the SMILES H2O"):
+        given("O", geometry=embed("C"))
+
+
+def test_every_line_of_the_nci_set_is_identified_or_gives_a_reason() -> None:
+    reasons: list[str] = []
+    for source in read_inputs(NCI, limit=3_000):
+        try:
+            molecule = identify(source)
+        except InputError as error:
+            reasons.append(error.reason)
+            continue
+        if source.number > 500:
+            continue
+        again = identify(Input(number=1, source="", smiles=molecule.smiles))
+        assert again.smiles == molecule.smiles, "canonical once is canonical for ever"
+
+    assert reasons == [
+        "Explicit valence for atom # 9 N, 5, is greater than permitted",
+        "Explicit valence for atom # 3 Al, 6, is greater than permitted",
+    ]
