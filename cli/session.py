@@ -10,7 +10,7 @@ from eventstore.settings import Settings, load_settings
 
 @contextlib.contextmanager
 def migrated_database(settings: Settings | None = None) -> Iterator[Database]:
-    """Open the database for the length of a command; refuse one whose schema is not this program's."""
+    """Open the database for the length of a command; refuse one whose schema does not fit."""
     with open_database(settings or load_settings()) as database:
         require_migrated(database.engine)
         yield database

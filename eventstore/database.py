@@ -79,18 +79,19 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
 
     `source` is where the address comes from, named in the advice. No connection is made yet.
     """
+    arguments = {
+        "application_name": APPLICATION_NAME,
+        "connect_timeout": CONNECT_TIMEOUT,
+        # Prepared statements belong to a session, which a transaction pooler takes away.
+        "prepare_threshold": None,
+    }
     engine = create_engine(
         url,
         pool_size=20,
         max_overflow=30,
         pool_pre_ping=True,
         pool_recycle=3600,
-        connect_args={
-            "application_name": APPLICATION_NAME,
-            "connect_timeout": CONNECT_TIMEOUT,
-            # Prepared statements belong to a session, which a transaction pooler takes away.
-            "prepare_threshold": None,
-        },
+        connect_args={name: arguments[name] for name in arguments.keys() - url.query.keys()},
     )
 
     @event.listens_for(engine, "handle_error")
@@ -200,7 +201,10 @@ def health(engine: Engine) -> Health:
 
 def libpq_url(url: URL, *, hide_password: bool = False) -> str:
     """Return the address as psql, pg_dump and DATABASE_URL take it."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=hide_password)
+    rendered = url.set(drivername="postgresql").render_as_string(hide_password=hide_password)
+    address, separator, query = rendered.partition("?")
+    # SQLAlchemy writes a space in the query as +, which libpq takes for a plus sign.
+    return address + separator + query.replace("+", "%20")
 
 
 def where(url: URL) -> str:
@@ -222,7 +226,7 @@ _LAST_RESORT = (
     ("too many connections", "53300"),
     ("remaining connection slots", "53300"),
     ("the database system is", "57P03"),
-    ("no pg_hba.conf entry", "28000"),
+    ("pg_hba.conf", "28000"),
     ("is not permitted to log in", "28000"),
     ("authentication failed", "28000"),
 )

@@ -1,0 +1,162 @@
+"""`qforge db …`: what it prints, the first time and the second, to people and to pipes."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from eventstore import migrations
+from eventstore.database import Database, libpq_url
+from tests.conftest import Qforge, command_line
+
+NAMES = [revision.name for revision in migrations.revisions()]
+
+
+@pytest.fixture
+def on_empty(empty_database: Database, tmp_path: Path) -> Qforge:
+    """Run the command line against a database without tables."""
+    return command_line(tmp_path, DATABASE_URL=libpq_url(empty_database.url))
+
+
+def test_upgrade_says_what_it_did_and_that_nothing_is_left_to_do(on_empty: Qforge) -> None:
+    """The first run lists the migrations; the second says that the database is up to date."""
+    first, second = on_empty("db", "upgrade"), on_empty("db", "upgrade")
+
+    assert [line.split("\t")[:2] for line in first.stdout.splitlines()] == [
+        ["applied", name] for name in NAMES
+    ]
+    assert f"now at revision {NAMES[-1]}" in first.stderr
+    assert second.stdout == ""
+    assert f"already at revision {NAMES[-1]}" in second.stderr
+
+
+def test_downgrade_goes_one_step_or_to_the_base(qforge: Qforge) -> None:
+    """One step by default; at the base there is nothing to undo."""
+    assert qforge("db", "downgrade", "--yes").stdout.startswith(f"undone\t{NAMES[-1]}\t")
+    assert qforge("db", "current").stdout == f"{NAMES[-2]}\n"
+
+    qforge("db", "downgrade", "base", "--yes")
+    assert qforge("db", "current").stdout == "base\n"
+    assert "nothing to undo" in qforge("db", "downgrade", "base", "--yes").stderr
+
+
+def test_deleting_needs_a_yes(qforge: Qforge) -> None:
+    """A script that forgot --yes deletes nothing."""
+    for command in ("reset", "downgrade"):
+        assert "add --yes" in qforge("db", command, status=2).stderr
+
+    assert qforge("db", "check").stdout
+
+
+def test_reset_empties_the_log(qforge: Qforge, database: Database) -> None:
+    """What was there is gone, what is needed is there, and again."""
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE witness ()"))
+
+    for _ in range(2):
+        assert f"empty, at revision {NAMES[-1]}" in qforge("db", "reset", "--yes").stderr
+
+    assert qforge("db", "check").stdout
+
+
+def test_sql_is_printed_and_runs_in_psql(on_empty: Qforge) -> None:
+    """The pipe from the help works, and `db psql` stops at nothing."""
+    script = on_empty("db", "upgrade", "--sql").stdout
+    assert on_empty("db", "current").stdout == "base\n"
+
+    on_empty("db", "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", input=script)
+    assert on_empty("db", "check").stdout
+
+    script = on_empty("db", "downgrade", "-1", "--sql").stdout
+    on_empty("db", "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", input=script)
+    assert on_empty("db", "current").stdout == f"{NAMES[-2]}\n"
+
+
+def test_json_is_for_programs(qforge: Qforge) -> None:
+    """Piped JSON is one line with what the tables say."""
+    at = json.loads(qforge("db", "current", "--json").stdout)
+    check = json.loads(qforge("db", "check", "--json").stdout)
+
+    assert at == {"current": NAMES[-1], "head": NAMES[-1], "pending": []}
+    assert check["migrations"] == at
+    assert check["health"]["is_ready"] is True
+
+
+def test_url_hides_the_password_unless_asked(tmp_path: Path) -> None:
+    """The address can be shown to others, or given to psql."""
+    qforge = command_line(tmp_path, DATABASE_URL="postgres://u:hidden@h/d?sslmode=require")
+
+    assert qforge("db", "url").stdout == "postgresql://u:***@h/d?sslmode=require\n"
+    shown = qforge("db", "url", "--show-password")
+    assert shown.stdout == "postgresql://u:hidden@h/d?sslmode=require\n"
+
+
+def test_psql_gets_its_arguments_and_gives_its_status(qforge: Qforge) -> None:
+    """Options after `psql` are psql's own, and its failure is the command's."""
+    answer = qforge("db", "psql", "-XAtc", "SELECT version_num FROM alembic_version")
+    assert answer.stdout == f"{NAMES[-1]}\n"
+
+    qforge("db", "psql", "-Xc", "SELECT nonsense", status=1)
+
+
+def test_an_unknown_revision_is_one_clear_line(qforge: Qforge) -> None:
+    """The error says what can be given."""
+    done = qforge("db", "upgrade", "nonsense", status=2)
+
+    assert done.stderr.startswith("Error: there is no migration 'nonsense'; give a revision")
+
+
+def test_a_bare_machine_needs_no_settings(tmp_path: Path) -> None:
+    """The embedded server is made, migrated, and gone when the command is."""
+    qforge = command_line(tmp_path)
+
+    qforge("db", "upgrade")
+
+    assert str(tmp_path / "home/postgres") in qforge("db", "check").stdout
+    assert not (tmp_path / "home/postgres/data/postmaster.pid").exists()
+    assert "qforge db psql" in qforge("db", "url").stderr
+
+
+def test_a_terminated_command_takes_its_server_with_it(tmp_path: Path) -> None:
+    """SIGTERM, as from a batch system, is an orderly end."""
+    qforge = command_line(tmp_path)
+    qforge("db", "upgrade")
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", TERMINATED, "db", "check"],
+        env={"QFORGE_HOME": str(tmp_path / "home")},
+        cwd=tmp_path,
+    )
+
+    assert waiting.wait(60) == 128 + signal.SIGTERM
+
+    assert not (tmp_path / "home/postgres/data/postmaster.pid").exists()
+
+
+TERMINATED = """
+import os, signal, time
+from eventstore import database
+import cli.db, cli.main
+def health(engine):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+cli.db.health = health
+cli.main.main()
+"""
+
+
+def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path) -> None:
+    """`qforge … | head -1` ends quietly."""
+    script = f'"{sys.executable}" -m cli.main db upgrade --sql 2>"$0" | head -1'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, str(tmp_path / "stderr")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout
+    assert (tmp_path / "stderr").read_text() == ""
