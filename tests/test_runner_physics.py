@@ -18,7 +18,6 @@ HYDROGEN = Geometry((1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.74)))
     [
         (5, 1, "-3 electrons at charge +5"),
         (2, 1, "0 electrons at charge +2"),
-        (-4, 1, "the atomic charges add up to -2.000, not to the charge -4"),
         (0, 5, "multiplicity 5 does not fit 2 electrons"),
     ],
 )
@@ -31,6 +30,16 @@ def test_an_impossible_calculation_that_tblite_accepts_is_refused(
 
     assert said is not None
     assert said.startswith(reason)
+
+
+@pytest.mark.parametrize(("charge", "multiplicity"), [(-3, 2), (-4, 1), (-5, 2), (-6, 1)])
+def test_more_electrons_than_orbitals_hold_are_refused_whatever_tblite_makes_of_them(
+    charge: int, multiplicity: int
+) -> None:
+    # What it reports for these differs from process to process.
+    result = run_singlepoint(HYDROGEN, charge=charge, multiplicity=multiplicity)
+
+    assert refusal(result, HYDROGEN, charge=charge, multiplicity=multiplicity) is not None
 
 
 @pytest.mark.parametrize(("charge", "multiplicity"), [(0, 1), (0, 3), (1, 2), (-1, 2)])
