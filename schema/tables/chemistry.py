@@ -47,6 +47,7 @@ molecules = read_model(
         unique=True,
     ),
     Index("molecules_inchikey_idx", "tenant_id", "inchikey"),
+    Index("molecules_created_idx", "tenant_id", "created_at"),
     metadata=True,
 )
 
@@ -95,6 +96,7 @@ calculations = read_model(
     Index("calculations_batch_idx", "tenant_id", "batch_id"),
     Index("calculations_energy_idx", "tenant_id", "energy"),
     Index("calculations_gap_idx", "tenant_id", "gap"),
+    Index("calculations_started_idx", "tenant_id", "started_at"),
     metadata=True,
 )
 

@@ -24,6 +24,8 @@ CREATE TABLE molecules (
 	CONSTRAINT molecular_weight_is_positive CHECK (molecular_weight > 0)
 );
 
+CREATE INDEX molecules_created_idx ON molecules (tenant_id, created_at);
+
 CREATE UNIQUE INDEX molecules_identity_key ON molecules (tenant_id, md5(smiles), charge, multiplicity);
 
 CREATE INDEX molecules_inchikey_idx ON molecules (tenant_id, inchikey);
@@ -117,6 +119,8 @@ CREATE INDEX calculations_gap_idx ON calculations (tenant_id, gap);
 CREATE INDEX calculations_method_idx ON calculations (tenant_id, method);
 
 CREATE INDEX calculations_molecule_idx ON calculations (tenant_id, molecule_id, started_at);
+
+CREATE INDEX calculations_started_idx ON calculations (tenant_id, started_at);
 
 CREATE INDEX calculations_status_idx ON calculations (tenant_id, status);
 
