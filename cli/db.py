@@ -90,7 +90,9 @@ def downgrade(revision: str, sql: bool, start: str, yes: bool) -> None:
         if migrations.current(database.engine) is None:
             console.note("The database was never migrated: there is nothing to undo.")
             return
-        _confirm(f"Delete what migrations after {revision} made in {where(database.url)}?", yes=yes)
+        _confirm(
+            f"Undo migrations ({revision}) in {where(database.url)}, with their data?", yes=yes
+        )
         undone = migrations.downgrade(database.engine, revision)
         at = migrations.current(database.engine) or migrations.BASE
     _report("undone", undone)

@@ -248,4 +248,4 @@ def _connect_sqlstate(error: psycopg.Error) -> str | None:
 def _reason(error: psycopg.Error) -> str:
     """Return the end of libpq's message, which never quotes a password."""
     line = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-    return line.strip().removeprefix("connection failed: ")
+    return line.strip().removeprefix("connection failed: ").removeprefix("connection is bad: ")

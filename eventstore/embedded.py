@@ -106,6 +106,10 @@ class EmbeddedServer:
                 fcntl.flock(use, fcntl.LOCK_SH)
                 self._ensure_running()
                 self._ensure_database()
+            except KeyboardInterrupt:
+                os.close(use)
+                self._stop_if_unused()
+                raise
             except BaseException:
                 os.close(use)
                 raise
@@ -125,13 +129,7 @@ class EmbeddedServer:
         atexit.unregister(self._close_at_exit)
         with self._lifecycle():
             os.close(use)
-            alone = self._try_lock("users.lock")
-            if alone is None:
-                return
-            try:
-                self._stop()
-            finally:
-                os.close(alone)
+            self._stop_if_unused()
 
     def url(self, database: str = DATABASE) -> URL:
         """Return the address of a database of this server, for SQLAlchemy."""
@@ -139,7 +137,8 @@ class EmbeddedServer:
             "postgresql+psycopg",
             username=SUPERUSER,
             database=database,
-            query={"host": str(self.socket_directory)},
+            # The port too, lest $PGPORT name another socket.
+            query={"host": str(self.socket_directory), "port": str(PORT)},
         )
 
     def is_running(self) -> bool:
@@ -269,8 +268,8 @@ class EmbeddedServer:
                 f"could not be made in {self.directory}: {reason}",
                 "set QFORGE_HOME to another place, or set DATABASE_URL",
             )
-        with (unfinished / "postgresql.conf").open("a") as configuration:
-            configuration.write(TUNING)
+        configuration = unfinished / "postgresql.conf"
+        identity.run(["/bin/sh", "-c", 'printf %s "$1" >>"$0"', configuration, TUNING], cwd="/")
         unfinished.rename(self.data)
 
     def _ensure_database(self) -> None:
@@ -282,6 +281,17 @@ class EmbeddedServer:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
     # Stopping
+
+    def _stop_if_unused(self) -> None:
+        unused = self._try_lock("users.lock")
+        if unused is None:
+            return
+        try:
+            # Another container's processes have numbers that mean others here.
+            if self._host() in ("", socket.gethostname()):
+                self._stop()
+        finally:
+            os.close(unused)
 
     def _stop(self) -> None:
         """Stop the server: open transactions are rolled back, the rest is written down."""
@@ -315,7 +325,13 @@ class EmbeddedServer:
             os.close(lock)
 
     def _open_lock(self, name: str) -> int:
-        lock = os.open(self.directory / name, os.O_RDWR | os.O_CREAT, 0o600)
+        path = self.directory / name
+        # No link is followed: root may be working in another user's directory.
+        flags = os.O_RDWR | os.O_NOFOLLOW
+        try:
+            lock = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return os.open(path, flags)
         if os.geteuid() == 0:
             owner = self.directory.stat()
             os.fchown(lock, owner.st_uid, owner.st_gid)
@@ -350,8 +366,15 @@ class EmbeddedServer:
             connect_timeout=10,
         )
 
+    def _host(self) -> str:
+        """Return the host that started the server last."""
+        try:
+            return (self.directory / "server.lock").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
     def _refuse_another_host(self) -> None:
-        host = (self.directory / "server.lock").read_text(errors="replace")
+        host = self._host()
         if host and host != socket.gethostname():
             raise EmbeddedServerError(
                 f"in {self.directory} is running on the host {host}",

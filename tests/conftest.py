@@ -7,6 +7,7 @@ QFORGE_TEST_POSTGRES chooses the version: 18 (the default) and 16 come with the 
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
+from cli.main import main
 from eventstore import migrations, postgres_binaries
 from eventstore.database import Database, libpq_url, make_engine
 from eventstore.embedded import EmbeddedServer
@@ -122,6 +124,62 @@ def connection(engine: Engine) -> Iterator[Connection]:
 def qforge(database: Database, tmp_path: Path) -> Qforge:
     """Return a function that runs the command line against the test's database."""
     return command_line(tmp_path, DATABASE_URL=libpq_url(database.url))
+
+
+@pytest.fixture
+def qforge_here(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Qforge:
+    """Return what `qforge` returns, but it runs in this process, in a tenth of the time."""
+    return in_process(database, tmp_path, monkeypatch, capfd)
+
+
+def in_process(
+    database: Database,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Qforge:
+    """Return a function that runs the command line in this process; it takes no input."""
+
+    def run(
+        *arguments: str,
+        input: str | None = None,
+        env: Mapping[str, str] | None = None,
+        status: int | None = 0,
+    ) -> subprocess.CompletedProcess[str]:
+        assert input is None
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        capfd.readouterr()
+        code: object = None
+        with monkeypatch.context() as patch:
+            patch.chdir(directory)
+            for name in os.environ:
+                if name.startswith(OTHERS_VARIABLES):
+                    patch.delenv(name)
+            variables = {
+                "QFORGE_HOME": str(directory / "home"),
+                "DATABASE_URL": libpq_url(database.url),
+                **(env or {}),
+            }
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            try:
+                main(arguments)
+            except SystemExit as exited:
+                code = exited.code
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+        said = capfd.readouterr()
+        assert isinstance(code, int)
+        assert status in (None, code), said.err + said.out
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    return run
 
 
 def command_line(directory: Path, **variables: str) -> Qforge:

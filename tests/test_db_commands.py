@@ -11,15 +11,20 @@ from sqlalchemy import text
 
 from eventstore import migrations
 from eventstore.database import Database, libpq_url
-from tests.conftest import Qforge, command_line
+from tests.conftest import Qforge, command_line, in_process
 
 NAMES = [revision.name for revision in migrations.revisions()]
 
 
 @pytest.fixture
-def on_empty(empty_database: Database, tmp_path: Path) -> Qforge:
+def on_empty(
+    empty_database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Qforge:
     """Run the command line against a database without tables."""
-    return command_line(tmp_path, DATABASE_URL=libpq_url(empty_database.url))
+    return in_process(empty_database, tmp_path, monkeypatch, capfd)
 
 
 def test_upgrade_says_what_it_did_and_that_nothing_is_left_to_do(on_empty: Qforge) -> None:
@@ -34,52 +39,57 @@ def test_upgrade_says_what_it_did_and_that_nothing_is_left_to_do(on_empty: Qforg
     assert f"already at revision {NAMES[-1]}" in second.stderr
 
 
-def test_downgrade_goes_one_step_or_to_the_base(qforge: Qforge) -> None:
+def test_downgrade_goes_one_step_or_to_the_base(qforge_here: Qforge) -> None:
     """One step by default; at the base there is nothing to undo."""
-    assert qforge("db", "downgrade", "--yes").stdout.startswith(f"undone\t{NAMES[-1]}\t")
-    assert qforge("db", "current").stdout == f"{NAMES[-2]}\n"
+    assert qforge_here("db", "downgrade", "--yes").stdout.startswith(f"undone\t{NAMES[-1]}\t")
+    assert qforge_here("db", "current").stdout == f"{NAMES[-2]}\n"
 
-    qforge("db", "downgrade", "base", "--yes")
-    assert qforge("db", "current").stdout == "base\n"
-    assert "nothing to undo" in qforge("db", "downgrade", "base", "--yes").stderr
+    qforge_here("db", "downgrade", "base", "--yes")
+    assert qforge_here("db", "current").stdout == "base\n"
+    assert "nothing to undo" in qforge_here("db", "downgrade", "base", "--yes").stderr
 
 
-def test_deleting_needs_a_yes(qforge: Qforge) -> None:
+def test_deleting_needs_a_yes(qforge_here: Qforge) -> None:
     """A script that forgot --yes deletes nothing."""
     for command in ("reset", "downgrade"):
-        assert "add --yes" in qforge("db", command, status=2).stderr
+        assert "add --yes" in qforge_here("db", command, status=2).stderr
 
-    assert qforge("db", "check").stdout
+    assert qforge_here("db", "check").stdout
 
 
-def test_reset_empties_the_log(qforge: Qforge, database: Database) -> None:
+def test_reset_empties_the_log(qforge_here: Qforge, database: Database) -> None:
     """What was there is gone, what is needed is there, and again."""
     with database.engine.begin() as connection:
-        connection.execute(text("CREATE TABLE witness ()"))
+        connection.execute(text("ALTER TABLE event_logs ADD COLUMN witness int"))
 
     for _ in range(2):
-        assert f"empty, at revision {NAMES[-1]}" in qforge("db", "reset", "--yes").stderr
+        assert f"empty, at revision {NAMES[-1]}" in qforge_here("db", "reset", "--yes").stderr
 
-    assert qforge("db", "check").stdout
+    with database.engine.connect() as connection:
+        columns = connection.execute(text("SELECT * FROM event_logs")).keys()
+    assert "witness" not in columns
 
 
-def test_sql_is_printed_and_runs_in_psql(on_empty: Qforge) -> None:
+def test_sql_is_printed_and_runs_in_psql(
+    on_empty: Qforge, empty_database: Database, tmp_path: Path
+) -> None:
     """The pipe from the help works, and `db psql` stops at nothing."""
+    piped = command_line(tmp_path, DATABASE_URL=libpq_url(empty_database.url))
     script = on_empty("db", "upgrade", "--sql").stdout
     assert on_empty("db", "current").stdout == "base\n"
 
-    on_empty("db", "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", input=script)
+    piped("db", "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", input=script)
     assert on_empty("db", "check").stdout
 
     script = on_empty("db", "downgrade", "-1", "--sql").stdout
-    on_empty("db", "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", input=script)
+    piped("db", "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", input=script)
     assert on_empty("db", "current").stdout == f"{NAMES[-2]}\n"
 
 
-def test_json_is_for_programs(qforge: Qforge) -> None:
+def test_json_is_for_programs(qforge_here: Qforge) -> None:
     """Piped JSON is one line with what the tables say."""
-    at = json.loads(qforge("db", "current", "--json").stdout)
-    check = json.loads(qforge("db", "check", "--json").stdout)
+    at = json.loads(qforge_here("db", "current", "--json").stdout)
+    check = json.loads(qforge_here("db", "check", "--json").stdout)
 
     assert at == {"current": NAMES[-1], "head": NAMES[-1], "pending": []}
     assert check["migrations"] == at
@@ -95,17 +105,17 @@ def test_url_hides_the_password_unless_asked(tmp_path: Path) -> None:
     assert shown.stdout == "postgresql://u:hidden@h/d?sslmode=require\n"
 
 
-def test_psql_gets_its_arguments_and_gives_its_status(qforge: Qforge) -> None:
+def test_psql_gets_its_arguments_and_gives_its_status(qforge_here: Qforge) -> None:
     """Options after `psql` are psql's own, and its failure is the command's."""
-    answer = qforge("db", "psql", "-XAtc", "SELECT version_num FROM alembic_version")
+    answer = qforge_here("db", "psql", "-XAtc", "SELECT version_num FROM alembic_version")
     assert answer.stdout == f"{NAMES[-1]}\n"
 
-    qforge("db", "psql", "-Xc", "SELECT nonsense", status=1)
+    qforge_here("db", "psql", "-Xc", "SELECT nonsense", status=1)
 
 
-def test_an_unknown_revision_is_one_clear_line(qforge: Qforge) -> None:
+def test_an_unknown_revision_is_one_clear_line(qforge_here: Qforge) -> None:
     """The error says what can be given."""
-    done = qforge("db", "upgrade", "nonsense", status=2)
+    done = qforge_here("db", "upgrade", "nonsense", status=2)
 
     assert done.stderr.startswith("Error: there is no migration 'nonsense'; give a revision")
 

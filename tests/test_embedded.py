@@ -72,13 +72,18 @@ def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(initialised: Path) -> Iterator[Path]:
-    """Return a copy of that home of this test's own; nothing runs in it afterwards."""
+    """Return that home, in which nothing runs before or after the test."""
+    yield initialised
+    stop_whatever_runs(initialised)
+
+
+@pytest.fixture
+def own_home(initialised: Path) -> Iterator[Path]:
+    """Return a copy of it that the test may spoil."""
     with tempfile.TemporaryDirectory(prefix="qforge-home-") as directory:
         home = Path(directory) / "home"
         shutil.copytree(initialised, home)
         yield home
-        if home.exists():
-            stop_whatever_runs(home)
 
 
 def new_server(home: Path) -> EmbeddedServer:
@@ -136,6 +141,17 @@ def query_version(major: int) -> int:
     return major * 10_000 + int(text.strip().split(".")[-1])
 
 
+def test_the_callers_libpq_variables_change_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$PGPORT and the like are for other servers."""
+    for name in ("PGPORT", "PGHOST", "PGDATA", "PGUSER", "PGDATABASE"):
+        monkeypatch.setenv(name, "1")
+
+    with EmbeddedServer(home) as server:
+        assert query(server, "SELECT current_database()") == "qforge"
+
+
 def test_nobody_else_can_reach_the_server(home: Path) -> None:
     """Directory, data, socket, log and locks are closed to group and others."""
     with EmbeddedServer(home) as server:
@@ -145,11 +161,11 @@ def test_nobody_else_can_reach_the_server(home: Path) -> None:
             assert path.lstat().st_mode & 0o077 == 0, path
 
 
-def test_a_directory_left_open_is_closed(home: Path) -> None:
+def test_a_directory_left_open_is_closed(own_home: Path) -> None:
     """Whatever a backup tool did to its mode, the next start puts it right."""
-    (home / "postgres").chmod(0o755)
+    (own_home / "postgres").chmod(0o755)
 
-    with EmbeddedServer(home) as server:
+    with EmbeddedServer(own_home) as server:
         assert server.directory.stat().st_mode & 0o777 == 0o700
 
 
@@ -249,23 +265,23 @@ def test_many_first_starts_at_once_make_one_server(tmp_path: Path) -> None:
     assert log.count("starting PostgreSQL") == 1
 
 
-def test_an_interrupted_first_start_is_done_again(home: Path) -> None:
+def test_an_interrupted_first_start_is_done_again(own_home: Path) -> None:
     """A half-made data directory never gets the name of a whole one."""
-    data = home / "postgres/data"
-    half = home / "postgres/data.new"
+    data = own_home / "postgres/data"
+    half = own_home / "postgres/data.new"
     data.rename(half)
     (half / "PG_VERSION").unlink()
 
-    with new_server(home) as server:
+    with new_server(own_home) as server:
         assert query(server, "SELECT 1") == 1
     assert not half.exists()
 
 
 @pytest.mark.parametrize("name", ["x" * 120, "with,comma", "with space 'and' quote"])
-def test_any_path_will_do(home: Path, name: str) -> None:
+def test_any_path_will_do(own_home: Path, name: str) -> None:
     """A path too long for a socket, or of odd characters, gets a private one elsewhere or works."""
-    odd = home.with_name(name)
-    home.rename(odd)
+    odd = own_home.with_name(name)
+    own_home.rename(odd)
 
     with EmbeddedServer(odd) as server:
         assert query(server, "SELECT 1") == 1
@@ -276,14 +292,14 @@ def test_any_path_will_do(home: Path, name: str) -> None:
         server.socket_directory.rmdir()
 
 
-def test_a_socket_directory_that_somebody_else_opened_is_refused(home: Path) -> None:
+def test_a_socket_directory_that_somebody_else_opened_is_refused(own_home: Path) -> None:
     """Whoever prepares the short directory in /tmp cannot get the server to use it."""
-    odd = home.with_name("y" * 120)
-    home.rename(odd)
+    odd = own_home.with_name("y" * 120)
+    own_home.rename(odd)
     short = EmbeddedServer(odd).socket_directory
     short.rmdir()
 
-    elsewhere = home.with_name("elsewhere")
+    elsewhere = own_home.with_name("elsewhere")
     elsewhere.mkdir(mode=0o700)
     short.symlink_to(elsewhere)
     with pytest.raises(EmbeddedServerError, match="somebody else made it; set QFORGE_HOME"):
@@ -294,7 +310,6 @@ def test_a_socket_directory_that_somebody_else_opened_is_refused(home: Path) -> 
     with pytest.raises(EmbeddedServerError, match="somebody else made it"):
         EmbeddedServer(odd).start()
     short.rmdir()
-    odd.rename(home)
 
 
 def test_an_older_data_directory_is_run_by_its_own_version(tmp_path: Path) -> None:
@@ -306,32 +321,29 @@ def test_an_older_data_directory_is_run_by_its_own_version(tmp_path: Path) -> No
         assert str(query(now, "SHOW server_version")).startswith("16.")
 
 
-def test_a_data_directory_of_a_version_not_shipped_says_how_to_go_on(home: Path) -> None:
+def test_a_data_directory_of_a_version_not_shipped_says_how_to_go_on(own_home: Path) -> None:
     """The error names the versions and the way: dump, move, load."""
-    (home / "postgres/data/PG_VERSION").write_text("14\n")
+    (own_home / "postgres/data/PG_VERSION").write_text("14\n")
 
     with pytest.raises(EmbeddedServerError, match=r"version 14.*16 and 18.*pg_dump.*move"):
-        EmbeddedServer(home).start()
-
-    (home / "postgres/data/PG_VERSION").write_text("18\n")
+        EmbeddedServer(own_home).start()
 
 
 def test_a_server_that_cannot_start_shows_its_log(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reason is in the error, in one line, and does not take five minutes to come."""
     monkeypatch.setattr(embedded, "RETRY_FOR", 0.1)
-    configuration = home / "postgres/data/postgresql.conf"
-    good = configuration.read_text()
-    configuration.write_text(good + "no_such_setting = on\n")
+    configuration = own_home / "postgres/data/postgresql.conf"
+    with configuration.open("a") as file:
+        file.write("no_such_setting = on\n")
 
     with pytest.raises(
         EmbeddedServerError, match=r"stops while starting.*no_such_setting"
     ) as caught:
-        EmbeddedServer(home).start()
+        EmbeddedServer(own_home).start()
 
     assert "\n" not in str(caught.value)
-    configuration.write_text(good)
 
 
 def test_a_server_on_another_host_is_left_alone(home: Path) -> None:
@@ -348,6 +360,20 @@ def test_a_server_on_another_host_is_left_alone(home: Path) -> None:
 
     os.killpg(holder.pid, signal.SIGKILL)
     holder.wait()
+
+
+def test_root_follows_no_link_that_a_user_laid(own_home: Path, tmp_path: Path) -> None:
+    """A lock file that is a link to somebody else's file is refused; that file stays as it is."""
+    victim = tmp_path / "victim"
+    lock = own_home / "postgres/lifecycle.lock"
+    lock.unlink()
+    lock.symlink_to(victim)
+
+    with pytest.raises(OSError, match="symbolic links"):
+        EmbeddedServer(own_home).start()
+
+    assert not victim.exists()
+    lock.unlink()
 
 
 def test_closing_twice_and_starting_again_work(home: Path) -> None:
