@@ -40,6 +40,8 @@ def ddl_of(tables: Sequence[Table]) -> str:
 
 def create_all(connection: Connection) -> None:
     """Create every table, function and trigger in an empty database; does not commit."""
-    connection.exec_driver_sql(ddl_of(METADATA.sorted_tables))
+    # Without parameters, so that a percent sign in a function is no placeholder.
+    as_it_is = {"no_parameters": True}
+    connection.exec_driver_sql(ddl_of(METADATA.sorted_tables), execution_options=as_it_is)
     for name in OBJECTS:
-        connection.exec_driver_sql(sql_of(name))
+        connection.exec_driver_sql(sql_of(name), execution_options=as_it_is)
