@@ -45,7 +45,7 @@ def db() -> None:
     help="With --sql: where the database stands.",
 )
 def upgrade(revision: str, sql: bool, start: str) -> None:
-    """Make the tables, or bring them up to REVISION (by default: the newest).
+    """Make the tables, or bring them up to date. REVISION stops earlier than at the newest.
 
     \b
     Example:
@@ -75,7 +75,7 @@ def upgrade(revision: str, sql: bool, start: str) -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask whether the data may be deleted.")
 def downgrade(revision: str, sql: bool, start: str, yes: bool) -> None:
-    """Undo the last migration, or all after REVISION ("base": everything), with their data.
+    """Undo the last migration, with its data. REVISION undoes all after it ("base": everything).
 
     \b
     Example:
@@ -102,7 +102,7 @@ def downgrade(revision: str, sql: bool, start: str, yes: bool) -> None:
 @db.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def current(as_json: bool) -> None:
-    """Print the revision that the database is at ("base" if it was never migrated).
+    """Print the database's revision. It is "base" if it was never migrated.
 
     \b
     Example:
@@ -119,7 +119,7 @@ def current(as_json: bool) -> None:
 @db.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(as_json: bool) -> None:
-    """Connect, and say how the server is; exit with 2 unless the tables are this program's.
+    """Say how the server is. Exits with 2 unless the tables are this program's.
 
     \b
     Example:
@@ -160,7 +160,7 @@ def reset(yes: bool) -> None:
 @db.command()
 @click.option("--show-password", is_flag=True, help="Print the password instead of ***.")
 def url(show_password: bool) -> None:
-    """Print the database's address, as psql and DATABASE_URL take it.
+    """Print the database's address. It is as psql and DATABASE_URL take it.
 
     \b
     Example:
@@ -179,7 +179,7 @@ def url(show_password: bool) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(arguments: tuple[str, ...]) -> None:
-    """Open the database in psql, which gets all further ARGUMENTS.
+    """Open the database in psql. It gets all further ARGUMENTS.
 
     \b
     Example:

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 
 import msgspec
@@ -10,8 +10,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.script.revision import RevisionError
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from eventstore.errors import DatabaseNewer, MigrationsPending, NotMigrated, UnknownRevision
@@ -104,11 +102,14 @@ def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
     with _only_one(engine):
         before = migration_state(engine)
         target = _resolve(revision, from_=before.current or BASE)
+        names = [BASE, *(known.name for known in revisions())]
+        steps = names.index(target) - names.index(before.current or BASE)
+        if (steps <= 0) if up else (steps >= 0):
+            return []
         with engine.connect() as connection:
             config = _config()
             config.attributes["connection"] = connection
-            with _known_revisions(revision):
-                (command.upgrade if up else command.downgrade)(config, target)
+            (command.upgrade if up else command.downgrade)(config, target)
             connection.commit()
         after = migration_state(engine)
     if up:
@@ -149,20 +150,11 @@ def _resolve(revision: str, *, from_: str = BASE) -> str:
     return matches[0]
 
 
-def _printed(run: object, range_: str) -> str:
-    assert callable(run)
+def _printed(run: Callable[..., None], range_: str) -> str:
     output = io.StringIO()
     config = _config(output)
     run(config, range_, sql=True)
     return output.getvalue()
-
-
-@contextlib.contextmanager
-def _known_revisions(revision: str) -> Iterator[None]:
-    try:
-        yield
-    except (CommandError, RevisionError) as error:
-        raise UnknownRevision(revision) from error
 
 
 def _config(output: io.StringIO | None = None) -> Config:

@@ -124,6 +124,18 @@ def test_an_unknown_revision_is_refused(database: Database, move: Callable[..., 
     assert migrations.current(database.engine) == before
 
 
+def test_a_move_in_the_wrong_direction_does_nothing(database: Database) -> None:
+    """An upgrade never undoes anything, and a downgrade never makes anything."""
+    names = [revision.name for revision in migrations.revisions()]
+
+    assert migrations.upgrade(database.engine, names[0]) == []
+    assert migrations.current(database.engine) == names[-1]
+
+    migrations.downgrade(database.engine, names[0])
+    assert migrations.downgrade(database.engine, names[-1]) == []
+    assert migrations.current(database.engine) == names[0]
+
+
 def test_a_newer_database_is_not_touched(database: Database) -> None:
     """Neither an upgrade nor a reset by an older program does anything to a newer database."""
     set_revision(database, "f00d")
