@@ -1,0 +1,316 @@
+"""Finding calculations and molecules in their tables: by range, by id or prefix, by SMILES.
+
+The functions named `select_…` build a query, the others run one. Every query is bound to a tenant
+and served by an index.
+"""
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select
+
+from eventstore.envelope import RecordedEvent, Stream
+from eventstore.errors import QuantumForgeError
+from eventstore.read import read_stream
+from schema.tables.chemistry import (
+    atomic_properties,
+    calculation_errors,
+    calculation_execution_metrics,
+    calculations,
+    molecules,
+)
+
+Row = dict[str, Any]
+"""A row as a mapping from its columns' names."""
+
+SHORTEST_PREFIX = 4
+"""Hexadecimal digits of an id that are enough to look for it."""
+
+STATUSES = ("pending", "running", "completed", "failed", "lost", "invalidated")
+
+
+class NotFound(QuantumForgeError):
+    """The tenant has no such calculation or molecule."""
+
+    def __init__(self, kind: str, reference: str, ways: str) -> None:
+        self.kind = kind
+        self.reference = reference
+        super().__init__(f"no {kind} {reference!r}: give {ways}, as `qforge {kind}s list` shows it")
+
+
+class Ambiguous(QuantumForgeError):
+    """What was given fits several calculations or molecules."""
+
+    def __init__(self, kind: str, reference: str, candidates: Sequence[str], ways: str) -> None:
+        self.kind = kind
+        self.reference = reference
+        self.candidates = candidates
+        super().__init__(
+            f"{reference!r} is more than one {kind}: {', '.join(candidates)}; give {ways}"
+        )
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Numbers from `low` to `high`, both included; None leaves an end open."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+class Order(StrEnum):
+    """What calculations can be sorted by; each has an index."""
+
+    STARTED = "started"
+    GAP = "gap"
+    ENERGY = "energy"
+
+
+class CalculationFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which calculations to find; what is None does not restrict. gap in eV, energy in Eh."""
+
+    gap: Range | None = None
+    energy: Range | None = None
+    statuses: Sequence[str] | None = None
+    methods: Sequence[str] | None = None
+    molecule_ids: Sequence[UUID] | None = None
+    batch_id: UUID | None = None
+
+
+ALL_CALCULATIONS = CalculationFilter()
+
+
+def select_calculations(
+    tenant_id: UUID,
+    where: CalculationFilter = ALL_CALCULATIONS,
+    *,
+    order: Order = Order.STARTED,
+    descending: bool = False,
+    limit: int | None = None,
+) -> Select[Any]:
+    """Calculations with the SMILES and name of their molecules, which are null for none.
+
+    Sorted by gap or energy, only those that have one are given. Those that have not begun count as
+    the latest.
+    """
+    query = select(calculations).where(calculations.c.tenant_id == tenant_id)
+    for column, bounds in ((calculations.c.gap, where.gap), (calculations.c.energy, where.energy)):
+        if bounds is not None:
+            query = query.where(*_within(column, bounds))
+    if where.statuses is not None:
+        query = query.where(calculations.c.status.in_(where.statuses))
+    if where.methods is not None:
+        query = query.where(calculations.c.method.in_(where.methods))
+    if where.molecule_ids is not None:
+        query = query.where(calculations.c.molecule_id.in_(where.molecule_ids))
+    if where.batch_id is not None:
+        query = query.where(calculations.c.batch_id == where.batch_id)
+    by = {
+        Order.STARTED: calculations.c.started_at,
+        Order.GAP: calculations.c.gap,
+        Order.ENERGY: calculations.c.energy,
+    }[order]
+    if order is not Order.STARTED:
+        query = query.where(by.is_not(None))
+    # Limited before the join, so that the molecules of the rows shown are all that is looked up.
+    found = query.order_by(*_sorted(by, calculations.c.id, descending)).limit(limit).subquery()
+    return (
+        select(*found.c, molecules.c.smiles, molecules.c.name)
+        .join_from(
+            found,
+            molecules,
+            (molecules.c.tenant_id == found.c.tenant_id) & (molecules.c.id == found.c.molecule_id),
+            isouter=True,
+        )
+        .order_by(*_sorted(found.c[by.name], found.c.id, descending))
+    )
+
+
+def select_molecules(tenant_id: UUID, *, limit: int | None = None) -> Select[Any]:
+    """Molecules, the newest first."""
+    return (
+        select(molecules)
+        .where(molecules.c.tenant_id == tenant_id)
+        .order_by(*_sorted(molecules.c.created_at, molecules.c.id, True))
+        .limit(limit)
+    )
+
+
+def select_molecules_by_smiles(tenant_id: UUID, smiles: str) -> Select[Any]:
+    """The molecules of a SMILES as it is stored, by charge and multiplicity."""
+    return (
+        select(molecules)
+        .where(molecules.c.tenant_id == tenant_id, molecules.c.smiles == smiles)
+        .order_by(molecules.c.charge, molecules.c.multiplicity)
+    )
+
+
+def select_by_prefix(table: Table, tenant_id: UUID, digits: str) -> Select[Any]:
+    """The rows whose id begins with these hexadecimal digits, by id; at most ten."""
+    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    return (
+        select(table)
+        .where(table.c.tenant_id == tenant_id, table.c.id.between(first, last))
+        .order_by(table.c.id)
+        .limit(10)
+    )
+
+
+def calculations_by_status(connection: Connection, tenant_id: UUID) -> dict[str, int]:
+    """How many calculations of a tenant are in each status, in the order of their lives."""
+    query = (
+        select(calculations.c.status, func.count())
+        .where(calculations.c.tenant_id == tenant_id)
+        .group_by(calculations.c.status)
+    )
+    counted = {status: count for status, count in connection.execute(query)}
+    return {status: counted.get(status, 0) for status in STATUSES}
+
+
+class CalculationDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a calculation: its rows in every table, and its history."""
+
+    calculation: Row
+    molecule: Row | None
+    metrics: Row | None
+    atoms: list[Row]
+    errors: list[Row]
+    events: list[RecordedEvent]
+
+
+class MoleculeDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A molecule and its calculations, the latest first."""
+
+    molecule: Row
+    calculations: list[Row]
+
+
+def rows(connection: Connection, query: Select[Any]) -> list[Row]:
+    """The rows of a query, each as a dict."""
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def find_calculation(connection: Connection, tenant_id: UUID, reference: str) -> Row:
+    """The calculation with this id, or whose id alone begins so.
+
+    Raises:
+        NotFound, Ambiguous
+    """
+    digits = id_digits(reference.lower())
+    found = (
+        []
+        if digits is None
+        else rows(connection, select_by_prefix(calculations, tenant_id, digits))
+    )
+    if not found:
+        raise NotFound(
+            "calculation", reference, f"an id, or {SHORTEST_PREFIX} or more of its digits"
+        )
+    if len(found) > 1:
+        candidates = [str(row["id"]) for row in found]
+        raise Ambiguous("calculation", reference, candidates, "more digits")
+    return found[0]
+
+
+def find_molecules(connection: Connection, tenant_id: UUID, reference: str) -> list[Row]:
+    """The molecules with this SMILES (they differ in charge or multiplicity), else with this id.
+
+    The beginning of an id is enough, in lower case: CCCC is butane.
+
+    Raises:
+        NotFound
+    """
+    found = rows(connection, select_molecules_by_smiles(tenant_id, reference))
+    if not found and (digits := id_digits(reference)) is not None:
+        found = rows(connection, select_by_prefix(molecules, tenant_id, digits))
+    if not found:
+        raise NotFound(
+            "molecule",
+            reference,
+            f"a SMILES, an id, or {SHORTEST_PREFIX} or more of its digits",
+        )
+    return found
+
+
+def find_molecule(connection: Connection, tenant_id: UUID, reference: str) -> Row:
+    """The one molecule with this SMILES, id, or beginning of an id.
+
+    Raises:
+        NotFound, Ambiguous
+    """
+    found = find_molecules(connection, tenant_id, reference)
+    if len(found) > 1:
+        candidates = [
+            f"{row['id']} (charge {row['charge']}, multiplicity {row['multiplicity']})"
+            for row in found
+        ]
+        raise Ambiguous("molecule", reference, candidates, "its id")
+    return found[0]
+
+
+def calculation_details(
+    connection: Connection, tenant_id: UUID, reference: str
+) -> CalculationDetails:
+    """Everything about the calculation with this id, or whose id alone begins so.
+
+    Raises:
+        NotFound, Ambiguous
+    """
+    calculation = find_calculation(connection, tenant_id, reference)
+    id_, molecule_id = calculation["id"], calculation["molecule_id"]
+
+    def parts(table: Table, by: str) -> list[Row]:
+        query = select(table).where(table.c.tenant_id == tenant_id, table.c.calculation_id == id_)
+        return rows(connection, query.order_by(table.c[by]))
+
+    molecule = select(molecules).where(
+        molecules.c.tenant_id == tenant_id, molecules.c.id == molecule_id
+    )
+    return CalculationDetails(
+        calculation=calculation,
+        molecule=next(iter(rows(connection, molecule)), None),
+        metrics=next(iter(parts(calculation_execution_metrics, "calculation_id")), None),
+        atoms=parts(atomic_properties, "atom_index"),
+        errors=parts(calculation_errors, "id"),
+        events=list(read_stream(connection, Stream(tenant_id, "calculation", id_))),
+    )
+
+
+def molecule_details(connection: Connection, tenant_id: UUID, reference: str) -> MoleculeDetails:
+    """The molecule with this SMILES, id or beginning of an id, and its calculations.
+
+    Raises:
+        NotFound, Ambiguous
+    """
+    molecule = find_molecule(connection, tenant_id, reference)
+    query = select_calculations(
+        tenant_id, CalculationFilter(molecule_ids=[molecule["id"]]), descending=True
+    )
+    return MoleculeDetails(molecule=molecule, calculations=rows(connection, query))
+
+
+def id_digits(text: str) -> str | None:
+    """The digits of an id or of its beginning, if the text is one, in lower case."""
+    whole = len(text) == len(str(UUID(int=0)))
+    digits = (text.lower() if whole else text).replace("-", "")
+    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},32}}", digits) or text.startswith("-"):
+        return None
+    return digits
+
+
+def _within(column: Column[Any], bounds: Range) -> list[ColumnElement[bool]]:
+    conditions = []
+    if bounds.low is not None:
+        conditions.append(column >= bounds.low)
+    if bounds.high is not None:
+        conditions.append(column <= bounds.high)
+    return conditions or [column.is_not(None)]
+
+
+def _sorted(
+    by: ColumnElement[Any], id_: ColumnElement[Any], descending: bool
+) -> list[ColumnElement[Any]]:
+    return [by.desc(), id_.desc()] if descending else [by, id_]
