@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, Select, select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from eventstore.append import translated_errors
 from eventstore.envelope import Position, RecordedEvent, Stream
@@ -117,7 +118,7 @@ def last_events(
             event_logs.c.entity_type == entity_type,
             event_logs.c.tenant_id == tenant_id,
         )
-        .distinct(event_logs.c.entity_id)
+        .ext(distinct_on(event_logs.c.entity_id))
         .order_by(event_logs.c.entity_id, event_logs.c.version.desc())
     )
     found = map(_recorded, connection.execute(query).mappings())

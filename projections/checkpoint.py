@@ -1,6 +1,7 @@
 """How far a projection has come, and by which definition: its row in projection_checkpoints."""
 
 import hashlib
+from functools import cache
 from typing import NewType
 
 import msgspec
@@ -29,6 +30,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     ids_hash: int
 
 
+@cache
 def fingerprint(projection: Projection) -> Fingerprint:
     """What identifies a definition: changed folds or columns give another one."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped

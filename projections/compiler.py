@@ -6,6 +6,7 @@ taken apart.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -36,7 +37,7 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import INTEGER, JSONB, aggregate_order_by, insert
+from sqlalchemy.dialects.postgresql import INTEGER, JSONB, aggregate_order_by, distinct_on, insert
 from sqlalchemy.dialects.postgresql.dml import Insert
 from sqlalchemy.types import TypeEngine
 
@@ -52,6 +53,7 @@ UPTO = bindparam("upto", type_=BigInteger)
 _AGGREGATED = {Operation.COUNT, Operation.SUM, Operation.MIN, Operation.MAX}
 
 
+@cache
 def rows(projection: Projection, *, onto_table: bool = False) -> Select[Any]:
     """The rows of the table after the events in (`after`, `upto`], columns in table order.
 
@@ -65,6 +67,7 @@ def rows(projection: Projection, *, onto_table: bool = False) -> Select[Any]:
     return _Folding(projection, onto_table).rows()
 
 
+@cache
 def upsert(projection: Projection) -> Insert:
     """Fold the events in (`after`, `upto`] into the table; run `delete_ended` first."""
     table = projection.table
@@ -83,6 +86,7 @@ def upsert(projection: Projection) -> Insert:
     )
 
 
+@cache
 def insert_all(projection: Projection) -> Insert:
     """Fill the empty table with the fold of the events in (`after`, `upto`]."""
     folded = rows(projection)
@@ -91,6 +95,7 @@ def insert_all(projection: Projection) -> Insert:
     )
 
 
+@cache
 def delete_ended(projection: Projection) -> Delete | None:
     """Delete the rows that events in (`after`, `upto`] end; None when no event can."""
     enders = frozenset(projection.events) if projection.replaces else projection.ends
@@ -195,7 +200,7 @@ def _replacing_rows(projection: Projection) -> Select[Any]:
     winners = (
         select(event_logs)
         .where(*_in_range(sorted(projection.events)))
-        .distinct(*keys)
+        .ext(distinct_on(*keys))
         .order_by(*keys, event_logs.c.id.desc())
         .subquery("winners")
     )
@@ -537,7 +542,7 @@ class _Folding:
         match fold.operation:
             case Operation.COUNT | Operation.SUM:
                 gained = func.coalesce(part, 0)
-                return cast(old + gained if self.onto_table else gained, column.type)
+                return cast(func.coalesce(old, 0) + gained, column.type)
             case Operation.MIN | Operation.MAX:
                 function = func.least if fold.operation is Operation.MIN else func.greatest
                 assert part is not None

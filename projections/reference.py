@@ -42,6 +42,8 @@ class Reference:
             return
         if projection.replaces:
             self._end_group(event)
+            if event.event_type in projection.ends:
+                return
         if event.event_type in projection.ends:
             self.rows.pop(self._key(event, None, None), None)
             return

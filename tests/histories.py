@@ -1,0 +1,136 @@
+"""Random histories for any projection: events of its types, on few entities, so that they meet."""
+
+import types
+import typing
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from hypothesis import strategies as st
+
+from eventstore.envelope import NewEvent
+from eventstore.ids import molecule_id
+from projections.projection import Projection
+from schema.events import EVENTS, Event
+from schema.events.chemistry import MoleculeCreated, MoleculeDeleted, MoleculeUpdated
+
+TENANTS = [UUID(int=n, version=4) for n in (1, 2)]
+ENTITIES = [UUID(int=n, version=4) for n in (11, 12, 13)]
+SMILES = ["C", "CC", "CCO"]
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+_texts = st.text(
+    st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=8
+)
+_floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e200, max_value=1e200)
+_times = st.integers(0, 10**9).map(lambda n: EPOCH + timedelta(milliseconds=n))
+
+
+def histories(
+    projections: Sequence[Projection], *, max_size: int = 30
+) -> st.SearchStrategy[list[NewEvent]]:
+    """Lists of events that concern these projections, in no sensible order."""
+    names = sorted({name for projection in projections for name in projection.events})
+    return st.lists(st.sampled_from(names).flatmap(_new_events), max_size=max_size)
+
+
+def cuts(length: int) -> st.SearchStrategy[list[int]]:
+    """Places at which to cut a sequence of this length into batches, in ascending order."""
+    return st.lists(st.integers(0, length), max_size=5).map(sorted)
+
+
+@st.composite
+def _new_events(draw: st.DrawFn, event_type: str) -> NewEvent:
+    cls = EVENTS[event_type]
+    tenant = draw(st.sampled_from(TENANTS))
+    event = draw(_payloads(cls, tenant))
+    entity = draw(st.sampled_from(ENTITIES))
+    if isinstance(event, MoleculeCreated):
+        entity = molecule_id(tenant, event.smiles, event.charge, event.multiplicity)
+    elif isinstance(event, MoleculeUpdated | MoleculeDeleted):
+        entity = draw(_molecules(tenant))
+    return NewEvent(
+        tenant_id=tenant,
+        entity_id=entity,
+        event=event,
+        user_id=draw(st.none() | st.sampled_from(ENTITIES)),
+        occurred_at=draw(_times),
+    )
+
+
+def _molecules(tenant: UUID) -> st.SearchStrategy[UUID]:
+    return st.sampled_from([molecule_id(tenant, smiles, 0, 1) for smiles in SMILES])
+
+
+@cache
+def _payloads(cls: type[Event], tenant: UUID) -> st.SearchStrategy[Event]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = {}
+    for name in cls.__struct_fields__:
+        match name:
+            case "smiles":
+                fields[name] = st.sampled_from(SMILES)
+            case "charge":
+                fields[name] = st.just(0)
+            case "multiplicity":
+                fields[name] = st.just(1)
+            case "molecule_id" if hints[name] == UUID:
+                fields[name] = _molecules(tenant)
+            case "molecule_id":
+                fields[name] = st.none() | _molecules(tenant)
+            case "error_id":
+                fields[name] = st.integers(1, 10)
+            case _:
+                fields[name] = _values(hints[name])
+    return st.fixed_dictionaries(fields).map(lambda given: cls(**given))
+
+
+def _values(hint: Any) -> st.SearchStrategy[Any]:
+    """Values that a type annotation lets through; ids from a small pool."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _bounded(arguments[0], arguments[1])
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of(*map(_values, arguments))
+    if origin is list:
+        return st.lists(_values(arguments[0]), min_size=1, max_size=3)
+    if origin is dict:
+        return st.dictionaries(_texts, st.integers(-9, 9) | st.none() | _texts, max_size=2)
+    if hint is type(None):
+        return st.none()
+    if hint is msgspec.UnsetType:
+        return st.just(msgspec.UNSET)
+    if hint is UUID:
+        return st.sampled_from(ENTITIES)
+    if hint is datetime:
+        return _times
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return st.sampled_from(hint)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return st.builds(
+            hint,
+            *(
+                _values(typing.get_type_hints(hint, include_extras=True)[name])
+                for name in hint.__struct_fields__
+            ),
+        )
+    simple: dict[Any, st.SearchStrategy[Any]] = {
+        bool: st.booleans(),
+        int: st.integers(-(2**31), 2**31 - 1),
+        float: _floats,
+        str: _texts,
+    }
+    return simple[hint]
+
+
+def _bounded(hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
+    if hint is int:
+        return st.integers(int(meta.ge or 0), 1000)
+    if hint is float:
+        low = meta.gt if meta.gt is not None else meta.ge
+        return st.floats(low, 1e9, exclude_min=meta.gt is not None, allow_subnormal=False)
+    return _values(hint)

@@ -1,0 +1,27 @@
+"""Reading whole tables, to compare them."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from projections.projection import Projection
+
+Rows = dict[tuple[Any, ...], dict[str, Any]]
+
+
+def table_rows(connection: Connection, projection: Projection) -> Rows:
+    """The rows of a projection's table by key."""
+    return selected_rows(connection, projection, select(projection.table))
+
+
+def selected_rows(
+    connection: Connection,
+    projection: Projection,
+    query: Select[Any],
+    parameters: dict[str, int] | None = None,
+) -> Rows:
+    """The rows that a query gives, by the projection's key; twice the same key is an error."""
+    rows = [dict(row) for row in connection.execute(query, parameters or {}).mappings()]
+    keyed = {tuple(row[name] for name in ("tenant_id", *projection.key)): row for row in rows}
+    assert len(keyed) == len(rows)
+    return keyed

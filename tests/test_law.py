@@ -1,0 +1,106 @@
+"""For every history and every way of cutting it into batches: incremental = rebuilt = reference."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine
+
+from eventstore.append import append
+from eventstore.envelope import NewEvent, RecordedEvent
+from eventstore.read import EVERYTHING, matching
+from projections import compiler
+from projections.projection import Projection
+from projections.projector import catch_up, fold
+from projections.rebuild import rebuild
+from projections.reference import Reference
+from projections.registry import PROJECTIONS
+from tests.histories import cuts, histories
+from tests.tables import selected_rows, table_rows
+
+REAL_DATABASE = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS.values(), ids=lambda p: p.name)
+@REAL_DATABASE
+@given(data=st.data())
+def test_incremental_equals_rebuilt_equals_reference(
+    projection: Projection, engine: Engine, data: st.DataObject
+) -> None:
+    """However a history is cut into batches, the table is what the reference says."""
+    history = data.draw(histories([projection]))
+    with engine.connect() as connection, rolled_back(connection):
+        # Given: a history in the log
+        events = recorded(connection, history)
+        first, last = bounds(events)
+
+        # When: it is folded batch by batch
+        ends = [events[cut - 1].position if cut else first for cut in data.draw(cuts(len(history)))]
+        after = first
+        for upto in [*ends, last]:
+            fold(connection, projection, after=after, upto=upto)
+            after = upto
+
+        # Then: all three agree
+        reference = Reference(projection)
+        reference.apply_all(events)
+        assert table_rows(connection, projection) == reference.rows
+        at_once = compiler.rows(projection)
+        span = {"after": first, "upto": last}
+        assert selected_rows(connection, projection, at_once, span) == reference.rows
+
+
+@settings(REAL_DATABASE, max_examples=10)
+@given(history=histories(list(PROJECTIONS.values()), max_size=40), data=st.data())
+def test_the_projector_and_a_rebuild_give_the_tables_of_the_reference(
+    engine: Engine, history: list[NewEvent], data: st.DataObject
+) -> None:
+    """What the projector commits in small batches, a rebuild commits again, row for row."""
+    for cut in data.draw(cuts(len(history))):
+        with engine.begin() as connection:
+            append(connection, history[:cut])
+        catch_up(engine, PROJECTIONS.values(), batch=data.draw(st.integers(1, 20)))
+    with engine.connect() as connection:
+        events = [RecordedEvent(**row) for row in _in_order(connection)]
+
+    for projection in PROJECTIONS.values():
+        reference = Reference(projection)
+        reference.apply_all(events)
+        with engine.connect() as connection:
+            assert table_rows(connection, projection) == reference.rows
+        rebuild(engine, projection)
+        with engine.connect() as connection:
+            assert table_rows(connection, projection) == reference.rows
+
+
+@contextmanager
+def rolled_back(connection: Connection) -> Iterator[None]:
+    """A transaction that leaves nothing behind."""
+    transaction = connection.begin()
+    try:
+        yield
+    finally:
+        transaction.rollback()
+
+
+def recorded(connection: Connection, history: list[NewEvent]) -> list[RecordedEvent]:
+    """Append a history and read it back, before it is committed."""
+    append(connection, history)
+    return [RecordedEvent(**row) for row in _in_order(connection)]
+
+
+def bounds(events: list[RecordedEvent]) -> tuple[int, int]:
+    """The positions just before the first and at the last event."""
+    return (events[0].position - 1, events[-1].position) if events else (0, 0)
+
+
+def _in_order(connection: Connection) -> list[dict[str, Any]]:
+    rows = connection.execute(matching(EVERYTHING).order_by("position")).mappings()
+    return [dict(row) for row in rows]
