@@ -55,8 +55,8 @@ def table(
     `right` names the columns that are set flush right, such as numbers.
     """
     if not is_terminal():
-        for row in (columns, *rows):
-            click.echo("\t".join(_escaped(cell(value)) for value in row))
+        for values in (columns, *rows):
+            row(values)
         return
 
     from rich.console import Console
@@ -66,10 +66,15 @@ def table(
     ruled = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         ruled.add_column(column, justify="right" if column in right else "left")
-    for row in rows:
+    for values in rows:
         # Text, for in a string rich would take the brackets of a SMILES for its markup.
-        ruled.add_row(*(Text(_escaped(cell(value))) for value in row))
+        ruled.add_row(*(Text(_escaped(cell(value))) for value in values))
     Console().print(ruled)
+
+
+def row(values: Iterable[object]) -> None:
+    """Print one row, tab-separated, as `table` does in a pipe: for tables without an end."""
+    click.echo("\t".join(_escaped(cell(value)) for value in values))
 
 
 def cell(value: object) -> str:

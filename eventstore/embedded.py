@@ -143,12 +143,13 @@ class EmbeddedServer:
 
     def is_running(self) -> bool:
         """Return whether the server accepts connections now; it is not started for this."""
-        return self.directory.exists() and self._ping() == pq.Ping.OK
+        return self._postmaster() is not None and self._ping() == pq.Ping.OK
 
     @property
     def socket_directory(self) -> Path:
         """The folder of the server's socket, open to this user only."""
         if self._socket_directory is None:
+            _make_private(self.directory)
             self._socket_directory = _socket_directory(self.directory)
         return self._socket_directory
 
@@ -307,6 +308,10 @@ class EmbeddedServer:
                 raise self._failure(f"did not stop in {STOP_TIMEOUT:.0f} s")
             time.sleep(0.005)
         os.close(lock)
+        if self.socket_directory != self.directory:
+            with contextlib.suppress(OSError):
+                self.socket_directory.rmdir()
+        self._socket_directory = None
 
     def _close_at_exit(self) -> None:
         # Nobody is left to read an error; the next process to leave stops the server.

@@ -287,9 +287,11 @@ def test_any_path_will_do(own_home: Path, name: str) -> None:
         assert query(server, "SELECT 1") == 1
         assert server.socket_directory.lstat().st_mode & 0o777 == 0o700
         assert server.is_running()
+        elsewhere = server.socket_directory != server.directory
+        place = server.socket_directory
 
-    if server.socket_directory != server.directory:
-        server.socket_directory.rmdir()
+    assert elsewhere == (name[0] == "x" or "," in name)
+    assert place.exists() != elsewhere
 
 
 def test_a_socket_directory_that_somebody_else_opened_is_refused(own_home: Path) -> None:
