@@ -162,11 +162,11 @@ def select_by_prefix(table: Table, tenant_id: UUID, digits: str) -> Select[Any]:
 def calculations_by_status(connection: Connection, tenant_id: UUID) -> dict[str, int]:
     """How many calculations of a tenant are in each status, in the order of their lives."""
     query = (
-        select(calculations.c.status, func.count())
+        select(calculations.c.status, func.count().label("calculations"))
         .where(calculations.c.tenant_id == tenant_id)
         .group_by(calculations.c.status)
     )
-    counted = {status: count for status, count in connection.execute(query)}
+    counted = {row.status: row.calculations for row in connection.execute(query)}
     return {status: counted.get(status, 0) for status in STATUSES}
 
 

@@ -1,0 +1,194 @@
+"""`qforge calculations`: find calculations, and show everything about one."""
+
+from uuid import UUID
+
+import click
+
+from cli import columns, console, event_table
+from cli.columns import Shown
+from cli.lag import note_lag
+from cli.options import json_option, limit_option, number_range
+from cli.session import migrated_database
+from eventstore import ids
+from eventstore.settings import load_settings
+from projections import queries
+from projections.queries import STATUSES, CalculationFilter, Order, Range
+from schema.tables import chemistry
+
+LISTED = (
+    Shown("id"),
+    Shown("status"),
+    Shown("method"),
+    Shown("smiles"),
+    Shown("name"),
+    Shown("energy", 6),
+    Shown("gap", 3),
+    Shown("dipole", 3),
+    Shown("execution_time_seconds", 2),
+    Shown("started_at"),
+    Shown("error_type"),
+)
+ATOMS = (
+    Shown("atom_index", 0),
+    Shown("element"),
+    Shown("partial_charge", 4),
+    Shown("position_x", 4),
+    Shown("position_y", 4),
+    Shown("position_z", 4),
+    Shown("force_x", 5),
+    Shown("force_y", 5),
+    Shown("force_z", 5),
+)
+ERRORS = (
+    Shown("id", 0),
+    Shown("error_type"),
+    Shown("error_severity"),
+    Shown("error_message"),
+    Shown("retry_count", 0),
+    Shown("created_at"),
+    Shown("resolved_at"),
+)
+
+
+@click.group()
+def calculations() -> None:
+    """Find and show calculations.
+
+    \b
+    Example:
+      qforge calculations list --gap 1:3
+    """
+
+
+@calculations.command("list")
+@click.option(
+    "--gap",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only with a gap in this range in eV: 1:3, :3, 1:.",
+)
+@click.option(
+    "--energy",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only with an energy in this range in Eh.",
+)
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(STATUSES),
+    multiple=True,
+    help="Only in this status; may be repeated.",
+)
+@click.option("--method", "methods", multiple=True, help="Only by this method; may be repeated.")
+@click.option("--molecule", help="Only of this molecule: its SMILES, its id, or how its id begins.")
+@click.option("--batch", help="Only of this batch: its name or its id.")
+@click.option(
+    "--order",
+    type=click.Choice([order.value for order in Order]),
+    help="Sort by this, ascending; without it, the newest come first.",
+)
+@click.option("--desc", is_flag=True, help="With --order: descending.")
+@limit_option("the first in the order")
+@json_option()
+def list_(
+    gap: Range | None,
+    energy: Range | None,
+    statuses: tuple[str, ...],
+    methods: tuple[str, ...],
+    molecule: str | None,
+    batch: str | None,
+    order: str | None,
+    desc: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Print calculations; ordered by gap or energy, only those that have one.
+
+    \b
+    Example:
+      qforge calculations list --gap 1:3 --order gap
+      qforge calculations list --energy -20:-10 --status completed --json
+      qforge calculations list --batch drugs --status failed --status lost
+    """
+    settings = load_settings()
+    tenant_id = settings.tenant_id
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        note_lag(connection, "calculations", "molecules")
+        where = CalculationFilter(
+            gap=gap,
+            energy=energy,
+            statuses=statuses or None,
+            methods=methods or None,
+            molecule_ids=None
+            if molecule is None
+            else [row["id"] for row in queries.find_molecules(connection, tenant_id, molecule)],
+            batch_id=None if batch is None else _batch_id(tenant_id, batch),
+        )
+        query = queries.select_calculations(
+            tenant_id,
+            where,
+            order=Order.STARTED if order is None else Order(order),
+            descending=desc or order is None,
+            limit=limit,
+        )
+        found = queries.rows(connection, query)
+    if as_json:
+        console.emit_json(found)
+    else:
+        columns.table(LISTED, found)
+
+
+@calculations.command()
+@click.argument("id_", metavar="ID")
+@json_option()
+def show(id_: str, as_json: bool) -> None:
+    """Print a calculation's rows and events; ID may be cut to its first 4 or more digits.
+
+    \b
+    Example:
+      qforge calculations show 01946f5e
+      qforge calculations show 01946f5e --json
+    """
+    settings = load_settings()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        note_lag(
+            connection,
+            "calculations",
+            "molecules",
+            "calculation_execution_metrics",
+            "atomic_properties",
+            "calculation_errors",
+        )
+        details = queries.calculation_details(connection, settings.tenant_id, id_)
+    if as_json:
+        console.emit_json(details)
+        return
+    columns.record(details.calculation, chemistry.calculations, title="calculation")
+    if details.molecule is not None:
+        _gap()
+        columns.record(details.molecule, chemistry.molecules, title="molecule")
+    if details.metrics is not None:
+        _gap()
+        columns.record(
+            details.metrics, chemistry.calculation_execution_metrics, title="execution metrics"
+        )
+    if details.atoms:
+        _gap()
+        columns.table(ATOMS, details.atoms, title="atoms (e, Å, Eh/Bohr)")
+    if details.errors:
+        _gap()
+        columns.table(ERRORS, details.errors, title="errors")
+    _gap()
+    event_table.table(details.events, title="events")
+
+
+def _batch_id(tenant_id: UUID, batch: str) -> UUID:
+    try:
+        return UUID(batch)
+    except ValueError:
+        return ids.batch_id(tenant_id, batch)
+
+
+def _gap() -> None:
+    console.emit("")

@@ -1,0 +1,106 @@
+"""`qforge events`: read the log."""
+
+import difflib
+from datetime import datetime
+from uuid import UUID
+
+import click
+
+from cli import event_table, options
+from cli.options import json_option, limit_option
+from cli.session import migrated_database
+from eventstore.follow import follow as follow_log
+from eventstore.read import Filter, read_all, safe_head
+from eventstore.settings import load_settings
+from schema.events import EVENTS
+
+
+def event_type(name: str) -> str:
+    """The type of an option that takes an event type; a wrong name is told what it resembles."""
+    if name not in EVENTS:
+        near = difflib.get_close_matches(name, EVENTS, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(EVENTS)}"
+        raise click.BadParameter(f"no event type {name!r}; {hint}")
+    return name
+
+
+@click.group()
+def events() -> None:
+    """Read the log.
+
+    \b
+    Example:
+      qforge events list --since 1h
+    """
+
+
+@events.command("list")
+@click.option(
+    "--type",
+    "types",
+    type=event_type,
+    metavar="TYPE",
+    multiple=True,
+    help="Only of this type; may be repeated.",
+)
+@click.option("--entity", type=click.UUID, help="Only what happened to this entity.")
+@click.option("--user", type=click.UUID, help="Only what this user did.")
+@click.option(
+    "--since",
+    type=options.time,
+    metavar="TIME",
+    help="Only from this time on: 2026-11-20, 2026-11-20T14:30, or 2h (two hours ago).",
+)
+@click.option(
+    "--until",
+    type=options.time,
+    metavar="TIME",
+    help="Only before this time, written as for --since.",
+)
+@limit_option("the newest")
+@click.option("--follow", is_flag=True, help="Then print new ones as they come, until Ctrl-C.")
+@json_option("JSON Lines, with all fields")
+def list_(
+    types: tuple[str, ...],
+    entity: UUID | None,
+    user: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Print the newest events that match, in the order of the log.
+
+    \b
+    Example:
+      qforge events list --type calculation_failed --type calculation_lost --since 2h
+      qforge events list --follow
+      qforge events list --entity 01946f5e-… --json | jq .data
+    """
+    settings = load_settings()
+    where = Filter(
+        types=types or None,
+        tenant_id=settings.tenant_id,
+        entity_id=entity,
+        user_id=user,
+        since=since,
+        until=until,
+    )
+    with migrated_database(settings) as database:
+        with database.engine.connect() as connection:
+            head = safe_head(connection)
+            newest = list(read_all(connection, upto=head, where=where, backward=True, limit=limit))[
+                ::-1
+            ]
+        if as_json or follow:
+            show = event_table.json_line if as_json else event_table.line
+            if not as_json:
+                event_table.header()
+            for event in newest:
+                show(event)
+            if follow:
+                for event in follow_log(database.engine, after=head, where=where):
+                    show(event)
+        else:
+            event_table.table(newest)

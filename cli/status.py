@@ -1,0 +1,121 @@
+"""`qforge status`: whether everything is well, and what is to be done if not."""
+
+import click
+import msgspec
+
+from cli import console
+from cli.options import json_option
+from cli.session import migrated_database
+from eventstore.database import Health, health, where
+from eventstore.settings import load_settings
+from eventstore.statistics import Head, Holder, events_by_type, read_head
+from projections.lag import Lag, read_lags
+from projections.projector import stale
+from projections.queries import calculations_by_status
+from projections.registry import PROJECTIONS
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What `qforge status` prints.
+
+    `events`: of all tenants, by type, up to the safe head. `queue`: this tenant's calculations by
+    status, as projected. `stale`: the projections that wait for a rebuild.
+    """
+
+    database: str
+    health: Health
+    head: Head
+    events: dict[str, int]
+    lags: list[Lag]
+    stale: list[str]
+    queue: dict[str, int]
+
+
+@click.command()
+@json_option()
+def status(as_json: bool) -> None:
+    """Show the log, the projections and their lag.
+
+    \b
+    Example:
+      qforge status
+      qforge status --json | jq .queue
+    """
+    settings = load_settings()
+    projections = PROJECTIONS.values()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        head = read_head(connection)
+        found = Status(
+            database=where(database.url),
+            health=health(database.engine),
+            head=head,
+            events=events_by_type(connection, head.safe),
+            lags=read_lags(connection, projections, head.safe),
+            stale=[projection.name for projection in stale(connection, projections)],
+            queue=calculations_by_status(connection, settings.tenant_id),
+        )
+    if as_json:
+        console.emit_json(found)
+    else:
+        _show(found)
+
+
+def _show(found: Status) -> None:
+    now, head = found.health, found.head
+    console.table(
+        ("what", "value"),
+        [
+            ("database", found.database),
+            (
+                "server",
+                f"PostgreSQL {now.server_version}, {'ready' if now.is_ready else 'read-only'}, "
+                f"{now.latency:.1f} ms, {now.database_size / 1e6:.1f} MB, "
+                f"{now.connections} of {now.max_connections} connections",
+            ),
+            ("safe head", head.safe),
+            ("last assigned position", head.last_assigned),
+            *(("held back by", _holder(holder)) for holder in head.held_by),
+            ("events", sum(found.events.values())),
+        ],
+    )
+    console.emit("")
+    console.table(("event_type", "events"), found.events.items(), right=["events"])
+    console.emit("")
+    console.table(
+        ("projection", "position", "lag", "seconds_behind", "state"),
+        (
+            (
+                lag.projection,
+                lag.position,
+                lag.positions,
+                f"{lag.seconds or 0:.1f}",
+                _state(lag, found.stale),
+            )
+            for lag in found.lags
+        ),
+        right=["position", "lag", "seconds_behind"],
+    )
+    console.emit("")
+    console.table(("calculations", "count"), found.queue.items(), right=["count"])
+    if found.stale:
+        console.note(f"Definitions have changed; run: qforge rebuild {' '.join(found.stale)}")
+    if any(lag.seconds is not None and lag.projection not in found.stale for lag in found.lags):
+        console.note("Not all is projected; run: qforge project --once")
+
+
+def _state(lag: Lag, stale: list[str]) -> str:
+    if lag.projection in stale:
+        return "needs a rebuild"
+    return "up to date" if lag.seconds is None else "behind"
+
+
+def _holder(holder: Holder) -> str:
+    who = f"pid {holder.pid}"
+    if holder.user is not None:
+        who += f", user {holder.user}"
+    if holder.transaction_age is not None:
+        who += f", for {holder.transaction_age:.1f} s"
+    if holder.query:
+        query = " ".join(holder.query.split())
+        who += f": {query if len(query) <= 200 else query[:199] + '…'}"
+    return who
