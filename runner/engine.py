@@ -12,15 +12,7 @@ from tblite.interface import Calculator
 from runner.errors import EngineError, InputError
 from runner.geometry import Geometry, Position
 from runner.memory import peak_mb, reset_peak
-
-METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
-
-# Solvents with ALPB parameters, by the names that tblite knows (more have aliases).
-SOLVENTS = (
-    *("acetone", "acetonitrile", "aniline", "benzaldehyde", "benzene", "ch2cl2", "chcl3", "cs2"),
-    *("dioxane", "dmf", "dmso", "ethanol", "ether", "ethylacetate", "furane", "hexadecane"),
-    *("hexane", "methanol", "nitromethane", "octanol", "phenol", "thf", "toluene", "water"),
-)
+from runner.methods import SOLVENTS, require_known
 
 # CODATA 2018.
 BOHR_ANGSTROM = 0.529177210903
@@ -87,7 +79,7 @@ def run_singlepoint(
     solvent and for atoms on top of each other, EngineError when tblite gives up (above all an SCF
     that does not converge).
     """
-    _refuse_unknown(method, solvent)
+    require_known(method, solvent)
     _refuse_close_atoms(geometry)
     log: list[str] = []
     reset_peak()
@@ -155,18 +147,6 @@ _QUANTITIES = (
 def program_version() -> str:
     """Return tblite's version, as `0.8.0`."""
     return ".".join(str(part) for part in library.get_version())
-
-
-def _refuse_unknown(method: str, solvent: str | None) -> None:
-    if method not in METHODS:
-        raise InputError(
-            f"unknown method {method!r}; known are {', '.join(METHODS)}", code="UNKNOWN_METHOD"
-        )
-    if solvent is not None and method == "IPEA1-xTB":
-        raise InputError(
-            "IPEA1-xTB has no solvation model; use GFN2-xTB or GFN1-xTB, or leave the solvent out",
-            code="UNKNOWN_SOLVENT",
-        )
 
 
 def _refuse_close_atoms(geometry: Geometry) -> None:

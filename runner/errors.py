@@ -65,3 +65,16 @@ class WorkerStartError(RunnerError):
             "try `pip install 'quantum-forge[xtb]'` in this environment"
         )
         self.reason = reason
+
+
+class CampaignInterrupted(QuantumForgeError):
+    """Somebody stopped a run; what was in flight is recorded as lost."""
+
+    exit_status = 130
+
+    def __init__(self, done: int, total: int) -> None:
+        self.done = done
+        self.total = total
+        super().__init__(
+            f"stopped after {done} of {total} inputs; run the same command again to go on"
+        )

@@ -69,7 +69,7 @@ def _molecules(tenant: UUID) -> st.SearchStrategy[UUID]:
 @cache
 def _payloads(cls: type[Event], tenant: UUID) -> st.SearchStrategy[Event]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    fields = {}
+    fields: dict[str, st.SearchStrategy[Any]] = {}
     for name in cls.__struct_fields__:
         match name:
             case "smiles":

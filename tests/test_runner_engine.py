@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.conformers import embed
-from runner.engine import BOHR_ANGSTROM, HARTREE_EV, METHODS, SOLVENTS, run_singlepoint
+from runner.engine import BOHR_ANGSTROM, HARTREE_EV, run_singlepoint
 from runner.errors import InputError
 from runner.geometry import Geometry
+from runner.methods import METHODS, SOLVENTS
 
 # ase.build.molecule("H2O"), which the documentation of tblite calculates.
 WATER = Geometry(

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every event's payload.
 
     A field typed `… | UnsetType` may be absent: it then leaves the columns that it feeds alone.

@@ -10,7 +10,7 @@ from schema.events.chemistry import Count
 
 
 @event("batch")
-class BatchCreated(Event):
+class BatchCreated(Event, frozen=True, kw_only=True):
     """A batch was planned; nothing runs yet."""
 
     name: str
@@ -20,7 +20,7 @@ class BatchCreated(Event):
 
 
 @event("batch")
-class BatchStarted(Event):
+class BatchStarted(Event, frozen=True, kw_only=True):
     """A runner began a batch. total_count: inputs that it will account for."""
 
     name: str
@@ -30,21 +30,21 @@ class BatchStarted(Event):
 
 
 @event("batch")
-class BatchResumed(Event):
+class BatchResumed(Event, frozen=True, kw_only=True):
     """A runner went on with a batch that had stopped or grown."""
 
     total_count: Count
 
 
 @event("batch")
-class BatchItemsAdded(Event):
+class BatchItemsAdded(Event, frozen=True, kw_only=True):
     """Molecules joined a batch, at most 1,000 an event, each once in the life of the batch."""
 
     molecule_ids: Annotated[list[UUID], Meta(min_length=1, max_length=1000)]
 
 
 @event("batch")
-class BatchItemReused(Event):
+class BatchItemReused(Event, frozen=True, kw_only=True):
     """A molecule of the batch was already calculated with the same settings: no second run."""
 
     molecule_id: UUID
@@ -52,7 +52,7 @@ class BatchItemReused(Event):
 
 
 @event("batch")
-class BatchProgressed(Event):
+class BatchProgressed(Event, frozen=True, kw_only=True):
     """How far a running batch has come; appended at intervals, not for each calculation."""
 
     successful_count: Count
@@ -60,7 +60,7 @@ class BatchProgressed(Event):
 
 
 @event("batch")
-class BatchCompleted(Event):
+class BatchCompleted(Event, frozen=True, kw_only=True):
     """Every input of the batch is accounted for; some may have failed."""
 
     total_count: Count
@@ -69,7 +69,7 @@ class BatchCompleted(Event):
 
 
 @event("batch")
-class BatchFailed(Event):
+class BatchFailed(Event, frozen=True, kw_only=True):
     """The batch as a whole could not go on."""
 
     error_message: str
@@ -78,7 +78,7 @@ class BatchFailed(Event):
 
 
 @event("batch")
-class BatchCancelled(Event):
+class BatchCancelled(Event, frozen=True, kw_only=True):
     """Somebody stopped the batch; running the same command again goes on with it."""
 
     reason: str

@@ -58,7 +58,7 @@ class Atom(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 @event("molecule")
-class MoleculeCreated(Event):
+class MoleculeCreated(Event, frozen=True, kw_only=True):
     """A molecule entered the system; its id is derived from tenant, SMILES, charge, multiplicity.
 
     smiles: canonical. molecular_weight: g/mol. generation_method: `manual`, `imported`, `MolGAN`, …
@@ -80,7 +80,7 @@ class MoleculeCreated(Event):
 
 
 @event("molecule")
-class MoleculeUpdated(Event):
+class MoleculeUpdated(Event, frozen=True, kw_only=True):
     """What people may change of a molecule: absent leaves a value alone, null clears it."""
 
     name: str | UnsetType | None = UNSET
@@ -90,14 +90,14 @@ class MoleculeUpdated(Event):
 
 
 @event("molecule")
-class MoleculeDeleted(Event):
+class MoleculeDeleted(Event, frozen=True, kw_only=True):
     """A molecule was deleted; created again, it starts anew."""
 
     reason: str | None = None
 
 
 @event("molecule")
-class MoleculePropertiesComputed(Event):
+class MoleculePropertiesComputed(Event, frozen=True, kw_only=True):
     """Descriptors of a molecule, computed by a toolkit.
 
     molecular_weight: g/mol. topological_polar_surface_area: Å². The others have no unit.
@@ -116,7 +116,7 @@ class MoleculePropertiesComputed(Event):
     computed_at: Timestamp
 
 
-class CalculationEvent(Event):
+class CalculationEvent(Event, frozen=True, kw_only=True):
     """What every event of a calculation tells, so that no fold needs another table.
 
     molecule_id: null when the input could not be read as a molecule.
@@ -128,7 +128,7 @@ class CalculationEvent(Event):
 
 
 @event("calculation")
-class CalculationRequested(CalculationEvent):
+class CalculationRequested(CalculationEvent, frozen=True, kw_only=True):
     """A calculation was asked for and waits for a runner."""
 
     method: str
@@ -140,7 +140,7 @@ class CalculationRequested(CalculationEvent):
 
 
 @event("calculation")
-class CalculationStarted(CalculationEvent):
+class CalculationStarted(CalculationEvent, frozen=True, kw_only=True):
     """A runner began an attempt.
 
     attempt counts from 1.
@@ -163,7 +163,7 @@ class CalculationStarted(CalculationEvent):
 
 
 @event("calculation")
-class CalculationCompleted(CalculationEvent):
+class CalculationCompleted(CalculationEvent, frozen=True, kw_only=True):
     """A result that both the program and physics accept.
 
     energy: Eh. dipole: Debye.
@@ -196,7 +196,7 @@ class CalculationCompleted(CalculationEvent):
 
 
 @event("calculation")
-class CalculationFailed(CalculationEvent):
+class CalculationFailed(CalculationEvent, frozen=True, kw_only=True):
     """An attempt ended without a result.
 
     retry_count: earlier attempts that failed. retry_attempts: what is known of each.
@@ -215,7 +215,7 @@ class CalculationFailed(CalculationEvent):
 
 
 @event("calculation")
-class CalculationLost(CalculationEvent):
+class CalculationLost(CalculationEvent, frozen=True, kw_only=True):
     """An attempt vanished with its worker or runner: killed, crashed, switched off."""
 
     attempt: Annotated[int, Meta(ge=1)]
@@ -229,7 +229,7 @@ class CalculationLost(CalculationEvent):
 
 
 @event("calculation")
-class CalculationInvalidated(CalculationEvent):
+class CalculationInvalidated(CalculationEvent, frozen=True, kw_only=True):
     """A result that the program calls a success but physics or a person does not.
 
     reason says why; it never counts as completed.
@@ -241,7 +241,7 @@ class CalculationInvalidated(CalculationEvent):
 
 
 @event("calculation")
-class CalculationRetryScheduled(CalculationEvent):
+class CalculationRetryScheduled(CalculationEvent, frozen=True, kw_only=True):
     """A failed calculation will be tried again.
 
     delay_seconds: s, exponential backoff with jitter.
@@ -253,7 +253,7 @@ class CalculationRetryScheduled(CalculationEvent):
 
 
 @event("calculation")
-class CalculationErrorResolved(Event):
+class CalculationErrorResolved(Event, frozen=True, kw_only=True):
     """Somebody dealt with a recorded error.
 
     error_id: position of the event that recorded it.
@@ -265,7 +265,7 @@ class CalculationErrorResolved(Event):
 
 
 @event("retraction")
-class ResultsRetracted(Event):
+class ResultsRetracted(Event, frozen=True, kw_only=True):
     """The decision to retract results; the same append invalidates every calculation covered.
 
     The criteria that are given hold together; calculation_count: how many were covered.

@@ -1,0 +1,173 @@
+"""What is recorded of a calculation: outcomes of the workers as events of the log."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from runner.failures import Failure
+from runner.molecules import Molecule
+from runner.plan import Plan
+from runner.tasks import Completed, Failed, Invalidated, Lost, Outcome
+from schema.events.chemistry import (
+    Atom,
+    CalculationCompleted,
+    CalculationEvent,
+    CalculationFailed,
+    CalculationInvalidated,
+    CalculationLost,
+    CalculationStarted,
+    ErrorSeverity,
+    ErrorType,
+    MoleculeCreated,
+)
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at a calculation.
+
+    number counts from 1. earlier: what is known of the attempts before it.
+    molecule_id: None where the input is no molecule.
+    """
+
+    calculation_id: UUID
+    molecule_id: UUID | None
+    batch_id: UUID
+    number: int
+    earlier: tuple[dict[str, Any], ...] = ()
+
+
+def created(molecule: Molecule) -> MoleculeCreated:
+    """The event of a molecule that a file brought."""
+    return MoleculeCreated(
+        smiles=molecule.smiles,
+        charge=molecule.charge,
+        multiplicity=molecule.multiplicity,
+        formula=molecule.formula,
+        molecular_weight=molecule.molecular_weight,
+        generation_method="imported",
+        toolkit=molecule.toolkit,
+        toolkit_version=molecule.toolkit_version,
+        inchikey=molecule.inchikey,
+        name=UNSET if molecule.name is None else molecule.name,
+    )
+
+
+def started(
+    attempt: Attempt,
+    plan: Plan,
+    *,
+    program: str,
+    program_version: str,
+    molecule: Molecule | None = None,
+    input_text: str | None = None,
+) -> CalculationStarted:
+    """The event that an attempt begins with."""
+    return CalculationStarted(
+        molecule_id=attempt.molecule_id,
+        batch_id=attempt.batch_id,
+        attempt=attempt.number,
+        method=plan.method,
+        charge=molecule.charge if molecule else plan.charge,
+        multiplicity=molecule.multiplicity if molecule else plan.multiplicity,
+        program=program,
+        program_version=program_version,
+        timeout_seconds=plan.timeout_seconds,
+        solvation_model=plan.solvation_model,
+        input_text=UNSET if input_text is None else input_text,
+    )
+
+
+def ended(attempt: Attempt, outcome: Outcome) -> CalculationEvent:
+    """The event that an attempt ends with."""
+    match outcome:
+        case Completed():
+            return _completed(attempt, outcome)
+        case Invalidated(reason=reason):
+            return CalculationInvalidated(
+                molecule_id=attempt.molecule_id,
+                batch_id=attempt.batch_id,
+                reason=reason,
+                attempt=attempt.number,
+                wall_time_seconds=outcome.wall_time_seconds,
+            )
+        case Failed(failure=failure):
+            return failed(attempt, failure, outcome.wall_time_seconds)
+        case Lost(failure=failure) if failure.error_type == "compute_lost":
+            return lost(attempt, failure.message, outcome.wall_time_seconds)
+        case Lost(failure=failure):
+            return failed(attempt, failure, outcome.wall_time_seconds)
+
+
+def failed(attempt: Attempt, failure: Failure, seconds: float | None = None) -> CalculationFailed:
+    """The event of an attempt without a result, for a reason that is known."""
+    return CalculationFailed(
+        molecule_id=attempt.molecule_id,
+        batch_id=attempt.batch_id,
+        attempt=attempt.number,
+        error_type=ErrorType(failure.error_type),
+        error_severity=ErrorSeverity(failure.error_severity),
+        error_message=storable(failure.message),
+        error_code=failure.error_code,
+        stack_trace=failure.stack_trace and storable(failure.stack_trace),
+        retry_count=len(attempt.earlier),
+        retry_attempts=list(attempt.earlier) or None,
+        user_action_required=failure.user_action_required,
+        wall_time_seconds=seconds,
+    )
+
+
+def lost(attempt: Attempt, reason: str, seconds: float | None = None) -> CalculationLost:
+    """The event of an attempt whose process went away."""
+    return CalculationLost(
+        molecule_id=attempt.molecule_id,
+        batch_id=attempt.batch_id,
+        attempt=attempt.number,
+        error_message=storable(reason),
+        retry_count=len(attempt.earlier),
+        wall_time_seconds=seconds,
+    )
+
+
+def storable(text: str) -> str:
+    """Text without the two things that no UTF-8 database stores: NUL and lone surrogates."""
+    return text.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
+
+
+def _completed(attempt: Attempt, outcome: Completed) -> CalculationCompleted:
+    result, geometry = outcome.result, outcome.geometry
+    atoms = zip(
+        geometry.elements(),
+        geometry.numbers,
+        result.charges,
+        geometry.positions,
+        result.forces(),
+        strict=True,
+    )
+    return CalculationCompleted(
+        molecule_id=attempt.molecule_id,
+        batch_id=attempt.batch_id,
+        energy=result.energy,
+        homo=result.homo,
+        lumo=result.lumo,
+        gap=result.gap,
+        dipole=result.dipole,
+        convergence_status="converged" if result.is_converged else "not_converged",
+        is_converged=result.is_converged,
+        gradient_norm=result.gradient_norm,
+        wall_time_seconds=outcome.wall_time_seconds,
+        cpu_time_seconds=result.cpu_time_seconds,
+        program=result.program,
+        program_version=result.program_version,
+        xyz_sha256=geometry.xyz_sha256,
+        atoms=[
+            Atom(element, number, charge, *position, *force)
+            for element, number, charge, position, force in atoms
+        ],
+        scf_cycles=result.scf_iterations,
+        convergence_iterations=result.scf_iterations,
+        memory_peak_mb=result.memory_peak_mb,
+        stdout_log=storable(result.stdout_log),
+        stderr_log=storable(outcome.stderr_log) if outcome.stderr_log else UNSET,
+    )

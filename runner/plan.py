@@ -1,0 +1,45 @@
+"""What a campaign computes: the settings that all its calculations share, and the ids they give."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from eventstore.ids import natural_id
+from runner.geometry import Geometry
+
+EMBEDDED = "ETKDGv3+MMFF94"
+"""What stands for the geometry of a molecule that came without one; its seed is fixed."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of a campaign.
+
+    charge (e) and multiplicity (2S + 1) are for inputs that do not tell. timeout_seconds is for
+    one attempt, in s.
+    """
+
+    batch: str
+    method: str = "GFN2-xTB"
+    charge: int | None = None
+    multiplicity: int | None = None
+    solvent: str | None = None
+    timeout_seconds: float = 300.0
+
+    @property
+    def solvation_model(self) -> str | None:
+        """The solvation as it is recorded: `ALPB(water)`."""
+        return None if self.solvent is None else f"ALPB({self.solvent})"
+
+    def parameters(self) -> dict[str, Any]:
+        """The settings as a batch records them."""
+        return msgspec.structs.asdict(self)
+
+    def calculation_id(self, molecule_id: UUID, geometry: Geometry | None) -> UUID:
+        """Id of a molecule's calculation at these settings, the same for everybody."""
+        origin = EMBEDDED if geometry is None else geometry.xyz_sha256
+        return natural_id("calculation", molecule_id, self.method, self.solvation_model, origin)
+
+    def unreadable_id(self, tenant_id: UUID, text: str) -> UUID:
+        """Id of the calculation that an input would have been, had it been a molecule."""
+        return natural_id("unreadable", tenant_id, self.method, self.solvation_model, text)
