@@ -1,0 +1,1 @@
+"""Measurements of this store against its limits and peers, in one run on one server."""
