@@ -101,7 +101,8 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
         cause = context.original_exception
         if context.connection is None and isinstance(cause, psycopg.Error):
             raise connection_failure(cause, url, source) from cause
-        if context.is_disconnect:
+        # SQLAlchemy drops the connection of a query that Ctrl-C interrupts, too.
+        if context.is_disconnect and isinstance(cause, Exception):
             raise ConnectionLost(
                 where(url),
                 f"the connection to {where(url)} was lost",
