@@ -103,7 +103,7 @@ class Projection:
         columns: Mapping[str, Fold] | None = None,
     ) -> None:
         self.table = table
-        self.name = table.name
+        self.name = str(table.name)  # a plain str, which msgspec can encode
         self.events = {cls.event_type: cls for cls in (*events, *ends)}
         self.ends = frozenset(cls.event_type for cls in ends)
         self.opens = frozenset(cls.event_type for cls in opens) or (
