@@ -28,8 +28,23 @@ INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
 
+class ReaderLeft(Exception):
+    """Who reads our output has had enough. No OSError, which click turns into exit status 1."""
+
+
+class Root(LazyGroup):
+    """The command of all commands."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a closed pipe is raised as `ReaderLeft`."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderLeft from error
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=Root,
     table={
         name: lazy
         for name, lazy in COMMANDS.items()
@@ -66,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
+    except (ReaderLeft, BrokenPipeError):
         # The reader, such as `head`, has had enough; Python's own last flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
