@@ -232,6 +232,7 @@ DECLARE
     known_ids uuid[];
     all_known uuid[] := '{}';
     added integer;
+    repeats boolean := false;
     tenants uuid[] := '{}';
     types text[] := '{}';
     entities uuid[] := '{}';
@@ -248,7 +249,7 @@ BEGIN
     -- Lock the head of every stream, in one order for everybody, and take the next versions.
     FOR stream IN
         SELECT e.tenant_id, e.entity_type, e.entity_id,
-               array_agg(DISTINCT e.event_id) AS event_ids,
+               array_agg(DISTINCT e.event_id) AS event_ids, count(*) AS given,
                max(e.expected_version) AS expected,
                min(e.expected_version) AS least_expected
           FROM jsonb_to_recordset(events) AS e(
@@ -267,6 +268,7 @@ BEGIN
                 USING ERRCODE = 'QF002';
         END IF;
         added := cardinality(stream.event_ids);
+        repeats := repeats OR stream.given > added;
         INSERT INTO event_streams AS head
                     (tenant_id, entity_type, entity_id, version, first_position)
              VALUES (stream.tenant_id, stream.entity_type, stream.entity_id, added,
@@ -313,6 +315,15 @@ BEGIN
         entities := entities || stream.entity_id;
         bases := bases || actual;
     END LOOP;
+
+    IF repeats THEN
+        PERFORM refuse_reused_event_id(e.event_id)
+           FROM jsonb_to_recordset(events) AS e(
+                tenant_id uuid, entity_type text, entity_id uuid, event_id uuid, event_type text,
+                data jsonb)
+          GROUP BY e.tenant_id, e.entity_type, e.entity_id, e.event_id
+         HAVING count(DISTINCT (e.event_type, e.data)) > 1;
+    END IF;
 
     RETURN QUERY
     WITH given AS (
