@@ -18,35 +18,35 @@ from schema.tables import chemistry
 LISTED = (
     Shown("id"),
     Shown("status"),
-    Shown("method"),
-    Shown("smiles"),
-    Shown("name"),
-    Shown("energy", 6),
-    Shown("gap", 3),
-    Shown("dipole", 3),
-    Shown("execution_time_seconds", 2),
-    Shown("started_at"),
-    Shown("error_type"),
+    Shown("method", extra=True),
+    Shown("smiles", long=True),
+    Shown("name", long=True, extra=True),
+    Shown("energy", 6, "energy/Eh"),
+    Shown("gap", 3, "gap/eV"),
+    Shown("dipole", 3, "dipole/D", extra=True),
+    Shown("execution_time_seconds", 2, "time/s", extra=True),
+    Shown("started_at", label="started", extra=True),
+    Shown("error_type", label="error", long=True),
 )
 ATOMS = (
-    Shown("atom_index", 0),
+    Shown("atom_index", 0, "atom"),
     Shown("element"),
-    Shown("partial_charge", 4),
-    Shown("position_x", 4),
-    Shown("position_y", 4),
-    Shown("position_z", 4),
-    Shown("force_x", 5),
-    Shown("force_y", 5),
-    Shown("force_z", 5),
+    Shown("partial_charge", 4, "q/e"),
+    Shown("position_x", 4, "x/Å"),
+    Shown("position_y", 4, "y/Å"),
+    Shown("position_z", 4, "z/Å"),
+    Shown("force_x", 5, "Fx (Eh/Bohr)", extra=True),
+    Shown("force_y", 5, "Fy", extra=True),
+    Shown("force_z", 5, "Fz", extra=True),
 )
 ERRORS = (
     Shown("id", 0),
     Shown("error_type"),
-    Shown("error_severity"),
-    Shown("error_message"),
-    Shown("retry_count", 0),
+    Shown("error_severity", extra=True),
+    Shown("error_message", long=True),
+    Shown("retry_count", 0, extra=True),
     Shown("created_at"),
-    Shown("resolved_at"),
+    Shown("resolved_at", extra=True),
 )
 
 
@@ -111,6 +111,8 @@ def list_(
       qforge calculations list --energy -20:-10 --status completed --json
       qforge calculations list --batch drugs --status failed --status lost
     """
+    if desc and order is None:
+        raise click.UsageError("--desc goes with --order, which says what to sort by")
     settings = load_settings()
     tenant_id = settings.tenant_id
     with migrated_database(settings) as database, database.engine.connect() as connection:
@@ -175,12 +177,12 @@ def show(id_: str, as_json: bool) -> None:
         )
     if details.atoms:
         _gap()
-        columns.table(ATOMS, details.atoms, title="atoms (e, Å, Eh/Bohr)")
+        columns.table(ATOMS, details.atoms, title="atoms")
     if details.errors:
         _gap()
         columns.table(ERRORS, details.errors, title="errors")
     _gap()
-    event_table.table(details.events, title="events")
+    event_table.table(details.events)
 
 
 def _batch_id(tenant_id: UUID, batch: str) -> UUID:

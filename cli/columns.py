@@ -1,6 +1,8 @@
 """Rows of read models on the screen: short and rounded for people, whole and exact in a pipe."""
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,22 +13,47 @@ from cli import console
 SHOWN_DIGITS = 8
 """Digits of an id that people get to see, and may type."""
 
+LONGEST_TEXT = 120
+"""Characters that people get to see of what a program printed."""
+
+
+WIDE = 120
+"""Characters of a terminal from which on it shows everything."""
+
 
 class Shown(NamedTuple):
-    """A column of a list. `decimals`: that people get to see of a number."""
+    """A column of a list.
+
+    decimals: that people get to see of a number. label: what they read above it, with its unit.
+    long: may be folded. extra: left out on a narrow terminal.
+    """
 
     name: str
     decimals: int | None = None
+    label: str | None = None
+    long: bool = False
+    extra: bool = False
 
 
 def table(
     columns: Sequence[Shown], rows: Iterable[Mapping[str, Any]], *, title: str | None = None
 ) -> None:
     """Print some columns of rows below their names."""
+    if console.is_terminal() and shutil.get_terminal_size().columns < WIDE:
+        columns = [column for column in columns if not column.extra]
+    headers = [
+        column.label if column.label is not None and console.is_terminal() else column.name
+        for column in columns
+    ]
     console.table(
-        [column.name for column in columns],
+        headers,
         ([_shown(row[column.name], column) for column in columns] for row in rows),
-        right=[column.name for column in columns if column.decimals is not None],
+        right=[
+            header
+            for header, column in zip(headers, columns, strict=True)
+            if column.decimals is not None
+        ],
+        whole=[header for header, column in zip(headers, columns, strict=True) if not column.long],
         title=title,
     )
 
@@ -36,12 +63,18 @@ def record(row: Mapping[str, Any], of: Table, *, title: str | None = None) -> No
     console.table(
         ("column", "value", "meaning"),
         (
-            (column.name, row[column.name], column.comment)
+            (column.name, _told(row[column.name]), column.comment)
             for column in of.columns
             if row[column.name] is not None and column.name != "tenant_id"
         ),
+        whole=["column"],
         title=title,
     )
+
+
+def local(time: datetime) -> str:
+    """A time by the clock on the wall, to the second."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _shown(value: object, column: Shown) -> object:
@@ -51,4 +84,16 @@ def _shown(value: object, column: Shown) -> object:
         return str(value)[:SHOWN_DIGITS]
     if isinstance(value, float) and column.decimals is not None:
         return f"{value:.{column.decimals}f}"
+    return _told(value)
+
+
+def _told(value: object) -> object:
+    if not console.is_terminal():
+        return value
+    if isinstance(value, datetime):
+        return local(value)
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        return value[: LONGEST_TEXT - 1] + "…"
     return value

@@ -48,11 +48,13 @@ def table(
     rows: Iterable[Sequence[object]],
     *,
     right: Collection[str] = (),
+    whole: Collection[str] = (),
     title: str | None = None,
 ) -> None:
     """Print rows below their columns: ruled on a terminal, tab-separated with a header in a pipe.
 
-    `right` names the columns that are set flush right, such as numbers.
+    `right` names the columns that are set flush right, such as numbers; `whole` those that stay on
+    one line when the others must be folded.
     """
     if not is_terminal():
         for values in (columns, *rows):
@@ -65,16 +67,21 @@ def table(
 
     ruled = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
-        ruled.add_column(column, justify="right" if column in right else "left")
+        ruled.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column in whole,
+            overflow="fold",
+        )
     for values in rows:
         # Text, for in a string rich would take the brackets of a SMILES for its markup.
-        ruled.add_row(*(Text(_escaped(cell(value))) for value in values))
+        ruled.add_row(*(Text(printable(cell(value))) for value in values))
     Console().print(ruled)
 
 
 def row(values: Iterable[object]) -> None:
     """Print one row, tab-separated, as `table` does in a pipe: for tables without an end."""
-    click.echo("\t".join(_escaped(cell(value)) for value in values))
+    click.echo("\t".join(printable(cell(value)) for value in values))
 
 
 def cell(value: object) -> str:
@@ -164,7 +171,7 @@ def _bar(label: str, total: int) -> Iterator[Report]:
         yield report
 
 
-def _escaped(text: str) -> str:
+def printable(text: str) -> str:
     """Return text whose control characters can neither break a row nor command a terminal."""
     if text.isprintable():
         return text

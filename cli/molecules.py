@@ -14,15 +14,15 @@ from schema.tables import chemistry
 
 LISTED = (
     Shown("id"),
-    Shown("smiles"),
-    Shown("name"),
-    Shown("formula"),
+    Shown("smiles", long=True),
+    Shown("name", long=True),
+    Shown("formula", long=True, extra=True),
     Shown("charge", 0),
-    Shown("multiplicity", 0),
-    Shown("molecular_weight", 2),
-    Shown("calculation_count", 0),
-    Shown("failed_calculation_count", 0),
-    Shown("created_at"),
+    Shown("multiplicity", 0, "2S+1", extra=True),
+    Shown("molecular_weight", 2, "g/mol", extra=True),
+    Shown("calculation_count", 0, "completed"),
+    Shown("failed_calculation_count", 0, "failed"),
+    Shown("created_at", label="created", extra=True),
 )
 
 
