@@ -52,6 +52,18 @@ class BatchItemReused(Event, frozen=True, kw_only=True):
 
 
 @event("batch")
+class BatchItemRefused(Event, frozen=True, kw_only=True):
+    """A molecule of the batch has no result at the same settings, and another try would give none.
+
+    reason: what its calculation, of another batch, ended with.
+    """
+
+    molecule_id: UUID
+    calculation_id: UUID
+    reason: str
+
+
+@event("batch")
 class BatchProgressed(Event, frozen=True, kw_only=True):
     """How far a running batch has come; appended at intervals, not for each calculation."""
 

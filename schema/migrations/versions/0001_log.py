@@ -20,6 +20,7 @@ def downgrade() -> None:
     op.execute("""
         DROP TABLE projection_checkpoints, event_streams, event_logs CASCADE;
         DROP AGGREGATE merge_payloads(jsonb);
-        DROP FUNCTION merge_tallies, append_events, refuse_reused_event_id, create_event_partition,
+        DROP FUNCTION merge_tallies, append_events, append_batch, refuse_version,
+                      refuse_incomplete_event, refuse_reused_event_id, create_event_partition,
                       refuse_change, safe_head, last_assigned_position, append_lock_key;
     """)

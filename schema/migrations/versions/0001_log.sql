@@ -16,8 +16,11 @@ CREATE TABLE event_logs (
 	recorded_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	CONSTRAINT event_logs_pkey PRIMARY KEY (id), 
 	CONSTRAINT version_is_positive CHECK (version > 0), 
+	CONSTRAINT occurred_at_is_in_the_calendar CHECK (occurred_at BETWEEN '0001-01-02 00:00+00' AND '9999-12-30 00:00+00'), 
 	CONSTRAINT data_is_an_object CHECK (jsonb_typeof(data) = 'object'), 
-	CONSTRAINT metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object')
+	CONSTRAINT metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object'), 
+	CONSTRAINT data_is_less_than_100_deep CHECK (NOT data @? '$.**{100}'), 
+	CONSTRAINT metadata_is_less_than_100_deep CHECK (NOT metadata @? '$.**{100}')
 )
  PARTITION BY RANGE (id);
 
@@ -121,10 +124,7 @@ The upper 16 bits are QF in ASCII, the lower 48 the position';
 
 CREATE FUNCTION last_assigned_position() RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
-AS $$
-    -- Before the first nextval, last_value is the value to come.
-    SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM event_logs_id_seq
-$$;
+RETURN coalesce(pg_sequence_last_value('event_logs_id_seq'::regclass), 0);
 
 COMMENT ON FUNCTION last_assigned_position() IS
     'The highest position that any append has taken, committed or not';
@@ -219,110 +219,147 @@ $$;
 COMMENT ON FUNCTION refuse_reused_event_id(uuid) IS
     'A repeated event_id is a retry only if the event is the same: otherwise one would be lost';
 
-CREATE FUNCTION append_events(events jsonb)
+CREATE FUNCTION refuse_incomplete_event() RETURNS integer
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION 'an event lacks its event_id, tenant_id, entity_type or entity_id'
+        USING ERRCODE = 'QF002';
+END
+$$;
+
+COMMENT ON FUNCTION refuse_incomplete_event() IS 'An event does not say which stream it belongs to';
+
+CREATE FUNCTION refuse_version(
+    tenant_id uuid, entity_type text, entity_id uuid, expected integer, actual integer
+) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION 'stream %/% is at version %, not at the expected %',
+            entity_type, entity_id, actual, expected
+        USING ERRCODE = 'QF003',
+              DETAIL = jsonb_build_object(
+                  'tenant_id', tenant_id, 'entity_type', entity_type, 'entity_id', entity_id,
+                  'expected', expected, 'actual', actual)::text;
+END
+$$;
+
+COMMENT ON FUNCTION refuse_version(uuid, text, uuid, integer, integer) IS
+    'A stream is not at the version that an append expected';
+
+CREATE FUNCTION append_batch(events jsonb)
 RETURNS TABLE (event_id uuid, "position" bigint, version integer, appended boolean)
 LANGUAGE plpgsql VOLATILE
-SET search_path = public, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    stream record;
-    actual integer;
-    first_position bigint;
-    known_ids uuid[];
-    all_known uuid[] := '{}';
-    added integer;
-    repeats boolean := false;
-    tenants uuid[] := '{}';
-    types text[] := '{}';
-    entities uuid[] := '{}';
-    bases integer[] := '{}';
+    tenants uuid[];
+    types text[];
+    entities uuid[];
+    befores integer[];
+    floors bigint[];
+    maybe_known uuid[];
+    known uuid[] := '{}';
+    conflict record;
+    distinct_events bigint;
     placed bigint;
 BEGIN
-    IF jsonb_typeof(events) IS DISTINCT FROM 'array' THEN
-        RAISE EXCEPTION 'append_events takes a JSON array of events' USING ERRCODE = 'QF002';
-    END IF;
-
-    -- "Whatever I append will lie above this": see safe_head.
-    PERFORM pg_advisory_xact_lock_shared(append_lock_key(last_assigned_position()));
-
-    -- Lock the head of every stream, in one order for everybody, and take the next versions.
-    FOR stream IN
-        SELECT e.tenant_id, e.entity_type, e.entity_id,
-               array_agg(DISTINCT e.event_id) AS event_ids, count(*) AS given,
-               max(e.expected_version) AS expected,
-               min(e.expected_version) AS least_expected
+    -- Lock the head of every stream, in one order for everybody, and take the next versions, as if
+    -- every event were new.
+    WITH given AS (
+        SELECT e.tenant_id, e.entity_type, e.entity_id, count(DISTINCT e.event_id)::integer AS n,
+               count(*) FILTER (WHERE e.event_id IS NULL OR e.tenant_id IS NULL
+                                      OR e.entity_type IS NULL OR e.entity_id IS NULL) AS lacking
           FROM jsonb_to_recordset(events) AS e(
-               tenant_id uuid, entity_type text, entity_id uuid, event_id uuid, expected_version integer)
+               tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
          GROUP BY e.tenant_id, e.entity_type, e.entity_id
          ORDER BY e.tenant_id, e.entity_type, e.entity_id
-    LOOP
-        IF stream.tenant_id IS NULL OR stream.entity_type IS NULL OR stream.entity_id IS NULL
-           OR array_position(stream.event_ids, NULL) IS NOT NULL THEN
-            RAISE EXCEPTION 'an event lacks its event_id, tenant_id, entity_type or entity_id'
-                USING ERRCODE = 'QF002';
-        END IF;
-        IF stream.expected <> stream.least_expected THEN
-            RAISE EXCEPTION 'two expected versions, % and %, for one stream',
-                    stream.least_expected, stream.expected
-                USING ERRCODE = 'QF002';
-        END IF;
-        added := cardinality(stream.event_ids);
-        repeats := repeats OR stream.given > added;
+    ), heads AS (
         INSERT INTO event_streams AS head
                     (tenant_id, entity_type, entity_id, version, first_position)
-             VALUES (stream.tenant_id, stream.entity_type, stream.entity_id, added,
-                     last_assigned_position() + 1)
+        SELECT g.tenant_id, g.entity_type, g.entity_id,
+               CASE WHEN g.lacking = 0 THEN g.n ELSE refuse_incomplete_event() END,
+               last_assigned_position() + 1
+          FROM given AS g
         ON CONFLICT (tenant_id, entity_type, entity_id)
-          DO UPDATE SET version = head.version + added
-          RETURNING head.version - added, head.first_position INTO actual, first_position;
+          DO UPDATE SET version = head.version + excluded.version
+          RETURNING head.tenant_id, head.entity_type, head.entity_id, head.version,
+                    head.first_position
+    )
+    SELECT array_agg(tenant_id), array_agg(entity_type), array_agg(entity_id),
+           array_agg(h.version - g.n), array_agg(h.first_position), sum(g.n)
+      INTO tenants, types, entities, befores, floors, distinct_events
+      FROM heads AS h JOIN given AS g USING (tenant_id, entity_type, entity_id);
 
-        known_ids := '{}';
-        IF actual > 0 THEN
-            SELECT coalesce(array_agg(l.event_id), '{}') INTO known_ids
-              FROM event_logs AS l
-             WHERE l.event_id = ANY (stream.event_ids)
-               AND l.id >= first_position
-               AND l.entity_id = stream.entity_id
-               AND l.entity_type = stream.entity_type
-               AND l.tenant_id = stream.tenant_id;
-        END IF;
-        IF cardinality(known_ids) > 0 THEN
-            UPDATE event_streams AS head
-               SET version = head.version - cardinality(known_ids)
-             WHERE head.tenant_id = stream.tenant_id
-               AND head.entity_type = stream.entity_type
-               AND head.entity_id = stream.entity_id;
-            all_known := all_known || known_ids;
-        END IF;
-
-        -- 0: must not exist. −1: must exist. A retry expects what held before its first try.
-        IF added > cardinality(known_ids)
-           AND (CASE stream.expected
-                    WHEN -1 THEN actual = 0
-                    ELSE stream.expected + cardinality(known_ids) <> actual
-                END) THEN
-            RAISE EXCEPTION 'stream %/% is at version %, not at the expected %',
-                    stream.entity_type, stream.entity_id, actual, stream.expected
-                USING ERRCODE = 'QF003',
-                      DETAIL = jsonb_build_object(
-                          'tenant_id', stream.tenant_id, 'entity_type', stream.entity_type,
-                          'entity_id', stream.entity_id, 'expected', stream.expected,
-                          'actual', actual)::text;
-        END IF;
-        tenants := tenants || stream.tenant_id;
-        types := types || stream.entity_type;
-        entities := entities || stream.entity_id;
-        bases := bases || actual;
-    END LOOP;
-
-    IF repeats THEN
+    IF distinct_events < jsonb_array_length(events) THEN
         PERFORM refuse_reused_event_id(e.event_id)
            FROM jsonb_to_recordset(events) AS e(
                 tenant_id uuid, entity_type text, entity_id uuid, event_id uuid, event_type text,
                 data jsonb)
           GROUP BY e.tenant_id, e.entity_type, e.entity_id, e.event_id
          HAVING count(DISTINCT (e.event_type, e.data)) > 1;
+    END IF;
+
+    -- What the log has already; it can only be in streams that were there before.
+    IF 0 < ANY (befores) THEN
+        SELECT array_agg(e.event_id) INTO maybe_known
+          FROM jsonb_to_recordset(events) AS e(
+               tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
+          JOIN unnest(tenants, types, entities, befores) AS s(tenant_id, entity_type, entity_id, before)
+         USING (tenant_id, entity_type, entity_id)
+         WHERE s.before > 0;
+        SELECT coalesce(array_agg(l.event_id), '{}') INTO known
+          FROM event_logs AS l
+         WHERE l.event_id = ANY (maybe_known)
+           AND l.id >= (SELECT min(floor) FROM unnest(befores, floors) AS s(before, floor)
+                         WHERE before > 0)
+           AND (l.event_id, l.tenant_id, l.entity_type, l.entity_id) IN (
+               SELECT e.event_id, e.tenant_id, e.entity_type, e.entity_id
+                 FROM jsonb_to_recordset(events) AS e(
+                      tenant_id uuid, entity_type text, entity_id uuid, event_id uuid));
+    END IF;
+    IF cardinality(known) > 0 THEN
+        UPDATE event_streams AS head
+           SET version = head.version - again.n
+          FROM (SELECT e.tenant_id, e.entity_type, e.entity_id, count(DISTINCT e.event_id) AS n
+                  FROM jsonb_to_recordset(events) AS e(
+                       tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
+                 WHERE e.event_id = ANY (known)
+                 GROUP BY e.tenant_id, e.entity_type, e.entity_id) AS again
+         WHERE head.tenant_id = again.tenant_id
+           AND head.entity_type = again.entity_type
+           AND head.entity_id = again.entity_id;
+    END IF;
+
+    -- 0: must not exist. −1: must exist. A retry expects what held before its first try.
+    IF jsonb_path_exists(events, '$[*].expected_version ? (@ != null)') THEN
+        SELECT s.*, e.expected, e.least_expected INTO conflict
+          FROM unnest(tenants, types, entities, befores)
+               AS s(tenant_id, entity_type, entity_id, before)
+          JOIN (SELECT g.tenant_id, g.entity_type, g.entity_id,
+                       max(g.expected_version) AS expected,
+                       min(g.expected_version) AS least_expected,
+                       count(DISTINCT g.event_id) FILTER (WHERE g.event_id = ANY (known)) AS again,
+                       count(DISTINCT g.event_id) AS n
+                  FROM jsonb_to_recordset(events) AS g(
+                       tenant_id uuid, entity_type text, entity_id uuid, event_id uuid,
+                       expected_version integer)
+                 GROUP BY g.tenant_id, g.entity_type, g.entity_id) AS e
+         USING (tenant_id, entity_type, entity_id)
+         WHERE e.n > e.again
+           AND (e.expected <> e.least_expected
+                OR CASE e.expected WHEN -1 THEN s.before = 0
+                                   ELSE e.expected + e.again <> s.before END)
+         LIMIT 1;
+        IF FOUND THEN
+            IF conflict.expected <> conflict.least_expected THEN
+                RAISE EXCEPTION 'two expected versions, % and %, for one stream',
+                        conflict.least_expected, conflict.expected USING ERRCODE = 'QF002';
+            END IF;
+            PERFORM refuse_version(conflict.tenant_id, conflict.entity_type, conflict.entity_id,
+                                   conflict.expected, conflict.before);
+        END IF;
     END IF;
 
     RETURN QUERY
@@ -338,34 +375,36 @@ BEGIN
                    schema_version, data, metadata, user_id, occurred_at, ord)
     ), versioned AS (
         SELECT g.*,
-               base + row_number() OVER (PARTITION BY g.tenant_id, g.entity_type, g.entity_id
-                                         ORDER BY g.ord) AS version
+               s.before + row_number() OVER (PARTITION BY g.tenant_id, g.entity_type, g.entity_id
+                                             ORDER BY g.ord) AS version
           FROM given AS g
-          JOIN unnest(tenants, types, entities, bases) AS s(tenant_id, entity_type, entity_id, base)
+          JOIN unnest(tenants, types, entities, befores)
+               AS s(tenant_id, entity_type, entity_id, before)
          USING (tenant_id, entity_type, entity_id)
-         WHERE g.occurrence = 1 AND g.event_id <> ALL (all_known)
-         ORDER BY g.ord
+         WHERE g.occurrence = 1 AND g.event_id <> ALL (known)
     ), inserted AS (
         INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version, event_type,
                                 schema_version, data, metadata, user_id, occurred_at, recorded_at)
         SELECT v.event_id, v.tenant_id, v.entity_type, v.entity_id, v.version, v.event_type,
-               coalesce(v.schema_version, 1), v.data, coalesce(v.metadata, '{}'), v.user_id,
-               coalesce(v.occurred_at, clock_timestamp()), clock_timestamp()
+               coalesce(v.schema_version, 1), v.data, coalesce(nullif(v.metadata, 'null'), '{}'),
+               v.user_id, coalesce(v.occurred_at, clock_timestamp()), clock_timestamp()
           FROM versioned AS v
          ORDER BY v.ord
         RETURNING event_logs.id, event_logs.event_id, event_logs.entity_id, event_logs.version
     ), repeated AS (
         SELECT l.id, l.event_id, l.entity_id, l.version,
-               l.event_type = g.event_type AND l.data = g.data AS same
+               l.event_type IS NOT DISTINCT FROM g.event_type AND l.data = g.data AS same
           FROM given AS g
           JOIN event_logs AS l
          USING (event_id, tenant_id, entity_type, entity_id)
-         WHERE g.event_id = ANY (all_known) AND g.occurrence = 1
+         WHERE cardinality(known) > 0 AND g.event_id = ANY (known)
+           AND l.event_id = ANY (known) AND g.occurrence = 1
     ), outcome AS (
         SELECT i.event_id, i.entity_id, i.id, i.version, true AS appended FROM inserted AS i
         UNION ALL
         SELECT r.event_id, r.entity_id,
-               CASE WHEN r.same THEN r.id ELSE refuse_reused_event_id(r.event_id) END, r.version, false
+               CASE WHEN r.same THEN r.id ELSE refuse_reused_event_id(r.event_id) END, r.version,
+               false
           FROM repeated AS r
     )
     SELECT o.event_id, o.id, o.version, o.appended
@@ -377,6 +416,93 @@ BEGIN
     IF placed <> jsonb_array_length(events) THEN
         RAISE EXCEPTION 'one event_id is used for events of two streams' USING ERRCODE = 'QF004';
     END IF;
+END
+$$;
+
+COMMENT ON FUNCTION append_batch(jsonb) IS
+    'The general case of append_events, which calls it after taking the append lock';
+
+CREATE FUNCTION append_events(events jsonb)
+RETURNS TABLE (event_id uuid, "position" bigint, version integer, appended boolean)
+LANGUAGE plpgsql VOLATILE
+SET search_path = public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    event jsonb;
+    tenant uuid;
+    kind text;
+    entity uuid;
+    expected integer;
+    floor_of_stream bigint;
+    known record;
+BEGIN
+    IF jsonb_typeof(events) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'append_events takes a JSON array of events' USING ERRCODE = 'QF002';
+    END IF;
+
+    -- "Whatever I append will lie above this": see safe_head.
+    PERFORM pg_advisory_xact_lock_shared(append_lock_key(last_assigned_position()));
+
+    IF jsonb_array_length(events) <> 1 THEN
+        RETURN QUERY SELECT * FROM append_batch(events);
+        RETURN;
+    END IF;
+
+    -- One event, by far the most frequent call, needs none of the batch's joins.
+    event := events -> 0;
+    event_id := event ->> 'event_id';
+    tenant := event ->> 'tenant_id';
+    kind := event ->> 'entity_type';
+    entity := event ->> 'entity_id';
+    expected := event ->> 'expected_version';
+    IF event_id IS NULL OR tenant IS NULL OR kind IS NULL OR entity IS NULL THEN
+        PERFORM refuse_incomplete_event();
+    END IF;
+
+    INSERT INTO event_streams AS head (tenant_id, entity_type, entity_id, version, first_position)
+         VALUES (tenant, kind, entity, 1, last_assigned_position() + 1)
+    ON CONFLICT (tenant_id, entity_type, entity_id) DO UPDATE SET version = head.version + 1
+      RETURNING head.version, head.first_position INTO version, floor_of_stream;
+
+    IF version > 1 THEN
+        SELECT l.id, l.version,
+               l.event_type IS NOT DISTINCT FROM event ->> 'event_type'
+               AND l.data = event -> 'data' AS same
+          INTO known
+          FROM event_logs AS l
+         WHERE l.event_id = append_events.event_id AND l.id >= floor_of_stream
+           AND l.entity_id = entity AND l.entity_type = kind AND l.tenant_id = tenant;
+        IF FOUND THEN
+            IF known.same IS NOT TRUE THEN
+                PERFORM refuse_reused_event_id(event_id);
+            END IF;
+            UPDATE event_streams AS head SET version = head.version - 1
+             WHERE head.tenant_id = tenant AND head.entity_type = kind AND head.entity_id = entity;
+            position := known.id;
+            version := known.version;
+            appended := false;
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END IF;
+
+    -- 0: must not exist. −1: must exist.
+    IF (CASE expected WHEN -1 THEN version = 1 ELSE version - 1 <> expected END) THEN
+        PERFORM refuse_version(tenant, kind, entity, expected, version - 1);
+    END IF;
+
+    INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version, event_type,
+                            schema_version, data, metadata, user_id, occurred_at, recorded_at)
+         VALUES (event_id, tenant, kind, entity, version, event ->> 'event_type',
+                 coalesce((event ->> 'schema_version')::smallint, 1),
+                 event -> 'data', coalesce(nullif(event -> 'metadata', 'null'), '{}'),
+                 (event ->> 'user_id')::uuid,
+                 coalesce((event ->> 'occurred_at')::timestamptz, clock_timestamp()),
+                 clock_timestamp())
+      RETURNING id INTO position;
+    appended := true;
+    RETURN NEXT;
 END
 $$;
 

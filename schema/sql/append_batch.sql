@@ -1,0 +1,173 @@
+CREATE FUNCTION append_batch(events jsonb)
+RETURNS TABLE (event_id uuid, "position" bigint, version integer, appended boolean)
+LANGUAGE plpgsql VOLATILE
+AS $$
+#variable_conflict use_column
+DECLARE
+    tenants uuid[];
+    types text[];
+    entities uuid[];
+    befores integer[];
+    floors bigint[];
+    maybe_known uuid[];
+    known uuid[] := '{}';
+    conflict record;
+    distinct_events bigint;
+    placed bigint;
+BEGIN
+    -- Lock the head of every stream, in one order for everybody, and take the next versions, as if
+    -- every event were new.
+    WITH given AS (
+        SELECT e.tenant_id, e.entity_type, e.entity_id, count(DISTINCT e.event_id)::integer AS n,
+               count(*) FILTER (WHERE e.event_id IS NULL OR e.tenant_id IS NULL
+                                      OR e.entity_type IS NULL OR e.entity_id IS NULL) AS lacking
+          FROM jsonb_to_recordset(events) AS e(
+               tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
+         GROUP BY e.tenant_id, e.entity_type, e.entity_id
+         ORDER BY e.tenant_id, e.entity_type, e.entity_id
+    ), heads AS (
+        INSERT INTO event_streams AS head
+                    (tenant_id, entity_type, entity_id, version, first_position)
+        SELECT g.tenant_id, g.entity_type, g.entity_id,
+               CASE WHEN g.lacking = 0 THEN g.n ELSE refuse_incomplete_event() END,
+               last_assigned_position() + 1
+          FROM given AS g
+        ON CONFLICT (tenant_id, entity_type, entity_id)
+          DO UPDATE SET version = head.version + excluded.version
+          RETURNING head.tenant_id, head.entity_type, head.entity_id, head.version,
+                    head.first_position
+    )
+    SELECT array_agg(tenant_id), array_agg(entity_type), array_agg(entity_id),
+           array_agg(h.version - g.n), array_agg(h.first_position), sum(g.n)
+      INTO tenants, types, entities, befores, floors, distinct_events
+      FROM heads AS h JOIN given AS g USING (tenant_id, entity_type, entity_id);
+
+    IF distinct_events < jsonb_array_length(events) THEN
+        PERFORM refuse_reused_event_id(e.event_id)
+           FROM jsonb_to_recordset(events) AS e(
+                tenant_id uuid, entity_type text, entity_id uuid, event_id uuid, event_type text,
+                data jsonb)
+          GROUP BY e.tenant_id, e.entity_type, e.entity_id, e.event_id
+         HAVING count(DISTINCT (e.event_type, e.data)) > 1;
+    END IF;
+
+    -- What the log has already; it can only be in streams that were there before.
+    IF 0 < ANY (befores) THEN
+        SELECT array_agg(e.event_id) INTO maybe_known
+          FROM jsonb_to_recordset(events) AS e(
+               tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
+          JOIN unnest(tenants, types, entities, befores) AS s(tenant_id, entity_type, entity_id, before)
+         USING (tenant_id, entity_type, entity_id)
+         WHERE s.before > 0;
+        SELECT coalesce(array_agg(l.event_id), '{}') INTO known
+          FROM event_logs AS l
+         WHERE l.event_id = ANY (maybe_known)
+           AND l.id >= (SELECT min(floor) FROM unnest(befores, floors) AS s(before, floor)
+                         WHERE before > 0)
+           AND (l.event_id, l.tenant_id, l.entity_type, l.entity_id) IN (
+               SELECT e.event_id, e.tenant_id, e.entity_type, e.entity_id
+                 FROM jsonb_to_recordset(events) AS e(
+                      tenant_id uuid, entity_type text, entity_id uuid, event_id uuid));
+    END IF;
+    IF cardinality(known) > 0 THEN
+        UPDATE event_streams AS head
+           SET version = head.version - again.n
+          FROM (SELECT e.tenant_id, e.entity_type, e.entity_id, count(DISTINCT e.event_id) AS n
+                  FROM jsonb_to_recordset(events) AS e(
+                       tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
+                 WHERE e.event_id = ANY (known)
+                 GROUP BY e.tenant_id, e.entity_type, e.entity_id) AS again
+         WHERE head.tenant_id = again.tenant_id
+           AND head.entity_type = again.entity_type
+           AND head.entity_id = again.entity_id;
+    END IF;
+
+    -- 0: must not exist. −1: must exist. A retry expects what held before its first try.
+    IF jsonb_path_exists(events, '$[*].expected_version ? (@ != null)') THEN
+        SELECT s.*, e.expected, e.least_expected INTO conflict
+          FROM unnest(tenants, types, entities, befores)
+               AS s(tenant_id, entity_type, entity_id, before)
+          JOIN (SELECT g.tenant_id, g.entity_type, g.entity_id,
+                       max(g.expected_version) AS expected,
+                       min(g.expected_version) AS least_expected,
+                       count(DISTINCT g.event_id) FILTER (WHERE g.event_id = ANY (known)) AS again,
+                       count(DISTINCT g.event_id) AS n
+                  FROM jsonb_to_recordset(events) AS g(
+                       tenant_id uuid, entity_type text, entity_id uuid, event_id uuid,
+                       expected_version integer)
+                 GROUP BY g.tenant_id, g.entity_type, g.entity_id) AS e
+         USING (tenant_id, entity_type, entity_id)
+         WHERE e.n > e.again
+           AND (e.expected <> e.least_expected
+                OR CASE e.expected WHEN -1 THEN s.before = 0
+                                   ELSE e.expected + e.again <> s.before END)
+         LIMIT 1;
+        IF FOUND THEN
+            IF conflict.expected <> conflict.least_expected THEN
+                RAISE EXCEPTION 'two expected versions, % and %, for one stream',
+                        conflict.least_expected, conflict.expected USING ERRCODE = 'QF002';
+            END IF;
+            PERFORM refuse_version(conflict.tenant_id, conflict.entity_type, conflict.entity_id,
+                                   conflict.expected, conflict.before);
+        END IF;
+    END IF;
+
+    RETURN QUERY
+    WITH given AS (
+        SELECT e.*,
+               row_number() OVER (PARTITION BY e.tenant_id, e.entity_type, e.entity_id, e.event_id
+                                  ORDER BY e.ord) AS occurrence
+          FROM ROWS FROM (jsonb_to_recordset(events) AS (
+                   event_id uuid, tenant_id uuid, entity_type text, entity_id uuid, event_type text,
+                   schema_version smallint, data jsonb, metadata jsonb, user_id uuid,
+                   occurred_at timestamptz)) WITH ORDINALITY AS e(
+                   event_id, tenant_id, entity_type, entity_id, event_type,
+                   schema_version, data, metadata, user_id, occurred_at, ord)
+    ), versioned AS (
+        SELECT g.*,
+               s.before + row_number() OVER (PARTITION BY g.tenant_id, g.entity_type, g.entity_id
+                                             ORDER BY g.ord) AS version
+          FROM given AS g
+          JOIN unnest(tenants, types, entities, befores)
+               AS s(tenant_id, entity_type, entity_id, before)
+         USING (tenant_id, entity_type, entity_id)
+         WHERE g.occurrence = 1 AND g.event_id <> ALL (known)
+    ), inserted AS (
+        INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version, event_type,
+                                schema_version, data, metadata, user_id, occurred_at, recorded_at)
+        SELECT v.event_id, v.tenant_id, v.entity_type, v.entity_id, v.version, v.event_type,
+               coalesce(v.schema_version, 1), v.data, coalesce(nullif(v.metadata, 'null'), '{}'),
+               v.user_id, coalesce(v.occurred_at, clock_timestamp()), clock_timestamp()
+          FROM versioned AS v
+         ORDER BY v.ord
+        RETURNING event_logs.id, event_logs.event_id, event_logs.entity_id, event_logs.version
+    ), repeated AS (
+        SELECT l.id, l.event_id, l.entity_id, l.version,
+               l.event_type IS NOT DISTINCT FROM g.event_type AND l.data = g.data AS same
+          FROM given AS g
+          JOIN event_logs AS l
+         USING (event_id, tenant_id, entity_type, entity_id)
+         WHERE cardinality(known) > 0 AND g.event_id = ANY (known)
+           AND l.event_id = ANY (known) AND g.occurrence = 1
+    ), outcome AS (
+        SELECT i.event_id, i.entity_id, i.id, i.version, true AS appended FROM inserted AS i
+        UNION ALL
+        SELECT r.event_id, r.entity_id,
+               CASE WHEN r.same THEN r.id ELSE refuse_reused_event_id(r.event_id) END, r.version,
+               false
+          FROM repeated AS r
+    )
+    SELECT o.event_id, o.id, o.version, o.appended
+      FROM given AS g
+      JOIN outcome AS o USING (event_id, entity_id)
+     ORDER BY g.ord;
+
+    GET DIAGNOSTICS placed = ROW_COUNT;
+    IF placed <> jsonb_array_length(events) THEN
+        RAISE EXCEPTION 'one event_id is used for events of two streams' USING ERRCODE = 'QF004';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION append_batch(jsonb) IS
+    'The general case of append_events, which calls it after taking the append lock';
