@@ -18,9 +18,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop what `upgrade` made."""
     op.execute("""
-        DROP TABLE projection_checkpoints, event_streams, event_logs CASCADE;
+        DROP FUNCTION append_events, append_batch, refuse_version, refuse_incomplete_event,
+                      refuse_reused_event_id, create_event_partition, safe_head,
+                      last_assigned_position, append_lock_key;
+        DROP TABLE projection_checkpoints, event_streams, event_logs;
+        DROP FUNCTION refuse_change, merge_tallies;
         DROP AGGREGATE merge_payloads(jsonb);
-        DROP FUNCTION merge_tallies, append_events, append_batch, refuse_version,
-                      refuse_incomplete_event, refuse_reused_event_id, create_event_partition,
-                      refuse_change, safe_head, last_assigned_position, append_lock_key;
     """)
