@@ -1,30 +1,45 @@
 """`qforge run`: xTB on the molecules of a file."""
 
+import contextlib
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import click
+from sqlalchemy import Engine
 
 from cli import console
 from cli.session import migrated_database
-from eventstore.database import Database
 from eventstore.errors import QuantumForgeError
 from eventstore.recorder import Recorder
-from eventstore.settings import Settings, load_settings
+from eventstore.settings import load_settings
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from runner.methods import METHODS, require_known
 from runner.plan import Plan
+from runner.tally import Tally
+
+PROJECT_EVERY = 5.0
+"""Seconds after which others see in the tables what this run has recorded."""
+
+PROBLEMS_SHOWN = 10
 
 
 class EngineMissing(QuantumForgeError):
-    """RDKit or tblite is not installed."""
+    """RDKit or tblite is not installed, or not usable."""
 
     exit_status = 2
 
-    def __init__(self, module: str) -> None:
-        super().__init__(f"{module} is not installed: pip install 'quantum-forge[xtb]'")
+    def __init__(self, error: ImportError) -> None:
+        what = (
+            f"{error.name} is not installed"
+            if isinstance(error, ModuleNotFoundError)
+            else f"{error.name or 'a library'} cannot be loaded ({error})"
+        )
+        super().__init__(f"{what}: pip install 'quantum-forge[xtb]'")
 
 
 @click.command()
@@ -78,6 +93,14 @@ def run(
       qforge run library.csv --method GFN1-xTB --solvent water --jobs 8
     """
     require_known(method, solvent)
+    try:
+        from runner.campaign import Campaign
+        from runner.inputs import count_inputs
+        from runner.liveness import identity
+        from runner.workshop import try_out
+    except ImportError as error:
+        raise EngineMissing(error) from error
+
     plan = Plan(
         batch=batch or file.stem,
         method=method,
@@ -86,38 +109,16 @@ def run(
         solvent=solvent,
         timeout_seconds=timeout,
     )
+    total = min(count_inputs(file), limit or sys.maxsize)
+    try_out(method, solvent)
     settings = load_settings()
     with migrated_database(settings) as database:
-        _run(database, settings, plan, file, jobs=jobs, limit=limit, as_json=as_json)
-
-
-def _run(
-    database: Database,
-    settings: Settings,
-    plan: Plan,
-    file: Path,
-    *,
-    jobs: int,
-    limit: int | None,
-    as_json: bool,
-) -> None:
-    try:
-        from runner.campaign import Campaign
-        from runner.inputs import count_inputs
-        from runner.liveness import identity
-        from runner.workshop import try_out
-    except ModuleNotFoundError as error:
-        raise EngineMissing(error.name or "a library") from error
-
-    total = min(count_inputs(file), limit or sys.maxsize)
-    try_out(plan.method, plan.solvent)
-    recorder = Recorder(
-        database.engine,
-        tenant_id=settings.tenant_id,
-        user_id=settings.user_id,
-        metadata={"service": "runner", **identity()},
-    )
-    with console.progress("calculating", total) as report:
+        recorder = Recorder(
+            database.engine,
+            tenant_id=settings.tenant_id,
+            user_id=settings.user_id,
+            metadata={"service": "runner", **identity()},
+        )
         campaign = Campaign(
             recorder,
             plan,
@@ -127,19 +128,77 @@ def _run(
             limit=limit,
             on_input=lambda successful: report(1, 0 if successful else 1),
         )
-        tally = campaign.run()
-    catch_up(database.engine, PROJECTIONS.values())
-    counts = {
-        "inputs": tally.inputs,
+        with kept_current(database.engine):
+            with console.progress("calculating", total) as report:
+                tally = campaign.run()
+            if as_json:
+                console.emit_json(as_json_object(plan.batch, campaign.batch.id, tally))
+            else:
+                print_tally(plan.batch, tally)
+
+
+@contextlib.contextmanager
+def kept_current(engine: Engine) -> Iterator[None]:
+    """Bring the read models up to date now and then, and at the end, however that comes.
+
+    A read model that cannot follow stops no calculation: it is complained of at the end.
+    """
+    stop = threading.Event()
+
+    def follow() -> None:
+        while not stop.wait(PROJECT_EVERY):
+            with contextlib.suppress(QuantumForgeError):
+                catch_up(engine, PROJECTIONS.values(), stop=stop)
+
+    thread = threading.Thread(target=follow, name="projector", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        thread.join()
+        with contextlib.suppress(QuantumForgeError):
+            catch_up(engine, PROJECTIONS.values())
+        raise
+    stop.set()
+    thread.join()
+    catch_up(engine, PROJECTIONS.values())
+
+
+def counts(tally: Tally) -> dict[str, int]:
+    """What became of the inputs, in the order in which people ask."""
+    return {
+        "read": tally.inputs,
         "completed": tally.completed,
-        "completed before": tally.before,
+        "completed_before": tally.before,
         "failed": tally.failed,
         "lost": tally.lost,
         "invalidated": tally.invalidated,
         "duplicates": tally.duplicates,
-        "running elsewhere": tally.elsewhere,
+        "running_elsewhere": tally.elsewhere,
     }
-    if as_json:
-        console.emit_json({"batch": plan.batch, "batch_id": str(campaign.batch_id), **counts})
-        return
-    console.table(["inputs", "count"], counts.items(), right=["count"], title=f"Batch {plan.batch}")
+
+
+def as_json_object(batch: str, batch_id: UUID, tally: Tally) -> dict[str, object]:
+    """What a program wants to know of a run."""
+    return {
+        "batch": batch,
+        "batch_id": batch_id,
+        **counts(tally),
+        "problems": tally.problems,
+    }
+
+
+def print_tally(batch: str, tally: Tally) -> None:
+    """Print the counts to stdout; the inputs without a result, each with its reason, to stderr."""
+    for problem in tally.problems[:PROBLEMS_SHOWN]:
+        kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
+        console.note(f"input {problem.number} ({problem.name}): {problem.reason} [{kind}]")
+    if (more := tally.unsuccessful - PROBLEMS_SHOWN) > 0:
+        console.note(f"… and {more} more: qforge calculations list --status failed")
+    console.table(
+        ["outcome", "inputs"],
+        [(name.replace("_", " "), count) for name, count in counts(tally).items()],
+        right=["inputs"],
+        title=f"Batch {batch}",
+    )

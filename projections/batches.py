@@ -8,6 +8,7 @@ from schema.events.batches import (
     BatchCompleted,
     BatchCreated,
     BatchFailed,
+    BatchItemRefused,
     BatchItemReused,
     BatchItemsAdded,
     BatchProgressed,
@@ -61,6 +62,7 @@ batch_items = Projection(
     events=[
         BatchItemsAdded,
         BatchItemReused,
+        BatchItemRefused,
         CalculationStarted,
         CalculationCompleted,
         CalculationFailed,
@@ -69,15 +71,25 @@ batch_items = Projection(
     ],
     key={
         "batch_id": (CalculationEvent.batch_id, entity_id),
-        "molecule_id": (CalculationEvent.molecule_id, BatchItemReused.molecule_id, element),
+        "molecule_id": (
+            CalculationEvent.molecule_id,
+            BatchItemReused.molecule_id,
+            BatchItemRefused.molecule_id,
+            element,
+        ),
     },
     elements=BatchItemsAdded.molecule_ids,
     columns={
-        "calculation_id": last(entity_of(CalculationEvent), BatchItemReused.calculation_id),
+        "calculation_id": last(
+            entity_of(CalculationEvent),
+            BatchItemReused.calculation_id,
+            BatchItemRefused.calculation_id,
+        ),
         "status": constant(
             {
                 BatchItemsAdded: "pending",
                 BatchItemReused: "completed",
+                BatchItemRefused: "failed",
                 CalculationStarted: "processing",
                 CalculationCompleted: "completed",
                 CalculationFailed: "failed",
@@ -87,10 +99,11 @@ batch_items = Projection(
         ),
         "retry_count": count(CalculationFailed, CalculationLost),
         "error_message": last(
-            nothing(CalculationStarted),
+            nothing(CalculationStarted, BatchItemReused),
             CalculationFailed.error_message,
             CalculationLost.error_message,
             CalculationInvalidated.reason,
+            BatchItemRefused.reason,
         ),
     },
 )

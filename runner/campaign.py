@@ -1,39 +1,33 @@
 """Runs xTB on the molecules of a file and records every step."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from eventstore.envelope import NewEvent, Stream
-from eventstore.errors import VersionConflict
-from eventstore.ids import batch_id
-from eventstore.read import read_stream
+from eventstore.envelope import NewEvent
+from eventstore.errors import QuantumForgeError, VersionConflict
 from eventstore.recorder import Recorder
 from runner import narrative
+from runner.batch import Batch
 from runner.engine import program_version
 from runner.errors import CampaignInterrupted
 from runner.inputs import read_inputs
 from runner.narrative import Attempt
 from runner.plan import Plan
 from runner.records import Input
-from runner.tasks import Completed, Outcome, Task
-from runner.triage import Candidate, Standing, triage
+from runner.stopping import StopRequest
+from runner.tally import Tally
+from runner.tasks import Completed, Invalidated, Lost, Outcome, Task
+from runner.triage import Candidate, Identified, Standing, identified, triage
 from runner.workers import WorkerPool
 from schema.events import Event
-from schema.events.batches import (
-    BatchCancelled,
-    BatchCompleted,
-    BatchItemReused,
-    BatchItemsAdded,
-    BatchProgressed,
-    BatchResumed,
-    BatchStarted,
-)
+from schema.events.chemistry import ErrorType
 
 CHUNK = 100
 """Inputs that are looked up in the log together."""
@@ -41,42 +35,27 @@ CHUNK = 100
 PROGRESS_SECONDS = 5.0
 """How often a running batch records how far it has come."""
 
+ATTENTION_SECONDS = 0.2
+"""How long a request to stop may go unnoticed while calculations run."""
+
+CONFLICTS = 20
+"""How often a chunk is looked up again because others recorded the same at the same moment."""
+
 PROGRAM = "tblite"
 
 
-class Tally(msgspec.Struct):
-    """What became of the inputs; their sum is the number of inputs read.
+class _InFlight(msgspec.Struct, frozen=True):
+    """An attempt that has begun, the input that it is for, and its stream's version."""
 
-    before: completed in an earlier run. failed, lost, invalidated: in this run or, where no retry
-    could help, in an earlier one. elsewhere: running in another process now.
-    """
-
-    completed: int = 0
-    before: int = 0
-    failed: int = 0
-    lost: int = 0
-    invalidated: int = 0
-    duplicates: int = 0
-    elsewhere: int = 0
-
-    @property
-    def successful(self) -> int:
-        """Calculations that have a result."""
-        return self.completed + self.before
-
-    @property
-    def unsuccessful(self) -> int:
-        """Calculations that have none."""
-        return self.failed + self.lost + self.invalidated
-
-    @property
-    def inputs(self) -> int:
-        """Every input accounted for so far."""
-        return self.successful + self.unsuccessful + self.duplicates + self.elsewhere
+    attempt: Attempt
+    source: Input
+    version: int
 
 
 class Campaign:
     """One run over one file.
+
+    Several may run at once, on the same file and batch even: each calculation is begun by one.
 
     Args:
         recorder: appends on behalf of the tenant and the user.
@@ -87,6 +66,9 @@ class Campaign:
         limit: read at most so many inputs.
         on_input: called for each input that is accounted for, with whether it has a result.
         function: what the workers run, as `module:name`.
+
+    Raises:
+        InputFileError: when the file cannot be used.
     """
 
     def __init__(
@@ -103,7 +85,7 @@ class Campaign:
     ) -> None:
         self.recorder = recorder
         self.plan = plan
-        self.batch_id = batch_id(recorder.tenant_id, plan.batch)
+        self.batch = Batch(recorder, plan, total)
         self.tally = Tally()
         self._inputs = read_inputs(path, limit=limit)
         self._total = total
@@ -111,13 +93,12 @@ class Campaign:
         self._on_input = on_input
         self._function = function
         self._program_version = program_version()
+        self._began = self._reported = datetime.now(UTC)
         self._seen: set[UUID] = set()
-        self._members: set[UUID] = set()
-        self._begun = False
-        self._known = False
         self._ready: deque[Candidate] = deque()
-        self._running: dict[UUID, tuple[Attempt, int]] = {}
-        self._reported = datetime.now(UTC)
+        self._running: dict[UUID, _InFlight] = {}
+        self._elsewhere: list[Input] = []
+        self._is_last_look = False
 
     def run(self) -> Tally:
         """Run what has not completed, and return what became of each input.
@@ -125,100 +106,85 @@ class Campaign:
         Raises:
             CampaignInterrupted: on Ctrl-C or SIGTERM, after what was in flight is recorded as lost.
         """
-        self._load_batch()
-        with WorkerPool(self._jobs, function=self._function) as pool:
+        with StopRequest() as stop, WorkerPool(self._jobs, function=self._function) as pool:
             try:
-                while self._fill(pool) or self._running:
-                    self._finish(pool.wait(timeout=1.0))
-            except (KeyboardInterrupt, SystemExit) as signal:
+                self._work(pool, self._inputs, stop)
+                # What another process had may have ended, or been lost, while this one worked.
+                others, self._elsewhere, self._is_last_look = self._elsewhere, [], True
+                self._work(pool, iter(others), stop)
+            except QuantumForgeError as error:
+                self._give_up(pool.kill_all(), error)
+                raise
+            if stop.signal is not None:
                 self._interrupt(pool.kill_all())
-                raise CampaignInterrupted(self.tally.inputs, self._total) from signal
-        if self._begun:
-            self.recorder.record(
-                self._of_batch(
-                    BatchCompleted(
-                        total_count=self.tally.successful + self.tally.unsuccessful,
-                        successful_count=self.tally.successful,
-                        failed_count=self.tally.unsuccessful,
-                    )
-                )
-            )
+                raise CampaignInterrupted(self.tally.inputs, self._total, signal=stop.signal)
+        self._complete()
         return self.tally
 
-    def _load_batch(self) -> None:
-        stream = Stream(self.recorder.tenant_id, "batch", self.batch_id)
-        with self.recorder.engine.connect() as connection:
-            for event in read_stream(connection, stream):
-                self._known = True
-                if event.event_type == BatchItemsAdded.event_type:
-                    self._members.update(map(UUID, event.data["molecule_ids"]))
+    def _work(self, pool: WorkerPool, inputs: Iterator[Input], stop: StopRequest) -> None:
+        while not stop and (self._fill(pool, inputs, stop) or self._running):
+            self._finish(pool.wait(timeout=ATTENTION_SECONDS))
+            self._report()
 
     # Looking up: inputs become candidates, chunk by chunk, only as fast as they are run.
 
-    def _fill(self, pool: WorkerPool) -> bool:
+    def _fill(self, pool: WorkerPool, inputs: Iterator[Input], stop: StopRequest) -> bool:
         """Give every free worker something to do; False when there is nothing left to give."""
-        while len(pool.in_flight()) + pool.queued() < self._jobs:
-            if not self._ready and not self._look_up():
+        while not stop and len(pool.in_flight()) + pool.queued() < self._jobs:
+            if not self._ready and not self._look_up(inputs, stop):
                 return False
             if self._ready:
                 self._start(pool, self._ready.popleft())
         return True
 
-    def _look_up(self) -> bool:
-        chunk = list(islice(self._inputs, CHUNK))
+    def _look_up(self, inputs: Iterator[Input], stop: StopRequest) -> bool:
+        chunk = []
+        for source in islice(inputs, CHUNK):
+            if stop:
+                return False
+            chunk.append(identified(self.recorder.tenant_id, self.plan, source))
         if not chunk:
             return False
-        # Another runner may create the same molecules at the same moment: then look again.
-        for _ in range(10):
-            candidates = self._triaged(chunk)
-            try:
-                self._join(candidates)
-                break
-            except VersionConflict as conflict:
-                last = conflict
-        else:
-            raise last
-        for candidate in candidates:
+        for candidate in self._welcomed(chunk):
             self._sort(candidate)
         return True
 
-    def _triaged(self, chunk: Sequence[Input]) -> list[Candidate]:
-        with self.recorder.engine.connect() as connection:
-            return triage(connection, self.recorder.tenant_id, self.plan, chunk, datetime.now(UTC))
+    def _welcomed(self, chunk: Sequence[Identified]) -> list[Candidate]:
+        """Look a chunk up, and record, in one append, the molecules and batch items it brings."""
+        for _ in range(CONFLICTS):
+            self.batch.refresh()
+            with self.recorder.engine.connect() as connection:
+                candidates = triage(
+                    connection,
+                    self.recorder.tenant_id,
+                    chunk,
+                    began=self._began,
+                    now=datetime.now(UTC),
+                )
+            events = [*self._new_molecules(candidates), *self.batch.welcoming(candidates)]
+            try:
+                self.recorder.record(*events)
+            except VersionConflict as conflict:
+                # Another runner recorded the same molecules, or went on with the same batch.
+                last = conflict
+                continue
+            self.batch.is_mine |= bool(events)
+            return candidates
+        raise last
 
-    def _join(self, candidates: Sequence[Candidate]) -> None:
-        """Record, in one append, the molecules and batch members that a chunk brings."""
-        events: list[NewEvent] = []
-        joined: dict[UUID, Candidate] = {}
-        creating: set[UUID] = set()
+    def _new_molecules(self, candidates: Iterable[Candidate]) -> Iterator[NewEvent]:
+        created: set[UUID] = set()
         for candidate in candidates:
             molecule, its_id = candidate.molecule, candidate.molecule_id
-            if molecule is None or its_id is None:
+            if molecule is None or its_id is None or its_id in created:
                 continue
-            if candidate.molecule_version is not None and its_id not in creating:
-                creating.add(its_id)
-                events.append(
-                    self.recorder.new(
-                        its_id,
-                        narrative.created(molecule),
-                        expected_version=candidate.molecule_version,
-                    )
+            if candidate.molecule_version is not None:
+                created.add(its_id)
+                yield self.recorder.new(
+                    its_id,
+                    narrative.created(molecule),
+                    expected_version=candidate.molecule_version,
                 )
-            if its_id not in self._members:
-                joined.setdefault(its_id, candidate)
-        if joined:
-            events.append(self._of_batch(BatchItemsAdded(molecule_ids=list(joined))))
-        events += [
-            self._of_batch(
-                BatchItemReused(molecule_id=its_id, calculation_id=candidate.calculation_id)
-            )
-            for its_id, candidate in joined.items()
-            if candidate.standing is Standing.COMPLETED
-        ]
-        if events:
-            self.recorder.record(*self._beginning(), *events)
-            self._begun = True
-            self._members.update(joined)
 
     def _sort(self, candidate: Candidate) -> None:
         if candidate.calculation_id in self._seen:
@@ -227,40 +193,41 @@ class Campaign:
             return
         self._seen.add(candidate.calculation_id)
         match candidate.standing:
-            case Standing.COMPLETED:
-                self.tally.before += 1
-            case Standing.FAILED:
-                self.tally.failed += 1
-            case Standing.INVALIDATED:
-                self.tally.invalidated += 1
-            case Standing.RUNNING:
-                self.tally.elsewhere += 1
             case Standing.TO_RUN | Standing.ABANDONED:
                 self._ready.append(candidate)
-                return
-        self._on_input(candidate.standing in (Standing.COMPLETED, Standing.RUNNING))
+            case Standing.COMPLETED:
+                self.tally.before += 1
+                self._on_input(True)
+            case Standing.RUNNING:
+                self._leave(candidate)
+            case Standing.FAILED | Standing.INVALIDATED:
+                kind = candidate.standing.name.lower()
+                self._count_problem(
+                    candidate.source, kind, candidate.reason or "", candidate.error_type
+                )
+
+    def _leave(self, candidate: Candidate) -> None:
+        """Leave a calculation to the process that runs it, and look again at the end."""
+        if self._is_last_look:
+            self.tally.elsewhere += 1
+            self._on_input(True)
+        else:
+            self._seen.discard(candidate.calculation_id)
+            self._elsewhere.append(candidate.source)
 
     # Running: an attempt is recorded before a worker has it, and again when it ends.
 
     def _start(self, pool: WorkerPool, candidate: Candidate) -> None:
         # All events of one stream in one append expect the version before the first of them.
-        events: list[NewEvent] = []
         version = candidate.version
+        events: list[NewEvent] = []
         earlier = candidate.earlier
         if candidate.standing is Standing.ABANDONED:
-            abandoned = self._attempt(candidate, earlier)
+            abandoned = self._attempt(candidate, earlier, batch_id=candidate.batch_id)
             reason = "its runner ended without recording a result"
             events.append(self._of(abandoned, narrative.lost(abandoned, reason), version))
-            earlier = (
-                *earlier,
-                {
-                    "attempt": abandoned.number,
-                    "error_type": "compute_lost",
-                    "error_message": reason,
-                    "at": datetime.now(UTC).isoformat(),
-                },
-            )
-        attempt = self._attempt(candidate, earlier)
+            earlier = (*earlier, _as_earlier(abandoned, reason))
+        attempt = self._attempt(candidate, earlier, batch_id=self.batch.id)
         begun = narrative.started(
             attempt,
             self.plan,
@@ -270,114 +237,132 @@ class Campaign:
             input_text=None if candidate.molecule else candidate.source.source,
         )
         events.append(self._of(attempt, begun, version))
-        if candidate.unreadable is not None:
-            failure = narrative.failed(attempt, candidate.unreadable)
-            events.append(self._of(attempt, failure, version))
+        failure = candidate.unreadable
+        if failure is not None:
+            events.append(self._of(attempt, narrative.failed(attempt, failure), version))
         try:
-            self.recorder.record(*self._beginning(), *events)
+            self.recorder.record(*events)
         except VersionConflict:
             # Another runner began it since it was looked up.
-            self.tally.elsewhere += 1
-            self._on_input(True)
+            self._leave(candidate)
             return
-        self._begun = True
-        if candidate.unreadable is not None or candidate.molecule is None:
-            self.tally.failed += 1
-            self._on_input(False)
-            return
-        self._running[attempt.calculation_id] = (attempt, version + len(events))
-        pool.submit(
-            Task(
-                id=attempt.calculation_id,
-                smiles=candidate.molecule.smiles,
-                geometry=candidate.source.geometry,
-                charge=candidate.molecule.charge,
-                multiplicity=candidate.molecule.multiplicity,
-                method=self.plan.method,
-                solvent=self.plan.solvent,
-                timeout_s=self.plan.timeout_seconds,
+        if failure is not None:
+            self._count_problem(candidate.source, "failed", failure.message, failure.error_type)
+        elif candidate.molecule is not None:
+            self._running[attempt.calculation_id] = _InFlight(
+                attempt, candidate.source, version + len(events)
             )
-        )
+            pool.submit(
+                Task(
+                    id=attempt.calculation_id,
+                    smiles=candidate.molecule.smiles,
+                    geometry=candidate.source.geometry,
+                    charge=candidate.molecule.charge,
+                    multiplicity=candidate.molecule.multiplicity,
+                    method=self.plan.method,
+                    solvent=self.plan.solvent,
+                    timeout_s=self.plan.timeout_seconds,
+                )
+            )
 
-    def _attempt(self, candidate: Candidate, earlier: tuple[dict[str, object], ...]) -> Attempt:
+    def _attempt(
+        self,
+        candidate: Candidate,
+        earlier: tuple[dict[str, Any], ...],
+        *,
+        batch_id: UUID | None,
+    ) -> Attempt:
         return Attempt(
             calculation_id=candidate.calculation_id,
             molecule_id=candidate.molecule_id,
-            batch_id=self.batch_id,
+            batch_id=batch_id,
             number=len(earlier) + 1,
             earlier=earlier,
         )
 
-    def _finish(self, outcomes: Sequence[Outcome]) -> None:
+    def _finish(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
-            attempt, version = self._running.pop(outcome.task_id)
+            running = self._running[outcome.task_id]
+            ended = narrative.ended(running.attempt, outcome)
             try:
-                self.recorder.record(self._of(attempt, narrative.ended(attempt, outcome), version))
+                self.recorder.record(self._of(running.attempt, ended, running.version))
             except VersionConflict:
-                # Somebody recorded this attempt as lost meanwhile; the record stands.
-                self.tally.lost += 1
-                self._on_input(False)
-                continue
-            self._count(outcome)
+                self._count_overruled(running)
+            else:
+                self._count(running, outcome)
+            del self._running[outcome.task_id]
+
+    def _report(self) -> None:
         now = datetime.now(UTC)
-        if (now - self._reported).total_seconds() >= PROGRESS_SECONDS:
+        if self.batch.is_mine and (now - self._reported).total_seconds() >= PROGRESS_SECONDS:
             self._reported = now
-            self.recorder.record(
-                self._of_batch(
-                    BatchProgressed(
-                        successful_count=self.tally.successful,
-                        failed_count=self.tally.unsuccessful,
-                    )
-                )
-            )
+            self.recorder.record(self.batch.progressed(self.tally))
 
-    def _count(self, outcome: Outcome) -> None:
-        name = type(outcome).__name__.lower()
-        setattr(self.tally, name, getattr(self.tally, name) + 1)
-        self._on_input(isinstance(outcome, Completed))
+    # Ending.
 
-    def _interrupt(self, outcomes: Sequence[Outcome]) -> None:
-        """Record, in one append, how everything in flight ended, and that the batch stopped."""
-        events = []
-        for outcome in outcomes:
-            attempt, version = self._running.pop(outcome.task_id)
-            events.append(self._of(attempt, narrative.ended(attempt, outcome), version))
-            self._count(outcome)
-        for attempt, version in self._running.values():
-            reason = "interrupted before a worker had it"
-            events.append(self._of(attempt, narrative.lost(attempt, reason), version))
-            self.tally.lost += 1
-        if self._begun:
-            events.append(
-                self._of_batch(
-                    BatchCancelled(
-                        reason="interrupted",
-                        successful_count=self.tally.successful,
-                        failed_count=self.tally.unsuccessful,
-                    )
-                )
-            )
-        if events:
-            self.recorder.record(*events)
+    def _complete(self) -> None:
+        """Close the batch, unless something of it still runs elsewhere: then its runner will."""
+        if (self.batch.is_mine or self.batch.is_open) and not self.tally.elsewhere:
+            self.recorder.record(self.batch.completed(self.tally))
 
-    # Events.
+    def _interrupt(self, outcomes: Iterable[Outcome]) -> None:
+        """Record how everything in flight ended, and that somebody stopped the batch."""
+        self._end(outcomes, "interrupted")
+        if self.batch.is_mine:
+            self.recorder.record(self.batch.cancelled(self.tally, "interrupted"))
 
-    def _beginning(self) -> Iterator[NewEvent]:
-        """What the batch's first append of this run begins with; nothing later."""
-        if self._begun:
-            return
-        if self._known:
-            yield self._of_batch(BatchResumed(total_count=self._total))
-            return
-        yield self.recorder.new(
-            self.batch_id,
-            BatchStarted(
-                name=self.plan.batch, parameters=self.plan.parameters(), total_count=self._total
-            ),
-        )
+    def _give_up(self, outcomes: Iterable[Outcome], error: QuantumForgeError) -> None:
+        """Record the same of a run that cannot go on, as far as the database still listens."""
+        try:
+            self._end(outcomes, "its runner could not go on")
+            if self.batch.is_mine:
+                self.recorder.record(self.batch.failed(self.tally, str(error)))
+        except QuantumForgeError:
+            return  # what is not recorded now, the next run will find abandoned
 
-    def _of_batch(self, event: Event) -> NewEvent:
-        return self.recorder.new(self.batch_id, event)
+    def _end(self, outcomes: Iterable[Outcome], reason: str) -> None:
+        self._finish(outcomes)
+        for running in list(self._running.values()):
+            lost = narrative.lost(running.attempt, reason)
+            try:
+                self.recorder.record(self._of(running.attempt, lost, running.version))
+            except VersionConflict:
+                self._count_overruled(running)
+            else:
+                self._count_problem(running.source, "lost", reason, ErrorType.COMPUTE_LOST)
+        self._running.clear()
+
+    # Counting and recording.
+
+    def _count(self, running: _InFlight, outcome: Outcome) -> None:
+        match outcome:
+            case Completed():
+                self.tally.completed += 1
+                self._on_input(True)
+            case Invalidated(reason=reason):
+                self._count_problem(running.source, "invalidated", reason, None)
+            case _:
+                failure = outcome.failure
+                kind = "lost" if isinstance(outcome, Lost) else "failed"
+                self._count_problem(running.source, kind, failure.message, failure.error_type)
+
+    def _count_overruled(self, running: _InFlight) -> None:
+        reason = "another runner recorded it as lost before it ended"
+        self._count_problem(running.source, "lost", reason, ErrorType.COMPUTE_LOST)
+
+    def _count_problem(self, source: Input, kind: str, reason: str, error_type: str | None) -> None:
+        self.tally.add_problem(source, kind, reason, error_type)
+        self._on_input(False)
 
     def _of(self, attempt: Attempt, event: Event, version: int) -> NewEvent:
         return self.recorder.new(attempt.calculation_id, event, expected_version=version)
+
+
+def _as_earlier(attempt: Attempt, reason: str) -> dict[str, Any]:
+    """A lost attempt as the next one remembers it."""
+    return {
+        "attempt": attempt.number,
+        "error_type": ErrorType.COMPUTE_LOST.value,
+        "error_message": reason,
+        "at": datetime.now(UTC).isoformat(),
+    }

@@ -67,14 +67,14 @@ class WorkerStartError(RunnerError):
         self.reason = reason
 
 
-class CampaignInterrupted(QuantumForgeError):
-    """Somebody stopped a run; what was in flight is recorded as lost."""
+class CampaignInterrupted(RunnerError):
+    """Somebody stopped a run; what was in flight is recorded as lost. `signal` is what did it."""
 
-    exit_status = 130
-
-    def __init__(self, done: int, total: int) -> None:
-        self.done = done
-        self.total = total
+    def __init__(self, done: int, total: int, *, signal: int) -> None:
         super().__init__(
             f"stopped after {done} of {total} inputs; run the same command again to go on"
         )
+        self.done = done
+        self.total = total
+        self.signal = signal
+        self.exit_status = 128 + signal

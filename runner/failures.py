@@ -3,22 +3,11 @@
 import errno
 import re
 import traceback
-from typing import Literal
 
 import msgspec
 
 from runner.errors import EngineError, InputError
-
-ErrorType = Literal[
-    "input_error",
-    "convergence_error",
-    "timeout",
-    "resource_error",
-    "random_error",
-    "compute_lost",
-    "unknown_error",
-]
-Severity = Literal["info", "warning", "error", "critical"]
+from schema.events.chemistry import ErrorSeverity, ErrorType
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +18,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     error_type: ErrorType
-    error_severity: Severity
+    error_severity: ErrorSeverity
     error_code: str
     message: str
     user_action_required: bool
@@ -40,43 +29,43 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Kind(msgspec.Struct, frozen=True):
     error_type: ErrorType
-    severity: Severity
+    severity: ErrorSeverity
     code: str
     user_action_required: bool
 
 
-_NO_MEMORY = _Kind("resource_error", "critical", "OUT_OF_MEMORY", True)
+_NO_MEMORY = _Kind(ErrorType.RESOURCE_ERROR, ErrorSeverity.CRITICAL, "OUT_OF_MEMORY", True)
 
 # tblite raises one class for everything and has no codes: its texts are all there is. They are
 # quoted from tblite 0.8; the tests provoke those that can be provoked.
 _MESSAGES: tuple[tuple[str, _Kind], ...] = (
     (
         r"SCF not converged",
-        _Kind("convergence_error", "error", "SCF_NOT_CONVERGED", False),
+        _Kind(ErrorType.CONVERGENCE_ERROR, ErrorSeverity.ERROR, "SCF_NOT_CONVERGED", False),
     ),
     (
         r"failed to solve eigenvalue problem|\(sy[a-z]+\)|dsytr[fis] failed|singular",
-        _Kind("convergence_error", "error", "EIGENSOLVER_FAILED", False),
+        _Kind(ErrorType.CONVERGENCE_ERROR, ErrorSeverity.ERROR, "EIGENSOLVER_FAILED", False),
     ),
     (
         r"did not converge|failed to converge",
-        _Kind("convergence_error", "error", "SOLVER_NOT_CONVERGED", False),
+        _Kind(ErrorType.CONVERGENCE_ERROR, ErrorSeverity.ERROR, "SOLVER_NOT_CONVERGED", False),
     ),
     (
         r"No support for elements",
-        _Kind("input_error", "error", "UNSUPPORTED_ELEMENT", True),
+        _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, "UNSUPPORTED_ELEMENT", True),
     ),
     (
         r"number unpaired electrons .* is not compatible",
-        _Kind("input_error", "error", "IMPOSSIBLE_MULTIPLICITY", True),
+        _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, "IMPOSSIBLE_MULTIPLICITY", True),
     ),
     (
         r"Too close interatomic distances",
-        _Kind("input_error", "error", "ATOMS_TOO_CLOSE", True),
+        _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, "ATOMS_TOO_CLOSE", True),
     ),
     (
         r"database of solvents|Unknown solvent|parameters found for the method/solvent",
-        _Kind("input_error", "error", "UNKNOWN_SOLVENT", True),
+        _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, "UNKNOWN_SOLVENT", True),
     ),
     (r"amount of memory|allocat|out of memory|bad_alloc", _NO_MEMORY),
 )
@@ -103,8 +92,8 @@ def classify(error: BaseException) -> Failure:
 def timed_out(seconds: float) -> Failure:
     """Return the failure of a calculation that was killed because it took longer than it may."""
     return Failure(
-        error_type="timeout",
-        error_severity="error",
+        error_type=ErrorType.TIMEOUT,
+        error_severity=ErrorSeverity.ERROR,
         error_code="TIMEOUT",
         message=f"killed after {seconds:g} s",
         user_action_required=False,
@@ -121,8 +110,8 @@ def lost(reason: str, *, code: str = "WORKER_DIED", stack_trace: str | None = No
         for pattern, kind in _MESSAGES
     )
     return Failure(
-        error_type="resource_error" if starved else "compute_lost",
-        error_severity="critical" if starved else "error",
+        error_type=ErrorType.RESOURCE_ERROR if starved else ErrorType.COMPUTE_LOST,
+        error_severity=ErrorSeverity.CRITICAL if starved else ErrorSeverity.ERROR,
         error_code=_NO_MEMORY.code if starved else code,
         message=reason,
         user_action_required=starved,
@@ -132,21 +121,26 @@ def lost(reason: str, *, code: str = "WORKER_DIED", stack_trace: str | None = No
 
 def _kind(error: BaseException) -> _Kind:
     if isinstance(error, InputError):
-        return _Kind("input_error", "error", error.code, True)
+        return _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, error.code, True)
     if isinstance(error, MemoryError):
         return _NO_MEMORY
     if isinstance(error, TimeoutError):
-        return _Kind("timeout", "error", "TIMEOUT", False)
+        return _Kind(ErrorType.TIMEOUT, ErrorSeverity.ERROR, "TIMEOUT", False)
     if isinstance(error, (ConnectionError, BlockingIOError, InterruptedError)):
-        return _Kind("random_error", "warning", "INTERRUPTED", False)
+        return _Kind(ErrorType.RANDOM_ERROR, ErrorSeverity.WARNING, "INTERRUPTED", False)
     if isinstance(error, OSError):
         if error.errno in _NO_ROOM:
-            return _Kind("resource_error", "critical", errno.errorcode[error.errno], True)
+            return _Kind(
+                ErrorType.RESOURCE_ERROR, ErrorSeverity.CRITICAL, errno.errorcode[error.errno], True
+            )
         return _Kind(
-            "unknown_error", "error", errno.errorcode.get(error.errno or 0, "OS_ERROR"), True
+            ErrorType.UNKNOWN_ERROR,
+            ErrorSeverity.ERROR,
+            errno.errorcode.get(error.errno or 0, "OS_ERROR"),
+            True,
         )
     if isinstance(error, RuntimeError | EngineError):
         for pattern, kind in _MESSAGES:
             if re.search(pattern, str(error), re.IGNORECASE):
                 return kind
-    return _Kind("unknown_error", "error", type(error).__name__, True)
+    return _Kind(ErrorType.UNKNOWN_ERROR, ErrorSeverity.ERROR, type(error).__name__, True)

@@ -201,7 +201,8 @@ def _multiplicity(full: Chem.Mol, electrons: int, wanted: int | None) -> int:
     lowest = 1 if electrons % 2 == 0 else 2
     if wanted is None:
         radicals = sum(atom.GetNumRadicalElectrons() for atom in full.GetAtoms())
-        return radicals + 1 if (electrons - radicals) % 2 == 0 else lowest
+        fits = radicals <= electrons and (electrons - radicals) % 2 == 0
+        return radicals + 1 if fits else lowest
     if wanted < 1 or (electrons - (wanted - 1)) % 2 or wanted - 1 > electrons:
         raise InputError(
             f"multiplicity {wanted} does not fit {electrons} electrons; "

@@ -18,7 +18,6 @@ from schema.events.chemistry import (
     CalculationInvalidated,
     CalculationLost,
     CalculationStarted,
-    ErrorSeverity,
     ErrorType,
     MoleculeCreated,
 )
@@ -28,12 +27,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt at a calculation.
 
     number counts from 1. earlier: what is known of the attempts before it.
-    molecule_id: None where the input is no molecule.
+    molecule_id: None where the input is no molecule. version: of the calculation's stream, once it
+    has begun.
     """
 
     calculation_id: UUID
     molecule_id: UUID | None
-    batch_id: UUID
+    batch_id: UUID | None
     number: int
     earlier: tuple[dict[str, Any], ...] = ()
 
@@ -94,8 +94,10 @@ def ended(attempt: Attempt, outcome: Outcome) -> CalculationEvent:
             )
         case Failed(failure=failure):
             return failed(attempt, failure, outcome.wall_time_seconds)
-        case Lost(failure=failure) if failure.error_type == "compute_lost":
-            return lost(attempt, failure.message, outcome.wall_time_seconds)
+        case Lost(failure=failure) if failure.error_type is ErrorType.COMPUTE_LOST:
+            return lost(
+                attempt, failure.message, outcome.wall_time_seconds, code=failure.error_code
+            )
         case Lost(failure=failure):
             return failed(attempt, failure, outcome.wall_time_seconds)
 
@@ -106,8 +108,8 @@ def failed(attempt: Attempt, failure: Failure, seconds: float | None = None) -> 
         molecule_id=attempt.molecule_id,
         batch_id=attempt.batch_id,
         attempt=attempt.number,
-        error_type=ErrorType(failure.error_type),
-        error_severity=ErrorSeverity(failure.error_severity),
+        error_type=failure.error_type,
+        error_severity=failure.error_severity,
         error_message=storable(failure.message),
         error_code=failure.error_code,
         stack_trace=failure.stack_trace and storable(failure.stack_trace),
@@ -118,13 +120,16 @@ def failed(attempt: Attempt, failure: Failure, seconds: float | None = None) -> 
     )
 
 
-def lost(attempt: Attempt, reason: str, seconds: float | None = None) -> CalculationLost:
+def lost(
+    attempt: Attempt, reason: str, seconds: float | None = None, *, code: str | None = None
+) -> CalculationLost:
     """The event of an attempt whose process went away."""
     return CalculationLost(
         molecule_id=attempt.molecule_id,
         batch_id=attempt.batch_id,
         attempt=attempt.number,
         error_message=storable(reason),
+        error_code=code,
         retry_count=len(attempt.earlier),
         wall_time_seconds=seconds,
     )

@@ -42,4 +42,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def unreadable_id(self, tenant_id: UUID, text: str) -> UUID:
         """Id of the calculation that an input would have been, had it been a molecule."""
-        return natural_id("unreadable", tenant_id, self.method, self.solvation_model, text)
+        settings = (self.method, self.solvation_model, self.charge, self.multiplicity)
+        return natural_id("unreadable", tenant_id, *settings, text)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import structs
 from sqlalchemy import Connection
 
 from eventstore.envelope import RecordedEvent, Stream
@@ -36,72 +37,98 @@ class Standing(Enum):
     ABANDONED = "begun by a process that is gone"
     RUNNING = "running elsewhere"
     COMPLETED = "completed before"
-    FAILED = "failed before, and would again"
+    FAILED = "failed before, and not to be tried again now"
     INVALIDATED = "invalidated before"
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """An input, what it is, and where its calculation is in the log.
+class Identified(msgspec.Struct, frozen=True, kw_only=True):
+    """An input, and which calculation it asks for.
 
-    molecule, molecule_id: None with an `unreadable` reason. version: of the calculation's stream.
-    earlier: its failed attempts. molecule_version: what to expect when creating the molecule; None
-    when it is there.
+    molecule, molecule_id: None with an `unreadable` reason.
     """
 
     source: Input
     calculation_id: UUID
-    molecule: Molecule | None
-    molecule_id: UUID | None
-    unreadable: Failure | None
+    molecule: Molecule | None = None
+    molecule_id: UUID | None = None
+    unreadable: Failure | None = None
+
+
+class Candidate(Identified, frozen=True, kw_only=True):
+    """An input, and where its calculation is in the log.
+
+    version: of the calculation's stream. batch_id: of its last event. error_type, reason: why it
+    has no result, where it ended without one. earlier: its attempts that failed.
+    molecule_version: what to expect when creating the molecule; None when it is there.
+    """
+
     standing: Standing
     version: int
+    batch_id: UUID | None
+    error_type: str | None
+    reason: str | None
     earlier: tuple[dict[str, Any], ...]
     molecule_version: int | None
 
 
-class _Identified(msgspec.Struct, frozen=True):
-    source: Input
-    calculation_id: UUID
-    molecule: Molecule | None
-    molecule_id: UUID | None
-    unreadable: Failure | None
+def identified(tenant_id: UUID, plan: Plan, source: Input) -> Identified:
+    """Find out which molecule and which calculation an input means; asks no database."""
+    try:
+        molecule = identify(source, charge=plan.charge, multiplicity=plan.multiplicity)
+    except InputError as error:
+        return Identified(
+            source=source,
+            calculation_id=plan.unreadable_id(tenant_id, source.source),
+            unreadable=classify(error),
+        )
+    its_id = molecule_id(tenant_id, molecule.smiles, molecule.charge, molecule.multiplicity)
+    return Identified(
+        source=source,
+        calculation_id=plan.calculation_id(its_id, source.geometry),
+        molecule=molecule,
+        molecule_id=its_id,
+    )
 
 
 def triage(
-    connection: Connection, tenant_id: UUID, plan: Plan, inputs: Sequence[Input], now: datetime
+    connection: Connection,
+    tenant_id: UUID,
+    inputs: Sequence[Identified],
+    *,
+    began: datetime,
+    now: datetime,
 ) -> list[Candidate]:
-    """Identify inputs and look each of them up in the log; reads only.
+    """Look inputs up in the log, which is asked itself: read models may lag.
 
     Args:
-        connection: to the log, which is asked itself: read models may lag.
+        connection: to the log; nothing is written.
         tenant_id: who owns the molecules.
-        plan: the settings that identify a calculation.
         inputs: a chunk of the file; all of its ids are asked for at once.
+        began: when the campaign did; what failed since, at other hands, is not tried again.
         now: the present time, for attempts that another host never ended.
     """
-    identified = [_identified(tenant_id, plan, source) for source in inputs]
     calculations = last_events(
-        connection, tenant_id, "calculation", [each.calculation_id for each in identified]
+        connection, tenant_id, "calculation", [each.calculation_id for each in inputs]
     )
     molecules = last_events(
         connection,
         tenant_id,
         "molecule",
-        [each.molecule_id for each in identified if each.molecule_id is not None],
+        [each.molecule_id for each in inputs if each.molecule_id is not None],
     )
     candidates = []
-    for each in identified:
+    for each in inputs:
         last = calculations.get(each.calculation_id)
         known = molecules.get(each.molecule_id) if each.molecule_id else None
+        data = last.data if last else {}
         candidates.append(
             Candidate(
-                source=each.source,
-                calculation_id=each.calculation_id,
-                molecule=each.molecule,
-                molecule_id=each.molecule_id,
-                unreadable=each.unreadable,
-                standing=_standing(last, now),
+                **structs.asdict(each),
+                standing=_standing(last, began, now),
                 version=last.version if last else 0,
+                batch_id=UUID(data["batch_id"]) if data.get("batch_id") else None,
+                error_type=data.get("error_type"),
+                reason=data.get("error_message", data.get("reason")),
                 earlier=_failed_attempts(connection, last),
                 molecule_version=_version_to_create(known) if each.molecule else None,
             )
@@ -109,18 +136,7 @@ def triage(
     return candidates
 
 
-def _identified(tenant_id: UUID, plan: Plan, source: Input) -> _Identified:
-    try:
-        molecule = identify(source, charge=plan.charge, multiplicity=plan.multiplicity)
-    except InputError as error:
-        unreadable = plan.unreadable_id(tenant_id, source.source)
-        return _Identified(source, unreadable, None, None, classify(error))
-    its_id = molecule_id(tenant_id, molecule.smiles, molecule.charge, molecule.multiplicity)
-    calculation = plan.calculation_id(its_id, source.geometry)
-    return _Identified(source, calculation, molecule, its_id, None)
-
-
-def _standing(last: RecordedEvent | None, now: datetime) -> Standing:
+def _standing(last: RecordedEvent | None, began: datetime, now: datetime) -> Standing:
     if last is None:
         return Standing.TO_RUN
     match last.event_type:
@@ -128,7 +144,9 @@ def _standing(last: RecordedEvent | None, now: datetime) -> Standing:
             return Standing.COMPLETED
         case CalculationInvalidated.event_type:
             return Standing.INVALIDATED
-        case CalculationFailed.event_type if last.data.get("error_type") == ErrorType.INPUT_ERROR:
+        case CalculationFailed.event_type if (
+            last.data["error_type"] == ErrorType.INPUT_ERROR or last.occurred_at >= began
+        ):
             return Standing.FAILED
         case CalculationStarted.event_type:
             gone = is_gone(

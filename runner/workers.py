@@ -18,6 +18,7 @@ from runner import failures
 from runner.errors import WorkerStartError
 from runner.tasks import Failed, Lost, Outcome, Task
 from runner.worker import READY, stderr_text
+from schema.events.chemistry import ErrorType
 
 # The child takes this process's import path, so that it finds what this process finds. Not
 # multiprocessing: its spawn runs the user's main script again, its fork copies open connections.
@@ -245,7 +246,7 @@ class WorkerPool:
             reason = _cause(status, name, words)
             code = "WORKER_DIED" if name is None else f"WORKER_{name}"
             outcome = _lost(worker.task, worker, reason, code, name)
-            if outcome.failure.error_type != "compute_lost":
+            if outcome.failure.error_type is not ErrorType.COMPUTE_LOST:
                 self._outcomes.append(
                     Failed(
                         task_id=outcome.task_id,

@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM as a question that is asked between two steps."""
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Self
+
+INSISTENCE = 2.0
+"""Seconds after which a second signal no longer waits for the present step to end."""
+
+
+class StopRequest:
+    """Whether somebody wants this process to stop; within a `with`, which restores the handlers.
+
+    A step such as an append is never cut in two. Only who repeats the signal INSISTENCE s later, as
+    when the database hangs, gets a KeyboardInterrupt at once. Outside the main thread, where Python
+    delivers no signals, nobody ever asks.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._since = 0.0
+        self._before: dict[int, object] = {}
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._arrived)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _arrived(self, number: int, _: FrameType | None) -> None:
+        if self.signal is None:
+            self.signal = number
+            self._since = time.monotonic()
+        elif time.monotonic() - self._since >= INSISTENCE:
+            raise KeyboardInterrupt
