@@ -12,8 +12,9 @@ from sqlalchemy.schema import (
     SetTableComment,
 )
 
-from schema.sql import OBJECTS, sql_of
+from schema.sql import OBJECTS, PRELUDE, sql_of
 from schema.tables import METADATA
+from schema.tables.base import is_read_model
 from schema.tables.log import POSITIONS, event_logs
 
 
@@ -35,13 +36,27 @@ def ddl_of(tables: Sequence[Table]) -> str:
         statements += [
             str(SetColumnComment(column).compile(dialect=dialect)) for column in table.columns
         ]
+        if is_read_model(table):
+            statements += _access(table.name)
     return "".join(f"{statement};\n\n" for statement in statements)
+
+
+def _access(name: str) -> list[str]:
+    """Who may see and change the rows of a read model."""
+    return [
+        f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY own_tenant ON {name} FOR SELECT"
+        " USING (tenant_id = (SELECT current_tenant()))",
+        f"CREATE POLICY every_tenant ON {name} TO qforge_projector, qforge_admin"
+        " USING (true) WITH CHECK (true)",
+        f"GRANT SELECT ON {name} TO qforge_reader, qforge_auditor",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO qforge_projector, qforge_admin",
+    ]
 
 
 def create_all(connection: Connection) -> None:
     """Create every table, function and trigger in an empty database; does not commit."""
-    # Without parameters, so that a percent sign in a function is no placeholder.
-    as_it_is = {"no_parameters": True}
-    connection.exec_driver_sql(ddl_of(METADATA.sorted_tables), execution_options=as_it_is)
-    for name in OBJECTS:
-        connection.exec_driver_sql(sql_of(name), execution_options=as_it_is)
+    parts = [*map(sql_of, PRELUDE), ddl_of(METADATA.sorted_tables), *map(sql_of, OBJECTS)]
+    for part in parts:
+        # Without parameters, so that a percent sign in a function is no placeholder.
+        connection.exec_driver_sql(part, execution_options={"no_parameters": True})

@@ -6,18 +6,18 @@ python -m schema.freeze molecules calculations > schema/migrations/versions/0002
 import sys
 
 from schema.create import ddl_of
-from schema.sql import OBJECTS, sql_of
+from schema.sql import OBJECTS, PRELUDE, sql_of
 from schema.tables import METADATA
 
 
 def main(names: list[str]) -> None:
-    """Print tables and, after them, SQL objects by name."""
-    tables = [METADATA.tables[name] for name in names if name in METADATA.tables]
-    objects = [name for name in names if name in OBJECTS]
-    unknown = set(names) - {table.name for table in tables} - set(objects)
-    if unknown or not names:
-        sys.exit(f"unknown: {', '.join(sorted(unknown))}" if unknown else __doc__)
-    sys.stdout.write(ddl_of(tables) + "\n".join(sql_of(name) for name in objects))
+    """Print tables and other SQL objects by name, in the order given."""
+    known = {*METADATA.tables, *PRELUDE, *OBJECTS}
+    if not names or not known.issuperset(names):
+        sys.exit(f"unknown: {', '.join(sorted(set(names) - known))}" if names else __doc__)
+    for name in names:
+        table = METADATA.tables.get(name)
+        sys.stdout.write(sql_of(name) + "\n" if table is None else ddl_of([table]))
 
 
 if __name__ == "__main__":

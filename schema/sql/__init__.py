@@ -2,17 +2,24 @@
 
 from importlib.resources import files
 
+PRELUDE = ("roles", "current_tenant", "acts_for_every_tenant")
+"""What must be there before the first table: its policies and grants name it."""
+
 OBJECTS = (
     "append_lock_key",
     "last_assigned_position",
     "safe_head",
     "refuse_change",
     "create_event_partition",
+    "event_partitions",
+    "maintain_event_partitions",
     "refuse_reused_event_id",
     "refuse_incomplete_event",
     "refuse_version",
+    "refuse_tenant",
     "append_batch",
     "append_events",
+    "grants",
     "merge_payloads",
     "merge_tallies",
 )

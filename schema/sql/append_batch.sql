@@ -42,6 +42,11 @@ BEGIN
       INTO tenants, types, entities, befores, floors, distinct_events
       FROM heads AS h JOIN given AS g USING (tenant_id, entity_type, entity_id);
 
+    IF NOT acts_for_every_tenant() THEN
+        PERFORM refuse_tenant(t.tenant_id) FROM unnest(tenants) AS t(tenant_id)
+          WHERE t.tenant_id IS DISTINCT FROM current_tenant();
+    END IF;
+
     IF distinct_events < jsonb_array_length(events) THEN
         PERFORM refuse_reused_event_id(e.event_id)
            FROM jsonb_to_recordset(events) AS e(

@@ -1,6 +1,6 @@
 CREATE FUNCTION append_events(events jsonb)
 RETURNS TABLE (event_id uuid, "position" bigint, version integer, appended boolean)
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
 #variable_conflict use_column
@@ -34,6 +34,9 @@ BEGIN
     expected := event ->> 'expected_version';
     IF event_id IS NULL OR tenant IS NULL OR kind IS NULL OR entity IS NULL THEN
         PERFORM refuse_incomplete_event();
+    END IF;
+    IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM current_tenant() THEN
+        PERFORM refuse_tenant(tenant);
     END IF;
 
     INSERT INTO event_streams AS head (tenant_id, entity_type, entity_id, version, first_position)

@@ -91,4 +91,10 @@ def read_model(
         PrimaryKeyConstraint("tenant_id", *(part.name for part in key)),
         *(part for part in parts if not isinstance(part, Column)),
         comment=comment,
+        info={"read_model": True},
     )
+
+
+def is_read_model(table: Table) -> bool:
+    """Whether a projection fills the table."""
+    return bool(table.info.get("read_model"))

@@ -13,15 +13,22 @@ depends_on = None
 def upgrade() -> None:
     """Run the SQL frozen beside this file."""
     run_frozen("0001_log")
+    op.execute(
+        "GRANT SELECT ON alembic_version"
+        " TO qforge_appender, qforge_projector, qforge_reader, qforge_auditor, qforge_admin"
+    )
 
 
 def downgrade() -> None:
-    """Drop what `upgrade` made."""
+    """Drop what `upgrade` made; the roles belong to the whole server and stay."""
     op.execute("""
         DROP FUNCTION append_events, append_batch, refuse_version, refuse_incomplete_event,
-                      refuse_reused_event_id, create_event_partition, safe_head,
+                      refuse_reused_event_id, refuse_tenant, maintain_event_partitions,
+                      event_partitions, create_event_partition, safe_head,
                       last_assigned_position, append_lock_key;
         DROP TABLE projection_checkpoints, event_streams, event_logs;
-        DROP FUNCTION refuse_change, merge_tallies;
+        DROP FUNCTION refuse_change, merge_tallies, current_tenant, acts_for_every_tenant;
         DROP AGGREGATE merge_payloads(jsonb);
+        REVOKE ALL ON alembic_version
+          FROM qforge_appender, qforge_projector, qforge_reader, qforge_auditor, qforge_admin;
     """)

@@ -1,3 +1,63 @@
+-- What may be done is granted to these; a login is made a member of one. They belong to the whole
+-- server, so another database may have made them already, and going down leaves them.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['qforge_appender', 'qforge_projector', 'qforge_reader',
+                                'qforge_auditor', 'qforge_admin'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            EXCEPTION
+                WHEN duplicate_object OR unique_violation THEN
+                    NULL;  -- another database's migration made it at the same moment
+                WHEN insufficient_privilege THEN
+                    RAISE EXCEPTION 'the role % is missing and may not be made by %', name, session_user
+                        USING ERRCODE = 'QF006',
+                              HINT = 'Let an administrator run what `qforge db roles --sql` prints.';
+            END;
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION current_tenant() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(
+        -- A login that an administrator bound to a tenant cannot leave it:
+        -- ALTER ROLE alice SET qforge.tenant_id = '…'.
+        (SELECT substr(setting, length('qforge.tenant_id=') + 1)
+           FROM pg_db_role_setting AS s
+           JOIN pg_roles AS r ON r.oid = s.setrole
+          CROSS JOIN unnest(s.setconfig) AS setting
+          WHERE r.rolname = session_user
+            AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+            AND starts_with(setting, 'qforge.tenant_id=')
+          ORDER BY s.setdatabase DESC
+          LIMIT 1),
+        -- A gateway's claims go before what a session says of itself.
+        CASE WHEN coalesce(current_setting('request.jwt.claims', true), '') <> ''
+             THEN current_setting('request.jwt.claims', true)::jsonb ->> 'tenant_id'
+             ELSE nullif(current_setting('qforge.tenant_id', true), '')
+        END)::uuid
+$$;
+
+COMMENT ON FUNCTION current_tenant() IS
+    'Whose rows may be seen: the tenant that the login is bound to, or else the claims of a gateway
+(request.jwt.claims), or else the setting qforge.tenant_id; null sees nothing';
+
+CREATE FUNCTION acts_for_every_tenant() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN pg_has_role(coalesce(nullif(current_setting('role'), 'none'), session_user::text)::name,
+                   'qforge_admin'::name, 'USAGE');
+
+COMMENT ON FUNCTION acts_for_every_tenant() IS
+    'Whether the caller administers; asked within a security-definer function, where current_user
+is its owner';
+
 CREATE SEQUENCE event_logs_id_seq AS BIGINT CACHE 1;
 
 CREATE TABLE event_logs (
@@ -182,15 +242,20 @@ CREATE TRIGGER event_logs_refuse_truncate
 
 CREATE FUNCTION create_event_partition(first_position bigint, last_position bigint) RETURNS text
 LANGUAGE plpgsql
+SET search_path = public, pg_temp
 AS $$
 DECLARE
     name text := format('event_logs_p%s', lpad(first_position::text, 15, '0'));
 BEGIN
-    EXECUTE format('CREATE TABLE %I PARTITION OF event_logs FOR VALUES FROM (%s) TO (%s)',
+    -- Made apart and attached: CREATE … PARTITION OF would wait for every writer.
+    EXECUTE format('CREATE TABLE %I (LIKE event_logs INCLUDING DEFAULTS INCLUDING CONSTRAINTS
+                                                     INCLUDING COMMENTS)', name);
+    EXECUTE format('ALTER TABLE event_logs ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
                    name, first_position, last_position + 1);
-    -- Row triggers are inherited; a TRUNCATE trigger is not.
+    -- Row triggers and indexes come with the attachment; these do not.
     EXECUTE format('CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
     RETURN name;
 END
 $$;
@@ -198,13 +263,61 @@ $$;
 COMMENT ON FUNCTION create_event_partition(bigint, bigint) IS
     'Make the partition of the log for positions from first to last, both included';
 
-SELECT create_event_partition(1, 10000000);
-SELECT create_event_partition(10000001, 20000000);
-
 -- Running out of prepared partitions must lose and refuse nothing.
 CREATE TABLE event_logs_default PARTITION OF event_logs DEFAULT;
 CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON event_logs_default
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE event_logs_default ENABLE ROW LEVEL SECURITY;
+
+CREATE FUNCTION event_partitions()
+RETURNS TABLE (name text, first_position bigint, last_position bigint, rows bigint, bytes bigint)
+LANGUAGE sql STABLE
+SET search_path = public, pg_temp
+AS $$
+    SELECT c.relname::text,
+           (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?(\d+)''?\)'))[1]::bigint,
+           (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''?(\d+)''?\)'))[1]::bigint - 1,
+           greatest(c.reltuples, 0)::bigint,
+           pg_total_relation_size(c.oid)
+      FROM pg_inherits AS i
+      JOIN pg_class AS c ON c.oid = i.inhrelid
+     WHERE i.inhparent = 'event_logs'::regclass
+     ORDER BY 2 NULLS LAST
+$$;
+
+COMMENT ON FUNCTION event_partitions() IS
+    'The partitions of the log with their first and last position (null for the default one), their
+rows as last estimated, and their bytes with indexes';
+
+CREATE FUNCTION maintain_event_partitions(size bigint DEFAULT 10000000, ahead integer DEFAULT 2)
+RETURNS SETOF text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = public, pg_temp
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    head bigint := last_assigned_position();
+    prepared bigint;
+BEGIN
+    -- One at a time; whoever comes second finds it done.
+    PERFORM pg_advisory_xact_lock(hashtext('maintain_event_partitions'));
+    SELECT coalesce(max(last_position), 0) INTO prepared FROM event_partitions();
+    WHILE prepared < head + size * ahead LOOP
+        IF prepared < head THEN
+            -- Some positions went to the default partition, and stay there: begin above them.
+            prepared := (head / size + 1) * size;
+        END IF;
+        RETURN NEXT create_event_partition(prepared + 1, prepared + size);
+        prepared := prepared + size;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION maintain_event_partitions(bigint, integer) IS
+    'Make partitions of the log ahead of need, and return their names: none when enough are there';
+
+SELECT maintain_event_partitions();
 
 CREATE FUNCTION refuse_reused_event_id(event_id uuid) RETURNS bigint
 LANGUAGE plpgsql
@@ -247,6 +360,19 @@ $$;
 
 COMMENT ON FUNCTION refuse_version(uuid, text, uuid, integer, integer) IS
     'A stream is not at the version that an append expected';
+
+CREATE FUNCTION refuse_tenant(tenant_id uuid) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION 'an event of tenant % is refused: this session acts for %',
+            tenant_id, coalesce(current_tenant()::text, 'no tenant')
+        USING ERRCODE = 'QF007',
+              HINT = 'Set qforge.tenant_id, or append as a member of qforge_admin.';
+END
+$$;
+
+COMMENT ON FUNCTION refuse_tenant(uuid) IS 'An event belongs to another tenant than the session';
 
 CREATE FUNCTION append_batch(events jsonb)
 RETURNS TABLE (event_id uuid, "position" bigint, version integer, appended boolean)
@@ -291,6 +417,11 @@ BEGIN
            array_agg(h.version - g.n), array_agg(h.first_position), sum(g.n)
       INTO tenants, types, entities, befores, floors, distinct_events
       FROM heads AS h JOIN given AS g USING (tenant_id, entity_type, entity_id);
+
+    IF NOT acts_for_every_tenant() THEN
+        PERFORM refuse_tenant(t.tenant_id) FROM unnest(tenants) AS t(tenant_id)
+          WHERE t.tenant_id IS DISTINCT FROM current_tenant();
+    END IF;
 
     IF distinct_events < jsonb_array_length(events) THEN
         PERFORM refuse_reused_event_id(e.event_id)
@@ -424,7 +555,7 @@ COMMENT ON FUNCTION append_batch(jsonb) IS
 
 CREATE FUNCTION append_events(events jsonb)
 RETURNS TABLE (event_id uuid, "position" bigint, version integer, appended boolean)
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = public, pg_temp
 AS $$
 #variable_conflict use_column
@@ -458,6 +589,9 @@ BEGIN
     expected := event ->> 'expected_version';
     IF event_id IS NULL OR tenant IS NULL OR kind IS NULL OR entity IS NULL THEN
         PERFORM refuse_incomplete_event();
+    END IF;
+    IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM current_tenant() THEN
+        PERFORM refuse_tenant(tenant);
     END IF;
 
     INSERT INTO event_streams AS head (tenant_id, entity_type, entity_id, version, first_position)
@@ -512,6 +646,29 @@ object with event_id, tenant_id, entity_type, entity_id, event_type, data and, i
 schema_version, metadata, user_id, occurred_at, expected_version (a number; 0: the stream must not
 exist; -1: it must). An event_id that is already in its stream is not appended again.';
 
+REVOKE EXECUTE ON FUNCTION append_events(jsonb), append_batch(jsonb),
+                           create_event_partition(bigint, bigint),
+                           maintain_event_partitions(bigint, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION append_events(jsonb) TO qforge_appender, qforge_admin;
+GRANT EXECUTE ON FUNCTION maintain_event_partitions(bigint, integer) TO qforge_projector, qforge_admin;
+GRANT SELECT ON SEQUENCE event_logs_id_seq
+   TO qforge_projector, qforge_reader, qforge_auditor, qforge_admin;
+
+-- The log: readable to those who project, audit and administer; written by append_events alone.
+ALTER TABLE event_logs ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_tenant ON event_logs FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+CREATE POLICY every_tenant ON event_logs FOR SELECT TO qforge_projector, qforge_admin USING (true);
+GRANT SELECT ON event_logs TO qforge_projector, qforge_auditor, qforge_admin;
+
+ALTER TABLE event_streams ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_tenant ON event_streams FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+CREATE POLICY every_tenant ON event_streams FOR SELECT TO qforge_projector, qforge_admin USING (true);
+GRANT SELECT ON event_streams TO qforge_projector, qforge_auditor, qforge_admin;
+
+-- Checkpoints name no tenant: whoever reads a table may know how far it has come.
+GRANT SELECT ON projection_checkpoints TO qforge_reader, qforge_auditor;
+GRANT SELECT, INSERT, UPDATE, DELETE ON projection_checkpoints TO qforge_projector, qforge_admin;
+
 CREATE AGGREGATE merge_payloads(jsonb) (
     SFUNC = jsonb_concat,
     STYPE = jsonb,
@@ -534,3 +691,4 @@ RETURN (
 );
 
 COMMENT ON FUNCTION merge_tallies(jsonb, jsonb) IS 'Add two tallies (value → count); null is empty';
+

@@ -74,6 +74,16 @@ COMMENT ON COLUMN molecules.updated_at IS 'Time of the row''s latest event';
 
 COMMENT ON COLUMN molecules.last_position IS 'Position of the last event folded into the row';
 
+ALTER TABLE molecules ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_tenant ON molecules FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+
+CREATE POLICY every_tenant ON molecules TO qforge_projector, qforge_admin USING (true) WITH CHECK (true);
+
+GRANT SELECT ON molecules TO qforge_reader, qforge_auditor;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON molecules TO qforge_projector, qforge_admin;
+
 CREATE TABLE calculations (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -186,6 +196,16 @@ COMMENT ON COLUMN calculations.updated_at IS 'Time of the row''s latest event';
 
 COMMENT ON COLUMN calculations.last_position IS 'Position of the last event folded into the row';
 
+ALTER TABLE calculations ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_tenant ON calculations FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+
+CREATE POLICY every_tenant ON calculations TO qforge_projector, qforge_admin USING (true) WITH CHECK (true);
+
+GRANT SELECT ON calculations TO qforge_reader, qforge_auditor;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON calculations TO qforge_projector, qforge_admin;
+
 CREATE TABLE atomic_properties (
 	tenant_id UUID NOT NULL, 
 	calculation_id UUID NOT NULL, 
@@ -238,6 +258,16 @@ COMMENT ON COLUMN atomic_properties.created_at IS 'Time of the row''s earliest e
 COMMENT ON COLUMN atomic_properties.updated_at IS 'Time of the row''s latest event';
 
 COMMENT ON COLUMN atomic_properties.last_position IS 'Position of the last event folded into the row';
+
+ALTER TABLE atomic_properties ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_tenant ON atomic_properties FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+
+CREATE POLICY every_tenant ON atomic_properties TO qforge_projector, qforge_admin USING (true) WITH CHECK (true);
+
+GRANT SELECT ON atomic_properties TO qforge_reader, qforge_auditor;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON atomic_properties TO qforge_projector, qforge_admin;
 
 CREATE TABLE calculation_execution_metrics (
 	tenant_id UUID NOT NULL, 
@@ -304,6 +334,16 @@ COMMENT ON COLUMN calculation_execution_metrics.updated_at IS 'Time of the row''
 
 COMMENT ON COLUMN calculation_execution_metrics.last_position IS 'Position of the last event folded into the row';
 
+ALTER TABLE calculation_execution_metrics ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_tenant ON calculation_execution_metrics FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+
+CREATE POLICY every_tenant ON calculation_execution_metrics TO qforge_projector, qforge_admin USING (true) WITH CHECK (true);
+
+GRANT SELECT ON calculation_execution_metrics TO qforge_reader, qforge_auditor;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON calculation_execution_metrics TO qforge_projector, qforge_admin;
+
 CREATE TABLE calculation_errors (
 	tenant_id UUID NOT NULL, 
 	id BIGINT NOT NULL, 
@@ -366,4 +406,14 @@ COMMENT ON COLUMN calculation_errors.created_at IS 'Time of the row''s earliest 
 COMMENT ON COLUMN calculation_errors.updated_at IS 'Time of the row''s latest event';
 
 COMMENT ON COLUMN calculation_errors.last_position IS 'Position of the last event folded into the row';
+
+ALTER TABLE calculation_errors ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_tenant ON calculation_errors FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+
+CREATE POLICY every_tenant ON calculation_errors TO qforge_projector, qforge_admin USING (true) WITH CHECK (true);
+
+GRANT SELECT ON calculation_errors TO qforge_reader, qforge_auditor;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON calculation_errors TO qforge_projector, qforge_admin;
 

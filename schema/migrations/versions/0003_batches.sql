@@ -54,6 +54,16 @@ COMMENT ON COLUMN batch_jobs.updated_at IS 'Time of the row''s latest event';
 
 COMMENT ON COLUMN batch_jobs.last_position IS 'Position of the last event folded into the row';
 
+ALTER TABLE batch_jobs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_tenant ON batch_jobs FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+
+CREATE POLICY every_tenant ON batch_jobs TO qforge_projector, qforge_admin USING (true) WITH CHECK (true);
+
+GRANT SELECT ON batch_jobs TO qforge_reader, qforge_auditor;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON batch_jobs TO qforge_projector, qforge_admin;
+
 CREATE TABLE batch_items (
 	tenant_id UUID NOT NULL, 
 	batch_id UUID NOT NULL, 
@@ -94,4 +104,14 @@ COMMENT ON COLUMN batch_items.created_at IS 'Time of the row''s earliest event';
 COMMENT ON COLUMN batch_items.updated_at IS 'Time of the row''s latest event';
 
 COMMENT ON COLUMN batch_items.last_position IS 'Position of the last event folded into the row';
+
+ALTER TABLE batch_items ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_tenant ON batch_items FOR SELECT USING (tenant_id = (SELECT current_tenant()));
+
+CREATE POLICY every_tenant ON batch_items TO qforge_projector, qforge_admin USING (true) WITH CHECK (true);
+
+GRANT SELECT ON batch_items TO qforge_reader, qforge_auditor;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON batch_items TO qforge_projector, qforge_admin;
 
