@@ -7,7 +7,7 @@ taken apart.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import (
     ARRAY,
@@ -453,9 +453,7 @@ class _Folding:
                 _item(array.filter(counts), fold.column.type).label(f"{name}_part"),
             ]
         optional = {
-            event_type: value
-            for event_type, value in fold.values.items()
-            if isinstance(value, Payload) and not value.required
+            event_type: value for event_type, value in fold.values.items() if _may_be_absent(value)
         }
         if len(fold.values) > 1 and optional:
             present = or_(
@@ -505,7 +503,7 @@ class _Folding:
                 columns.append(func.max(at).label(f"{name}_at"))
             elif at is not None:
                 for index, event_type in enumerate(self.types):
-                    if event_type in fold.values:
+                    if event_type in fold.values and _may_be_absent(fold.values[event_type]):
                         latest = func.max(at).filter(per_type.c.event_type == event_type)
                         columns.append(latest.label(f"t{index}_{name}_at"))
         return select(*keys, *columns).group_by(*keys).cte("per_key")
@@ -570,9 +568,9 @@ class _Folding:
         for event_type, value in fold.values.items():
             prefix = f"t{self.types.index(event_type)}_"
             end = "last_position" if forward else "first_position"
-            at = per_key.c.get(f"{prefix}{fold.column.name}_at")
-            if at is None or (isinstance(value, Payload) and value.required) or not forward:
-                at = per_key.c[prefix + end]
+            at = per_key.c[prefix + end]
+            if forward and len(fold.values) > 1 and _may_be_absent(value):
+                at = per_key.c[f"{prefix}{fold.column.name}_at"]
             candidates.append(
                 (at, _of_key(value, fold.column.type, per_key, prefix, forward), value)
             )
@@ -583,7 +581,7 @@ class _Folding:
         if not self.onto_table or not forward:
             # Absent and null are the same where nothing was before.
             return taken if not isinstance(source, Constant) else case((at.is_not(None), taken))
-        if isinstance(source, Payload) and not source.required:
+        if _may_be_absent(source):
             payload = per_key.c[f"t{self.types.index(next(iter(fold.values)))}_payload"]
             return case(
                 (taken.is_not(None), taken),
@@ -664,8 +662,12 @@ def _has(json: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     return json.op("?", is_comparison=True)(literal(name, Text()))
 
 
+def _may_be_absent(value: Value) -> TypeGuard[Payload]:
+    return isinstance(value, Payload) and not value.required
+
+
 def _is_present(value: Value, live: CTE) -> ColumnElement[bool]:
-    if isinstance(value, Payload) and not value.required:
+    if _may_be_absent(value):
         return _has(live.c.data, value.name)
     return true()
 

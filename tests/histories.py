@@ -19,7 +19,7 @@ from schema.events import EVENTS, Event
 from schema.events.chemistry import MoleculeCreated, MoleculeDeleted, MoleculeUpdated
 
 TENANTS = [UUID(int=n, version=4) for n in (1, 2)]
-ENTITIES = [UUID(int=n, version=4) for n in (11, 12, 13)]
+ENTITIES = [UUID(int=n, version=4) for n in (11, 12)]
 SMILES = ["C", "CC", "CCO"]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

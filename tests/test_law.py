@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from eventstore.append import append
 from eventstore.envelope import NewEvent, RecordedEvent
+from eventstore.ids import uuid7
 from eventstore.read import EVERYTHING, matching
 from projections import compiler
 from projections.projection import Projection
@@ -18,11 +19,12 @@ from projections.projector import catch_up, fold
 from projections.rebuild import rebuild
 from projections.reference import Reference
 from projections.registry import PROJECTIONS
-from tests.histories import cuts, histories
+from schema.events.chemistry import CalculationLost, CalculationStarted
+from tests.histories import TENANTS, cuts, histories
 from tests.tables import selected_rows, table_rows
 
 REAL_DATABASE = settings(
-    max_examples=150,
+    max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -104,3 +106,31 @@ def bounds(events: list[RecordedEvent]) -> tuple[int, int]:
 def _in_order(connection: Connection) -> list[dict[str, Any]]:
     rows = connection.execute(matching(EVERYTHING).order_by("position")).mappings()
     return [dict(row) for row in rows]
+
+
+def test_a_type_without_a_field_still_competes_with_one_whose_field_may_be_absent(
+    connection: Connection,
+) -> None:
+    """A restart clears the error of the attempt before it, whichever batch it comes in."""
+    calculation = uuid7()
+    common: dict[str, Any] = {"molecule_id": None, "batch_id": None, "attempt": 1}
+    started = CalculationStarted(
+        **common,
+        method="GFN2-xTB",
+        charge=0,
+        multiplicity=1,
+        program="tblite",
+        program_version="1",
+        timeout_seconds=1.0,
+    )
+    story = [started, CalculationLost(**common, error_message="killed"), started]
+    events = recorded(
+        connection,
+        [NewEvent(tenant_id=TENANTS[0], entity_id=calculation, event=event) for event in story],
+    )
+    first, last = bounds(events)
+
+    fold(connection, PROJECTIONS["calculations"], after=first, upto=last)
+
+    (row,) = table_rows(connection, PROJECTIONS["calculations"]).values()
+    assert (row["status"], row["error_type"], row["error_message"]) == ("running", None, None)
