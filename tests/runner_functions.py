@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from runner.errors import InputError
+from runner.errors import EngineError, InputError
 from runner.failures import classify
 from runner.tasks import Failed, Outcome, Task
 
@@ -38,3 +38,16 @@ def misbehave(task: Task) -> Outcome:
         print("a complaint", file=sys.stderr, flush=True)
     # A good end: recognisable, and without the cost of a real result.
     return Failed(task_id=task.id, failure=classify(InputError(f"did {task.smiles}")))
+
+
+def methane_hangs(task: Task) -> Outcome:
+    """Take for ever over methane, and fail at once, as input, at everything else."""
+    if task.smiles == "C":
+        time.sleep(600)
+    return Failed(task_id=task.id, failure=classify(InputError(f"refused {task.smiles}")))
+
+
+def nothing_converges(task: Task) -> Outcome:
+    """Fail at everything, as a calculation that does not converge."""
+    failure = classify(EngineError("SCF not converged", stdout_log="", scf_iterations=250))
+    return Failed(task_id=task.id, failure=failure)
