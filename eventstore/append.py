@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.codec import encode
+from eventstore.codec import encode, encode_metadata
 from eventstore.envelope import NewEvent, Placed, Position
 from eventstore.errors import (
     EventIdReused,
@@ -35,7 +35,7 @@ class _Wire(msgspec.Struct, omit_defaults=True):
     event_type: str
     schema_version: int
     data: msgspec.Raw
-    metadata: dict[str, object] | None = None
+    metadata: msgspec.Raw | None = None
     user_id: UUID | None = None
     occurred_at: datetime | None = None
     expected_version: int | None = None
@@ -55,32 +55,27 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
         VersionConflict: when a stream is not at its expected version.
         EventIdReused: when an id comes back with other content.
     """
-    return append_wire(connection, encode_wire(events)) if events else []
-
-
-def encode_wire(events: Sequence[NewEvent]) -> bytes:
-    """The JSON that append_events takes.
-
-    Raises:
-        EventRefused: when a payload does not fit its type.
-    """
-    return msgspec.json.encode([_wire(event) for event in events])
-
-
-def append_wire(connection: Connection, wire: bytes) -> list[Placed]:
-    """Append what `encode_wire` made, as `append` does; does not commit."""
+    if not events:
+        return []
+    wire = _encoded(events)
     with translated_errors():
-        rows = connection.execute(_APPEND, {"events": wire.decode()})
+        rows = connection.execute(_APPEND, {"events": wire})
     return [Placed(row.event_id, Position(row.position), row.version, row.appended) for row in rows]
 
 
-def _wire(new: NewEvent) -> _Wire:
+def _encoded(events: Sequence[NewEvent]) -> str:
+    wires = [_wire(event) for event in events]
     try:
-        metadata = msgspec.to_builtins(new.metadata)
-        msgspec.json.encode(metadata)
+        return msgspec.json.encode(wires).decode()
     except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
-        raise EventRefused(new.event.event_type, f"metadata: {error}") from error
-    if new.occurred_at is not None and new.occurred_at.tzinfo is None:
+        raise EventRefused("append", f"an event's envelope: {error}") from error
+
+
+def _wire(new: NewEvent) -> _Wire:
+    data = encode(new.event)
+    metadata = encode_metadata(new.event.event_type, new.metadata)
+    occurred_at = new.occurred_at
+    if occurred_at is not None and getattr(occurred_at, "tzinfo", None) is None:
         raise EventRefused(new.event.event_type, "occurred_at has no time zone")
     return _Wire(
         event_id=new.event_id,
@@ -89,10 +84,10 @@ def _wire(new: NewEvent) -> _Wire:
         entity_id=new.entity_id,
         event_type=new.event.event_type,
         schema_version=new.event.schema_version,
-        data=msgspec.Raw(encode(new.event)),
-        metadata=metadata or None,
+        data=msgspec.Raw(data),
+        metadata=msgspec.Raw(metadata) if new.metadata else None,
         user_id=new.user_id,
-        occurred_at=new.occurred_at,
+        occurred_at=occurred_at,
         expected_version=new.expected_version,
     )
 
@@ -121,10 +116,11 @@ def _translate(error: DBAPIError) -> QuantumForgeError | None:
             return VersionConflict(stream, facts["expected"], facts["actual"])
         case "QF004":
             return EventIdReused(message)
-        case "QF005":
+        case "QF005" | "40001":
             return UnsafeIsolation()
-        case (
-            "QF002" | "22P02" | "22P05" | "22003" | "22007" | "22008" | "23514" | "23502" | "54001"
-        ):
+        case "QF002" | "23502" | "23514":
+            return EventRefused("append_events", message)
+        case str(state) if state.startswith(("22", "54")):
+            # A value that is none, or one beyond a limit of PostgreSQL's.
             return EventRefused("append_events", message)
     return None

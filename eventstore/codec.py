@@ -1,13 +1,20 @@
 """How a payload becomes JSON and back: strictly, naming the field that does not fit."""
 
 import math
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import msgspec
 
 from eventstore.errors import EventRefused
 from schema.events import EVENTS, Event
+
+_METADATA = "metadata"
+_NOT_JSON = (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @cache
@@ -43,18 +50,31 @@ def encode(event: Event) -> bytes:
         data = msgspec.json.encode(event)
         # A Struct does not check its fields when it is made, and NaN is written as null.
         same = _decoder(cls).decode(data) == event
-    except (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError) as error:
-        raise EventRefused(cls.event_type, _with_non_finite(event, str(error))) from error
+    except _NOT_JSON as error:
+        raise EventRefused(cls.event_type, _explained(event, str(error))) from error
     if not same:
         raise EventRefused(
-            cls.event_type, _with_non_finite(event, "a field does not read back as it was written")
+            cls.event_type, _explained(event, "a field does not read back as it was written")
         )
-    if b"\\u0000" in data:
-        for path, value in _leaves(event):
-            if isinstance(value, str) and "\0" in value:
-                raise EventRefused(
-                    cls.event_type, f"a NUL character cannot be stored - at `{path}`"
-                )
+    _refuse_nul(cls.event_type, event, data)
+    return data
+
+
+def encode_metadata(event_type: str, metadata: dict[str, Any]) -> bytes:
+    """The JSON of what surrounds an event of this type.
+
+    Raises:
+        EventRefused: when it is no object, or has a part that cannot be stored, which it names.
+    """
+    try:
+        data = msgspec.json.encode(metadata)
+    except _NOT_JSON as error:
+        raise EventRefused(event_type, _explained(metadata, str(error), _METADATA)) from error
+    if not data.startswith(b"{"):
+        raise EventRefused(event_type, f"metadata is no object but {type(metadata).__name__}")
+    if b"null" in data and (reason := _explained(metadata, "", _METADATA)):
+        raise EventRefused(event_type, reason)
+    _refuse_nul(event_type, metadata, data, _METADATA)
     return data
 
 
@@ -88,9 +108,21 @@ def _leaves(value: object, path: str = "$") -> Iterator[tuple[str, object]]:
         yield path, value
 
 
-def _with_non_finite(event: Event, reason: str) -> str:
-    """`reason`, unless a NaN or infinity explains it better."""
-    for path, value in _leaves(event):
-        if isinstance(value, float) and not math.isfinite(value):
-            return f"{value} is not a number that can be stored - at `{path}`"
+def _explained(value: object, reason: str, path: str = "$") -> str:
+    """`reason`, unless a NaN, an infinity or half a character explains it better."""
+    # A value may be nested more deeply than Python calls.
+    with suppress(RecursionError):
+        for place, leaf in _leaves(value, path):
+            if isinstance(leaf, float) and not math.isfinite(leaf):
+                return f"{leaf} is not a number that can be stored - at `{place}`"
+            if isinstance(leaf, str) and _SURROGATE.search(leaf):
+                return f"half a character (a lone surrogate) cannot be stored - at `{place}`"
     return reason
+
+
+def _refuse_nul(event_type: str, value: object, data: bytes, path: str = "$") -> None:
+    if b"\\u0000" not in data:
+        return
+    for place, leaf in _leaves(value, path):
+        if isinstance(leaf, str) and "\0" in leaf:
+            raise EventRefused(event_type, f"a NUL character cannot be stored - at `{place}`")

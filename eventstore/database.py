@@ -1,6 +1,8 @@
 """The connection to PostgreSQL: opened from the settings, pooled, with failures in plain words."""
 
+import json
 import time
+from decimal import Decimal
 from typing import Self
 
 import msgspec
@@ -19,6 +21,7 @@ from eventstore.errors import (
     UnsupportedPostgres,
 )
 from eventstore.settings import EMBEDDED, Settings
+from eventstore.tenancy import act_always_for
 
 APPLICATION_NAME = "quantum-forge"
 OLDEST_SUPPORTED = 15
@@ -68,6 +71,7 @@ def open_database(settings: Settings) -> Database:
     database = Database(make_engine(url, source=settings.source), server=server)
     try:
         require_supported(database.engine)
+        act_always_for(database.engine, settings.tenant_id)
     except BaseException:
         database.close()
         raise
@@ -91,6 +95,7 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
         max_overflow=30,
         pool_pre_ping=True,
         pool_recycle=3600,
+        json_deserializer=_json,
         connect_args={name: arguments[name] for name in arguments.keys() - url.query.keys()},
     )
 
@@ -110,6 +115,21 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
             ) from cause
 
     return engine
+
+
+def _json(document: bytes) -> object:
+    """Decode JSON, with the integers that Python's int refuses for their length as decimals."""
+    try:
+        return json.loads(document)
+    except ValueError:
+        return json.loads(document, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:
+        return Decimal(digits)
 
 
 def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseUnavailable:

@@ -148,9 +148,7 @@ class VersionConflict(QuantumForgeError):
         self.actual = actual
         wanted = {0: "not to exist", -1: "to exist"}.get(expected, f"at version {expected}")
         found = f"at version {actual}" if actual else "not there"
-        super().__init__(
-            f"{stream} was expected {wanted} but is {found}: read it and decide again"
-        )
+        super().__init__(f"{stream} was expected {wanted} but is {found}: read it and decide again")
 
 
 class EventIdReused(QuantumForgeError):
@@ -168,58 +166,7 @@ class LogIsAppendOnly(QuantumForgeError):
 
 
 class UnsafeIsolation(QuantumForgeError):
-    """The log was read in a transaction that cannot see what was committed meanwhile."""
+    """The log was used in a transaction that cannot see what was committed meanwhile."""
 
     def __init__(self) -> None:
-        super().__init__("read the log under READ COMMITTED: otherwise events could be skipped")
-
-
-class SpoolUnwritable(QuantumForgeError):
-    """The local spool takes no more: a full disk, a quota, a broken device. Nothing was recorded."""
-
-    def __init__(self, path: Path, reason: str, what: str) -> None:
-        self.path = path
-        self.reason = reason
-        self.what = what
-        super().__init__(
-            f"{what} was NOT recorded: the spool file {path} cannot be written ({reason}); "
-            "free some space, or set QFORGE_HOME to a place that has some, and repeat it"
-        )
-
-
-class SpoolDamaged(QuantumForgeError):
-    """Bytes in the middle of a spool file are not what was written; nothing after was touched."""
-
-    def __init__(self, path: Path, offset: int, intact: int) -> None:
-        self.path = path
-        self.offset = offset
-        self.intact = intact
-        super().__init__(
-            f"{path} is damaged at byte {offset}; what stands before it is drained, the {intact} intact "
-            "appends after it wait: restore the file from a backup, or go on without the damaged "
-            "bytes, which are kept, with: qforge spool drain --past-damage"
-        )
-
-
-class FollowsRejected(VersionConflict):
-    """An event expects a version that only an append which the database refused would have made."""
-
-    def __init__(self, stream: str, expected: int) -> None:
-        super().__init__(stream, expected, 0)
-        self.args = (
-            f"{stream} was expected at version {expected}, but an earlier spooled append to it was "
-            "refused: read it and decide again",
-        )
-
-
-class CalculationEnded(QuantumForgeError):
-    """A calculation that has ended was ended again; the first end stands."""
-
-    def __init__(self, calculation: str, ended: str, again: str) -> None:
-        self.calculation = calculation
-        self.ended = ended
-        self.again = again
-        super().__init__(
-            f"calculation {calculation} has already ended ({ended}), so {again} was not recorded; "
-            "end each calculation once"
-        )
+        super().__init__("use the log under READ COMMITTED: otherwise events could be skipped")
