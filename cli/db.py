@@ -9,10 +9,13 @@ import click
 import msgspec
 
 from cli import console
+from cli.session import migrated_database
 from eventstore import migrations
 from eventstore.database import Health, health, libpq_url, open_database, where
 from eventstore.embedded import EmbeddedServer
+from eventstore.partitions import list_partitions, make_partitions
 from eventstore.postgres_binaries import tool_path
+from eventstore.roles import create_roles, describe_roles, roles_sql
 from eventstore.settings import load_settings
 
 
@@ -139,6 +142,69 @@ def check(as_json: bool) -> None:
         f"{now.connections} of {now.max_connections} connections, "
         f"revision {state.current} (up to date)"
     )
+
+
+@db.command()
+@click.option("--sql", is_flag=True, help="Print the SQL that makes the roles, and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def roles(sql: bool, as_json: bool) -> None:
+    """Make the roles that are missing, and show all with their members.
+
+    A login becomes a member by GRANT, and is bound to a tenant by ALTER ROLE.
+
+    \b
+    Example:
+      qforge db roles
+      qforge db psql -c "CREATE ROLE alice LOGIN IN ROLE qforge_reader"
+      qforge db psql -c "ALTER ROLE alice SET qforge.tenant_id = '6f1d4a52-…'"
+    """
+    if sql:
+        console.emit(roles_sql())
+        return
+    with open_database(load_settings()) as database:
+        create_roles(database.engine)
+        with database.engine.connect() as connection:
+            found = describe_roles(connection)
+    if as_json:
+        console.emit_json(found)
+        return
+    rows = [
+        (
+            role.name,
+            role.purpose,
+            ", ".join(
+                f"{member} ({role.bound[member]})" if member in role.bound else member
+                for member in role.members
+            ),
+        )
+        for role in found
+    ]
+    console.table(["role", "may", "members"], rows, title="Roles")
+
+
+@db.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def maintain(as_json: bool) -> None:
+    """Make the log's partitions ahead of need, and show all.
+
+    Projectors do the same on their way.
+
+    \b
+    Example:
+      qforge db maintain
+    """
+    with migrated_database() as database:
+        made = make_partitions(database.engine)
+        with database.engine.connect() as connection:
+            partitions = list_partitions(connection)
+    if as_json:
+        console.emit_json({"made": made, "partitions": partitions})
+        return
+    for name in made:
+        console.note(f"made {name}")
+    columns = ["partition", "from", "to", "rows", "bytes"]
+    rows = [msgspec.structs.astuple(partition) for partition in partitions]
+    console.table(columns, rows, right=columns[1:], title="Partitions of event_logs")
 
 
 @db.command()

@@ -15,6 +15,7 @@ from eventstore.errors import (
     EventIdReused,
     EventRefused,
     LogIsAppendOnly,
+    OtherTenant,
     QuantumForgeError,
     UnsafeIsolation,
     VersionConflict,

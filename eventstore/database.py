@@ -16,6 +16,8 @@ from eventstore.errors import (
     DatabaseRefused,
     DatabaseUnavailable,
     DatabaseUnreachable,
+    NotAllowed,
+    RoleMissing,
     TooManyConnections,
     UnknownDatabase,
     UnsupportedPostgres,
@@ -106,6 +108,11 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
         cause = context.original_exception
         if context.connection is None and isinstance(cause, psycopg.Error):
             raise connection_failure(cause, url, source) from cause
+        match getattr(cause, "sqlstate", None), cause:
+            case "42501", psycopg.Error(diag=diag):
+                raise NotAllowed(diag.message_primary or "permission denied") from cause
+            case "QF006", psycopg.Error(diag=diag):
+                raise RoleMissing(diag.message_primary or "a role is missing") from cause
         # SQLAlchemy drops the connection of a query that Ctrl-C interrupts, too.
         if context.is_disconnect and isinstance(cause, Exception):
             raise ConnectionLost(

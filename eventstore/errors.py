@@ -113,8 +113,8 @@ class DatabaseNewer(QuantumForgeError):
     def __init__(self, current: str) -> None:
         self.current = current
         super().__init__(
-            f"the database is at revision {current}, which this program does not know: it was migrated "
-            "by a newer one; install that version of quantum-forge"
+            f"the database is at revision {current}, which this program does not know: it was "
+            "migrated by a newer one; install that version of quantum-forge"
         )
 
 
@@ -170,3 +170,26 @@ class UnsafeIsolation(QuantumForgeError):
 
     def __init__(self) -> None:
         super().__init__("use the log under READ COMMITTED: otherwise events could be skipped")
+
+
+class OtherTenant(QuantumForgeError):
+    """A session appended an event of a tenant that it does not act for; nothing was appended."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; set QFORGE_TENANT_ID, or connect as a member of qforge_admin")
+
+
+class RoleMissing(QuantumForgeError):
+    """The database's roles are not there, and this login may not make them."""
+
+    exit_status = 2
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: let an administrator run what `qforge db roles --sql` prints")
+
+
+class NotAllowed(QuantumForgeError):
+    """This login has no right to what it tried."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; `qforge db roles` shows which role may do what")

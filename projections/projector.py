@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import QuantumForgeError
+from eventstore.partitions import make_partitions
 from eventstore.read import safe_head
 from projections import compiler
 from projections.checkpoint import (
@@ -108,6 +109,8 @@ def catch_up(
                 break
             folded += advance.events
             on_advance(advance)
+    if folded:
+        make_partitions(engine)
     if failure is not None:
         raise failure
     if changed:
