@@ -70,11 +70,19 @@ def _embedded(part: Chem.Mol, smiles: str, seed: int) -> list[tuple[float, float
         try:
             found = rdDistGeom.EmbedMolecule(part, parameters)
         except RuntimeError as error:
-            raise NoConformerError(smiles, str(error)) from error
+            raise NoConformerError(smiles, _violation(error)) from error
         if found == 0:
             positions = part.GetConformer().GetPositions().tolist()
             return [(x, y, z) for x, y, z in positions]
     raise NoConformerError(smiles, "ETKDGv3 found none, nor did random coordinates")
+
+
+def _violation(error: RuntimeError) -> str:
+    """What RDKit's invariant violation says, without the place in its source and its versions."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines[:1] == ["Invariant Violation"] and len(lines) > 1:
+        return f"RDKit gave up ({lines[1]})"
+    return " ".join(lines)
 
 
 def _optimise(mol: Chem.Mol) -> None:

@@ -26,6 +26,8 @@ class InputError(RunnerError):
     `reason` is for a chemist, `code` for a program.
     """
 
+    exit_status = 2
+
     def __init__(self, reason: str, *, code: str = "BAD_INPUT") -> None:
         super().__init__(reason)
         self.reason = reason

@@ -181,7 +181,8 @@ def different(
     found: list[dict[str, Any]], expected: list[dict[str, Any]]
 ) -> list[tuple[object, object]]:
     """The values that differ between two tables, with their column, for a readable failure."""
-    pairs = itertools.zip_longest(found, expected, fillvalue={})
+    nothing: dict[str, Any] = {}
+    pairs = itertools.zip_longest(found, expected, fillvalue=nothing)
     return [
         ({name: one.get(name)}, {name: other.get(name)})
         for one, other in pairs
