@@ -119,6 +119,8 @@ def _translate(error: DBAPIError) -> QuantumForgeError | None:
             return EventIdReused(message)
         case "QF005" | "40001":
             return UnsafeIsolation()
+        case "QF007":
+            return OtherTenant(message)
         case "QF002" | "23502" | "23514":
             return EventRefused("append_events", message)
         case str(state) if state.startswith(("22", "54")):

@@ -189,7 +189,7 @@ class RoleMissing(QuantumForgeError):
 
 
 class NotAllowed(QuantumForgeError):
-    """This login has no right to what it tried."""
+    """The login has no right to what it tried."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"{reason}; `qforge db roles` shows which role may do what")
