@@ -56,18 +56,25 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
         VersionConflict: when a stream is not at its expected version.
         EventIdReused: when an id comes back with other content.
     """
-    if not events:
-        return []
-    wire = _encoded(events)
+    return append_wire(connection, encode_wire(events)) if events else []
+
+
+def append_wire(connection: Connection, wire: bytes) -> list[Placed]:
+    """Append what `encode_wire` made, as `append` does; does not commit."""
     with translated_errors():
-        rows = connection.execute(_APPEND, {"events": wire})
+        rows = connection.execute(_APPEND, {"events": wire.decode()})
     return [Placed(row.event_id, Position(row.position), row.version, row.appended) for row in rows]
 
 
-def _encoded(events: Sequence[NewEvent]) -> str:
+def encode_wire(events: Sequence[NewEvent]) -> bytes:
+    """The JSON that append_events takes.
+
+    Raises:
+        EventRefused: when a payload or its envelope cannot be stored.
+    """
     wires = [_wire(event) for event in events]
     try:
-        return msgspec.json.encode(wires).decode()
+        return msgspec.json.encode(wires)
     except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
         raise EventRefused("append", f"an event's envelope: {error}") from error
 

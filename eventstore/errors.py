@@ -193,3 +193,69 @@ class NotAllowed(QuantumForgeError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"{reason}; `qforge db roles` shows which role may do what")
+
+
+class SpoolUnwritable(QuantumForgeError):
+    """The local spool takes no more: a full disk, a quota, a broken device. Nothing was recorded."""
+
+    def __init__(self, path: Path, reason: str, what: str) -> None:
+        self.path = path
+        self.reason = reason
+        self.what = what
+        super().__init__(
+            f"{what} was NOT recorded: the spool file {path} cannot be written ({reason}); "
+            "free some space, or set QFORGE_HOME to a place that has some, and repeat it"
+        )
+
+
+class SpoolDamaged(QuantumForgeError):
+    """Bytes in the middle of a spool file are not what was written; nothing after was touched."""
+
+    def __init__(self, path: Path, offset: int, intact: int) -> None:
+        self.path = path
+        self.offset = offset
+        self.intact = intact
+        super().__init__(
+            f"{path} is damaged at byte {offset}; what stands before it is drained, the {intact} intact "
+            "appends after it wait: restore the file from a backup, or go on without the damaged "
+            "bytes, which are kept, with: qforge spool drain --past-damage"
+        )
+
+
+class DrainStopped(QuantumForgeError):
+    """The database takes no more of the spool now; what it has not taken is still there."""
+
+    exit_status = 2
+
+    def __init__(self, directory: Path, events: int, reason: str) -> None:
+        self.directory = directory
+        self.events = events
+        self.reason = reason
+        super().__init__(
+            f"the database took {events} spooled events and then no more ({reason}); the others are "
+            f"safe in {directory}: run qforge spool drain when the database is back"
+        )
+
+
+class FollowsRejected(VersionConflict):
+    """An event expects a version that only an append which the database refused would have made."""
+
+    def __init__(self, stream: str, expected: int) -> None:
+        super().__init__(stream, expected, 0)
+        self.args = (
+            f"{stream} was expected at version {expected}, but an earlier spooled append to it was "
+            "refused: read it and decide again",
+        )
+
+
+class CalculationEnded(QuantumForgeError):
+    """A calculation that has ended was ended again; the first end stands."""
+
+    def __init__(self, calculation: str, ended: str, again: str) -> None:
+        self.calculation = calculation
+        self.ended = ended
+        self.again = again
+        super().__init__(
+            f"calculation {calculation} has already ended ({ended}), so {again} was not recorded; "
+            "end each calculation once"
+        )
