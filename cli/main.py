@@ -21,6 +21,7 @@ COMMANDS = {
     "events": Lazy("cli.events:events", "Read the log."),
     "project": Lazy("cli.project:project", "Bring the projections up to date."),
     "rebuild": Lazy("cli.rebuild:rebuild", "Rebuild projections from the log."),
+    "spool": Lazy("cli.spool:spool", "Look at what waits for the database, and bring it there."),
     "db": Lazy("cli.db:db", "Migrate, inspect and reset the database."),
 }
 

@@ -196,7 +196,7 @@ class NotAllowed(QuantumForgeError):
 
 
 class SpoolUnwritable(QuantumForgeError):
-    """The local spool takes no more: a full disk, a quota, a broken device. Nothing was recorded."""
+    """The local spool takes no more: a full disk, a quota, a broken device."""
 
     def __init__(self, path: Path, reason: str, what: str) -> None:
         self.path = path
@@ -216,9 +216,9 @@ class SpoolDamaged(QuantumForgeError):
         self.offset = offset
         self.intact = intact
         super().__init__(
-            f"{path} is damaged at byte {offset}; what stands before it is drained, the {intact} intact "
-            "appends after it wait: restore the file from a backup, or go on without the damaged "
-            "bytes, which are kept, with: qforge spool drain --past-damage"
+            f"{path} is damaged at byte {offset}; what stands before it is drained, the {intact} "
+            "intact appends after it wait: restore the file from a backup, or go on without the "
+            "damaged bytes, which are kept, with: qforge spool drain --past-damage"
         )
 
 
@@ -232,8 +232,8 @@ class DrainStopped(QuantumForgeError):
         self.events = events
         self.reason = reason
         super().__init__(
-            f"the database took {events} spooled events and then no more ({reason}); the others are "
-            f"safe in {directory}: run qforge spool drain when the database is back"
+            f"the database took {events} spooled events and then no more ({reason}); the others "
+            f"are safe in {directory}: run qforge spool drain when the database is back"
         )
 
 

@@ -1,0 +1,313 @@
+"""Brings what was spooled into the log: in order, each append once, whatever is killed when.
+
+Nothing is remembered of how far a drain came: a segment is removed when all of it is dealt with,
+and repeated from its start until then, for the log knows the ids of the events that it has.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
+
+from eventstore.append import append_wire
+from eventstore.envelope import Placed, Stream
+from eventstore.errors import (
+    DatabaseUnavailable,
+    DrainStopped,
+    EventIdReused,
+    EventRefused,
+    FollowsRejected,
+    QuantumForgeError,
+    SpoolDamaged,
+    SpoolUnwritable,
+    VersionConflict,
+)
+from eventstore.spool import (
+    Damage,
+    Frame,
+    Segment,
+    Spooled,
+    events_of,
+    segment_paths,
+    sync_directory,
+)
+from eventstore.tenancy import act_for
+
+REFUSALS = (VersionConflict, EventRefused, EventIdReused)
+"""What the database will say to the same append for ever."""
+
+UNANSWERED = (DatabaseUnavailable, OperationalError, InternalError)
+"""What says nothing about the append: no connection, too slow, no room, read-only, going down."""
+
+REJECTED = ".rejected.jsonl"
+DRAIN_DEADLINE = 30.0
+"""Seconds that one append of a drain may take."""
+
+_BUSY_TRIES = 5
+_LIMITS = text("""
+    SELECT set_config('statement_timeout', :milliseconds, true),
+           set_config('lock_timeout', :milliseconds, true),
+           set_config('idle_in_transaction_session_timeout', :milliseconds, true)
+""")
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """An append that the database refuses for good, as a line of a `.rejected.jsonl` file.
+
+    offset: of its frame in the segment. error: the name of the error, reason its text. events: as
+    they were to be appended.
+    """
+
+    offset: int
+    error: str
+    reason: str
+    events: msgspec.Raw
+
+
+class Aside(msgspec.Struct, frozen=True):
+    """Bytes of a segment that are no append, and the file that they are kept in."""
+
+    segment: str
+    offset: int
+    bytes: int
+    kept: str
+
+
+class Drained(msgspec.Struct):
+    """What a drain did; appends are atomic calls, of one or more events.
+
+    appends, events: now in the log, by this drain or an earlier try. busy: segments in the hands of
+    living processes, left to them. damaged: segments that are stopped at damage.
+    """
+
+    appends: int = 0
+    events: int = 0
+    rejected: list[str] = []
+    aside: list[Aside] = []
+    busy: list[str] = []
+    damaged: list[SpoolDamaged] = []
+
+
+Report = Callable[[int, int], None]
+"""Is told how many more appends are dealt with, and how many of them were rejected."""
+
+
+class SegmentDrain:
+    """How far a locked segment has been drained, by this process.
+
+    An append that follows a rejected one in a stream, and counts on the version which that would
+    have made, is rejected, too: it could otherwise end what somebody else began.
+
+    Args:
+        segment: which is locked by this process.
+        append: appends the JSON of one append and commits; raises a refusal, or something else
+            when it is not known what became of it.
+        past_damage: whether damaged bytes in the middle are set aside rather than waited for.
+    """
+
+    def __init__(
+        self, segment: Segment, append: Callable[[bytes], object], *, past_damage: bool = False
+    ) -> None:
+        self.segment = segment
+        self.result = Drained()
+        self.rejected_streams: set[Stream] = set()
+        self._append = append
+        self._past_damage = past_damage
+        self._offset = 0
+        self._rejections = segment.path.with_suffix(REJECTED)
+        self._rejected_offsets: set[int] = set()
+        for rejected in _repaired(self._rejections):
+            self._rejected_offsets.add(rejected.offset)
+            self._reject_streams(events_of(bytes(rejected.events)))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything that is in the segment now has been dealt with."""
+        return self._offset == self.segment.size
+
+    def run(self, report: Report = lambda _, __: None, *, until: float | None = None) -> bool:
+        """Go on, to the end or to a time of `time.monotonic`; return whether everything is done.
+
+        Raises:
+            SpoolDamaged: at damage, with everything before it drained.
+            SpoolUnwritable: when what is rejected or damaged cannot be kept.
+            DatabaseUnavailable, DBAPIError: when the log cannot be reached; go on later.
+        """
+        for found in self.segment.scan(self._offset):
+            if until is not None and time.monotonic() > until:
+                return False
+            if isinstance(found, Damage):
+                self._set_aside(found)
+            else:
+                report(1, int(self._drain(found)))
+            self._offset = min(found.end, self.segment.size)
+        return self.is_done
+
+    def _drain(self, frame: Frame) -> bool:
+        """Append one; return whether it was rejected."""
+        if frame.offset in self._rejected_offsets:
+            return True
+        events = events_of(frame.wire)
+        try:
+            refuse_followers(self.rejected_streams, events)
+            self._append(frame.wire)
+        except REFUSALS as refusal:
+            self._reject(frame, events, refusal)
+            return True
+        self.result.appends += 1
+        self.result.events += len(events)
+        return False
+
+    def _reject(self, frame: Frame, events: list[Spooled], refusal: QuantumForgeError) -> None:
+        rejected = Rejected(
+            offset=frame.offset,
+            error=type(refusal).__name__,
+            reason=str(refusal),
+            events=msgspec.Raw(frame.wire),
+        )
+        _append_durably(self._rejections, msgspec.json.encode(rejected) + b"\n")
+        self._rejected_offsets.add(frame.offset)
+        self._reject_streams(events)
+        self.result.rejected.append(str(refusal))
+
+    def _reject_streams(self, events: list[Spooled]) -> None:
+        self.rejected_streams.update(event.stream for event in events)
+
+    def _set_aside(self, damage: Damage) -> None:
+        if not damage.is_tail and not self._past_damage:
+            intact = sum(isinstance(each, Frame) for each in self.segment.scan(damage.end))
+            raise SpoolDamaged(self.segment.path, damage.offset, intact)
+        kept = self.segment.set_aside(damage)
+        self.result.aside.append(
+            Aside(str(self.segment.path), damage.offset, damage.end - damage.offset, str(kept))
+        )
+
+
+def refuse_followers(rejected: set[Stream], events: list[Spooled]) -> None:
+    """Raise `FollowsRejected` for events that count on the versions of rejected ones."""
+    for event in events:
+        if (event.expected_version or 0) >= 1 and event.stream in rejected:
+            raise FollowsRejected(str(event.stream), event.expected_version or 0)
+
+
+def append_in_time(engine: Engine, wire: bytes, *, seconds: float) -> list[Placed]:
+    """Append and commit, each statement within so many seconds by the server's clock.
+
+    The limits last for the transaction only, so that they work behind a pooler, too.
+    """
+    with engine.begin() as connection:
+        _limit(connection, seconds)
+        return append_wire(connection, wire)
+
+
+def _limit(connection: Connection, seconds: float) -> None:
+    connection.execute(_LIMITS, {"milliseconds": str(max(1, round(seconds * 1000)))})
+
+
+def _append(engine: Engine, wire: bytes) -> None:
+    """Append in the name of the tenant that it is of: a home may have served several."""
+    with engine.begin() as connection:
+        _limit(connection, DRAIN_DEADLINE)
+        act_for(connection, events_of(wire)[0].tenant_id)
+        append_wire(connection, wire)
+
+
+def drain(
+    directory: Path,
+    engine: Engine,
+    *,
+    report: Report = lambda _, __: None,
+    past_damage: bool = False,
+) -> Drained:
+    """Drain every segment that no living process writes to or drains, oldest first.
+
+    Any number of drains may run at once. What is drained is removed; what the database refuses, and
+    what is damaged, is kept in files of its own beside it.
+
+    Raises:
+        DrainStopped: when the database cannot take more now; what is not in the log is still in
+            the spool.
+        SpoolUnwritable: when what is rejected or damaged cannot be kept.
+    """
+    total = Drained()
+    for path in segment_paths(directory):
+        segment = _taken(path)
+        if segment is None:
+            if path.exists():
+                total.busy.append(str(path))
+            continue
+        with contextlib.closing(segment):
+            one = SegmentDrain(segment, lambda wire: _append(engine, wire), past_damage=past_damage)
+            try:
+                one.run(report)
+                segment.remove()
+            except SpoolDamaged as damage:
+                total.damaged.append(damage)
+            except SpoolUnwritable:
+                raise
+            except (QuantumForgeError, DBAPIError) as error:
+                _add(total, one.result)
+                raise DrainStopped(directory, total.events, reason_of(error)) from error
+            _add(total, one.result)
+    return total
+
+
+def reason_of(error: Exception) -> str:
+    """What kept the database from taking something, in one line."""
+    if isinstance(error, DBAPIError):
+        lines = str(error.orig).strip().splitlines()
+        return lines[0] if lines else type(error.orig).__name__
+    return str(error) or type(error).__name__
+
+
+def _taken(path: Path) -> Segment | None:
+    # Who only looks at the spool holds a lock for an instant.
+    for _ in range(_BUSY_TRIES):
+        if (segment := Segment.take(path)) is not None or not path.exists():
+            return segment
+        time.sleep(0.01)
+    return None
+
+
+def _add(total: Drained, more: Drained) -> None:
+    total.appends += more.appends
+    total.events += more.events
+    total.rejected += more.rejected
+    total.aside += more.aside
+
+
+def rejections(path: Path) -> list[Rejected]:
+    """The lines of a `.rejected.jsonl` file, but for one that a kill cut off."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [msgspec.json.decode(line, type=Rejected) for line in lines[:-1]]
+
+
+def _repaired(path: Path) -> list[Rejected]:
+    """The same, after removing the cut-off line: its append is still in the segment."""
+    with contextlib.suppress(FileNotFoundError):
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+    return rejections(path)
+
+
+def _append_durably(path: Path, line: bytes) -> None:
+    existed = path.exists()
+    try:
+        with path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        if not existed:
+            sync_directory(path.parent)
+    except OSError as error:
+        raise SpoolUnwritable(path, error.strerror or str(error), "a rejected append") from error

@@ -1,0 +1,1 @@
+"""Recorders by domain: what they record, in the words of that domain."""
