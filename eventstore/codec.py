@@ -11,6 +11,7 @@ import msgspec
 
 from eventstore.errors import EventRefused
 from schema.events import EVENTS, Event
+from schema.events.evolution import upcast
 
 _METADATA = "metadata"
 _NOT_JSON = (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError)
@@ -78,19 +79,43 @@ def encode_metadata(event_type: str, metadata: dict[str, Any]) -> bytes:
     return data
 
 
-def decode(event_type: str, data: bytes | dict[str, object]) -> Event:
+def decode(
+    event_type: str, data: bytes | dict[str, Any], *, schema_version: int | None = None
+) -> Event:
     """The event that a stored or given JSON object is.
 
+    Args:
+        event_type: its name.
+        data: its payload.
+        schema_version: with which it was stored; an older one is brought up to date. Today's,
+            unless given.
+
     Raises:
-        EventRefused: when the type is unknown or the object does not fit it; it names the field.
+        EventRefused: when the type is unknown, the object does not fit it (it names the field), or
+            a newer program wrote it.
     """
     cls = event_class(event_type)
     try:
+        if schema_version is not None and schema_version != cls.schema_version:
+            data = _up_to_date(cls, schema_version, data)
         if isinstance(data, bytes):
             return _decoder(cls).decode(data)
         return msgspec.convert(data, cls)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise EventRefused(event_type, str(error)) from error
+
+
+def _up_to_date(
+    cls: type[Event], schema_version: int, data: bytes | dict[str, Any]
+) -> dict[str, Any]:
+    if not 0 < schema_version < cls.schema_version:
+        raise EventRefused(
+            cls.event_type,
+            f"schema version {schema_version} is none that this program knows (it knows 1 to"
+            f" {cls.schema_version}); a newer quantum-forge wrote it, so install that",
+        )
+    fields = msgspec.json.decode(data, type=dict[str, Any]) if isinstance(data, bytes) else data
+    return upcast(cls.history, schema_version, fields)
 
 
 def _leaves(value: object, path: str = "$") -> Iterator[tuple[str, object]]:

@@ -90,4 +90,4 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             EventRefused: when the type is unknown or the payload does not fit it.
         """
-        return decode(self.event_type, self.data)
+        return decode(self.event_type, self.data, schema_version=self.schema_version)

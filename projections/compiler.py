@@ -44,6 +44,7 @@ from sqlalchemy.types import TypeEngine
 from projections.fold import Operation
 from projections.projection import ColumnFold, Projection
 from projections.value import Constant, Element, ElementIndex, Envelope, Payload, Value
+from schema.events.evolution import steps_from
 from schema.tables import event_logs
 
 AFTER = bindparam("after", type_=BigInteger)
@@ -102,12 +103,13 @@ def delete_ended(projection: Projection) -> Delete | None:
     if not enders:
         return None
     names = _group_key(projection) if projection.replaces else list(projection.key)
+    logged = _logged(projection)
     ended = (
         select(
-            event_logs.c.tenant_id,
-            *(_key(projection, name, event_logs).label(name) for name in names),
+            logged.c.tenant_id,
+            *(_key(projection, name, logged).label(name) for name in names),
         )
-        .where(*_in_range(sorted(enders)))
+        .where(*_in_range(logged, sorted(enders)))
         .distinct()
         .subquery("ended")
     )
@@ -117,11 +119,11 @@ def delete_ended(projection: Projection) -> Delete | None:
     )
 
 
-def _in_range(event_types: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+def _in_range(logged: FromClause, event_types: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
     return (
-        event_logs.c.id > AFTER,
-        event_logs.c.id <= UPTO,
-        event_logs.c.event_type.in_(list(event_types)),
+        logged.c.id > AFTER,
+        logged.c.id <= UPTO,
+        logged.c.event_type.in_(list(event_types)),
     )
 
 
@@ -132,6 +134,31 @@ def _group_key(projection: Projection) -> list[str]:
         for name, values in projection.key.items()
         if not any(isinstance(value, Element | ElementIndex) for value in values.values())
     ]
+
+
+def _payload(projection: Projection) -> ColumnElement[Any]:
+    """The payload of an event of the log, brought up to date where its type has evolved."""
+    old = [
+        (
+            and_(event_logs.c.event_type == name, event_logs.c.schema_version == version),
+            func.upcast_payload(
+                event_logs.c.data,
+                cast(literal(steps_from(cls.history, version), JSONB), JSONB),
+                type_=JSONB,
+            ),
+        )
+        for name, cls in projection.events.items()
+        for version in range(1, cls.schema_version)
+    ]
+    return case(*old, else_=event_logs.c.data) if old else event_logs.c.data
+
+
+def _logged(projection: Projection) -> FromClause:
+    """The log as a projection reads it, with payloads up to date."""
+    if all(cls.schema_version == 1 for cls in projection.events.values()):
+        return event_logs
+    others = [column for column in event_logs.c if column.name != "data"]
+    return select(*others, _payload(projection).label("data")).subquery("logged")
 
 
 def _key(projection: Projection, name: str, source: FromClause) -> ColumnElement[Any]:
@@ -196,12 +223,13 @@ def _replacing_rows(projection: Projection) -> Select[Any]:
     """The elements of the last event of each key, unless that event ends the rows."""
     assert projection.elements is not None
     names = _group_key(projection)
-    keys = [event_logs.c.tenant_id, *(_key(projection, name, event_logs) for name in names)]
+    logged = _logged(projection)
+    keys = [logged.c.tenant_id, *(_key(projection, name, logged) for name in names)]
     winners = (
-        select(event_logs)
-        .where(*_in_range(sorted(projection.events)))
+        select(logged)
+        .where(*_in_range(logged, sorted(projection.events)))
         .ext(distinct_on(*keys))
-        .order_by(*keys, event_logs.c.id.desc())
+        .order_by(*keys, logged.c.id.desc())
         .subquery("winners")
     )
     spread = _elements(winners, projection.elements.name)
@@ -278,15 +306,17 @@ class _Folding:
         projection = self.projection
         spread = [name for name in projection.events if projection.spreads(name)]
         plain = [name for name in projection.events if name not in spread]
+        logged = _logged(projection)
         parts = []
         if plain:
-            parts.append(self._select_events(event_logs, plain, null(), null()))
+            parts.append(self._select_events(logged, logged, plain, null(), null()))
         if spread:
             assert projection.elements is not None
-            elements = _elements(event_logs, projection.elements.name)
+            elements = _elements(logged, projection.elements.name)
             parts.append(
                 self._select_events(
-                    event_logs.join(elements, true()),
+                    logged,
+                    logged.join(elements, true()),
                     spread,
                     type_coerce(elements.c.element, JSONB),
                     cast(elements.c.ordinality - 1, Integer),
@@ -309,6 +339,7 @@ class _Folding:
 
     def _select_events(
         self,
+        logged: FromClause,
         origin: FromClause,
         event_types: list[str],
         element: ColumnElement[Any],
@@ -317,12 +348,12 @@ class _Folding:
         names = ("id", "event_type", "tenant_id", "entity_id", "data", "occurred_at")
         return (
             select(
-                *(event_logs.c[name] for name in (*names, "recorded_at", "user_id")),
+                *(logged.c[name] for name in (*names, "recorded_at", "user_id")),
                 cast(element, JSONB).label("element"),
                 cast(index, INTEGER).label("element_index"),
             )
             .select_from(origin)
-            .where(*_in_range(event_types))
+            .where(*_in_range(logged, event_types))
         )
 
     # -- what still counts: after the last end, from the first event that opens a row

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import BigInteger, Boolean, DateTime, Double, Integer, Numeric, Text, Uuid
 from sqlalchemy.types import TypeEngine
 
@@ -16,6 +17,8 @@ from eventstore.envelope import RecordedEvent
 from projections.fold import Operation
 from projections.projection import ColumnFold, Projection
 from projections.value import Constant, Element, ElementIndex, Envelope, Payload, Value
+from schema.events import EVENTS
+from schema.events.evolution import upcast
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -40,6 +43,7 @@ class Reference:
         projection = self.projection
         if event.event_type not in projection.events:
             return
+        event = _up_to_date(event)
         if projection.replaces:
             self._end_group(event)
             if event.event_type in projection.ends:
@@ -138,6 +142,14 @@ class Reference:
                 row[name] = new if old is None else min(old, new)
             case Operation.MAX if new is not None:
                 row[name] = new if old is None else max(old, new)
+
+
+def _up_to_date(event: RecordedEvent) -> RecordedEvent:
+    cls = EVENTS[event.event_type]
+    if event.schema_version >= cls.schema_version:
+        return event
+    data = upcast(cls.history, event.schema_version, event.data)
+    return msgspec.structs.replace(event, data=data)
 
 
 def _take(value: Value, event: RecordedEvent, index: int | None, element: Any) -> Any:

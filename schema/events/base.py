@@ -7,6 +7,8 @@ from typing import ClassVar, TypeVar
 
 import msgspec
 
+from schema.events.evolution import History
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every event's payload.
@@ -18,6 +20,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     event_type: ClassVar[str]
     entity_type: ClassVar[str]
     schema_version: ClassVar[int] = 1
+    history: ClassVar[History] = ()
 
 
 EventClass = TypeVar("EventClass", bound=type[Event])
@@ -28,10 +31,15 @@ EVENTS: Mapping[str, type[Event]] = MappingProxyType(_registry)
 """Every event type by its name, in the order of declaration."""
 
 
-def event(entity_type: str) -> Callable[[EventClass], EventClass]:
+def event(entity_type: str, history: History = ()) -> Callable[[EventClass], EventClass]:
     """Register a payload class as an event that happens to entities of `entity_type`.
 
     Its name is the class name in snake case: `CalculationCompleted` is `calculation_completed`.
+
+    Args:
+        entity_type: what it happens to.
+        history: how payloads of each older schema version become those of the next; the type's
+            schema version is one more than there are.
 
     Raises:
         TypeError: when the name is taken.
@@ -43,6 +51,8 @@ def event(entity_type: str) -> Callable[[EventClass], EventClass]:
             raise TypeError(f"event type {name!r} is declared twice")
         cls.event_type = name
         cls.entity_type = entity_type
+        cls.history = history
+        cls.schema_version = len(history) + 1
         _registry[name] = cls
         return cls
 

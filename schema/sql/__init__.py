@@ -21,7 +21,10 @@ OBJECTS = (
     "append_events",
     "grants",
     "merge_payloads",
+    "upcast_payload",
     "merge_tallies",
+    "prepare_load",
+    "load_events",
 )
 
 

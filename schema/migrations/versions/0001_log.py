@@ -27,7 +27,8 @@ def downgrade() -> None:
                       event_partitions, create_event_partition, safe_head,
                       last_assigned_position, append_lock_key;
         DROP TABLE projection_checkpoints, event_streams, event_logs;
-        DROP FUNCTION refuse_change, merge_tallies, current_tenant, acts_for_every_tenant;
+        DROP FUNCTION refuse_change, merge_tallies, upcast_payload, current_tenant,
+                      acts_for_every_tenant;
         DROP AGGREGATE merge_payloads(jsonb);
         REVOKE ALL ON alembic_version
           FROM qforge_appender, qforge_projector, qforge_reader, qforge_auditor, qforge_admin;
