@@ -25,6 +25,7 @@ lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports
 
 bench: $(STAMP)  ## Measure, and write benchmarks/results.md
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,dev,bench]'
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove .venv and every cache

@@ -1,0 +1,281 @@
+"""The log's speed: one event, many writers, batches, loading, reading; each against its limit."""
+
+import itertools
+import multiprocessing
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import sql
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL
+
+from benchmarks import peer
+from benchmarks.measure import Comparison, Run, compare, say
+from benchmarks.pgbench import append_script, insert_script, pgbench, plain_table
+from benchmarks.server import BenchmarkServer, connected
+from benchmarks.workload import METADATA, TENANT, USER, new_events
+from benchmarks.writers import Write, Writers
+from eventstore.append import append
+from eventstore.read import read_all, safe_head
+from eventstore.recorder import Recorder
+from projections.checkpoint import read_checkpoints
+from projections.projector import catch_up, follow
+from projections.registry import PROJECTIONS
+from schema.tables import event_logs
+
+EVENTS_PER_CALL = 100
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """How long each run takes: seconds of writing, events to read and to load, rounds."""
+
+    seconds: float
+    events_read: int
+    events_loaded: int
+    rounds: int
+
+
+FULL = Extent(seconds=5, events_read=100_000, events_loaded=500_000, rounds=5)
+QUICK = Extent(seconds=0.8, events_read=20_000, events_loaded=30_000, rounds=3)
+
+
+def measure(server: BenchmarkServer, extent: Extent) -> tuple[list[Comparison], dict[str, Any]]:
+    """Every comparison of the log, and what an event takes on the disk."""
+    comparisons = [
+        *(_server(server, extent, clients) for clients in (1, 16)),
+        *(_python(server, extent, f"python_{n}", n, 1, target) for n, target in ((1, 3), (16, 5))),
+        _python(server, extent, f"batch_{EVENTS_PER_CALL}", 8, EVENTS_PER_CALL, 3),
+        *_reading(server, extent),
+        _while_projecting(server, extent),
+    ]
+    return comparisons, {"bytes_per_event": _bytes_per_event(server)}
+
+
+def _server(server: BenchmarkServer, extent: Extent, clients: int) -> Comparison:
+    with server.database() as url, tempfile.TemporaryDirectory() as directory:
+        with connected(url) as engine, engine.begin() as connection:
+            connection.exec_driver_sql(plain_table("plain"))
+        ours, reference = Path(directory, "append.sql"), Path(directory, "insert.sql")
+        ours.write_text(append_script())
+        reference.write_text(insert_script("plain"))
+        seconds = max(1, round(extent.seconds))  # pgbench knows whole ones only
+        return compare(
+            f"server_{clients}",
+            unit="events/s",
+            target=0.75,
+            ours=lambda: pgbench(url, ours, clients=clients, seconds=seconds),
+            reference=lambda: pgbench(url, reference, clients=clients, seconds=seconds),
+            rounds=extent.rounds,
+        )
+
+
+def _python(
+    server: BenchmarkServer, extent: Extent, key: str, writers: int, batch: int, target: float
+) -> Comparison:
+    with server.database() as url:
+        with peer.recorder(url, create_table=True):
+            pass
+        with (
+            Writers(partial(_writer, url, batch), writers) as ours,
+            Writers(partial(peer.writer, url, batch), writers) as theirs,
+        ):
+            return compare(
+                key,
+                unit="events/s",
+                target=target,
+                ours=lambda: ours.run(extent.seconds),
+                reference=lambda: theirs.run(extent.seconds),
+                rounds=extent.rounds,
+            )
+
+
+@contextmanager
+def _writer(url: URL, batch: int) -> Iterator[Write]:
+    """Append `batch` events a call, each call durable, as the recorder does."""
+    events = new_events()
+
+    def write() -> int:
+        recorder.record(*itertools.islice(events, batch))
+        return batch
+
+    with connected(url) as engine:
+        recorder = Recorder(engine, tenant_id=TENANT, user_id=USER, metadata=METADATA)
+        yield write
+
+
+def _reading(server: BenchmarkServer, extent: Extent) -> list[Comparison]:
+    with server.database() as url, connected(url) as engine:
+        _fill(engine, extent.events_read)
+        with peer.recorder(url, create_table=True) as recorder:
+            with engine.begin() as connection:
+                peer.copy_log(connection)
+
+            def every(read: Callable[[], int]) -> Run:
+                return partial(_rate, read, extent.events_read)
+
+            return [
+                compare(
+                    "read_raw",
+                    unit="events/s",
+                    target=0.8,
+                    ours=every(partial(_read_raw, engine)),
+                    reference=every(partial(_fetch, url)),
+                    rounds=extent.rounds,
+                ),
+                compare(
+                    "read_typed",
+                    unit="events/s",
+                    target=2,
+                    ours=every(partial(_read_typed, engine)),
+                    reference=every(partial(peer.read_all, recorder)),
+                    rounds=extent.rounds,
+                ),
+            ]
+
+
+def _rate(read: Callable[[], int], expected: int) -> float:
+    began = time.perf_counter()
+    events = read()
+    elapsed = time.perf_counter() - began
+    if events != expected:
+        raise RuntimeError(f"{events} events were read, not {expected}")
+    return events / elapsed
+
+
+def _fill(engine: Engine, count: int) -> None:
+    events = new_events()
+    for size in _parts(count):
+        with engine.begin() as connection:
+            append(connection, list(itertools.islice(events, size)))
+
+
+def _parts(count: int, size: int = 1_000) -> Iterator[int]:
+    while count > 0:
+        yield min(size, count)
+        count -= size
+
+
+def _read_raw(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return sum(1 for _ in read_all(connection))
+
+
+def _read_typed(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return sum(recorded.event is not None for recorded in read_all(connection))
+
+
+def _fetch(url: URL) -> int:
+    """What psycopg alone does: a server-side cursor over the same columns, rows as tuples."""
+    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in event_logs.columns)
+    query = sql.SQL("SELECT {} FROM event_logs ORDER BY id").format(columns)
+    with _psycopg(url) as connection, connection.cursor("every_event") as cursor:
+        cursor.itersize = 1_000  # as many as read_all fetches at once
+        cursor.execute(query)
+        return sum(1 for _ in cursor)
+
+
+def _psycopg(url: URL) -> psycopg.Connection:
+    return psycopg.connect(
+        dbname=url.database,
+        host=str(url.query["host"]),
+        port=str(url.query["port"]),
+        user=url.username,
+    )
+
+
+def _while_projecting(server: BenchmarkServer, extent: Extent) -> Comparison:
+    behind: list[int] = []
+    with server.database() as url, Writers(partial(_writer, url, 1), 16) as writers:
+        with connected(url) as engine:
+            catch_up(engine, PROJECTIONS.values())
+
+        def with_projectors() -> float:
+            with _projectors(url):
+                rate = writers.run(extent.seconds)
+                behind.append(_behind(url))
+            return rate
+
+        def alone() -> float:
+            return writers.run(extent.seconds)
+
+        comparison = compare(
+            "append_while_projecting",
+            unit="events/s",
+            target=0.7,
+            ours=with_projectors,
+            reference=alone,
+            rounds=extent.rounds,
+        )
+    notes = {"events_behind_at_the_end": max(behind)}
+    say(f"  projectors were at most {max(behind):,} events behind when the writers stopped")
+    return Comparison(
+        comparison.key,
+        comparison.unit,
+        comparison.target,
+        comparison.ours,
+        comparison.reference,
+        notes,
+    )
+
+
+@contextmanager
+def _projectors(url: URL) -> Iterator[None]:
+    """A process that keeps every projection up to date, from when it has caught up."""
+    context = multiprocessing.get_context("fork")
+    ready, stop = context.Event(), context.Event()
+    process = context.Process(target=_project, args=(url, ready, stop), daemon=True)
+    process.start()
+    if not ready.wait(300):
+        raise RuntimeError("the projectors did not catch up")
+    try:
+        yield
+    finally:
+        stop.set()
+        process.join()
+
+
+def _project(url: URL, ready: Any, stop: Any) -> None:
+    stopped = threading.Event()
+    with connected(url) as engine:
+        catch_up(engine, PROJECTIONS.values())
+        ready.set()
+        follower = threading.Thread(target=follow, args=(engine, PROJECTIONS.values(), stopped))
+        follower.start()
+        stop.wait()
+        stopped.set()
+        follower.join()
+
+
+def _behind(url: URL) -> int:
+    with connected(url) as engine, engine.connect() as connection:
+        positions = [checkpoint.position for checkpoint in read_checkpoints(connection).values()]
+        return safe_head(connection) - min(positions)
+
+
+def _bytes_per_event(server: BenchmarkServer) -> dict[str, float]:
+    """Bytes on the disk of the log, its indexes and the heads, beside those of the JSON."""
+    count = 20_000
+    with server.database() as url, connected(url) as engine:
+        _fill(engine, count)
+        with engine.connect() as connection:
+            sizes = connection.execute(
+                text("""
+                SELECT sum(pg_table_size(relid)) FILTER (WHERE isleaf) AS "table",
+                       sum(pg_indexes_size(relid)) FILTER (WHERE isleaf) AS indexes,
+                       pg_total_relation_size('event_streams') AS heads,
+                       (SELECT sum(length(to_jsonb(e)::text)) FROM event_logs AS e) AS json
+                  FROM pg_partition_tree('event_logs')
+                """)
+            ).one()
+    each = {name: round(float(size) / count, 1) for name, size in sizes._mapping.items()}
+    on_disk = each["table"] + each["indexes"] + each["heads"]
+    return {**each, "on_disk": round(on_disk, 1), "ratio": round(on_disk / each["json"], 2)}

@@ -1,0 +1,88 @@
+"""The `eventsourcing` package from PyPI, on the same server, as its documentation shows it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import msgspec
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    InfrastructureFactory,
+    StoredEvent,
+    TrackingRecorder,
+)
+from eventsourcing.utils import Environment
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+
+from benchmarks.workload import COMPLETED, STARTED, histories
+from benchmarks.writers import Write
+
+VERSION = version("eventsourcing")
+
+_STATES = {1: msgspec.json.encode(STARTED), 2: msgspec.json.encode(COMPLETED)}
+"""Encoded beforehand: what the package's transcoder would cost is a gift to it."""
+
+
+@contextmanager
+def recorder(url: URL, *, create_table: bool = False) -> Iterator[ApplicationRecorder]:
+    """Its recorder, made by its factory from its environment variables.
+
+    Its tables are made once, before the writers come: made by several at once, they collide.
+    """
+    environment = Environment(
+        "",
+        {
+            "PERSISTENCE_MODULE": "eventsourcing.postgres",
+            "POSTGRES_DBNAME": str(url.database),
+            "POSTGRES_HOST": str(url.query["host"]),
+            "POSTGRES_PORT": str(url.query["port"]),
+            "POSTGRES_USER": str(url.username),
+            "POSTGRES_PASSWORD": "any",
+            "CREATE_TABLE": "yes" if create_table else "no",
+        },
+    )
+    factory: InfrastructureFactory[TrackingRecorder] = InfrastructureFactory.construct(environment)
+    try:
+        yield factory.application_recorder()
+    finally:
+        factory.close()
+
+
+@contextmanager
+def writer(url: URL, batch: int = 1) -> Iterator[Write]:
+    """Appends `batch` events a call."""
+    events = _stored()
+
+    def write() -> int:
+        recorder_.insert_events([next(events) for _ in range(batch)])
+        return batch
+
+    with recorder(url) as recorder_:
+        yield write
+
+
+def copy_log(connection: Connection) -> None:
+    """Put the events of the log into its table too, as its recorder would have."""
+    connection.execute(
+        text("""
+        INSERT INTO stored_events (originator_id, originator_version, topic, state)
+        SELECT entity_id, version, 'schema.events:' || event_type, convert_to(data::text, 'UTF8')
+          FROM event_logs ORDER BY id
+        """)
+    )
+
+
+def read_all(recorder_: ApplicationRecorder, limit: int = 1_000) -> int:
+    """Read every notification, undecoded, in sections; return their number."""
+    count = 0
+    start: int | None = None
+    while notifications := recorder_.select_notifications(start, limit, inclusive_of_start=False):
+        count += len(notifications)
+        start = notifications[-1].id
+    return count
+
+
+def _stored() -> Iterator[StoredEvent]:
+    for calculation, number, event in histories():
+        yield StoredEvent(calculation, number, f"schema.events:{event.event_type}", _STATES[number])
