@@ -55,6 +55,10 @@ _FITS: Mapping[str, tuple[type[Any], ...]] = {
 }
 
 
+_TALLIED = frozenset({"StrType", "EnumType", "IntType", "BoolType", "UUIDType"})
+"""What has one text only, whoever writes it: not 1e-7, and not a time."""
+
+
 class WrongDeclaration(TypeError):
     """A projection contradicts the events or the table that it names."""
 
@@ -160,7 +164,11 @@ class Projection:
         else:
             values = {}
             for take in fold.takes:
-                values |= self._values(column.name, take)
+                found = self._values(column.name, take)
+                if isinstance(take, Of) and take.types is None:
+                    # "Every event" is every event that leaves a row to put the value in.
+                    found = {name: v for name, v in found.items() if name not in self.ends}
+                values |= found
             if not values:
                 raise self._wrong(
                     f"column {column.name} takes nothing from this projection's events"
@@ -237,26 +245,28 @@ class Projection:
     ) -> None:
         if operation is Operation.COUNT:
             fits, kinds = isinstance(column.type, Integer), {"a count"}
-        elif operation is Operation.TALLY:
-            fits, kinds = isinstance(column.type, JSONB), {"a tally"}
-        elif operation is Operation.SUM:
-            exact = isinstance(column.type, Integer | Numeric) and not isinstance(
-                column.type, Float
-            )
-            fits, kinds = exact, {"a sum (its rounding would depend on the batches)"}
+        elif operation is Operation.TALLY and not isinstance(column.type, JSONB):
+            fits, kinds = False, {"a tally"}
+        elif operation is Operation.SUM and not _is_exact(column):
+            fits, kinds = False, {"a sum (its rounding would depend on the batches)"}
+        elif operation in (Operation.MIN, Operation.MAX) and not _is_ordered(column):
+            fits, kinds = False, {"an order (or one that depends on the collation)"}
         else:
-            kinds = self._kinds(event_type, value)
-            if operation is Operation.FIRST and "NoneType" in kinds:
+            kinds = self._kinds(event_type, value) - {"NoneType", "UnsetType"}
+            if operation is Operation.FIRST and self._may_be_null(event_type, value):
                 raise self._wrong(f"column {column.name} takes the first of what may be null")
-            fits = all(
-                isinstance(column.type, _FITS.get(kind, (JSONB,)))
-                for kind in kinds - {"NoneType", "UnsetType"}
-            )
+            if operation is Operation.TALLY:
+                fits = kinds <= _TALLIED
+            else:
+                fits = all(isinstance(column.type, _FITS.get(kind, (JSONB,))) for kind in kinds)
         if not fits:
             raise self._wrong(
                 f"column {column.name} is {column.type}, which does not hold"
                 f" {' or '.join(sorted(kinds))} from {event_type}"
             )
+
+    def _may_be_null(self, event_type: str, value: Value) -> bool:
+        return "NoneType" in self._kinds(event_type, value)
 
     def _kinds(self, event_type: str, value: Value) -> set[str]:
         match value:
@@ -302,6 +312,15 @@ class Projection:
             frame = frame.f_back
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}: " if frame is not None else ""
         return WrongDeclaration(f"{where}projection {self.name}: {reason}")
+
+
+def _is_exact(column: Column[Any]) -> bool:
+    return isinstance(column.type, Integer | Numeric) and not isinstance(column.type, Float)
+
+
+def _is_ordered(column: Column[Any]) -> bool:
+    """Whether every PostgreSQL and Python agree on which value is less."""
+    return isinstance(column.type, Integer | Numeric | Float | DateTime)
 
 
 def _is_element(value: Value) -> bool:

@@ -1,0 +1,25 @@
+"""Tables that no domain needs, to prove the operations that no registered projection uses yet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, MetaData, PrimaryKeyConstraint, Table, Uuid
+
+from schema.tables.base import TIMESTAMP
+
+REQUIRED: dict[str, Any] = {"nullable": False}
+
+
+def toy_table(name: str, *columns: Column[Any], key: Sequence[str] = ("id",)) -> Table:
+    """A read model of its own MetaData, which no migration knows."""
+    return Table(
+        name,
+        MetaData(),
+        Column("tenant_id", Uuid, **REQUIRED),
+        *(Column(part, Uuid, **REQUIRED) for part in key),
+        *columns,
+        Column("created_at", TIMESTAMP, **REQUIRED),
+        Column("updated_at", DateTime(timezone=True), **REQUIRED),
+        Column("last_position", BigInteger, **REQUIRED),
+        PrimaryKeyConstraint("tenant_id", *key),
+    )
