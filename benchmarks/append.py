@@ -21,11 +21,11 @@ from benchmarks import peer
 from benchmarks.measure import Comparison, Run, compare, say
 from benchmarks.pgbench import append_script, insert_script, pgbench, plain_table
 from benchmarks.server import BenchmarkServer, connected
-from benchmarks.workload import METADATA, TENANT, USER, new_events
+from benchmarks.workload import new_events
 from benchmarks.writers import Write, Writers
 from eventstore.append import append
+from eventstore.appender import Appender
 from eventstore.read import read_all, safe_head
-from eventstore.recorder import Recorder
 from projections.checkpoint import read_checkpoints
 from projections.projector import catch_up, follow
 from projections.registry import PROJECTIONS
@@ -99,15 +99,14 @@ def _python(
 
 @contextmanager
 def _writer(url: URL, batch: int) -> Iterator[Write]:
-    """Append `batch` events a call, each call durable, as the recorder does."""
+    """Append `batch` events a call, each call a transaction of its own."""
     events = new_events()
 
     def write() -> int:
-        recorder.record(*itertools.islice(events, batch))
+        appender.append(list(itertools.islice(events, batch)))
         return batch
 
-    with connected(url) as engine:
-        recorder = Recorder(engine, tenant_id=TENANT, user_id=USER, metadata=METADATA)
+    with connected(url) as engine, Appender(engine) as appender:
         yield write
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -105,17 +106,17 @@ def translated_errors() -> Iterator[None]:
     """Turn what the log's SQL functions raise into errors of ours, by SQLSTATE."""
     try:
         yield
-    except DBAPIError as error:
-        translated = _translate(error)
+    except (DBAPIError, psycopg.Error) as error:
+        translated = _translate(error.orig if isinstance(error, DBAPIError) else error)
         if translated is None:
             raise
         raise translated from error
 
 
-def _translate(error: DBAPIError) -> QuantumForgeError | None:
-    diagnosis = getattr(error.orig, "diag", None)
-    message = getattr(diagnosis, "message_primary", None) or str(error.orig)
-    match getattr(error.orig, "sqlstate", None):
+def _translate(error: BaseException | None) -> QuantumForgeError | None:
+    diagnosis = getattr(error, "diag", None)
+    message = getattr(diagnosis, "message_primary", None) or str(error)
+    match getattr(error, "sqlstate", None):
         case "QF001":
             return LogIsAppendOnly()
         case "QF003":
