@@ -22,6 +22,9 @@ COMMANDS = {
     "project": Lazy("cli.project:project", "Bring the projections up to date."),
     "rebuild": Lazy("cli.rebuild:rebuild", "Rebuild projections from the log."),
     "spool": Lazy("cli.spool:spool", "Look at what waits for the database, and bring it there."),
+    "doctor": Lazy(
+        "cli.doctor:doctor", "Check settings, server, schema and log, and say what to do."
+    ),
     "db": Lazy("cli.db:db", "Migrate, inspect and reset the database."),
 }
 

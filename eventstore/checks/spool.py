@@ -1,0 +1,31 @@
+"""The spool of this machine: what waits for the database, and what it will never take."""
+
+from pathlib import Path
+
+from eventstore.checks.finding import Finding, ok, problem, warning
+from eventstore.spool import spool_directory
+from eventstore.spool_state import spool_state
+
+
+def spool(home: Path) -> Finding:
+    """Whether everything that was recorded here is in the log."""
+    check = "spool"
+    state = spool_state(spool_directory(home))
+    if state.needs_attention:
+        return problem(
+            check,
+            f"{state.events} events wait; some appends were rejected, or bytes are damaged",
+            "see which, and why",
+            "qforge spool status",
+        )
+    waiting = [each for each in state.segments if each.events and not each.is_in_use]
+    if waiting:
+        return warning(
+            check,
+            f"{sum(each.events for each in waiting)} events wait for the database",
+            "bring them there",
+            "qforge spool drain",
+        )
+    if state.events:
+        return ok(check, f"{state.events} events are in the hands of running processes")
+    return ok(check, "empty")

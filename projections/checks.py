@@ -1,0 +1,51 @@
+"""What `qforge doctor` looks at in the read models."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from eventstore.checks import Check, Finding, ok, problem, warning
+from eventstore.read import safe_head
+from projections.checkpoint import read_checkpoints
+from projections.lag import read_lags
+from projections.projector import stale
+from projections.registry import PROJECTIONS
+
+BEHIND = 60.0
+"""Seconds by which a read model may be behind the log before somebody should know."""
+
+
+def projections(connection: Connection) -> Finding:
+    """Whether every read model is one of the present definitions, and up to date."""
+    check = "projections"
+    head = safe_head(connection)
+    checkpoints = read_checkpoints(connection)
+    changed = sorted(projection.name for projection in stale(connection, PROJECTIONS.values()))
+    # A log that was restored from an older backup than its read models.
+    beyond = sorted(
+        name for name in PROJECTIONS if name in checkpoints and checkpoints[name].position > head
+    )
+    if changed or beyond:
+        said = [f"the definition of {name} has changed" for name in changed]
+        said += [f"{name} has come further than the log" for name in beyond]
+        return problem(
+            check,
+            "; ".join(said),
+            "fill the tables anew from the log",
+            f"qforge rebuild {' '.join(dict.fromkeys([*changed, *beyond]))}",
+        )
+    lags = {
+        lag.projection: lag.seconds
+        for lag in read_lags(connection, PROJECTIONS.values(), head)
+        if lag.seconds is not None and (lag.seconds > BEHIND or lag.projection not in checkpoints)
+    }
+    if lags:
+        said = [
+            f"{name} is {seconds:.0f} s behind" if name in checkpoints else f"{name} never ran"
+            for name, seconds in lags.items()
+        ]
+        return warning(check, "; ".join(said), "bring them up to date", "qforge project --once")
+    return ok(check, f"all {len(PROJECTIONS)} are up to date")
+
+
+CHECKS: Mapping[str, Check] = {"projections": projections}
