@@ -5,13 +5,12 @@ are merged (a lone payload is passed through untouched), then per key. Only the 
 taken apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, TypeGuard
 
 from sqlalchemy import (
     ARRAY,
-    CTE,
     BigInteger,
     ColumnElement,
     Delete,
@@ -20,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Label,
     Select,
+    SelectBase,
     Subquery,
     Text,
     and_,
@@ -55,17 +55,19 @@ _AGGREGATED = {Operation.COUNT, Operation.SUM, Operation.MIN, Operation.MAX}
 
 
 @cache
-def rows(projection: Projection, *, onto_table: bool = False) -> Select[Any]:
+def rows(projection: Projection, *, onto_table: bool = False, inlined: bool = False) -> Select[Any]:
     """The rows of the table after the events in (`after`, `upto`], columns in table order.
 
     Args:
         projection: whose rows.
         onto_table: fold the events onto the rows that the table holds, giving only the rows that
             they touch; otherwise as if there were none before.
+        inlined: name no common expressions, so that a condition on the key, put around the query,
+            reaches the log, and the query can stand more than once in another.
     """
     if projection.replaces:
         return _replacing_rows(projection)
-    return _Folding(projection, onto_table).rows()
+    return _Folding(projection, onto_table, inlined).rows()
 
 
 @cache
@@ -136,6 +138,15 @@ def _group_key(projection: Projection) -> list[str]:
     ]
 
 
+def key_sources(projection: Projection) -> list[list[str]]:
+    """The event types of a projection, those together whose keys come from the same places."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for event_type in projection.events:
+        sources = tuple(values.get(event_type) for values in projection.key.values())
+        groups.setdefault((projection.spreads(event_type), *sources), []).append(event_type)
+    return list(groups.values())
+
+
 def _payload(projection: Projection) -> ColumnElement[Any]:
     """The payload of an event of the log, brought up to date where its type has evolved."""
     old = [
@@ -161,12 +172,15 @@ def _logged(projection: Projection) -> FromClause:
     return select(*others, _payload(projection).label("data")).subquery("logged")
 
 
-def _key(projection: Projection, name: str, source: FromClause) -> ColumnElement[Any]:
-    """A key column as an expression over events, whatever their type."""
+def _key(
+    projection: Projection, name: str, source: FromClause, event_types: Collection[str] = ()
+) -> ColumnElement[Any]:
+    """A key column as an expression over events of these types; of all, unless given."""
     type_ = projection.table.c[name].type
     cases: dict[Value, list[str]] = {}
     for event_type, value in projection.key[name].items():
-        cases.setdefault(value, []).append(event_type)
+        if not event_types or event_type in event_types:
+            cases.setdefault(value, []).append(event_type)
     expressions = [(_of_event(value, type_, source), types) for value, types in cases.items()]
     if len(expressions) == 1:
         return expressions[0][0]
@@ -271,9 +285,10 @@ def _one_of(fold: ColumnFold, source: FromClause) -> ColumnElement[Any]:
 class _Folding:
     """One projection's SELECT in the making: events, live events, per type, per key, rows."""
 
-    def __init__(self, projection: Projection, onto_table: bool) -> None:
+    def __init__(self, projection: Projection, onto_table: bool, inlined: bool) -> None:
         self.projection = projection
         self.onto_table = onto_table
+        self.inlined = inlined
         self.table = projection.table
         self.keys = ["tenant_id", *projection.key]
         self.types = [name for name in projection.events if name not in projection.ends]
@@ -302,10 +317,15 @@ class _Folding:
 
     # -- events of the range, one row per event and key
 
-    def _events(self) -> CTE:
+    def _events(self) -> FromClause:
+        groups = key_sources(self.projection) if self.inlined else [list(self.projection.events)]
+        parts = [self._keyed(event_types) for event_types in groups]
+        return self._named(parts[0] if len(parts) == 1 else union_all(*parts), "events")
+
+    def _keyed(self, event_types: list[str]) -> Select[Any]:
         projection = self.projection
-        spread = [name for name in projection.events if projection.spreads(name)]
-        plain = [name for name in projection.events if name not in spread]
+        spread = [name for name in event_types if projection.spreads(name)]
+        plain = [name for name in event_types if name not in spread]
         logged = _logged(projection)
         parts = []
         if plain:
@@ -327,7 +347,7 @@ class _Folding:
             raw.c.id.label("position"),
             raw.c.event_type,
             raw.c.tenant_id,
-            *(_key(projection, name, raw).label(name) for name in projection.key),
+            *(_key(projection, name, raw, event_types).label(name) for name in projection.key),
             raw.c.data,
             raw.c.element,
             raw.c.element_index,
@@ -335,7 +355,7 @@ class _Folding:
             raw.c.occurred_at,
             raw.c.recorded_at,
             raw.c.user_id,
-        ).cte("events")
+        )
 
     def _select_events(
         self,
@@ -358,49 +378,52 @@ class _Folding:
 
     # -- what still counts: after the last end, from the first event that opens a row
 
-    def _live(self, events: CTE) -> CTE:
+    def _live(self, events: FromClause) -> FromClause:
         has_key = [events.c[name].is_not(None) for name in self.projection.key]
         query = select(events).where(events.c.event_type.in_(self.types), *has_key)
         if self.projection.ends:
-            ended = (
+            ends = (
                 select(
                     *(events.c[name] for name in self.keys),
                     func.max(events.c.position).label("ended_at"),
                 )
                 .where(events.c.event_type.in_(sorted(self.projection.ends)))
                 .group_by(*(events.c[name] for name in self.keys))
-                .cte("ended")
             )
+            ended = self._named(ends, "ended")
             query = query.outerjoin(ended, self._same_key(events, ended)).where(
                 events.c.position > func.coalesce(ended.c.ended_at, 0)
             )
-        live = query.cte("live")
+        live = self._named(query, "live")
         if self.projection.opens >= set(self.types):
             return self._kept(live)
-        opened = (
+        opened = self._named(
             select(
                 *(live.c[name] for name in self.keys),
                 func.min(live.c.position)
                 .filter(live.c.event_type.in_(sorted(self.projection.opens)))
                 .label("opened_at"),
-            )
-            .group_by(*(live.c[name] for name in self.keys))
-            .cte("opened")
+            ).group_by(*(live.c[name] for name in self.keys)),
+            "opened",
         )
         is_open = live.c.position >= opened.c.opened_at
         origin: FromClause = live.join(opened, self._same_key(live, opened))
         if self.onto_table:
             origin = origin.outerjoin(self.table, self._same_key(live, self.table))
             is_open = or_(self.table.c.tenant_id.is_not(None), is_open)
-        return self._kept(select(live).select_from(origin).where(is_open).cte("counted"))
+        counted = select(live).select_from(origin).where(is_open)
+        return self._kept(self._named(counted, "counted"))
 
-    def _kept(self, live: CTE) -> CTE:
+    def _kept(self, live: FromClause) -> FromClause:
         self.live = live
         return live
 
+    def _named(self, query: SelectBase, name: str) -> FromClause:
+        return query.subquery(name) if self.inlined else query.cte(name)
+
     # -- first level: per key and event type
 
-    def _per_type(self, live: CTE) -> Subquery:
+    def _per_type(self, live: FromClause) -> Subquery:
         columns: list[Label[Any]] = [
             func.count().label("n"),
             func.min(live.c.position).label("first_position"),
@@ -461,14 +484,14 @@ class _Folding:
         ]
         return and_(*conditions)
 
-    def _aggregate(self, fold: ColumnFold, live: CTE) -> ColumnElement[Any]:
+    def _aggregate(self, fold: ColumnFold, live: FromClause) -> ColumnElement[Any]:
         counts = or_(*(self._counts(fold, event_type, live) for event_type in fold.values))
         if fold.operation is Operation.COUNT:
             return func.count().filter(counts)
         value = _of_live(fold, live)
         return _combine(fold.operation, value, fold.column.type).filter(counts)
 
-    def _presence(self, fold: ColumnFold, live: CTE) -> list[Label[Any]]:
+    def _presence(self, fold: ColumnFold, live: FromClause) -> list[Label[Any]]:
         """Where the last event with a value lies, for folds whose types must be compared."""
         name = fold.column.name
         if fold.where:
@@ -498,7 +521,7 @@ class _Folding:
 
     # -- second level: per key
 
-    def _per_key(self, per_type: Subquery) -> CTE:
+    def _per_key(self, per_type: Subquery) -> FromClause:
         keys = [per_type.c[name] for name in self.keys]
         columns: list[Label[Any]] = [
             func.max(per_type.c.last_position).label("last_position"),
@@ -537,7 +560,7 @@ class _Folding:
                     if event_type in fold.values and _may_be_absent(fold.values[event_type]):
                         latest = func.max(at).filter(per_type.c.event_type == event_type)
                         columns.append(latest.label(f"t{index}_{name}_at"))
-        return select(*keys, *columns).group_by(*keys).cte("per_key")
+        return self._named(select(*keys, *columns).group_by(*keys), "per_key")
 
     def _tally(self, fold: ColumnFold) -> Subquery:
         live = self.live
@@ -562,7 +585,7 @@ class _Folding:
 
     # -- rows: what the table will hold
 
-    def _final(self, fold: ColumnFold, per_key: CTE) -> ColumnElement[Any]:
+    def _final(self, fold: ColumnFold, per_key: FromClause) -> ColumnElement[Any]:
         column = fold.column
         old: ColumnElement[Any] = (
             self.table.c[column.name] if self.onto_table else cast(null(), column.type)
@@ -592,7 +615,7 @@ class _Folding:
                 return self._latest(fold, per_key, forward=True, otherwise=old)
 
     def _latest(
-        self, fold: ColumnFold, per_key: CTE, *, forward: bool, otherwise: ColumnElement[Any]
+        self, fold: ColumnFold, per_key: FromClause, *, forward: bool, otherwise: ColumnElement[Any]
     ) -> ColumnElement[Any]:
         """The value of the event type that comes last (or first), or else `otherwise`."""
         candidates = []
@@ -666,7 +689,7 @@ def _item(array: ColumnElement[Any], type_: TypeEngine[Any]) -> ColumnElement[An
 
 
 def _of_live(
-    fold: ColumnFold, live: CTE, type_: TypeEngine[Any] | None = None
+    fold: ColumnFold, live: FromClause, type_: TypeEngine[Any] | None = None
 ) -> ColumnElement[Any]:
     """A fold's value as an expression over live events."""
     column_type = type_ or fold.column.type
@@ -697,14 +720,14 @@ def _may_be_absent(value: Value) -> TypeGuard[Payload]:
     return isinstance(value, Payload) and not value.required
 
 
-def _is_present(value: Value, live: CTE) -> ColumnElement[bool]:
+def _is_present(value: Value, live: FromClause) -> ColumnElement[bool]:
     if _may_be_absent(value):
         return _has(live.c.data, value.name)
     return true()
 
 
 def _of_key(
-    value: Value, type_: TypeEngine[Any], per_key: CTE, prefix: str, forward: bool
+    value: Value, type_: TypeEngine[Any], per_key: FromClause, prefix: str, forward: bool
 ) -> ColumnElement[Any]:
     """A value as an expression over what was gathered per key."""
     match value:
