@@ -1,9 +1,11 @@
 """How a payload becomes JSON and back: strictly, naming the field that does not fit."""
 
+import json
 import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -103,6 +105,33 @@ def decode(
         return msgspec.convert(data, cls)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise EventRefused(event_type, str(error)) from error
+
+
+def decode_object(document: bytes | msgspec.Raw) -> dict[str, Any]:
+    """A stored JSON object as it is, whatever its type, with numbers too large for Python's own."""
+    try:
+        return _any_object.decode(document)
+    except msgspec.MsgspecError:
+        parsed: dict[str, Any] = parse_json(bytes(document))
+        return parsed
+
+
+_any_object: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+def parse_json(document: bytes) -> Any:
+    """Any JSON, with the integers that Python's int refuses for their length as decimals."""
+    try:
+        return json.loads(document)
+    except ValueError:
+        return json.loads(document, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:
+        return Decimal(digits)
 
 
 def _up_to_date(

@@ -1,8 +1,6 @@
 """The connection to PostgreSQL: opened from the settings, pooled, with failures in plain words."""
 
-import json
 import time
-from decimal import Decimal
 from typing import Self
 
 import msgspec
@@ -10,6 +8,7 @@ import psycopg
 from sqlalchemy import Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import URL, ExceptionContext
 
+from eventstore.codec import parse_json
 from eventstore.embedded import EmbeddedServer
 from eventstore.errors import (
     ConnectionLost,
@@ -97,7 +96,7 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
         max_overflow=30,
         pool_pre_ping=True,
         pool_recycle=3600,
-        json_deserializer=_json,
+        json_deserializer=parse_json,
         connect_args={name: arguments[name] for name in arguments.keys() - url.query.keys()},
     )
 
@@ -122,21 +121,6 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
             ) from cause
 
     return engine
-
-
-def _json(document: bytes) -> object:
-    """Decode JSON, with the integers that Python's int refuses for their length as decimals."""
-    try:
-        return json.loads(document)
-    except ValueError:
-        return json.loads(document, parse_int=_integer)
-
-
-def _integer(digits: str) -> int | Decimal:
-    try:
-        return int(digits)
-    except ValueError:
-        return Decimal(digits)
 
 
 def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseUnavailable:

@@ -1,12 +1,13 @@
 """What surrounds an event: its stream, its author, its times, its place in the log."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NewType
 from uuid import UUID
 
 import msgspec
 
-from eventstore.codec import decode
+from eventstore.codec import decode, decode_object
 from eventstore.ids import uuid7
 from schema.events import Event
 
@@ -61,8 +62,12 @@ class Placed(msgspec.Struct, frozen=True):
     appended: bool
 
 
-class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the log holds it; `data` is the payload as it was stored."""
+class RecordedEvent(msgspec.Struct, frozen=True, dict=True):
+    """An event as the log holds it.
+
+    raw_data, raw_metadata: as JSON, which costs nothing until `data`, `metadata` or `event` is
+    asked for. In JSON of this Struct they are objects named `data` and `metadata`.
+    """
 
     position: Position
     event_id: UUID
@@ -72,11 +77,21 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     event_type: str
     schema_version: int
-    data: dict[str, Any]
-    metadata: dict[str, Any]
+    raw_data: msgspec.Raw = msgspec.field(name="data")
+    raw_metadata: msgspec.Raw = msgspec.field(name="metadata")
     user_id: UUID | None
     occurred_at: datetime
     recorded_at: datetime
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The payload as it was stored."""
+        return decode_object(self.raw_data)
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """Host, service, correlation_id, … as they were stored."""
+        return decode_object(self.raw_metadata)
 
     @property
     def stream(self) -> Stream:
@@ -90,4 +105,4 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             EventRefused: when the type is unknown or the payload does not fit it.
         """
-        return decode(self.event_type, self.data, schema_version=self.schema_version)
+        return decode(self.event_type, bytes(self.raw_data), schema_version=self.schema_version)

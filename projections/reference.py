@@ -149,7 +149,7 @@ def _up_to_date(event: RecordedEvent) -> RecordedEvent:
     if event.schema_version >= cls.schema_version:
         return event
     data = upcast(cls.history, event.schema_version, event.data)
-    return msgspec.structs.replace(event, data=data)
+    return msgspec.structs.replace(event, raw_data=msgspec.Raw(msgspec.json.encode(data)))
 
 
 def _take(value: Value, event: RecordedEvent, index: int | None, element: Any) -> Any:

@@ -11,10 +11,9 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Double, Engine, MetaData, Text, Uuid, text
 
 from eventstore.codec import decode
-from eventstore.envelope import RecordedEvent
 from eventstore.errors import EventRefused
 from eventstore.ids import uuid7
-from eventstore.read import EVERYTHING, matching
+from eventstore.read import EVERYTHING, fetch, matching
 from projections import compiler
 from projections.projection import Projection
 from projections.projector import fold
@@ -120,8 +119,7 @@ def test_a_fold_of_mixed_versions_equals_the_reference(
         ]
         append = text("SELECT append_events(CAST(:events AS jsonb))")
         connection.execute(append, {"events": json.dumps(wire)})
-        rows = connection.execute(matching(EVERYTHING).order_by("position")).mappings()
-        events = [RecordedEvent(**row) for row in rows]
+        events = fetch(connection, matching(EVERYTHING).order_by("position"))
         first, last = events[0].position - 1, events[-1].position
         middle = events[min(cut, len(events)) - 1].position if cut else first
 

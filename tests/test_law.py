@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from eventstore.append import append
 from eventstore.envelope import NewEvent, RecordedEvent
 from eventstore.ids import uuid7
-from eventstore.read import EVERYTHING, matching
+from eventstore.read import EVERYTHING, fetch, matching
 from projections import compiler
 from projections.projection import Projection
 from projections.projector import catch_up, fold
@@ -70,7 +70,7 @@ def test_the_projector_and_a_rebuild_give_the_tables_of_the_reference(
             append(connection, history[:cut])
         catch_up(engine, PROJECTIONS.values(), batch=data.draw(st.integers(1, 20)))
     with engine.connect() as connection:
-        events = [RecordedEvent(**row) for row in _in_order(connection)]
+        events = _in_order(connection)
 
     for projection in PROJECTIONS.values():
         reference = Reference(projection)
@@ -95,7 +95,7 @@ def rolled_back(connection: Connection) -> Iterator[None]:
 def recorded(connection: Connection, history: list[NewEvent]) -> list[RecordedEvent]:
     """Append a history and read it back, before it is committed."""
     append(connection, history)
-    return [RecordedEvent(**row) for row in _in_order(connection)]
+    return _in_order(connection)
 
 
 def bounds(events: list[RecordedEvent]) -> tuple[int, int]:
@@ -103,9 +103,8 @@ def bounds(events: list[RecordedEvent]) -> tuple[int, int]:
     return (events[0].position - 1, events[-1].position) if events else (0, 0)
 
 
-def _in_order(connection: Connection) -> list[dict[str, Any]]:
-    rows = connection.execute(matching(EVERYTHING).order_by("position")).mappings()
-    return [dict(row) for row in rows]
+def _in_order(connection: Connection) -> list[RecordedEvent]:
+    return fetch(connection, matching(EVERYTHING).order_by("position"))
 
 
 def test_a_type_without_a_field_still_competes_with_one_whose_field_may_be_absent(
