@@ -93,6 +93,10 @@ class Drained(msgspec.Struct):
     damaged: list[SpoolDamaged] = []
 
 
+Append = Callable[[bytes], object]
+"""Appends the JSON of one append and commits; raises one of `REFUSALS`, or something else when it
+is not known what became of it."""
+
 Report = Callable[[int, int], None]
 """Is told how many more appends are dealt with, and how many of them were rejected."""
 
@@ -105,18 +109,13 @@ class SegmentDrain:
 
     Args:
         segment: which is locked by this process.
-        append: appends the JSON of one append and commits; raises a refusal, or something else
-            when it is not known what became of it.
         past_damage: whether damaged bytes in the middle are set aside rather than waited for.
     """
 
-    def __init__(
-        self, segment: Segment, append: Callable[[bytes], object], *, past_damage: bool = False
-    ) -> None:
+    def __init__(self, segment: Segment, *, past_damage: bool = False) -> None:
         self.segment = segment
         self.result = Drained()
         self.rejected_streams: set[Stream] = set()
-        self._append = append
         self._past_damage = past_damage
         self._offset = 0
         self._rejections = segment.path.with_suffix(REJECTED)
@@ -130,7 +129,9 @@ class SegmentDrain:
         """Whether everything that is in the segment now has been dealt with."""
         return self._offset == self.segment.size
 
-    def run(self, report: Report = lambda _, __: None, *, until: float | None = None) -> bool:
+    def run(
+        self, append: Append, report: Report = lambda _, __: None, *, until: float | None = None
+    ) -> bool:
         """Go on, to the end or to a time of `time.monotonic`; return whether everything is done.
 
         Raises:
@@ -144,18 +145,18 @@ class SegmentDrain:
             if isinstance(found, Damage):
                 self._set_aside(found)
             else:
-                report(1, int(self._drain(found)))
+                report(1, int(self._drain(found, append)))
             self._offset = min(found.end, self.segment.size)
         return self.is_done
 
-    def _drain(self, frame: Frame) -> bool:
+    def _drain(self, frame: Frame, append: Append) -> bool:
         """Append one; return whether it was rejected."""
         if frame.offset in self._rejected_offsets:
             return True
         events = events_of(frame.wire)
         try:
             refuse_followers(self.rejected_streams, events)
-            self._append(frame.wire)
+            append(frame.wire)
         except REFUSALS as refusal:
             self._reject(frame, events, refusal)
             return True
@@ -242,9 +243,9 @@ def drain(
                 total.busy.append(str(path))
             continue
         with contextlib.closing(segment):
-            one = SegmentDrain(segment, lambda wire: _append(engine, wire), past_damage=past_damage)
+            one = SegmentDrain(segment, past_damage=past_damage)
             try:
-                one.run(report)
+                one.run(lambda wire: _append(engine, wire), report)
                 segment.remove()
             except SpoolDamaged as damage:
                 total.damaged.append(damage)

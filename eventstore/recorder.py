@@ -19,6 +19,7 @@ import sqlalchemy.exc
 from sqlalchemy import Engine
 
 from eventstore.append import append, encode_wire
+from eventstore.database import where
 from eventstore.drain import (
     UNANSWERED,
     Drained,
@@ -28,7 +29,7 @@ from eventstore.drain import (
     refuse_followers,
 )
 from eventstore.envelope import ANY_VERSION, MUST_NOT_EXIST, NewEvent, Placed, Stream
-from eventstore.errors import SpoolUnwritable
+from eventstore.errors import DatabaseUnreachable, SpoolUnwritable
 from eventstore.ids import uuid7
 from eventstore.recorders.calculation import CalculationRecording, Classify
 from eventstore.spool import Segment, described, events_of
@@ -209,21 +210,23 @@ class Recorder:
             classify=classify,
         )
 
-    def settle(self) -> bool:
-        """Bring everything that this process has spooled into the log, if the database is there.
-
-        Returns:
-            Whether the spool has nothing of this process any more.
+    def settle(self) -> None:
+        """Bring everything that this process has spooled into the log.
 
         Raises:
+            DatabaseUnreachable: when the database does not take it now; it stays in the spool.
             SpoolUnwritable: when what the database refuses cannot be kept.
         """
         with self._lock:
             try:
-                return self._emptied(None)
+                self._emptied(None)
             except AWAY as error:
                 self._left(error)
-                return False
+                raise DatabaseUnreachable(
+                    where(self.engine.url),
+                    f"{self._spooled} events wait in the spool: {self._reason}",
+                    "run qforge spool drain when the database is back",
+                ) from error
 
     def close(self) -> None:
         """Let go of this process's segment: any drain may have it from now on."""
@@ -243,9 +246,12 @@ class Recorder:
     def _append(self, wire: bytes) -> list[Placed]:
         engine, deadline = self.engine, self._deadline
         placed = within(deadline + SLACK, lambda: append_in_time(engine, wire, seconds=deadline))
+        self._answered()
+        return placed
+
+    def _answered(self) -> None:
         self._pause = FIRST_PAUSE
         self._next_try = 0.0
-        return placed
 
     def _emptied(self, until: float | None) -> bool:
         """Drain this process's segment; False when the time is over and something is left."""
@@ -253,7 +259,7 @@ class Recorder:
         if drain is None:
             return True
         try:
-            done = drain.run(until=until)
+            done = drain.run(self._append, until=until)
         finally:
             self._rejected |= drain.rejected_streams
         if not done:
@@ -262,13 +268,12 @@ class Recorder:
         self._drain = None
         self._spooled = 0
         self._is_told = False
+        self._answered()
         self._on_back(drain.result)
         return True
 
     def _left(self, error: Exception) -> None:
         """The database did not answer: leave it alone for a while."""
-        # A connection that hung once would hang again; those of a dead server fail one by one.
-        self.engine.dispose()
         self._reason = reason_of(error)
         self._next_try = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -283,7 +288,7 @@ class Recorder:
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise SpoolUnwritable(self._spool, reason, described(wire)) from error
-            self._drain = SegmentDrain(segment, self._append)
+            self._drain = SegmentDrain(segment)
         self._drain.segment.append(wire)
         self._spooled += len(events_of(wire))
 

@@ -73,6 +73,7 @@ class CalculationRecording:
     ) -> None:
         self.id = calculation_id
         self.version = expected_version
+        self.attempt = started.attempt
         self._recorder = recorder
         self._started = started
         self._classify = classify
