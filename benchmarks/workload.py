@@ -2,10 +2,14 @@
 
 import itertools
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID
+
+import msgspec
 
 from eventstore.envelope import NewEvent
 from eventstore.ids import molecule_id, uuid7
+from eventstore.load import EncodedEvent
 from schema.events.base import Event
 from schema.events.chemistry import Atom, CalculationCompleted, CalculationStarted
 
@@ -47,6 +51,11 @@ COMPLETED = CalculationCompleted(
     scf_cycles=9,
 )
 
+STATES = {1: msgspec.json.encode(STARTED), 2: msgspec.json.encode(COMPLETED)}
+"""The payloads of a calculation's two events, by version."""
+
+NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
+
 
 def histories() -> Iterator[tuple[UUID, int, Event]]:
     """Calculation after calculation: its id, the version of the event in its stream, the event."""
@@ -68,6 +77,20 @@ def new_events() -> Iterator[NewEvent]:
         )
 
 
-def some(count: int) -> list[NewEvent]:
-    """The first `count` new events."""
-    return list(itertools.islice(new_events(), count))
+def encoded_events(count: int) -> list[EncodedEvent]:
+    """As many events, their payloads JSON already."""
+    metadata = msgspec.json.encode(METADATA)
+    return [
+        EncodedEvent(
+            event_id=uuid7(),
+            tenant_id=TENANT,
+            entity_type=event.entity_type,
+            entity_id=calculation,
+            event_type=event.event_type,
+            data=STATES[version],
+            metadata=metadata,
+            user_id=USER,
+            occurred_at=NOON,
+        )
+        for calculation, version, event in itertools.islice(histories(), count)
+    ]
