@@ -13,12 +13,17 @@ from sqlalchemy import Engine
 
 from cli import console
 from cli.session import migrated_database
-from eventstore.errors import QuantumForgeError
+from cli.spool import tell
+from eventstore.drain import drain
+from eventstore.errors import DatabaseUnavailable, QuantumForgeError
 from eventstore.recorder import Recorder
 from eventstore.settings import load_settings
+from eventstore.spool import spool_directory
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
+from runner.errors import ResultsInSpool
 from runner.methods import METHODS, require_known
+from runner.outage import PATIENCE
 from runner.plan import Plan
 from runner.tally import Tally
 
@@ -69,6 +74,13 @@ class EngineMissing(QuantumForgeError):
     help="Seconds after which a calculation is stopped.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Read only so many molecules.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=PATIENCE,
+    show_default=True,
+    help="Seconds to wait for a database that goes away during the run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what became of the inputs as JSON.")
 def run(
     file: Path,
@@ -80,12 +92,14 @@ def run(
     jobs: int,
     timeout: float,
     limit: int | None,
+    patience: float,
     as_json: bool,
 ) -> None:
     """Run xTB on the molecules of a file.
 
     FILE is .smi, .csv with a column smiles, .sdf, or .xyz. Every step is recorded as an event. The
-    same command again runs only what has not completed; Ctrl-C stops it.
+    same command again runs only what has not completed; Ctrl-C stops it. If the database goes away,
+    results are kept in the spool; what is there is drained first.
 
     \b
     Example:
@@ -112,29 +126,57 @@ def run(
     total = min(count_inputs(file), limit or sys.maxsize)
     try_out(method, solvent)
     settings = load_settings()
+    spool = spool_directory(settings.home)
     with migrated_database(settings) as database:
-        recorder = Recorder(
+        drained = drain(spool, database.engine)
+        if drained.events or drained.rejected or drained.aside or drained.damaged:
+            tell(drained)
+        with Recorder(
             database.engine,
             tenant_id=settings.tenant_id,
             user_id=settings.user_id,
             metadata={"service": "runner", **identity()},
-        )
-        campaign = Campaign(
-            recorder,
-            plan,
-            file,
-            total=total,
-            jobs=min(jobs, total),
-            limit=limit,
-            on_input=lambda successful: report(1, 0 if successful else 1),
-        )
-        with kept_current(database.engine):
-            with console.progress("calculating", total) as report:
-                tally = campaign.run()
-            if as_json:
-                console.emit_json(as_json_object(plan.batch, campaign.batch.id, tally))
-            else:
-                print_tally(plan.batch, tally)
+            spool=spool,
+            on_away=lambda why: console.note(f"Results go to the spool from now on: {why}"),
+            on_back=tell,
+        ) as recorder:
+            campaign = Campaign(
+                recorder,
+                plan,
+                file,
+                total=total,
+                jobs=min(jobs, total),
+                limit=limit,
+                on_input=lambda successful: report(1, 0 if successful else 1),
+                patience=patience,
+                on_wait=lambda why: console.note(
+                    f"Waiting up to {patience:.0f} s for the database: {why}"
+                ),
+            )
+            with kept_current(database.engine):
+                try:
+                    with console.progress("calculating", total) as report:
+                        tally = campaign.run()
+                except QuantumForgeError:
+                    if events := unsettled(recorder):
+                        console.note(
+                            f"{events} events are in the spool; when the database is back: "
+                            "qforge spool drain, or the same command again"
+                        )
+                    raise
+                if as_json:
+                    console.emit_json(as_json_object(plan.batch, campaign.batch.id, tally))
+                else:
+                    print_tally(plan.batch, tally)
+                if events := unsettled(recorder):
+                    raise ResultsInSpool(events)
+
+
+def unsettled(recorder: Recorder) -> int:
+    """How many events are in the spool even after a last try to bring them into the log."""
+    with contextlib.suppress(DatabaseUnavailable):
+        recorder.settle()
+    return recorder.spooled
 
 
 @contextlib.contextmanager

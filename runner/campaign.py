@@ -1,5 +1,6 @@
 """Runs xTB on the molecules of a file and records every step."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from eventstore.drain import UNANSWERED
 from eventstore.envelope import NewEvent
 from eventstore.errors import QuantumForgeError, VersionConflict
 from eventstore.recorder import Recorder
@@ -19,6 +21,7 @@ from runner.engine import program_version
 from runner.errors import CampaignInterrupted
 from runner.inputs import read_inputs
 from runner.narrative import Attempt
+from runner.outage import PATIENCE, Outage
 from runner.plan import Plan
 from runner.records import Input
 from runner.stopping import StopRequest
@@ -65,6 +68,8 @@ class Campaign:
         jobs: how many worker processes.
         limit: read at most so many inputs.
         on_input: called for each input that is accounted for, with whether it has a result.
+        patience: seconds to wait for a database that went away while inputs are to be looked up.
+        on_wait: called once when that begins, with the reason.
         function: what the workers run, as `module:name`.
 
     Raises:
@@ -81,6 +86,8 @@ class Campaign:
         jobs: int,
         limit: int | None = None,
         on_input: Callable[[bool], None] = lambda _: None,
+        patience: float = PATIENCE,
+        on_wait: Callable[[str], None] = lambda _: None,
         function: str = "runner.calculation:calculate",
     ) -> None:
         self.recorder = recorder
@@ -91,10 +98,12 @@ class Campaign:
         self._total = total
         self._jobs = jobs
         self._on_input = on_input
+        self._outage = Outage(patience, on_wait)
         self._function = function
         self._program_version = program_version()
         self._began = self._reported = datetime.now(UTC)
         self._seen: set[UUID] = set()
+        self._chunk: list[Identified] = []
         self._ready: deque[Candidate] = deque()
         self._running: dict[UUID, _InFlight] = {}
         self._elsewhere: list[Input] = []
@@ -105,6 +114,7 @@ class Campaign:
 
         Raises:
             CampaignInterrupted: on Ctrl-C or SIGTERM, after what was in flight is recorded as lost.
+            DatabaseStayedAway: when it was away for too long, after what was in flight has ended.
         """
         with StopRequest() as stop, WorkerPool(self._jobs, function=self._function) as pool:
             try:
@@ -125,33 +135,51 @@ class Campaign:
         while not stop and (self._fill(pool, inputs, stop) or self._running):
             self._finish(pool.wait(timeout=ATTENTION_SECONDS))
             self._report()
+            if self._outage.is_on and not self._running:
+                time.sleep(ATTENTION_SECONDS)
 
     # Looking up: inputs become candidates, chunk by chunk, only as fast as they are run.
 
     def _fill(self, pool: WorkerPool, inputs: Iterator[Input], stop: StopRequest) -> bool:
-        """Give every free worker something to do; False when there is nothing left to give."""
+        """Give every free worker something to do; False when there is nothing left to give.
+
+        While the database is away, what has been looked up goes on, and the rest waits.
+        """
         while not stop and len(pool.in_flight()) + pool.queued() < self._jobs:
-            if not self._ready and not self._look_up(inputs, stop):
-                return False
+            if not self._ready:
+                if self._outage.is_too_early:
+                    return True
+                try:
+                    if not self._look_up(inputs, stop):
+                        return False
+                except UNANSWERED as error:
+                    self._outage.goes_on(error, may_end=not self._running)
+                    return True
+                self._outage.over()
             if self._ready:
                 self._start(pool, self._ready.popleft())
         return True
 
     def _look_up(self, inputs: Iterator[Input], stop: StopRequest) -> bool:
-        chunk = []
-        for source in islice(inputs, CHUNK):
-            if stop:
-                return False
-            chunk.append(identified(self.recorder.tenant_id, self.plan, source))
-        if not chunk:
+        """Look up the next chunk, or again one that found the database away."""
+        if not self._chunk:
+            for source in islice(inputs, CHUNK):
+                if stop:
+                    return False
+                self._chunk.append(identified(self.recorder.tenant_id, self.plan, source))
+        if not self._chunk:
             return False
-        for candidate in self._welcomed(chunk):
+        candidates = self._welcomed(self._chunk)
+        self._chunk = []
+        for candidate in candidates:
             self._sort(candidate)
         return True
 
     def _welcomed(self, chunk: Sequence[Identified]) -> list[Candidate]:
         """Look a chunk up, and record, in one append, the molecules and batch items it brings."""
         for _ in range(CONFLICTS):
+            # What is still in the spool would be missing from what is looked up.
+            self.recorder.settle()
             self.batch.refresh()
             with self.recorder.engine.connect() as connection:
                 candidates = triage(

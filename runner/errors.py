@@ -80,3 +80,30 @@ class CampaignInterrupted(RunnerError):
         self.total = total
         self.signal = signal
         self.exit_status = 128 + signal
+
+
+class DatabaseStayedAway(RunnerError):
+    """The database went away during a run, and was not back in time."""
+
+    exit_status = 2
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(
+            f"the database has been away for {seconds:.0f} s ({reason}); "
+            "run the same command again when it is back"
+        )
+        self.seconds = seconds
+        self.reason = reason
+
+
+class ResultsInSpool(RunnerError):
+    """A run did all its work, and the database has not taken all of it yet."""
+
+    exit_status = 2
+
+    def __init__(self, events: int) -> None:
+        super().__init__(
+            f"everything is computed, and {events} events are safe in the spool, for the "
+            "database is away; when it is back: qforge spool drain, or the same command again"
+        )
+        self.events = events

@@ -1,31 +1,26 @@
 """A recorder appends while the database answers, and spools while it does not."""
 
-import contextlib
 import gc
-import os
-import shutil
 import signal
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
 
-from eventstore import migrations
 from eventstore.append import append
-from eventstore.database import make_engine
 from eventstore.drain import Drained, drain
-from eventstore.embedded import EmbeddedServer
 from eventstore.errors import DatabaseUnavailable, EventRefused, FollowsRejected, VersionConflict
 from eventstore.recorder import Recorder
 from eventstore.spool import segment_paths
 from schema.events.batches import BatchResumed
 from tests.appending import TENANT, append_and_commit, small_event, versions_of
+from tests.killable import Killable, killable
 from tests.spooling import away, chain, here
 from tests.test_spool_drain import ids_in_log
+
+__all__ = ["killable"]
 
 
 def test_with_a_database_nothing_is_spooled(engine: Engine, tmp_path: Path) -> None:
@@ -153,54 +148,6 @@ def test_after_a_refusal_by_the_drain_the_same_stream_is_refused_to_the_caller(
             recorder.record(end)
 
         assert recorder.record(small_event(stream)) is not None
-
-
-class Killable:
-    """A server of the test's own, and its database."""
-
-    def __init__(self, home: Path, bin_directory: Path) -> None:
-        self.home = home
-        self._bin_directory = bin_directory
-        self.start()
-        self.engine = make_engine(self.server.url())
-
-    def start(self) -> None:
-        """Start it, again."""
-        self.server = EmbeddedServer(
-            self.home, bin_directory=self._bin_directory, settings={"fsync": "off"}
-        )
-        self.server.start()
-
-    def processes(self) -> list[int]:
-        """Its first process, and the children of that."""
-        first = int((self.home / "postgres/data/postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
-        return [first, *map(int, children)]
-
-    def kill(self) -> None:
-        """End every process of it, as a power loss would."""
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def freeze(self, number: signal.Signals) -> None:
-        """Stop every process of it, or let them go on."""
-        for pid in self.processes():
-            os.kill(pid, number)
-
-
-@pytest.fixture
-def killable(bin_directory: Path) -> Iterator[Killable]:
-    """Return a server to kill, with a migrated database."""
-    home = Path(tempfile.mkdtemp(prefix="qforge-kill-"))
-    server = Killable(home, bin_directory)
-    try:
-        migrations.upgrade(server.engine)
-        yield server
-    finally:
-        server.engine.dispose()
-        server.server.close()
-        shutil.rmtree(home)
 
 
 def test_a_server_that_is_killed_and_comes_back_has_everything_once(
