@@ -1,0 +1,56 @@
+"""Time travel: a projection's rows as they were at any position of the log, as a selectable."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Subquery, literal, literal_column, select
+from sqlalchemy.sql import visitors
+
+from projections import compiler
+from projections.projection import Projection
+
+
+def as_of(projection: Projection, position: int, name: str | None = None) -> Subquery:
+    """The rows that the table holds when every event up to a position is folded in.
+
+    Composes like the table: `select(past).where(past.c.gap > 1).join(…)`, with its columns in its
+    order. It reads the log, never the table. Conditions on the key reach the log, so that the past
+    of one row costs the events of that row where an index leads to them.
+
+    Args:
+        projection: whose rows.
+        position: at or below the safe head, or rows can still change; `projections.moment` finds
+            that of a time.
+        name: the alias in SQL, to tell two positions apart; the projection's name unless given.
+    """
+    return rows_at(projection, position).subquery(name or projection.name)
+
+
+def rows_at(projection: Projection, position: int) -> Select[Any]:
+    """What `as_of` selects, as a query of its own."""
+    folded = _bounded(compiler.rows(projection, inlined=True), position)
+    computed = {
+        column.name: column.computed.sqltext
+        for column in projection.table.columns
+        if column.computed is not None
+    }
+    if not computed:
+        return folded
+    given = folded.subquery(projection.name)
+    columns: list[ColumnElement[Any]] = [
+        literal_column(f"({computed[column.name]})", column.type).label(column.name)
+        if column.name in computed
+        else given.c[column.name]
+        for column in projection.table.columns
+    ]
+    return select(*columns).select_from(given)
+
+
+def _bounded(query: Select[Any], position: int) -> Select[Any]:
+    """The query with the bounds as values, since parameters would clash where it stands twice."""
+    bounds = {
+        compiler.AFTER: literal(0, compiler.AFTER.type),
+        compiler.UPTO: literal(position, compiler.UPTO.type),
+    }
+    bound = visitors.replacement_traverse(query, {}, lambda element, **_: bounds.get(element))
+    assert isinstance(bound, Select)
+    return bound

@@ -1,0 +1,97 @@
+"""The position that the log had reached at a time, and positions that it has not reached yet."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from eventstore.envelope import Position
+from eventstore.errors import QuantumForgeError
+from eventstore.read import safe_head
+from schema.tables import event_logs
+
+LONGEST_APPEND = timedelta(seconds=60)
+"""How much later than its `recorded_at` an event may have got its position."""
+
+
+class BeyondHead(QuantumForgeError):
+    """What was asked for has not happened yet, or is not known to be complete."""
+
+    exit_status = 2
+
+    def __init__(self, asked: int | datetime, head: int) -> None:
+        self.asked = asked
+        self.head = head
+        what = asked.isoformat() if isinstance(asked, datetime) else f"position {asked}"
+        super().__init__(
+            f"{what} is beyond the end of the log: give a position from 0 to {head}, or a time that"
+            " has passed"
+        )
+
+
+def position_at(connection: Connection, moment: int | datetime) -> Position:
+    """The position that a position or a time stands for, at or below the safe head.
+
+    A time stands for the highest position that was recorded at or before it; the next one, if
+    there is one, was recorded after it. So everything recorded by then is at or below the
+    position. Because writers work side by side, that can include a few events that were recorded
+    an instant later. Asked about the last seconds, while appends of that time are still running,
+    it gives the safe head, and may give more when asked again.
+
+    Reads some sixty events by primary key, and those recorded within `LONGEST_APPEND` after the
+    time.
+
+    Raises:
+        BeyondHead: for a position above the safe head, or a time in the future.
+        UnsafeIsolation: when the transaction cannot see what is committed.
+    """
+    head = safe_head(connection)
+    if isinstance(moment, datetime):
+        if moment > connection.execute(select(func.clock_timestamp())).scalar_one():
+            raise BeyondHead(moment, head)
+        return _reached(connection, moment, head)
+    if not 0 <= moment <= head:
+        raise BeyondHead(moment, head)
+    return Position(moment)
+
+
+def select_last(after: int, upto: int) -> Select[tuple[int, datetime]]:
+    """The query for the last event of a range of positions."""
+    return (
+        select(event_logs.c.id, event_logs.c.recorded_at)
+        .where(event_logs.c.id > after, event_logs.c.id <= upto)
+        .order_by(event_logs.c.id.desc())
+        .limit(1)
+    )
+
+
+def _reached(connection: Connection, time: datetime, head: int) -> Position:
+    # The clock does not quite grow with the position: an append reads it, and takes its positions
+    # a little later. Who did so in time did it before those who began a whole append later.
+    position = _crossing(connection, time, 0, head)
+    latest = _crossing(connection, time + LONGEST_APPEND, position, head)
+    overtaken = (
+        select(event_logs.c.id)
+        .where(
+            event_logs.c.id > position,
+            event_logs.c.id <= latest,
+            event_logs.c.recorded_at <= time,
+        )
+        .order_by(event_logs.c.id.desc())
+        .limit(1)
+    )
+    return Position(connection.scalar(overtaken) or position)
+
+
+def _crossing(connection: Connection, time: datetime, low: int, head: int) -> int:
+    """A position from `low` on: the last event up to it is of that time, the next is later."""
+    high = head + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        last: Row[tuple[int, datetime]] | None = connection.execute(
+            select_last(low, middle)
+        ).one_or_none()
+        if last is None or last.recorded_at <= time:
+            low = middle
+        else:
+            high = last.id
+    return low

@@ -1,0 +1,101 @@
+"""Proof that a table is what the log says: the events that it consumed, and its rows."""
+
+import msgspec
+from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from eventstore.envelope import Position
+from projections.as_of import rows_at
+from projections.checkpoint import Checkpoint, fingerprint, read_checkpoints
+from projections.difference import Difference, difference
+from projections.projection import Projection
+from projections.projector import FoldFailed, count_events
+
+SAME = Difference(added=0, removed=0, changed=0, examples=[])
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What a projection's table was compared with, and what was found.
+
+    position: of the checkpoint; 0 for a projection that never ran. stale: the table is of another
+    definition and was not compared. consumed: events that the checkpoint has counted; logged: that
+    the log holds up to its position, None when the session sees only one tenant's. same_events:
+    whether they are the same ones. rows: from the log's to the table's: `added` rows are in the
+    table only, `removed` ones are missing there.
+    """
+
+    projection: str
+    position: Position
+    stale: bool
+    consumed: int
+    logged: int | None
+    same_events: bool
+    rows: Difference
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the table is proven to be what the log says."""
+        return not self.stale and self.same_events and not self.rows
+
+
+def verify(engine: Engine, projection: Projection, *, limit: int = 20) -> Verification:
+    """Compare checkpoint and table with the log, in one snapshot, while projectors go on.
+
+    Nothing is locked and nothing leaves the database but `limit` rows that differ. A session that
+    sees one tenant only compares that tenant's rows, and counts no events.
+
+    Raises:
+        FoldFailed: when the log holds events that cannot be folded.
+    """
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        # Before the snapshot is taken, or a rebuild could put another table in its place after.
+        table = projection.table
+        connection.execute(text(f"LOCK TABLE {table.name} IN ACCESS SHARE MODE"))
+        # Everything up to a checkpoint was committed before it: who sees one sees the other.
+        checkpoint = read_checkpoints(connection).get(projection.name) or Checkpoint(
+            projection.name, fingerprint(projection), 0, 0, 0
+        )
+        if checkpoint.fingerprint != fingerprint(projection):
+            return _verification(checkpoint, None, True, SAME, stale=True)
+        logged, same_events = None, True
+        if _sees_every_tenant(connection):
+            logged, ids_hash = count_events(connection, projection, 0, checkpoint.position)
+            same_events = (logged, ids_hash) == (checkpoint.consumed, checkpoint.ids_hash)
+        key = [column.name for column in table.primary_key.columns]
+        told = rows_at(projection, checkpoint.position).subquery("told")
+        try:
+            rows = difference(connection, told, table, key, limit=limit)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            reason = str(error.orig).splitlines()[0]
+            raise FoldFailed(projection.name, 0, checkpoint.position, reason) from error
+        return _verification(checkpoint, logged, same_events, rows)
+
+
+def _verification(
+    checkpoint: Checkpoint,
+    logged: int | None,
+    same_events: bool,
+    rows: Difference,
+    *,
+    stale: bool = False,
+) -> Verification:
+    return Verification(
+        projection=checkpoint.projection,
+        position=Position(checkpoint.position),
+        stale=stale,
+        consumed=checkpoint.consumed,
+        logged=logged,
+        same_events=same_events,
+        rows=rows,
+    )
+
+
+def _sees_every_tenant(connection: Connection) -> bool:
+    roles = [
+        func.pg_has_role(func.current_user(), role, "USAGE")
+        for role in ("qforge_projector", "qforge_admin")
+    ]
+    query = select(~func.row_security_active("event_logs") | roles[0] | roles[1])
+    return bool(connection.scalar(query))
