@@ -25,6 +25,7 @@ OBJECTS = (
     "merge_tallies",
     "prepare_load",
     "load_events",
+    "copies",
 )
 
 

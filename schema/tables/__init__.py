@@ -2,7 +2,12 @@
 
 from schema.tables import batches, chemistry, log
 from schema.tables.base import METADATA
-from schema.tables.log import event_logs, event_streams, projection_checkpoints
+from schema.tables.log import (
+    event_logs,
+    event_streams,
+    projection_checkpoints,
+    projection_copies,
+)
 
 __all__ = [
     "METADATA",
@@ -12,4 +17,5 @@ __all__ = [
     "event_streams",
     "log",
     "projection_checkpoints",
+    "projection_copies",
 ]

@@ -103,3 +103,31 @@ projection_checkpoints = Table(
     check("position_is_not_negative", "position >= 0"),
     comment="How far each projection has come; moves in the transaction that moves its rows",
 )
+
+projection_copies = Table(
+    "projection_copies",
+    METADATA,
+    column("projection", Text, "Name of the projection and of its table", required=True),
+    column(
+        "kind", Text, "shadow: being filled; kept: the table before the last swap", required=True
+    ),
+    column(
+        "stage",
+        Text,
+        "What a rebuild does now: filling, indexing, comparing, swapping",
+        required=True,
+    ),
+    column("fingerprint", Text, "Of the definition that fills the copy", required=True),
+    column("position", BigInteger, "Every event up to here is folded in", required=True),
+    column("consumed", BigInteger, "How many events of its types that were", required=True),
+    column("ids_hash", BigInteger, "XOR of the hashes of their positions", required=True),
+    column("began_at", TIMESTAMP, "When the copy was made, by the database's clock", required=True),
+    column(
+        "updated_at", TIMESTAMP, "When the copy last moved, by the database's clock", required=True
+    ),
+    PrimaryKeyConstraint("projection", "kind"),
+    check("kind_is_known", "kind IN ('shadow', 'kept')"),
+    check("stage_is_known", "stage IN ('filling', 'indexing', 'comparing', 'swapping', 'done')"),
+    check("copy_position_is_not_negative", "position >= 0"),
+    comment="Tables beside the live ones: how far a shadow, or a kept table, has come",
+)
