@@ -26,6 +26,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    column,
     delete,
     func,
     literal,
@@ -42,7 +43,7 @@ from sqlalchemy.dialects.postgresql.dml import Insert
 from sqlalchemy.types import TypeEngine
 
 from projections.fold import Operation
-from projections.projection import ColumnFold, Projection
+from projections.projection import ColumnFold, Projection, lists_of
 from projections.value import Constant, Element, ElementIndex, Envelope, Payload, Value
 from schema.events.evolution import steps_from
 from schema.tables import event_logs
@@ -78,6 +79,9 @@ def upsert(projection: Projection) -> Insert:
     statement = insert(table).from_select(
         [column.name for column in folded.selected_columns], folded
     )
+    if projection.replaces:
+        # Whatever these rows replace was deleted before.
+        return statement
     key = list(table.primary_key.columns)
     return statement.on_conflict_do_update(
         index_elements=key,
@@ -298,6 +302,7 @@ class _Folding:
         origin: FromClause = per_key
         if self.onto_table:
             origin = per_key.outerjoin(self.table, self._same_key(per_key, self.table))
+        origin = self._with_fields(origin, per_key)
         columns: list[ColumnElement[Any]] = [per_key.c[name] for name in self.keys]
         for fold in self.projection.folds:
             columns.append(self._final(fold, per_key).label(fold.column.name))
@@ -311,6 +316,30 @@ class _Folding:
             if fold.operation is Operation.TALLY:
                 query = query.outerjoin(tally := self._tally(fold), self._same_key(per_key, tally))
         return query
+
+    def _with_fields(self, origin: FromClause, per_key: FromClause) -> FromClause:
+        """Join the fields of each merged payload, all taken out by one call of jsonb_to_record."""
+        self.fields: dict[tuple[str, str], ColumnElement[Any]] = {}
+        for forward in (True, False):
+            wanted = Operation.LAST if forward else Operation.FIRST
+            for index, event_type in enumerate(self.types):
+                types: dict[str, TypeEngine[Any]] = {}
+                for fold in self.projection.folds:
+                    value = fold.values.get(event_type)
+                    if fold.operation is wanted and not fold.where and isinstance(value, Payload):
+                        types.setdefault(value.name, fold.column.type)
+                if not types:
+                    continue
+                payload = f"t{index}_{'payload' if forward else 'first_payload'}"
+                record = (
+                    func.jsonb_to_record(per_key.c[payload])
+                    .table_valued(*(column(name, type_) for name, type_ in types.items()))
+                    .render_derived(name=f"{payload}_fields", with_types=True)
+                )
+                origin = origin.outerjoin(record, true())
+                for name in types:
+                    self.fields[payload, name] = record.c[name]
+        return origin
 
     def _same_key(self, left: FromClause, right: FromClause) -> ColumnElement[bool]:
         return and_(*(left.c[name] == right.c[name] for name in self.keys))
@@ -348,7 +377,7 @@ class _Folding:
             raw.c.event_type,
             raw.c.tenant_id,
             *(_key(projection, name, raw, event_types).label(name) for name in projection.key),
-            raw.c.data,
+            self._needed(raw).label("data"),
             raw.c.element,
             raw.c.element_index,
             raw.c.entity_id.label("entity"),
@@ -375,6 +404,28 @@ class _Folding:
             .select_from(origin)
             .where(*_in_range(logged, event_types))
         )
+
+    def _needed(self, raw: FromClause) -> ColumnElement[Any]:
+        """The payload without what this projection does not read of it.
+
+        A payload with long lists is compressed and stored apart; taking it out again for every
+        field would cost more than all the rest.
+        """
+        needed: dict[str, set[str]] = {name: set() for name in self.projection.events}
+        for fold in self.projection.folds:
+            for event_type, value in fold.values.items():
+                names = {value.name} if isinstance(value, Payload) else set()
+                needed[event_type] |= names | set(fold.where)
+        trimmed: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = []
+        for event_type, names in needed.items():
+            cls = self.projection.events[event_type]
+            if not names:
+                trimmed.append((raw.c.event_type == event_type, cast(null(), JSONB)))
+            elif surplus := [name for name in lists_of(cls) if name not in names]:
+                # What is left is small, and in memory.
+                slim = raw.c.data.op("-", return_type=JSONB())(cast(literal(surplus), ARRAY(Text)))
+                trimmed.append((raw.c.event_type == event_type, slim))
+        return case(*trimmed, else_=raw.c.data) if trimmed else raw.c.data
 
     # -- what still counts: after the last end, from the first event that opens a row
 
@@ -449,9 +500,10 @@ class _Folding:
             elif fold.operation is Operation.LAST:
                 columns += self._presence(fold, live)
         keys = [live.c[name] for name in self.keys]
+        # The tenant last: a sort compares what differs first.
         return (
             select(*keys, live.c.event_type, *columns)
-            .group_by(*keys, live.c.event_type)
+            .group_by(*reversed(keys), live.c.event_type)
             .subquery("per_type")
         )
 
@@ -625,9 +677,7 @@ class _Folding:
             at = per_key.c[prefix + end]
             if forward and len(fold.values) > 1 and _may_be_absent(value):
                 at = per_key.c[f"{prefix}{fold.column.name}_at"]
-            candidates.append(
-                (at, _of_key(value, fold.column.type, per_key, prefix, forward), value)
-            )
+            candidates.append((at, self._of_key(value, fold, per_key, prefix, forward), value))
         if len(candidates) > 1:
             chosen = (func.greatest if forward else func.least)(*(at for at, _, _ in candidates))
             return case(*((chosen == at, taken) for at, taken, _ in candidates), else_=otherwise)
@@ -643,6 +693,27 @@ class _Folding:
                 else_=otherwise,
             )
         return case((at.is_not(None), taken), else_=otherwise)
+
+    def _of_key(
+        self, value: Value, fold: ColumnFold, per_key: FromClause, prefix: str, forward: bool
+    ) -> ColumnElement[Any]:
+        """A value as an expression over what was gathered per key."""
+        type_ = fold.column.type
+        match value:
+            case Payload(name):
+                payload = prefix + ("payload" if forward else "first_payload")
+                field = self.fields[payload, name]
+                if type(field.type) is type(type_):
+                    return field
+                return _from_json(per_key.c[payload], name, type_)
+            case Element(part):
+                return _from_json(
+                    per_key.c[prefix + _carried_name(forward, "element")], part, type_
+                )
+            case Constant(constant):
+                return _constant(constant, type_)
+            case _:
+                return per_key.c[prefix + _carried_name(forward, _event_column(value))]
 
     def _merged(self, function: Any, name: str, new: ColumnElement[Any]) -> Label[Any]:
         if not self.onto_table:
@@ -724,20 +795,3 @@ def _is_present(value: Value, live: FromClause) -> ColumnElement[bool]:
     if _may_be_absent(value):
         return _has(live.c.data, value.name)
     return true()
-
-
-def _of_key(
-    value: Value, type_: TypeEngine[Any], per_key: FromClause, prefix: str, forward: bool
-) -> ColumnElement[Any]:
-    """A value as an expression over what was gathered per key."""
-    match value:
-        case Payload(name):
-            return _from_json(
-                per_key.c[prefix + ("payload" if forward else "first_payload")], name, type_
-            )
-        case Element(part):
-            return _from_json(per_key.c[prefix + _carried_name(forward, "element")], part, type_)
-        case Constant(constant):
-            return _constant(constant, type_)
-        case _:
-            return per_key.c[prefix + _carried_name(forward, _event_column(value))]

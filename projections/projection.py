@@ -323,6 +323,12 @@ def _is_ordered(column: Column[Any]) -> bool:
     return isinstance(column.type, Integer | Numeric | Float | DateTime)
 
 
+def lists_of(cls: type[Event]) -> list[str]:
+    """The fields of an event type that are lists, and so may be long."""
+    hints = typing.get_type_hints(cls)
+    return [name for name in cls.__struct_fields__ if typing.get_origin(hints[name]) is list]
+
+
 def _is_element(value: Value) -> bool:
     return isinstance(value, Element | ElementIndex)
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Engine, func, select
+from sqlalchemy import BigInteger, Connection, Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import QuantumForgeError
@@ -26,6 +26,9 @@ BATCH = 10_000
 """Positions that one transaction folds: large enough that its overhead vanishes."""
 
 POLL_SECONDS = 0.25
+
+_WORK_MEMORY = text("SET LOCAL work_mem = '64MB'")
+"""What a batch is sorted in; the default of 4 MB would sort it on disk."""
 
 
 class RebuildNeeded(QuantumForgeError):
@@ -179,6 +182,7 @@ def fold(connection: Connection, projection: Projection, *, after: int, upto: in
     """
     bounds = {"after": after, "upto": upto}
     try:
+        connection.execute(_WORK_MEMORY)
         ended = compiler.delete_ended(projection)
         if ended is not None:
             connection.execute(ended, bounds)
