@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from benchmarks import append, peer
-from benchmarks.measure import Comparison
+from benchmarks.measure import Comparison, say
 from benchmarks.report import as_table
 from benchmarks.server import benchmark_server
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     comparisons: list[Comparison] = []
     others: dict[str, Any] = {}
     with benchmark_server() as server:
+        say("the server is up")
         machine = (
             f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
             f"Python {platform.python_version()}, PostgreSQL {server.version()} with fsync and "

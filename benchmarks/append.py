@@ -250,7 +250,7 @@ def _while_projecting(server: BenchmarkServer, extent: Extent) -> Comparison:
             rounds=extent.rounds,
         )
     notes = {"events_behind_at_the_end": max(behind)}
-    say(f"  projectors were at most {max(behind):,} events behind when the writers stopped")
+    say(f"projectors were at most {max(behind):,} events behind when the writers stopped")
     return Comparison(
         comparison.key,
         comparison.unit,

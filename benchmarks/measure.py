@@ -2,12 +2,16 @@
 
 import statistics
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 Run = Callable[[], float]
 """Does the work once and returns how fast it went; more is better."""
+
+
+_BEGAN = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -72,4 +76,4 @@ def described(comparison: Comparison) -> str:
 
 def say(line: str) -> None:
     """Tell people how far it is; figures go to standard output."""
-    print(line, file=sys.stderr, flush=True)
+    print(f"{time.monotonic() - _BEGAN:4.0f} s  {line}", file=sys.stderr, flush=True)
