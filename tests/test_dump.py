@@ -1,0 +1,159 @@
+"""A log that was dumped and restored into a new server goes on where it was."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine
+
+from eventstore.append import append
+from eventstore.checks import Level
+from eventstore.database import Database, libpq_url, make_engine
+from eventstore.doctor import examine_database
+from eventstore.embedded import EmbeddedServer
+from eventstore.postgres_binaries import tool_path
+from eventstore.read import read_all, safe_head
+from projections.checkpoint import read_checkpoints
+from projections.checks import CHECKS
+from projections.projector import catch_up, count_events
+from projections.registry import PROJECTIONS
+from tests.appending import (
+    append_and_commit,
+    heads_disagreeing_with_the_log,
+    positions_in_log,
+    small_event,
+    versions_of,
+)
+from tests.conftest import IN_A_HURRY, command_line
+from tests.tables import table_rows
+
+
+@pytest.fixture
+def new_server(bin_directory: Path) -> Iterator[EmbeddedServer]:
+    """Return a server that has never seen this program: no roles, no tables."""
+    home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
+    with EmbeddedServer(home, bin_directory=bin_directory, settings=IN_A_HURRY) as server:
+        yield server
+    shutil.rmtree(home)
+
+
+@pytest.mark.parametrize("format_", ["custom", "plain"])
+def test_readers_and_writers_go_on_after_a_restore_into_a_new_server(
+    database: Database,
+    new_server: EmbeddedServer,
+    bin_directory: Path,
+    tmp_path: Path,
+    format_: str,
+) -> None:
+    """Positions, versions, checkpoints and retries are as they were; nothing is skipped."""
+    # Given: a log with gaps, of which a reader and the projections know a part
+    engine = database.engine
+    entity = uuid4()
+    append_and_commit(engine, *(small_event(entity, number) for number in range(7)))
+    with engine.connect() as connection:
+        append(connection, [small_event() for _ in range(5)])
+        connection.rollback()
+    catch_up(engine, PROJECTIONS.values())
+    reader_was_at = 3
+    unread = [small_event(entity, 8), small_event(entity, 9)]
+    append_and_commit(engine, *unread)
+    with engine.connect() as connection:
+        append(connection, [small_event() for _ in range(4)])
+        connection.rollback()
+        before = positions_in_log(connection)
+        head_before = safe_head(connection)
+
+    # When: it is dumped, and restored into a new server, where the roles are made first
+    restore(database, new_server, bin_directory, tmp_path, format_)
+
+    with restored(new_server) as there:
+        # Then: the log is the same, and its end, too
+        with there.connect() as connection:
+            assert positions_in_log(connection) == before
+            assert safe_head(connection) == head_before
+            assert heads_disagreeing_with_the_log(connection) == []
+            checkpoints_verify(there)
+
+        # A reader goes on from its position, and appends go on above
+        (repeated, _) = append_and_commit(there, *unread)
+        (after,) = append_and_commit(there, small_event(entity, 10))
+        assert not repeated.appended
+        assert after.position > head_before
+        with there.connect() as connection:
+            read = [event.position for event in read_all(connection, after=reader_was_at)]
+            assert read == [*(p for p in before if p > reader_was_at), after.position]
+            assert versions_of(connection, entity) == list(range(1, 11))
+
+        # Projections go on from their checkpoints, to what a projection of everything makes
+        assert catch_up(there, PROJECTIONS.values()) == 3
+        checkpoints_verify(there)
+        append_and_commit(engine, small_event(entity, 10))
+        catch_up(engine, PROJECTIONS.values())
+        batch_jobs = PROJECTIONS["batch_jobs"]
+        with there.connect() as here, engine.connect() as original:
+            rows = table_rows(here, batch_jobs)
+            assert rows.keys() == table_rows(original, batch_jobs).keys()
+        # And the doctor finds every trigger, grant and policy in its place
+        findings = list(examine_database(there, more=CHECKS, thorough=True))
+        assert [f for f in findings if f.level is not Level.OK and f.check != "durability"] == []
+
+
+def test_a_restore_without_the_roles_says_which_are_missing(
+    database: Database, new_server: EmbeddedServer, bin_directory: Path, tmp_path: Path
+) -> None:
+    """Grants to roles that are not there fail loudly, rather than leave the log open."""
+    dump = tmp_path / "log.dump"
+    run(bin_directory / "pg_dump", "-Fc", "-f", dump, libpq_url(database.url))
+    failed = subprocess.run(
+        [bin_directory / "pg_restore", "--exit-on-error", "-d", libpq_url(new_server.url()), dump],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode != 0
+    assert 'role "qforge_' in failed.stderr
+
+
+def restore(
+    database: Database, server: EmbeddedServer, programs: Path, directory: Path, format_: str
+) -> None:
+    """What docs/log.md tells an administrator to do."""
+    source, target = libpq_url(database.url), libpq_url(server.url())
+    roles = directory / "roles.sql"
+    roles.write_text(command_line(directory, DATABASE_URL=source)("db", "roles", "--sql").stdout)
+    run(tool_path("psql"), "-Xq", "-v", "ON_ERROR_STOP=1", "-f", roles, target)
+    dump = directory / "log.dump"
+    run(programs / "pg_dump", f"--format={format_}", "-f", dump, source)
+    if format_ == "custom":
+        run(programs / "pg_restore", "--exit-on-error", "-d", target, dump)
+    else:
+        run(tool_path("psql"), "-Xq", "-v", "ON_ERROR_STOP=1", "-f", dump, target)
+
+
+def run(*command: object) -> None:
+    """Run a program of PostgreSQL's; what it complains about is the test's failure."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def restored(server: EmbeddedServer) -> Iterator[Engine]:
+    """The restored database."""
+    engine = make_engine(server.url())
+    yield engine
+    engine.dispose()
+
+
+def checkpoints_verify(engine: Engine) -> None:
+    """Every checkpoint has consumed exactly the events up to its position."""
+    with engine.connect() as connection:
+        checkpoints = read_checkpoints(connection)
+        for name, projection in PROJECTIONS.items():
+            checkpoint = checkpoints[name]
+            found = count_events(connection, projection, 0, checkpoint.position)
+            assert found == (checkpoint.consumed, checkpoint.ids_hash)
