@@ -47,8 +47,8 @@ from schema.events.chemistry import (
 )
 from schema.tables.base import TIMESTAMP
 from tests.histories import cuts, histories
+from tests.recording import bounds, recorded, rolled_back
 from tests.tables import selected_rows, table_rows
-from tests.test_law import bounds, recorded, rolled_back
 from tests.toys import toy_table
 
 # Refused when it is made

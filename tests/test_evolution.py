@@ -22,8 +22,9 @@ from projections.value import entity_id
 from schema.events import Event, event
 from schema.events.evolution import Convert, Default, Drop, History, Rename, steps_from, upcast
 from schema.tables.base import METADATA, column, read_model
+from tests.recording import rolled_back
 from tests.tables import selected_rows, table_rows
-from tests.test_law import REAL_DATABASE, rolled_back
+from tests.test_law import REAL_DATABASE
 
 HISTORY: History = (
     [Rename("energy_hartree", "energy"), Drop("comment")],

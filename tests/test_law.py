@@ -1,7 +1,5 @@
 """For every history and every way of cutting it into batches: incremental = rebuilt = reference."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,9 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
 from eventstore.append import append
-from eventstore.envelope import NewEvent, RecordedEvent
+from eventstore.envelope import NewEvent
 from eventstore.ids import uuid7
-from eventstore.read import EVERYTHING, fetch, matching
 from projections import compiler
 from projections.projection import Projection
 from projections.projector import catch_up, fold
@@ -21,6 +18,7 @@ from projections.reference import Reference
 from projections.registry import PROJECTIONS
 from schema.events.chemistry import CalculationLost, CalculationStarted
 from tests.histories import TENANTS, cuts, histories
+from tests.recording import bounds, in_order, recorded, rolled_back
 from tests.tables import selected_rows, table_rows
 
 REAL_DATABASE = settings(
@@ -70,7 +68,7 @@ def test_the_projector_and_a_rebuild_give_the_tables_of_the_reference(
             append(connection, history[:cut])
         catch_up(engine, PROJECTIONS.values(), batch=data.draw(st.integers(1, 20)))
     with engine.connect() as connection:
-        events = _in_order(connection)
+        events = in_order(connection)
 
     for projection in PROJECTIONS.values():
         reference = Reference(projection)
@@ -80,31 +78,6 @@ def test_the_projector_and_a_rebuild_give_the_tables_of_the_reference(
         rebuild(engine, projection)
         with engine.connect() as connection:
             assert table_rows(connection, projection) == reference.rows
-
-
-@contextmanager
-def rolled_back(connection: Connection) -> Iterator[None]:
-    """A transaction that leaves nothing behind."""
-    transaction = connection.begin()
-    try:
-        yield
-    finally:
-        transaction.rollback()
-
-
-def recorded(connection: Connection, history: list[NewEvent]) -> list[RecordedEvent]:
-    """Append a history and read it back, before it is committed."""
-    append(connection, history)
-    return _in_order(connection)
-
-
-def bounds(events: list[RecordedEvent]) -> tuple[int, int]:
-    """The positions just before the first and at the last event."""
-    return (events[0].position - 1, events[-1].position) if events else (0, 0)
-
-
-def _in_order(connection: Connection) -> list[RecordedEvent]:
-    return fetch(connection, matching(EVERYTHING).order_by("position"))
 
 
 def test_a_type_without_a_field_still_competes_with_one_whose_field_may_be_absent(
