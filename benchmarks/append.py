@@ -47,7 +47,7 @@ class Extent(msgspec.Struct, frozen=True):
 
 
 FULL = Extent(seconds=5, events_read=100_000, events_loaded=500_000, rounds=5)
-QUICK = Extent(seconds=0.5, events_read=20_000, events_loaded=20_000, rounds=3)
+QUICK = Extent(seconds=0.4, events_read=15_000, events_loaded=15_000, rounds=3)
 
 
 def measure(server: BenchmarkServer, extent: Extent) -> tuple[list[Comparison], dict[str, Any]]:
