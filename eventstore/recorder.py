@@ -135,7 +135,8 @@ class Recorder:
                 return append(connection, events)
         wire = encode_wire(events)
         with self._lock:
-            refuse_followers(self._rejected, events_of(wire))
+            if self._rejected:
+                refuse_followers(self._rejected, events_of(wire))
             if time.monotonic() >= self._next_try:
                 try:
                     if self._emptied(time.monotonic() + self._deadline):
