@@ -1,4 +1,4 @@
-"""`qforge events`: read the log."""
+"""`qforge events`: read the log, and append to it."""
 
 import difflib
 from datetime import datetime
@@ -7,11 +7,12 @@ from uuid import UUID
 import click
 
 from cli import event_table, options
+from cli.append import append
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
-from eventstore.follow import follow as follow_log
 from eventstore.read import Filter, read_all, safe_head
 from eventstore.settings import load_settings
+from eventstore.subscribe import subscribe
 from schema.events import EVENTS
 
 
@@ -26,12 +27,15 @@ def event_type(name: str) -> str:
 
 @click.group()
 def events() -> None:
-    """Read the log.
+    """Read the log, or append to it.
 
     \b
     Example:
       qforge events list --since 1h
     """
+
+
+events.add_command(append)
 
 
 @events.command("list")
@@ -100,7 +104,7 @@ def list_(
             for event in newest:
                 show(event)
             if follow:
-                for event in follow_log(database.engine, after=head, where=where):
+                for event in subscribe(database.engine, after=head, where=where):
                     show(event)
         else:
             event_table.table(newest)

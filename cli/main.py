@@ -18,7 +18,7 @@ COMMANDS = {
     "status": Lazy("cli.status:status", "Show the log, the projections and their lag."),
     "molecules": Lazy("cli.molecules:molecules", "Look at molecules."),
     "calculations": Lazy("cli.calculations:calculations", "Find and show calculations."),
-    "events": Lazy("cli.events:events", "Read the log."),
+    "events": Lazy("cli.events:events", "Read the log, or append to it."),
     "project": Lazy("cli.project:project", "Bring the projections up to date."),
     "rebuild": Lazy("cli.rebuild:rebuild", "Rebuild projections from the log."),
     "spool": Lazy("cli.spool:spool", "Look at what waits for the database, and bring it there."),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from eventstore.database import Database, open_database
 from eventstore.migrations import require_migrated
 from eventstore.settings import Settings, load_settings
+from eventstore.wakeups import announce_appends
 
 
 @contextlib.contextmanager
@@ -13,4 +14,5 @@ def migrated_database(settings: Settings | None = None) -> Iterator[Database]:
     """Open the database for the length of a command; refuse one whose schema does not fit."""
     with open_database(settings or load_settings()) as database:
         require_migrated(database.engine)
+        announce_appends(database.engine)
         yield database

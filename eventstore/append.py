@@ -10,6 +10,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from eventstore import wakeups
 from eventstore.codec import encode, encode_metadata
 from eventstore.envelope import NewEvent, Placed, Position
 from eventstore.errors import (
@@ -64,6 +65,7 @@ def append_wire(connection: Connection, wire: bytes) -> list[Placed]:
     """Append what `encode_wire` made, as `append` does; does not commit."""
     with translated_errors():
         rows = connection.execute(_APPEND, {"events": wire.decode()})
+    wakeups.mark(connection)
     return [Placed(row.event_id, Position(row.position), row.version, row.appended) for row in rows]
 
 

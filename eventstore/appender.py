@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Engine
 
+from eventstore import wakeups
 from eventstore.append import encode_wire, translated_errors
 from eventstore.database import where
 from eventstore.envelope import NewEvent, Placed, Position
@@ -61,6 +62,7 @@ class Appender:
                 if not self._is_lost():
                     raise
                 rows = self._repeat(wire)
+        wakeups.appended(self._engine)
         return [
             Placed(id_, Position(position), version, new) for id_, position, version, new in rows
         ]

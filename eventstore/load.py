@@ -13,6 +13,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from eventstore import wakeups
 from eventstore.append import translated_errors
 from eventstore.codec import encode, encode_metadata
 from eventstore.database import where
@@ -195,6 +196,7 @@ def _insert(connection: Connection) -> Loaded:
     """Append what is staged, and commit."""
     with translated_errors():
         row = connection.execute(text("SELECT appended, repeated FROM load_events()")).one()
+        wakeups.mark(connection)
         connection.commit()
     return Loaded(row.appended, row.repeated)
 

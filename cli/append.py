@@ -1,0 +1,157 @@
+"""`qforge events append`: events from a file or a pipe into the log."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import IO
+
+import click
+import msgspec
+
+from cli import console
+from cli.options import json_option
+from cli.session import migrated_database
+from eventstore.append import append as append_events
+from eventstore.envelope import NewEvent
+from eventstore.errors import EventRefused
+from eventstore.lines import BadLine, read_lines
+from eventstore.load import Loaded, load
+from eventstore.settings import Settings, load_settings
+
+AT_ONCE = 10_000
+"""Events that are appended in one transaction; more go in several."""
+
+BAD_LINES_SHOWN = 20
+PROBLEMS_KEPT = 1000
+"""Bad lines that --json lists; it counts all."""
+
+
+class Appended(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--json` prints; `repeated` events were in the log already."""
+
+    appended: int
+    repeated: int
+    invalid: int
+    problems: list[dict[str, object]]
+
+
+@click.command()
+@click.option(
+    "--file",
+    "file",
+    type=click.File("rb"),
+    required=True,
+    help="JSON Lines: one event each; - reads stdin.",
+)
+@click.option("--skip-invalid", is_flag=True, help="Append the good lines although others are bad.")
+@json_option("a summary as one JSON document")
+@click.pass_context
+def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json: bool) -> None:
+    """Append the events of a file of JSON Lines.
+
+    A line is an object with event_type, entity_id and data and, if wanted, event_id, tenant_id,
+    user_id, occurred_at, metadata, schema_version, expected_version. Tenant and user are yours
+    unless it names them.
+
+    A line without event_id gets one that follows from its text and its line number. So appending
+    the same file again, also after an interruption, appends only what is missing; but a line that
+    has moved or changed is another event.
+
+    All lines are checked first. If one is bad, nothing is appended and the exit status is 1;
+    --skip-invalid appends the others. Up to 10,000 events are appended all or none; more go in
+    several transactions, and cannot expect a version.
+
+    \b
+    Example:
+      qforge events append --file history.jsonl
+      zcat old.jsonl.gz | qforge events append --file - --skip-invalid --json
+    """
+    settings = load_settings()
+    with ExitStack() as stack:
+        if not file.seekable():
+            spool = stack.enter_context(tempfile.TemporaryFile(prefix="qforge-"))
+            shutil.copyfileobj(file, spool)
+            file = spool
+        good, invalid, problems = _check(file, settings, show_all=skip_invalid)
+        done = Loaded()
+        if not invalid or skip_invalid:
+            database = stack.enter_context(migrated_database(settings))
+            with console.progress("append", good) as report:
+                if good <= AT_ONCE:
+                    events = list(_good(file, settings))
+                    with database.engine.begin() as connection:
+                        placed = append_events(connection, events)
+                    appended = sum(place.appended for place in placed)
+                    done = Loaded(appended, len(placed) - appended)
+                    report(good)
+                else:
+                    shown = 0
+
+                    def loaded(so_far: Loaded) -> None:
+                        nonlocal shown
+                        report(so_far.appended + so_far.repeated - shown)
+                        shown = so_far.appended + so_far.repeated
+
+                    source = _good(file, settings)
+                    done = load(database.engine, source, on_chunk=loaded)
+    _show(
+        Appended(
+            appended=done.appended, repeated=done.repeated, invalid=invalid, problems=problems
+        ),
+        as_json=as_json,
+    )
+    if invalid and not skip_invalid:
+        console.error("nothing was appended: correct the lines, or give --skip-invalid")
+    if invalid:
+        context.exit(1)
+
+
+def _check(
+    file: IO[bytes], settings: Settings, *, show_all: bool
+) -> tuple[int, int, list[dict[str, object]]]:
+    """Read all lines; name the bad ones, and count both kinds."""
+    good = invalid = 0
+    problems: list[dict[str, object]] = []
+    expects = False
+    for line in _lines(file, settings):
+        if isinstance(line, NewEvent):
+            good += 1
+            expects = expects or line.expected_version is not None
+            continue
+        invalid += 1
+        if len(problems) < PROBLEMS_KEPT:
+            problems.append({"line": line.number, "reason": line.reason})
+        if show_all or invalid <= BAD_LINES_SHOWN:
+            console.note(console.printable(str(line)))
+    if invalid > BAD_LINES_SHOWN and not show_all:
+        console.note(f"… and {invalid - BAD_LINES_SHOWN} more bad lines")
+    if good > AT_ONCE and expects:
+        raise EventRefused(
+            "append", f"only up to {AT_ONCE} events can expect a version: split the file"
+        )
+    return good, invalid, problems
+
+
+def _lines(file: IO[bytes], settings: Settings) -> Iterator[NewEvent | BadLine]:
+    file.seek(0)
+    yield from read_lines(file, tenant_id=settings.tenant_id, user_id=settings.user_id)
+
+
+def _good(file: IO[bytes], settings: Settings) -> Iterator[NewEvent]:
+    return (line for line in _lines(file, settings) if isinstance(line, NewEvent))
+
+
+def _show(done: Appended, *, as_json: bool) -> None:
+    if as_json:
+        console.emit_json(done)
+    else:
+        console.table(
+            ("outcome", "events"),
+            [
+                ("appended", done.appended),
+                ("there already", done.repeated),
+                ("bad lines", done.invalid),
+            ],
+            right=["events"],
+        )
