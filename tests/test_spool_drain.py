@@ -66,7 +66,7 @@ def test_what_is_in_the_log_already_is_not_appended_again(engine: Engine, tmp_pa
 
 
 def test_a_conflict_is_kept_with_its_reason_and_the_rest_goes_on(
-    engine: Engine, tmp_path: Path, qforge: Qforge
+    engine: Engine, tmp_path: Path, qforge_here: Qforge
 ) -> None:
     """Somebody recorded a calculation as lost whose completion was in the spool."""
     spool = tmp_path / "home" / "spool"
@@ -76,18 +76,18 @@ def test_a_conflict_is_kept_with_its_reason_and_the_rest_goes_on(
     append_and_commit(engine, small_event(stream, expected_version=1))
     spooled(spool, late, small_event(other))
 
-    said = qforge("spool", "drain", status=1)
+    said = qforge_here("spool", "drain", status=1)
 
     assert f"batch {stream} was expected at version 1 but is at version 2" in said.stderr
     assert len(ids_in_log(engine, other)) == 1
     assert segment_paths(spool) == []
-    shown = json.loads(qforge("spool", "status", "--json", status=1).stdout)
+    shown = json.loads(qforge_here("spool", "status", "--json", status=1).stdout)
     (rejected,) = shown["rejected"]
     assert rejected["error"] == "VersionConflict"
     (kept,) = rejections(Path(rejected["path"]))
     assert str(late.event_id) in bytes(kept.events).decode()
 
-    assert "0 events from the spool" in qforge("spool", "drain").stderr
+    assert "0 events from the spool" in qforge_here("spool", "drain").stderr
 
 
 def test_what_follows_a_rejected_append_is_rejected_too(engine: Engine, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_reused_id_and_a_refused_event_are_rejected(engine: Engine, tmp_path: 
 
 
 def test_a_torn_end_is_kept_and_reported_and_everything_before_it_is_drained(
-    engine: Engine, tmp_path: Path, qforge: Qforge
+    engine: Engine, tmp_path: Path, qforge_here: Qforge
 ) -> None:
     """The bytes are worth looking at: who wrote them never got an answer."""
     spool = tmp_path / "home" / "spool"
@@ -134,7 +134,7 @@ def test_a_torn_end_is_kept_and_reported_and_everything_before_it_is_drained(
     end = path.stat().st_size
     os.truncate(path, end - 5)
 
-    said = qforge("spool", "drain", status=1)
+    said = qforge_here("spool", "drain", status=1)
 
     assert len(ids_in_log(engine, stream)) == 2
     (kept,) = spool_state(spool).kept
@@ -143,13 +143,13 @@ def test_a_torn_end_is_kept_and_reported_and_everything_before_it_is_drained(
     assert kept.bytes == pytest.approx(end / 3 - 5, abs=2)
     assert segment_paths(spool) == []
 
-    qforge("spool", "status", status=1)
+    qforge_here("spool", "status", status=1)
     Path(kept.path).unlink()
-    qforge("spool", "status")
+    qforge_here("spool", "status")
 
 
 def test_damage_in_the_middle_stops_its_segment_until_told_otherwise(
-    engine: Engine, tmp_path: Path, qforge: Qforge
+    engine: Engine, tmp_path: Path, qforge_here: Qforge
 ) -> None:
     """Nothing is left out behind anybody's back, and other segments go on."""
     spool = tmp_path / "home" / "spool"
@@ -161,14 +161,14 @@ def test_damage_in_the_middle_stops_its_segment_until_told_otherwise(
     content[third + 40] ^= 0xFF
     path.write_bytes(content)
 
-    said = qforge("spool", "drain", status=1)
+    said = qforge_here("spool", "drain", status=1)
 
     assert f"{path} is damaged at byte" in said.stderr
     assert "qforge spool drain --past-damage" in said.stderr
     assert [len(ids_in_log(engine, e.entity_id)) for e in (before, after, elsewhere)] == [1, 0, 1]
-    assert f"{path} is damaged at byte" in qforge("spool", "status", status=1).stderr
+    assert f"{path} is damaged at byte" in qforge_here("spool", "status", status=1).stderr
 
-    qforge("spool", "drain", "--past-damage", status=1)
+    qforge_here("spool", "drain", "--past-damage", status=1)
 
     assert [len(ids_in_log(engine, e.entity_id)) for e in (before, hit, after)] == [1, 0, 1]
     (kept,) = spool_state(spool).kept
