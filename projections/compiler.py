@@ -5,7 +5,7 @@ are merged (a lone payload is passed through untouched), then per key. Only the 
 taken apart.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeGuard
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Delete,
     FromClause,
     FunctionElement,
@@ -36,6 +37,7 @@ from sqlalchemy import (
     select,
     true,
     type_coerce,
+    union,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import INTEGER, JSONB, aggregate_order_by, distinct_on, insert
@@ -140,6 +142,39 @@ def _group_key(projection: Projection) -> list[str]:
         for name, values in projection.key.items()
         if not any(isinstance(value, Element | ElementIndex) for value in values.values())
     ]
+
+
+def events_behind(projection: Projection, key: Mapping[str, Any]) -> CompoundSelect[Any]:
+    """The positions in (`after`, `upto`] of the events that concern the row of a key, or end it.
+
+    Args:
+        projection: whose row.
+        key: every key column's value, `tenant_id` among them.
+    """
+    logged = _logged(projection)
+    parts = []
+    for event_types in key_sources(projection):
+        origin: FromClause = logged
+        sources = {name: values.get(event_types[0]) for name, values in projection.key.items()}
+        if any(isinstance(source, Element) for source in sources.values()):
+            assert projection.elements is not None
+            elements = _elements(logged, projection.elements.name)
+            origin = logged.join(elements, true())
+        conditions = [logged.c.tenant_id == key["tenant_id"]]
+        for name, source in sources.items():
+            type_ = projection.table.c[name].type
+            if isinstance(source, Element):
+                part = type_coerce(elements.c.element, JSONB)
+                conditions.append(_from_json(part, source.part, type_) == key[name])
+            elif source is not None and not isinstance(source, ElementIndex):
+                # Whatever the element, the event concerns its row, if only to end it.
+                conditions.append(_of_event(source, type_, logged) == key[name])
+        parts.append(
+            select(logged.c.id.label("position"))
+            .select_from(origin)
+            .where(*_in_range(logged, event_types), *conditions)
+        )
+    return union(*parts)
 
 
 def key_sources(projection: Projection) -> list[list[str]]:

@@ -61,10 +61,14 @@ class Reference:
                     continue
                 row = self.rows[key] = self._begin(key, event)
             for fold in projection.folds:
-                self._fold(row, fold, event, index, element)
+                if self._fold(row, fold, event, index, element):
+                    self._gave(key, fold, event)
             row["created_at"] = min(row["created_at"], event.occurred_at)
             row["updated_at"] = max(row["updated_at"], event.occurred_at)
             row["last_position"] = event.position
+
+    def _gave(self, key: Key, fold: ColumnFold, event: RecordedEvent) -> None:
+        """Called when an event gave a column its value, or added to it."""
 
     def _begin(self, key: Key, event: RecordedEvent) -> Row:
         row: Row = dict(zip(("tenant_id", *self.projection.key), key, strict=True))
@@ -112,36 +116,41 @@ class Reference:
 
     def _fold(
         self, row: Row, fold: ColumnFold, event: RecordedEvent, index: int | None, element: Any
-    ) -> None:
+    ) -> bool:
+        """Fold an event into one column; say whether it gave the value, or added to it."""
         value = fold.values.get(event.event_type)
         if value is None:
-            return
+            return False
         if any(event.data.get(name, _ABSENT) != wanted for name, wanted in fold.where.items()):
-            return
+            return False
         taken = _take(value, event, index, element)
         if taken is _ABSENT:
-            return
+            return False
         name = fold.column.name
-        if fold.operation is Operation.TALLY:
-            if taken is not None:
-                text = _tallied(taken)
-                row[name] = {**row[name], text: row[name].get(text, 0) + 1}
-            return
-        new = _typed(taken, fold.column.type)
         old = row[name]
+        if fold.operation is Operation.TALLY:
+            if taken is None:
+                return False
+            text = _tallied(taken)
+            row[name] = {**old, text: old.get(text, 0) + 1}
+            return True
+        new = _typed(taken, fold.column.type)
         match fold.operation:
             case Operation.LAST:
                 row[name] = new
-            case Operation.FIRST:
-                row[name] = new if old is None else old
+            case Operation.FIRST if old is None:
+                row[name] = new
             case Operation.COUNT:
                 row[name] = old + 1
             case Operation.SUM if new is not None:
                 row[name] = old + new
-            case Operation.MIN if new is not None:
-                row[name] = new if old is None else min(old, new)
-            case Operation.MAX if new is not None:
-                row[name] = new if old is None else max(old, new)
+            case Operation.MIN if new is not None and (old is None or new < old):
+                row[name] = new
+            case Operation.MAX if new is not None and (old is None or new > old):
+                row[name] = new
+            case _:
+                return False
+        return True
 
 
 def _up_to_date(event: RecordedEvent) -> RecordedEvent:

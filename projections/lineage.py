@@ -1,0 +1,233 @@
+"""Where a row comes from: the events behind it, and which of them gave each column its value.
+
+The events are folded again by the reference, which defines what folds mean, so that an explanation
+cannot disagree with the table unless the table is wrong.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import BigInteger, Connection, Select, Text, Uuid, select
+from sqlalchemy.types import TypeEngine
+
+from eventstore.envelope import Position, RecordedEvent
+from eventstore.errors import QuantumForgeError
+from eventstore.read import EVERYTHING, fetch, matching
+from projections import compiler
+from projections.fold import Operation
+from projections.projection import ColumnFold, Projection
+from projections.queries import id_digits
+from projections.reference import Key, Reference, Row
+from schema.tables import event_logs
+
+_GATHERING = {Operation.COUNT, Operation.SUM, Operation.TALLY}
+"""Folds whose value comes from every event that they meet, not from one."""
+
+CANDIDATES = 10
+
+
+class NoSuchRow(QuantumForgeError):
+    """No event concerns such a row, and the table has none."""
+
+    def __init__(self, table: str, key: Sequence[str], columns: Sequence[str]) -> None:
+        self.table = table
+        self.key = list(key)
+        super().__init__(
+            f"no row of {table} has the key {','.join(key)}: give {','.join(columns).upper()},"
+            " where the beginning of an id is enough"
+        )
+
+
+class SeveralRows(QuantumForgeError):
+    """What was given fits several rows."""
+
+    def __init__(self, table: str, key: Sequence[str], candidates: Sequence[str]) -> None:
+        self.table = table
+        self.key = list(key)
+        self.candidates = list(candidates)
+        shown = ", ".join(candidates[:CANDIDATES])
+        more = ", …" if len(candidates) > CANDIDATES else ""
+        super().__init__(f"{','.join(key)} is more than one row of {table}: {shown}{more}")
+
+
+class Effect(StrEnum):
+    """What an event did to the row."""
+
+    BEGAN = "began"
+    FOLDED = "folded"
+    ENDED = "ended"
+    IGNORED = "ignored"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """An event of the row's history; ignored where there was no row that it could change."""
+
+    event: RecordedEvent
+    effect: Effect
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """A column's value, and the positions of the events that gave it: none for an untouched one."""
+
+    column: str
+    value: Any
+    positions: list[Position]
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """How a row came to be what it is at a position; its last life, but all of its events.
+
+    row: None when it has ended or never began; then there are no origins.
+    """
+
+    projection: str
+    position: Position
+    key: Row
+    row: Row | None
+    origins: list[Origin]
+    steps: list[Step]
+
+
+def explain(
+    connection: Connection, projection: Projection, key: Mapping[str, Any], position: int
+) -> Lineage:
+    """Say where the row of a key comes from, as of a position.
+
+    Finds the events by index where the key is an entity or a position; where it is a field of the
+    payload, it reads the events of the types that have it.
+
+    Args:
+        connection: reading what is committed.
+        projection: whose row.
+        key: every key column's value, `tenant_id` among them.
+        position: for instance the checkpoint's, to explain the table's row.
+    """
+    traced = _Traced(projection, tuple(key[name] for name in ("tenant_id", *projection.key)))
+    events = fetch(connection, select_events(projection, key, position))
+    steps = [Step(event, traced.step(event)) for event in events]
+    row = traced.rows.get(traced.key)
+    return Lineage(
+        projection=projection.name,
+        position=Position(position),
+        key=dict(key),
+        row=row,
+        origins=[] if row is None else _origins(projection, row, traced.sources),
+        steps=steps,
+    )
+
+
+def select_events(projection: Projection, key: Mapping[str, Any], position: int) -> Select[Any]:
+    """The query for the events that concern the row of a key, up to a position, in order."""
+    behind = compiler.events_behind(projection, key).subquery("behind")
+    query = matching(EVERYTHING).join(behind, event_logs.c.id == behind.c.position)
+    return query.order_by(event_logs.c.id).params(after=0, upto=position)
+
+
+def find_key(
+    connection: Connection, projection: Projection, tenant_id: UUID, parts: Sequence[str]
+) -> Row:
+    """The key that a person means, from its columns after `tenant_id`.
+
+    An id may be cut to its first digits, and trailing columns left out, if the table has one such
+    row. A whole key need not be in the table: its row may have ended.
+
+    Raises:
+        NoSuchRow, SeveralRows
+    """
+    columns = [projection.table.c[name] for name in projection.key]
+    names = [column.name for column in columns]
+    table = projection.table
+    query = select(*columns).where(table.c.tenant_id == tenant_id)
+    whole: Row = {"tenant_id": tenant_id}
+    if not 0 < len(parts) <= len(columns):
+        raise NoSuchRow(projection.name, parts, names)
+    for column, part in zip(columns, parts, strict=False):
+        if isinstance(column.type, Uuid):
+            digits = id_digits(part)
+            if digits is None:
+                raise NoSuchRow(projection.name, parts, names)
+            first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+            query = query.where(column.between(first, last))
+            if first == last:
+                whole[column.name] = first
+        else:
+            value = _value(part, column.type)
+            if value is None:
+                raise NoSuchRow(projection.name, parts, names)
+            query = query.where(column == value)
+            whole[column.name] = value
+    if len(whole) == len(columns) + 1:
+        return whole
+    found = connection.execute(query.order_by(*columns).limit(CANDIDATES + 1)).mappings().all()
+    if not found:
+        raise NoSuchRow(projection.name, parts, names)
+    if len(found) > 1:
+        candidates = [",".join(str(row[name]) for name in names) for row in found]
+        raise SeveralRows(projection.name, parts, candidates)
+    return {"tenant_id": tenant_id, **found[0]}
+
+
+class _Traced(Reference):
+    """The reference, writing down which events gave one row its values."""
+
+    def __init__(self, projection: Projection, key: Key) -> None:
+        super().__init__(projection)
+        self.key = key
+        self.sources: dict[str, list[Position]] = {}
+
+    def step(self, event: RecordedEvent) -> Effect:
+        before = self.rows.get(self.key)
+        times = None if before is None else (before["created_at"], before["updated_at"])
+        self.apply(event)
+        after = self.rows.get(self.key)
+        if after is None:
+            return Effect.IGNORED if before is None else Effect.ENDED
+        if after is before and after["last_position"] != event.position:
+            return Effect.IGNORED
+        self.sources["last_position"] = [event.position]
+        if after is before and times is not None:
+            if after["created_at"] < times[0]:
+                self.sources["created_at"] = [event.position]
+            if after["updated_at"] > times[1]:
+                self.sources["updated_at"] = [event.position]
+            return Effect.FOLDED
+        return Effect.BEGAN
+
+    def _begin(self, key: Key, event: RecordedEvent) -> Row:
+        if key == self.key:
+            names = ("tenant_id", *self.projection.key, "created_at", "updated_at")
+            self.sources = {name: [event.position] for name in names}
+        return super()._begin(key, event)
+
+    def _gave(self, key: Key, fold: ColumnFold, event: RecordedEvent) -> None:
+        if key != self.key:
+            return
+        before = self.sources.get(fold.column.name, [])
+        if fold.operation not in _GATHERING:
+            self.sources[fold.column.name] = [event.position]
+        elif event.position not in before[-1:]:
+            self.sources[fold.column.name] = [*before, event.position]
+
+
+def _origins(
+    projection: Projection, row: Row, sources: Mapping[str, list[Position]]
+) -> list[Origin]:
+    return [
+        Origin(column.name, row[column.name], sources.get(column.name, []))
+        for column in projection.table.columns
+        if column.name in row
+    ]
+
+
+def _value(text: str, type_: TypeEngine[Any]) -> str | int | None:
+    """A part of a key as its column holds it; None where it cannot."""
+    if isinstance(type_, Text):
+        return text
+    try:
+        value = int(text)
+    except ValueError:
+        return None
+    return value if abs(value) < (2**63 if isinstance(type_, BigInteger) else 2**31) else None
