@@ -496,6 +496,36 @@ BEGIN
         END IF;
     END IF;
 
+    -- Nothing repeated, nothing known: as they come. Rows are returned as they are inserted.
+    IF cardinality(known) = 0 AND distinct_events = jsonb_array_length(events)
+       AND (cardinality(tenants) = 1
+            OR distinct_events = (SELECT count(DISTINCT e.event_id)
+                                    FROM jsonb_to_recordset(events) AS e(event_id uuid))) THEN
+        RETURN QUERY
+        INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version, event_type,
+                                schema_version, data, metadata, user_id, occurred_at, recorded_at)
+        SELECT e.event_id, e.tenant_id, e.entity_type, e.entity_id,
+               s.before + CASE WHEN cardinality(tenants) = 1 THEN e.ord
+                               ELSE row_number() OVER (PARTITION BY e.entity_id, e.entity_type,
+                                                                    e.tenant_id
+                                                       ORDER BY e.ord) END,
+               e.event_type, coalesce(e.schema_version, 1), e.data,
+               coalesce(nullif(e.metadata, 'null'), '{}'), e.user_id,
+               coalesce(e.occurred_at, clock_timestamp()), clock_timestamp()
+          FROM ROWS FROM (jsonb_to_recordset(events) AS (
+                   event_id uuid, tenant_id uuid, entity_type text, entity_id uuid, event_type text,
+                   schema_version smallint, data jsonb, metadata jsonb, user_id uuid,
+                   occurred_at timestamptz)) WITH ORDINALITY AS e(
+                   event_id, tenant_id, entity_type, entity_id, event_type,
+                   schema_version, data, metadata, user_id, occurred_at, ord)
+          JOIN unnest(tenants, types, entities, befores)
+               AS s(tenant_id, entity_type, entity_id, before)
+         USING (tenant_id, entity_type, entity_id)
+         ORDER BY e.ord
+        RETURNING event_logs.event_id, event_logs.id, event_logs.version, true;
+        RETURN;
+    END IF;
+
     RETURN QUERY
     WITH given AS (
         SELECT e.*,
