@@ -65,6 +65,7 @@ def subscribe(
     stop = stop or threading.Event()
     lost: float | None = None
     connected = False
+    seen = after
     while not stop.is_set():
         try:
             with _connected(engine) as connection:
@@ -77,13 +78,15 @@ def subscribe(
                         for event in read_all(connection, after=after, upto=head, where=where):
                             if stop.is_set():
                                 return
-                            after = event.position
+                            seen = after = event.position
                             yield event
                         after = head
                     wakeups.wait(found=is_new)
         except (*_AWAY, DBAPIError, psycopg.OperationalError) as error:
             if not connected or not _is_away(error):
                 raise
+            # A server that crashed may hand out the positions of a last, rolled-back append again.
+            after = seen
             lost = lost or time.monotonic()
             if time.monotonic() - lost > patience:
                 raise
