@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help demo test venv lint bench clean
+.PHONY: help demo test soak venv lint bench clean
 
 help:  ## Show these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -12,9 +12,17 @@ help:  ## Show these targets
 demo: $(STAMP)  ## Run GFN2-xTB on examples/drugs.smi and look at the result
 	@$(BIN)/python -m examples.demo
 
+# What PostgreSQL itself decides, run on a second version, too.
+SECOND_POSTGRES := 16
+NEAR_POSTGRES := append append_only dump law load log_limits migrations read safe_head security store_machine
+
 test: $(STAMP)  ## Check style, types and imports, then run every test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n 2
+	QFORGE_TEST_POSTGRES=$(SECOND_POSTGRES) $(BIN)/pytest -n 2 $(NEAR_POSTGRES:%=tests/test_%.py)
+
+soak: $(STAMP)  ## Kill writers and servers for minutes (QFORGE_SOAK_SECONDS=120 for each test)
+	$(BIN)/pytest -m soak -s
 
 venv: $(STAMP)  ## Make .venv and install everything into it
 
