@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import psycopg
 from psycopg import sql
-from psycopg.types.json import set_json_loads
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
@@ -204,14 +203,10 @@ def _read_typed(engine: Engine) -> int:
 
 
 def _fetch(url: URL) -> int:
-    """What psycopg alone does: a server-side cursor over the same columns, rows as tuples.
-
-    In its faster, binary format; JSON is left as it comes, for reading raw does not decode it.
-    """
+    """What psycopg alone does: a server-side cursor over the same columns, rows as tuples."""
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in event_logs.columns)
     query = sql.SQL("SELECT {} FROM event_logs ORDER BY id").format(columns)
-    with _psycopg(url) as connection, connection.cursor("every_event", binary=True) as cursor:
-        set_json_loads(lambda document: document, cursor)
+    with _psycopg(url) as connection, connection.cursor("every_event") as cursor:
         cursor.itersize = 1_000  # as many as read_all fetches at once
         cursor.execute(query)
         return sum(1 for _ in cursor)

@@ -180,5 +180,5 @@ COMMENT ON FUNCTION load_events() IS
 versions, retries by event_id, safe head, tenants. It knows no expected_version';
 
 REVOKE EXECUTE ON FUNCTION prepare_load(), load_events() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION prepare_load(), load_events() TO qforge_appender, qforge_admin;
+GRANT EXECUTE ON FUNCTION prepare_load(), load_events() TO qforge_admin;
 
