@@ -21,6 +21,15 @@ COMMANDS = {
     "events": Lazy("cli.events:events", "Read the log, or append to it."),
     "project": Lazy("cli.project:project", "Bring the projections up to date."),
     "rebuild": Lazy("cli.rebuild:rebuild", "Rebuild projections from the log."),
+    "verify": Lazy("cli.verify:verify", "Prove that read models are what the log says."),
+    "as-of": Lazy("cli.as_of:as_of", "Print the rows of a read model as they were."),
+    "diff": Lazy(
+        "cli.diff:diff", "Print the rows of a read model that differ between two moments."
+    ),
+    "explain": Lazy(
+        "cli.explain:explain",
+        "Print the events behind a row, and which of them gave each column its value.",
+    ),
     "spool": Lazy("cli.spool:spool", "Look at what waits for the database, and bring it there."),
     "doctor": Lazy(
         "cli.doctor:doctor", "Check settings, server, schema and log, and say what to do."

@@ -116,7 +116,7 @@ def difference(
         limit: how many differing rows to give; they are counted all the same.
     """
     rows = connection.execute(select_changes(before, after, key, limit)).mappings().all()
-    names = [column.name for column in before.c]
+    names = [str(column.name) for column in before.c]
     return Difference(
         **{kind.value: rows[0][f"number_{kind}"] if rows else 0 for kind in Kind},
         examples=[_change(row, key, names) for row in rows],
@@ -135,4 +135,4 @@ def _change(row: RowMapping, key: Sequence[str], names: Sequence[str]) -> Change
 
 
 def _part(row: RowMapping, prefix: str, names: Sequence[str]) -> Row:
-    return {name: row[prefix + name] for name in names}
+    return {str(name): row[prefix + name] for name in names}

@@ -10,13 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Select, Text, Uuid, select
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Connection, Select, Uuid, select
 
 from eventstore.envelope import Position, RecordedEvent
 from eventstore.errors import QuantumForgeError
 from eventstore.read import EVERYTHING, fetch, matching
 from projections import compiler
+from projections.conditions import value_of
 from projections.fold import Operation
 from projections.projection import ColumnFold, Projection
 from projections.queries import id_digits
@@ -108,7 +108,8 @@ def explain(
     traced = _Traced(projection, tuple(key[name] for name in ("tenant_id", *projection.key)))
     events = fetch(connection, select_events(projection, key, position))
     steps = [Step(event, traced.step(event)) for event in events]
-    row = traced.rows.get(traced.key)
+    found = traced.rows.get(traced.key)
+    row = None if found is None else {str(name): value for name, value in found.items()}
     return Lineage(
         projection=projection.name,
         position=Position(position),
@@ -154,9 +155,10 @@ def find_key(
             if first == last:
                 whole[column.name] = first
         else:
-            value = _value(part, column.type)
-            if value is None:
-                raise NoSuchRow(projection.name, parts, names)
+            try:
+                value = value_of(column, part)
+            except ValueError as error:
+                raise NoSuchRow(projection.name, parts, names) from error
             query = query.where(column == value)
             whole[column.name] = value
     if len(whole) == len(columns) + 1:
@@ -216,18 +218,7 @@ def _origins(
     projection: Projection, row: Row, sources: Mapping[str, list[Position]]
 ) -> list[Origin]:
     return [
-        Origin(column.name, row[column.name], sources.get(column.name, []))
+        Origin(str(column.name), row[column.name], sources.get(column.name, []))
         for column in projection.table.columns
         if column.name in row
     ]
-
-
-def _value(text: str, type_: TypeEngine[Any]) -> str | int | None:
-    """A part of a key as its column holds it; None where it cannot."""
-    if isinstance(type_, Text):
-        return text
-    try:
-        value = int(text)
-    except ValueError:
-        return None
-    return value if abs(value) < (2**63 if isinstance(type_, BigInteger) else 2**31) else None

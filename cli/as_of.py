@@ -1,0 +1,79 @@
+"""`qforge as-of`: the rows of a read model as they were."""
+
+from datetime import datetime
+
+import click
+from sqlalchemy import ColumnElement, Subquery, literal, select
+
+from cli import console
+from cli.moments import moment
+from cli.options import json_option, limit_option
+from cli.session import migrated_database
+from eventstore.settings import load_settings
+from projections import queries
+from projections.as_of import as_of as past_of
+from projections.conditions import value_of
+from projections.moment import position_at
+from projections.projection import Projection
+from projections.registry import named
+
+
+@click.command("as-of")
+@click.argument("time", type=moment)
+@click.argument("table")
+@click.option(
+    "--where",
+    "conditions",
+    metavar="COLUMN=VALUE",
+    multiple=True,
+    help="Only rows with this value, nothing for null; may be repeated, and then all must hold.",
+)
+@limit_option("the first by key")
+@json_option()
+def as_of(
+    time: int | datetime, table: str, conditions: tuple[str, ...], limit: int, as_json: bool
+) -> None:
+    """Print the rows of a read model as they were.
+
+    TIME is a position of the log, a time, or how long ago: 4711, 2026-11-20T14:30, 2h. TABLE is the
+    name of a projection. The rows are folded from the log; the table is not read.
+
+    \b
+    Example:
+      qforge as-of 2h calculations --where status=running
+      qforge as-of 4711 molecules --where id=7d44… --json
+    """
+    (projection,) = named([table])
+    settings = load_settings()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        position = position_at(connection, time)
+        past = past_of(projection, position)
+        query = select(past).where(past.c.tenant_id == settings.tenant_id)
+        for written in conditions:
+            query = query.where(_condition(projection, past, written))
+        query = query.order_by(*(past.c[name] for name in projection.key)).limit(limit)
+        found = queries.rows(connection, query)
+    console.note(f"As of position {position}.")
+    if as_json:
+        console.emit_json(found)
+        return
+    names = [name for name in past.c.keys() if name != "tenant_id"]  # noqa: SIM118  # no dict
+    console.table(names, ([row[name] for name in names] for row in found))
+
+
+def _condition(projection: Projection, past: Subquery, written: str) -> ColumnElement[bool]:
+    """What `COLUMN=VALUE` asks for; the value as the column's type reads it."""
+    name, equals, value = written.partition("=")
+    if not equals or name not in past.c:
+        raise click.BadParameter(
+            f"{written!r}: write COLUMN=VALUE; {projection.name} has {', '.join(past.c.keys())}",
+            param_hint="--where",
+        )
+    column = past.c[name]
+    if not value:
+        return column.is_(None)
+    try:
+        wanted = value_of(projection.table.c[name], value)
+    except ValueError as error:
+        raise click.BadParameter(f"{name}: {error}", param_hint="--where") from error
+    return literal(wanted, column.type) == column

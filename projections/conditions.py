@@ -1,0 +1,66 @@
+"""What people write about a column, as its type reads it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Integer, Numeric, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+
+
+def value_of(column: Column[Any], written: str) -> Any:
+    """The value that a text stands for in a column.
+
+    Raises:
+        ValueError: when the column cannot hold it, saying what it holds.
+    """
+    read, kind = _reader(column)
+    try:
+        return read(written)
+    except (ValueError, KeyError, ArithmeticError, msgspec.DecodeError):
+        raise ValueError(f"{written!r} is not {kind}") from None
+
+
+def _reader(column: Column[Any]) -> tuple[Callable[[str], Any], str]:
+    match column.type:
+        case Uuid():
+            return UUID, "a whole id"
+        case Boolean():
+            return lambda text: _BOOLEANS[text.lower()], "yes or no"
+        case BigInteger():
+            return lambda text: _integer(text, 63), "a whole number"
+        case Integer():
+            return lambda text: _integer(text, 31), "a whole number"
+        case Float():
+            return float, "a number"
+        case Numeric():
+            return column.type.python_type, "a number"
+        case DateTime():
+            return _time, "a time such as 2026-11-20T14:30"
+        case JSONB():
+            return msgspec.json.decode, "JSON"
+        case Text():
+            return _storable, "a text that PostgreSQL can hold"
+    raise AssertionError(column.type)
+
+
+def _integer(text: str, bits: int) -> int:
+    value = int(text)
+    if not -(2**bits) <= value < 2**bits:
+        raise ValueError(text)
+    return value
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is not None else time.astimezone()
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(text)
+    return text
