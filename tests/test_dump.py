@@ -18,6 +18,7 @@ from eventstore.doctor import examine_database
 from eventstore.embedded import EmbeddedServer
 from eventstore.postgres_binaries import tool_path
 from eventstore.read import read_all, safe_head
+from projections import compiler
 from projections.checkpoint import read_checkpoints
 from projections.checks import CHECKS
 from projections.projector import catch_up, count_events
@@ -30,7 +31,7 @@ from tests.appending import (
     versions_of,
 )
 from tests.conftest import IN_A_HURRY, command_line
-from tests.tables import table_rows
+from tests.tables import selected_rows, table_rows
 
 
 @pytest.fixture
@@ -92,12 +93,11 @@ def test_readers_and_writers_go_on_after_a_restore_into_a_new_server(
         # Projections go on from their checkpoints, to what a projection of everything makes
         assert catch_up(there, PROJECTIONS.values()) == 3
         checkpoints_verify(there)
-        append_and_commit(engine, small_event(entity, 10))
-        catch_up(engine, PROJECTIONS.values())
         batch_jobs = PROJECTIONS["batch_jobs"]
-        with there.connect() as here, engine.connect() as original:
-            rows = table_rows(here, batch_jobs)
-            assert rows.keys() == table_rows(original, batch_jobs).keys()
+        with there.connect() as connection:
+            span = {"after": 0, "upto": after.position}
+            folded = selected_rows(connection, batch_jobs, compiler.rows(batch_jobs), span)
+            assert table_rows(connection, batch_jobs) == folded
         # And the doctor finds every trigger, grant and policy in its place
         findings = list(examine_database(there, more=CHECKS, thorough=True))
         assert [f for f in findings if f.level is not Level.OK and f.check != "durability"] == []
