@@ -112,8 +112,10 @@ def test_rebuild_makes_the_same_rows_and_says_how_fast(qforge_here: Qforge, engi
     done = qforge_here("rebuild", "--all")
 
     header, *lines = (line.split("\t") for line in done.stdout.splitlines())
-    assert header == ["projection", "events", "rows", "seconds", "events_per_second"]
-    assert {line[0]: line[1:3] for line in lines}["atomic_properties"] == ["1", "5"]
+    assert header[:6] == ["projection", "events", "rows", "added", "removed", "changed"]
+    numbers = {line[0]: line[1:6] for line in lines}
+    assert numbers["atomic_properties"] == ["1", "5", "5", "0", "0"]
+    assert numbers["calculations"] == ["2", "1", "0", "0", "1"]
     assert {line[0] for line in lines} == set(PROJECTIONS)
     assert rows(engine, "atomic_properties") == 5
     with engine.connect() as connection:

@@ -1,0 +1,49 @@
+"""Why a rebuild ends early; what it had done is kept unless the error says otherwise."""
+
+from collections.abc import Sequence
+
+from eventstore.errors import QuantumForgeError
+
+
+class RebuildRunning(QuantumForgeError):
+    """Another process rebuilds the same projection."""
+
+    def __init__(self, projection: str) -> None:
+        self.projection = projection
+        super().__init__(f"another process is rebuilding {projection}: wait for it, or end it")
+
+
+class RebuildStopped(QuantumForgeError):
+    """A rebuild was asked to stop, and did so between two steps."""
+
+    def __init__(self, projection: str) -> None:
+        self.projection = projection
+        super().__init__(
+            f"the rebuild of {projection} was stopped; `qforge rebuild {projection}` goes on with"
+            " it"
+        )
+
+
+class SwapBlocked(QuantumForgeError):
+    """Somebody held the live table, or an old snapshot, for too long; the shadow is kept."""
+
+    def __init__(self, projection: str, blockers: Sequence[str]) -> None:
+        self.projection = projection
+        self.blockers = list(blockers)
+        who = "; ".join(blockers) or "transactions that came and went"
+        super().__init__(
+            f"{projection} could not be swapped, because of {who}. The new table is filled: end"
+            f" them, and run `qforge rebuild {projection}` again"
+        )
+
+
+class SwapImpossible(QuantumForgeError):
+    """Something hangs on the live table that cannot be moved to another; nothing was done."""
+
+    def __init__(self, projection: str, reasons: Sequence[str]) -> None:
+        self.projection = projection
+        self.reasons = list(reasons)
+        super().__init__(
+            f"{projection} cannot be swapped for a new table because of {'; '.join(reasons)}:"
+            " drop or change that, rebuild, and make it anew"
+        )

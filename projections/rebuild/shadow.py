@@ -1,0 +1,140 @@
+"""The table that a rebuild fills: made from the declaration, without keys and indexes at first."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import (
+    CreateIndex,
+    CreateTable,
+    SetColumnComment,
+    SetTableComment,
+)
+
+from projections import compiler
+from projections.projection import Projection
+from projections.projector import FoldFailed, count_events, fold
+from projections.rebuild import attached
+from projections.rebuild.copy import Copy, Kind, forget_copy, onto, start_of, store_copy
+
+WORK_MEM = "256MB"
+MAINTENANCE_WORK_MEM = "256MB"
+"""What a sort, a hash table and an index of a rebuild may take before they go to disk."""
+
+REBUILDING = "quantum-forge rebuild"
+"""The application_name of a rebuild's transactions, which other rebuilds need not wait for."""
+
+
+def shadow_name(projection: Projection) -> str:
+    """The shadow's table as SQL names it."""
+    return f"{Kind.SHADOW.schema}.{projection.name}"
+
+
+def tune(connection: Connection) -> None:
+    """Give this transaction the memory that large sorts need, and a name that says whose it is."""
+    connection.exec_driver_sql(
+        f"SET LOCAL application_name = '{REBUILDING}';"
+        f" SET LOCAL work_mem = '{WORK_MEM}';"
+        f" SET LOCAL maintenance_work_mem = '{MAINTENANCE_WORK_MEM}'"
+    )
+
+
+def create_shadow(connection: Connection, projection: Projection, live: int) -> Copy:
+    """Make the empty shadow, in place of one that there may be."""
+    drop_shadow(connection, projection)
+    table = onto(projection, Kind.SHADOW).table
+    connection.execute(CreateTable(table))
+    # Indexes of a full table are made in a fraction of the time that keeping them costs.
+    name = shadow_name(projection)
+    attached.run(connection, [f"ALTER TABLE {name} DROP CONSTRAINT {table.primary_key.name}"])
+    connection.execute(SetTableComment(table))
+    for column in table.columns:
+        connection.execute(SetColumnComment(column))
+    attached.add_checks(connection, live, _oid(connection, name), name)
+    begun = start_of(projection)
+    store_copy(connection, begun)
+    return begun
+
+
+def drop_shadow(connection: Connection, projection: Projection) -> None:
+    """Drop the shadow and its row, if there is one."""
+    connection.execute(text(f"DROP TABLE IF EXISTS {shadow_name(projection)}"))
+    forget_copy(connection, projection.name, Kind.SHADOW)
+
+
+def fill(connection: Connection, projection: Projection, shadow: Copy, upto: int) -> Copy:
+    """Fold the events up to a position into the shadow, and store how far it has come.
+
+    Returns:
+        The copy as it is then, once the caller commits.
+
+    Raises:
+        FoldFailed: when the database refuses.
+    """
+    events, ids_hash = count_events(connection, projection, shadow.position, upto)
+    if events and not shadow.consumed:
+        bounds = {"after": shadow.position, "upto": upto}
+        with refusal(projection, shadow.position, upto):
+            connection.execute(compiler.insert_all(onto(projection, Kind.SHADOW)), bounds)
+    elif events:
+        add_key(connection, projection)
+        fold(connection, onto(projection, Kind.SHADOW), after=shadow.position, upto=upto)
+    filled = shadow.plus(upto, events, ids_hash)
+    store_copy(connection, filled)
+    return filled
+
+
+def add_key(connection: Connection, projection: Projection) -> None:
+    """Make the primary key, unless it is there: after the first batch, rows are looked up by it."""
+    there = text(
+        "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(:name) AND indisprimary)"
+    )
+    name = shadow_name(projection)
+    if not connection.scalar(there, {"name": name}):
+        key = projection.table.primary_key
+        columns = ", ".join(column.name for column in key)
+        statement = f"ALTER TABLE {name} ADD CONSTRAINT {key.name} PRIMARY KEY ({columns})"
+        attached.run(connection, [statement])
+
+
+def missing_indexes(connection: Connection, projection: Projection, live: int) -> list[str]:
+    """The statements that make the indexes that the shadow lacks, declared ones first."""
+    name = shadow_name(projection)
+    shadow = _oid(connection, name)
+    query = text("SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = :oid")
+    there = {
+        index.rpartition(".")[2].strip('"') for index in connection.scalars(query, {"oid": shadow})
+    }
+    declared = [
+        index
+        for index in sorted(onto(projection, Kind.SHADOW).table.indexes, key=lambda i: str(i.name))
+        if index.name not in there
+    ]
+    names = {index.name for index in declared}
+    return [
+        *(str(CreateIndex(index).compile(connection)) for index in declared),
+        *(
+            statement
+            for index, statement in attached.missing_indexes(connection, live, shadow, name)
+            if index not in names
+        ),
+    ]
+
+
+@contextmanager
+def refusal(projection: Projection, after: int, upto: int) -> Iterator[None]:
+    """Raise what the database refuses as `FoldFailed`."""
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        reason = str(error.orig).splitlines()[0]
+        raise FoldFailed(projection.name, after, upto, reason) from error
+
+
+def _oid(connection: Connection, name: str) -> int:
+    oid = attached.oid_of(connection, name)
+    assert oid is not None, f"{name} was dropped by somebody else"
+    return oid
