@@ -208,6 +208,14 @@ def kill_server(server: EmbeddedServer) -> None:
             continue
 
 
+def hold_wal_writer(server: EmbeddedServer) -> None:
+    """Stop the process that writes the WAL of what is not committed, until the server is killed."""
+    postmaster = int((server.data / "postmaster.pid").read_text().split("\n")[0])
+    for number in children(postmaster):
+        if b"walwriter" in Path(f"/proc/{number}/cmdline").read_bytes():
+            os.kill(number, signal.SIGSTOP)
+
+
 def children(parent: int) -> list[int]:
     """The processes whose parent it is."""
     found = []

@@ -49,8 +49,8 @@ def durable(bin_directory: Path) -> Iterator[Path]:
 
 
 def server_in(home: Path, bin_directory: Path) -> EmbeddedServer:
-    """A server of a test's own; its WAL is written when a commit wants it, and not before."""
-    return EmbeddedServer(home, bin_directory=bin_directory, settings={"wal_writer_delay": "10s"})
+    """A server of a test's own, with fsync on."""
+    return EmbeddedServer(home, bin_directory=bin_directory, settings={})
 
 
 @pytest.mark.parametrize("seconds", [4.0, SOAK])

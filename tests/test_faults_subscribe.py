@@ -13,18 +13,19 @@ from eventstore.embedded import EmbeddedServer
 from eventstore.read import safe_head
 from eventstore.subscribe import subscribe
 from tests.appending import append_and_commit, small_event
-from tests.faults import kill_server
+from tests.faults import hold_wal_writer, kill_server
 
 
 def test_positions_that_a_crash_hands_out_again_are_not_skipped(bin_directory: Path) -> None:
     """The gap of a rolled-back append is durable only when something later was committed."""
     # Given: a log that ends with a gap, which no WAL tells of yet
     home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
-    settings = {"wal_writer_delay": "10s"}
+    settings = {"autovacuum": "off"}
     with EmbeddedServer(home, bin_directory=bin_directory, settings=settings) as server:
         engine = make_engine(server.url())
         migrations.upgrade(engine)
         (first,) = append_and_commit(engine, small_event())
+        hold_wal_writer(server)
         with engine.connect() as connection:
             append(connection, [small_event() for _ in range(60)])
             connection.rollback()

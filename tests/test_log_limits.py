@@ -20,7 +20,7 @@ from eventstore.errors import NotAllowed
 from eventstore.read import read_all, safe_head
 from eventstore.tenancy import act_for
 from tests.appending import OTHER_TENANT, TENANT, append_and_commit, small_event
-from tests.faults import kill_server
+from tests.faults import hold_wal_writer, kill_server
 
 HERE = Path(__file__).parent
 NAMED = re.findall(
@@ -123,11 +123,12 @@ def test_a_crash_may_hand_the_positions_of_a_last_gap_out_again(bin_directory: P
     """The sequence is as durable as the last commit; nothing that was committed is touched."""
     # Given: a log that ends with a gap, which nothing has made durable yet
     home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
-    settings = {"wal_writer_delay": "10s"}
+    settings = {"autovacuum": "off"}
     with EmbeddedServer(home, bin_directory=bin_directory, settings=settings) as server:
         engine = make_engine(server.url())
         migrations.upgrade(engine)
         (first,) = append_and_commit(engine, small_event())
+        hold_wal_writer(server)
         with engine.connect() as connection:
             append(connection, [small_event() for _ in range(60)])
             connection.rollback()
