@@ -57,7 +57,10 @@ def as_of(
     if as_json:
         console.emit_json(found)
         return
-    names = [name for name in past.c.keys() if name != "tenant_id"]  # noqa: SIM118  # no dict
+    names = [column.name for column in past.c if column.name != "tenant_id"]
+    if console.is_terminal():
+        # What is null in every row would only take the room of what is not.
+        names = [name for name in names if any(row[name] is not None for row in found)]
     console.table(names, ([row[name] for name in names] for row in found))
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from cli import columns, console
 from cli.event_table import LONGEST_DATA, shortened
+from cli.lag import note_lag
 from cli.moments import moment
 from cli.options import json_option
 from cli.session import migrated_database
@@ -46,6 +47,8 @@ def explain(table: str, key: str, at: int | datetime | None, as_json: bool) -> N
     (projection,) = named([table])
     settings = load_settings()
     with migrated_database(settings) as database, database.engine.connect() as connection:
+        if at is None:
+            note_lag(connection, projection.name)
         position = _position(connection, projection, at)
         found = lineage.explain(
             connection,
