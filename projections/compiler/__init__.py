@@ -1,0 +1,15 @@
+"""How a projection becomes SQL: the rows that a range of the log gives, as one Core SELECT."""
+
+from projections.compiler.log import AFTER, UPTO, events_behind, key_sources
+from projections.compiler.statements import delete_ended, insert_all, rows, upsert
+
+__all__ = [
+    "AFTER",
+    "UPTO",
+    "delete_ended",
+    "events_behind",
+    "insert_all",
+    "key_sources",
+    "rows",
+    "upsert",
+]

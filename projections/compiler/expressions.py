@@ -1,0 +1,79 @@
+"""Values as SQL expressions: of an event, of a JSON document, of its lists."""
+
+from typing import Any, TypeGuard
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Text,
+    cast,
+    func,
+    literal,
+    literal_column,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from projections.value import Constant, Element, ElementIndex, Envelope, Payload, Value
+
+
+def of_event(value: Value, type_: TypeEngine[Any], source: FromClause) -> ColumnElement[Any]:
+    """A value as an expression over one event (with `element` and `element_index` if spread)."""
+    match value:
+        case Payload(name):
+            return from_json(source.c.data, name, type_)
+        case Element(part):
+            return from_json(source.c.element, part, type_)
+        case ElementIndex():
+            return type_coerce(source.c.element_index, type_)
+        case Envelope("position"):
+            return type_coerce(source.c.id, type_)
+        case Envelope(name):
+            return source.c[name]
+        case Constant(constant):
+            return constant_of(constant, type_)
+
+
+def constant_of(constant: object, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """A constant, typed as a column."""
+    return cast(literal(constant, type_), type_)
+
+
+def from_json(
+    json: ColumnElement[Any], part: int | str | None, type_: TypeEngine[Any]
+) -> ColumnElement[Any]:
+    """A part of a JSON value as a column's type; null where it is absent or null."""
+    if isinstance(type_, JSONB):
+        value = json if part is None else json[part]
+        return func.nullif(value, cast(literal_column("'null'"), JSONB), type_=JSONB)
+    if part is None:
+        text: ColumnElement[Any] = json.op("#>>", return_type=Text())(literal_column("'{}'"))
+    else:
+        text = json[part].astext
+    return text if isinstance(type_, Text) else cast(text, type_)
+
+
+def elements_of(source: FromClause, name: str) -> FromClause:
+    """The elements of a list in the payload, with their place, counted from 1."""
+    return (
+        func.jsonb_array_elements(source.c.data[name])
+        .table_valued("element", with_ordinality="ordinality", joins_implicitly=True)
+        .render_derived(name="spread")
+    )
+
+
+def first_item(array: ColumnElement[Any], type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """The first item of an array."""
+    return type_coerce(type_coerce(array, ARRAY(type_))[1], type_)
+
+
+def has_field(json: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether a JSON object has a field, be it null."""
+    return json.op("?", is_comparison=True)(literal(name, Text()))
+
+
+def may_be_absent(value: Value) -> TypeGuard[Payload]:
+    """Whether an event may leave the value out, and a column alone."""
+    return isinstance(value, Payload) and not value.required

@@ -1,0 +1,69 @@
+"""Rows of a projection whose events replace, each, all rows that earlier ones of its key made."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    case,
+    cast,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
+
+from projections.compiler.expressions import elements_of, of_event
+from projections.compiler.log import group_key, in_range, key_of, logged_by
+from projections.projection import ColumnFold, Projection
+
+
+def replacing_rows(projection: Projection) -> Select[Any]:
+    """The elements of the last event of each key, unless that event ends the rows."""
+    assert projection.elements is not None
+    names = group_key(projection)
+    logged = logged_by(projection)
+    keys = [logged.c.tenant_id, *(key_of(projection, name, logged) for name in names)]
+    winners = (
+        select(logged)
+        .where(*in_range(logged, sorted(projection.events)))
+        .ext(distinct_on(*keys))
+        .order_by(*keys, logged.c.id.desc())
+        .subquery("winners")
+    )
+    spread = elements_of(winners, projection.elements.name)
+    element = type_coerce(spread.c.element, JSONB)
+    rows = (
+        select(
+            winners,
+            element.label("element"),
+            cast(spread.c.ordinality - 1, Integer).label("element_index"),
+        )
+        .select_from(winners.join(spread, true()))
+        .where(winners.c.event_type.in_(sorted(set(projection.events) - projection.ends)))
+        .subquery("rows")
+    )
+    columns = [
+        rows.c.tenant_id,
+        *(key_of(projection, name, rows).label(name) for name in projection.key),
+    ]
+    for fold in projection.folds:
+        columns.append(_one_of(fold, rows).label(fold.column.name))
+    return select(
+        *columns,
+        rows.c.occurred_at.label("created_at"),
+        rows.c.occurred_at.label("updated_at"),
+        rows.c.id.label("last_position"),
+    )
+
+
+def _one_of(fold: ColumnFold, source: FromClause) -> ColumnElement[Any]:
+    expressions = {
+        event_type: of_event(value, fold.column.type, source)
+        for event_type, value in fold.values.items()
+    }
+    if len(set(fold.values.values())) == 1:
+        return next(iter(expressions.values()))
+    return case(*((source.c.event_type == name, value) for name, value in expressions.items()))
