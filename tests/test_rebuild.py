@@ -299,7 +299,9 @@ def once_the_shadow_is_there(engine: Engine) -> Iterator[None]:
             there = text("SELECT to_regclass('qforge_shadow.calculations') IS NOT NULL")
             while not connection.scalar(there):
                 connection.rollback()
-            connection.exec_driver_sql("LOCK TABLE qforge_shadow.calculations IN ROW SHARE MODE")
+            connection.exec_driver_sql(
+                "LOCK TABLE qforge_shadow.calculations IN ROW EXCLUSIVE MODE"
+            )
 
         pool.submit(lock)
         yield
@@ -328,6 +330,7 @@ def within_the_swap(engine: Engine) -> Iterator[None]:
 STAGES: dict[str, Callable[[Engine], AbstractContextManager[None]]] = {
     "filling": holding("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE"),
     "creating": holding("LOCK TABLE projection_copies IN ACCESS EXCLUSIVE MODE"),
+    "indexing": once_the_shadow_is_there,
     "comparing": holding("LOCK TABLE calculations IN ACCESS EXCLUSIVE MODE"),
     "waiting for a projector": holding("SELECT FROM projection_checkpoints FOR UPDATE"),
     "waiting for a reader": holding("LOCK TABLE calculations IN ACCESS SHARE MODE"),

@@ -279,13 +279,14 @@ class _Filling:
             return
         with self.engine.connect() as connection:
             statements = missing_indexes(connection, self.projection, live)
-        for statement in statements:
+        # Without statistics, the first queries after the swap would be planned for no rows.
+        statements.append(f"ANALYZE {shadow_name(self.projection)}")
+        # Each in its own transaction, so that a kill costs one; of a small table all in one.
+        small = self.copy.consumed < NEAR
+        for part in [statements] if small else [[statement] for statement in statements]:
             self._report(Stage.INDEXING, self.copy.position)
             with self._indexing() as connection:
-                attached.run(connection, [statement])
-        with self._step() as connection:
-            # Without statistics, the first queries after the swap would be planned for no rows.
-            attached.run(connection, [f"ANALYZE {shadow_name(self.projection)}"])
+                attached.run(connection, part)
 
     @contextmanager
     def _indexing(self) -> Iterator[Connection]:

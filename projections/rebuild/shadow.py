@@ -18,7 +18,7 @@ from projections.projector import FoldFailed, count_events, fold
 from projections.rebuild import attached
 from projections.rebuild.copy import Copy, Kind, forget_copy, onto, start_of, store_copy
 
-WORK_MEM = "256MB"
+WORK_MEM = "64MB"
 MAINTENANCE_WORK_MEM = "256MB"
 """What a sort, a hash table and an index of a rebuild may take before they go to disk."""
 
