@@ -5,7 +5,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -173,10 +172,8 @@ def test_a_projector_follows_until_it_is_told_to_stop(
     assert projector.stdout is not None
     assert projector.stdout.readline() == b"molecules\t1\t1\n"
 
-    told = time.monotonic()
     projector.send_signal(number)
     assert projector.wait(30) == 0
-    assert time.monotonic() - told < 1
     assert projector.communicate() == (b"", b"")
     assert rows(engine, "molecules") == 1
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from runner.engine import run_singlepoint
+from runner.errors import EngineError
 from runner.geometry import Geometry
 from runner.physics import refusal
 
@@ -36,8 +37,11 @@ def test_an_impossible_calculation_that_tblite_accepts_is_refused(
 def test_more_electrons_than_orbitals_hold_are_refused_whatever_tblite_makes_of_them(
     charge: int, multiplicity: int
 ) -> None:
-    # What it reports for these differs from process to process.
-    result = run_singlepoint(HYDROGEN, charge=charge, multiplicity=multiplicity)
+    # What it reports for these differs from process to process; now and then it gives up by itself.
+    try:
+        result = run_singlepoint(HYDROGEN, charge=charge, multiplicity=multiplicity)
+    except EngineError:
+        return
 
     assert refusal(result, HYDROGEN, charge=charge, multiplicity=multiplicity) is not None
 
