@@ -10,7 +10,7 @@ PURPOSES = {
     "qforge_projector": "read the log of every tenant and keep the read models up to date",
     "qforge_reader": "read the read models of its tenant",
     "qforge_auditor": "read the log and the read models of its tenant",
-    "qforge_admin": "append, read and project for every tenant",
+    "qforge_admin": "append, load in bulk, read and project for every tenant",
 }
 
 
