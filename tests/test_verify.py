@@ -144,7 +144,9 @@ def test_a_table_is_proven_while_it_is_written(engine: Engine) -> None:
     # When: it is verified again and again
     try:
         catch_up(engine, projections)
-        proven = [verify(engine, projections[n % 2]) for n in range(12)]
+        proven: list[Verification] = []
+        while len({verification.position for verification in proven}) < 4:
+            proven += [verify(engine, projection) for projection in projections]
     finally:
         stop.set()
         for thread in threads:
@@ -152,7 +154,6 @@ def test_a_table_is_proven_while_it_is_written(engine: Engine) -> None:
 
     # Then: always
     assert all(verification.agrees for verification in proven)
-    assert len({verification.position for verification in proven}) > 2
 
 
 def test_who_sees_one_tenant_verifies_its_rows(engine: Engine) -> None:
