@@ -1,6 +1,5 @@
 """The `qforge` command: its subcommands, and the one place where errors become exit statuses."""
 
-import importlib.util
 import os
 import signal
 import sys
@@ -58,11 +57,7 @@ class Root(LazyGroup):
 
 @click.group(
     cls=Root,
-    table={
-        name: lazy
-        for name, lazy in COMMANDS.items()
-        if importlib.util.find_spec(lazy.target.partition(":")[0])
-    },
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="quantum-forge", prog_name="qforge")
