@@ -23,12 +23,12 @@ from sqlalchemy.exc import DBAPIError
 from eventstore.append import append
 from eventstore.database import make_engine
 from eventstore.embedded import EmbeddedServer
-from eventstore.envelope import NewEvent, Placed
+from eventstore.envelope import NewEvent, Placed, Position
 from eventstore.errors import DatabaseUnavailable
 from eventstore.ids import uuid7
 from eventstore.load import load
-from eventstore.read import read_all
-from tests.appending import heads_disagreeing_with_the_log, small_event
+from eventstore.read import read_all, safe_head
+from tests.appending import append_and_commit, heads_disagreeing_with_the_log, small_event
 
 SOAK_SECONDS = float(os.environ.get("QFORGE_SOAK_SECONDS", "120"))
 """How long each test that is marked `soak` keeps at it."""
@@ -214,6 +214,20 @@ def hold_wal_writer(server: EmbeddedServer) -> None:
     for number in children(postmaster):
         if b"walwriter" in Path(f"/proc/{number}/cmdline").read_bytes():
             os.kill(number, signal.SIGSTOP)
+
+
+def end_in_a_gap(server: EmbeddedServer, engine: Engine) -> tuple[Placed, Position]:
+    """Append an event, and behind it a rolled-back gap that nothing has made durable yet.
+
+    Returns:
+        The event, and the safe head at the end of the gap.
+    """
+    (first,) = append_and_commit(engine, small_event())
+    hold_wal_writer(server)
+    with engine.connect() as connection:
+        append(connection, [small_event() for _ in range(60)])
+        connection.rollback()
+        return first, safe_head(connection)
 
 
 def children(parent: int) -> list[int]:

@@ -7,13 +7,11 @@ import time
 from pathlib import Path
 
 from eventstore import migrations
-from eventstore.append import append
 from eventstore.database import make_engine
 from eventstore.embedded import EmbeddedServer
-from eventstore.read import safe_head
 from eventstore.subscribe import subscribe
 from tests.appending import append_and_commit, small_event
-from tests.faults import hold_wal_writer, kill_server
+from tests.faults import end_in_a_gap, kill_server
 
 
 def test_positions_that_a_crash_hands_out_again_are_not_skipped(bin_directory: Path) -> None:
@@ -24,12 +22,7 @@ def test_positions_that_a_crash_hands_out_again_are_not_skipped(bin_directory: P
     with EmbeddedServer(home, bin_directory=bin_directory, settings=settings) as server:
         engine = make_engine(server.url())
         migrations.upgrade(engine)
-        (first,) = append_and_commit(engine, small_event())
-        hold_wal_writer(server)
-        with engine.connect() as connection:
-            append(connection, [small_event() for _ in range(60)])
-            connection.rollback()
-            head = safe_head(connection)
+        first, head = end_in_a_gap(server, engine)
 
         # And a subscriber that has come to its end
         positions: list[int] = []

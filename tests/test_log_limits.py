@@ -12,15 +12,14 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import migrations
-from eventstore.append import append
 from eventstore.checks import Level, log
 from eventstore.database import Database, make_engine
 from eventstore.embedded import EmbeddedServer
 from eventstore.errors import NotAllowed
-from eventstore.read import read_all, safe_head
+from eventstore.read import read_all
 from eventstore.tenancy import act_for
 from tests.appending import OTHER_TENANT, TENANT, append_and_commit, small_event
-from tests.faults import hold_wal_writer, kill_server
+from tests.faults import end_in_a_gap, kill_server
 
 HERE = Path(__file__).parent
 NAMED = re.findall(
@@ -127,12 +126,7 @@ def test_a_crash_may_hand_the_positions_of_a_last_gap_out_again(bin_directory: P
     with EmbeddedServer(home, bin_directory=bin_directory, settings=settings) as server:
         engine = make_engine(server.url())
         migrations.upgrade(engine)
-        (first,) = append_and_commit(engine, small_event())
-        hold_wal_writer(server)
-        with engine.connect() as connection:
-            append(connection, [small_event() for _ in range(60)])
-            connection.rollback()
-            head = safe_head(connection)
+        first, head = end_in_a_gap(server, engine)
 
         # When: the server crashes, and an event is appended
         kill_server(server)

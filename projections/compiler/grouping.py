@@ -41,7 +41,6 @@ _AGGREGATED = {Operation.COUNT, Operation.SUM, Operation.MIN, Operation.MAX}
 
 def _per_type(shape: Shape, live: FromClause) -> Subquery:
     columns: list[Label[Any]] = [
-        func.count().label("n"),
         func.min(live.c.position).label("first_position"),
         func.max(live.c.position).label("last_position"),
         func.min(live.c.occurred_at).label("earliest"),
