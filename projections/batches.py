@@ -1,6 +1,6 @@
 """How batches and their items follow from the log."""
 
-from projections.fold import constant, count, first, last
+from projections.fold import constant, count, first, largest, last, smallest, tally, total
 from projections.projection import Projection
 from projections.value import element, entity_id, entity_of, nothing, occurred_at, user_id
 from schema.events.batches import (
@@ -108,4 +108,54 @@ batch_items = Projection(
     },
 )
 
-PROJECTIONS = [batch_jobs, batch_items]
+_WALL_TIMES = (
+    CalculationCompleted.wall_time_seconds,
+    CalculationFailed.wall_time_seconds,
+    CalculationLost.wall_time_seconds,
+    CalculationInvalidated.wall_time_seconds,
+)
+
+batch_job_performance = Projection(
+    tables.batch_job_performance,
+    events=[
+        BatchStarted,
+        BatchResumed,
+        BatchCompleted,
+        BatchFailed,
+        BatchCancelled,
+        CalculationCompleted,
+        CalculationFailed,
+        CalculationLost,
+        CalculationInvalidated,
+    ],
+    key={"batch_id": (CalculationEvent.batch_id, entity_id)},
+    columns={
+        "execution_start_time": first(occurred_at(BatchStarted)),
+        "execution_end_time": last(
+            nothing(BatchStarted, BatchResumed),
+            occurred_at(BatchCompleted, BatchFailed, BatchCancelled),
+        ),
+        "successful_jobs": count(CalculationCompleted),
+        "failed_jobs": count(CalculationFailed, CalculationLost),
+        "invalidated_jobs": count(CalculationInvalidated),
+        "timeout_jobs": count(CalculationFailed, where={"error_type": "timeout"}),
+        "convergence_failure_jobs": count(
+            CalculationFailed, where={"error_type": "convergence_error"}
+        ),
+        "untimed_jobs": count(
+            CalculationFailed,
+            CalculationLost,
+            CalculationInvalidated,
+            where={"wall_time_seconds": None},
+        ),
+        "total_job_time": total(*_WALL_TIMES),
+        "min_job_time": smallest(*_WALL_TIMES),
+        "max_job_time": largest(*_WALL_TIMES),
+        "total_memory_mb": total(CalculationCompleted.memory_peak_mb),
+        "unmeasured_jobs": count(CalculationCompleted, where={"memory_peak_mb": None}),
+        "total_cpu_time_seconds": total(CalculationCompleted.cpu_time_seconds),
+        "error_breakdown": tally(CalculationFailed.error_type, CalculationLost.error_type),
+    },
+)
+
+PROJECTIONS = [batch_jobs, batch_items, batch_job_performance]

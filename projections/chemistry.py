@@ -15,6 +15,7 @@ from schema.events.chemistry import (
     CalculationStarted,
     MoleculeCreated,
     MoleculeDeleted,
+    MoleculePropertiesComputed,
     MoleculeUpdated,
 )
 from schema.tables import chemistry as tables
@@ -27,16 +28,25 @@ molecules = Projection(
         CalculationCompleted,
         CalculationFailed,
         CalculationLost,
+        CalculationInvalidated,
     ],
     key={"id": (CalculationEvent.molecule_id, entity_id)},
     opens=[MoleculeCreated],
     ends=[MoleculeDeleted],
     columns={
         "user_id": last(user_id(MoleculeCreated)),
-        "calculation_count": count(CalculationCompleted),
+        "completed_calculation_count": count(CalculationCompleted),
+        "retracted_calculation_count": count(CalculationInvalidated, where={"was_completed": True}),
         "failed_calculation_count": count(CalculationFailed, CalculationLost),
         "metadata": last(MoleculeCreated.metadata, MoleculeUpdated.metadata),
     },
+)
+
+molecule_properties_computed = Projection(
+    tables.molecule_properties_computed,
+    events=[MoleculePropertiesComputed],
+    key={"molecule_id": entity_id},
+    ends=[MoleculeDeleted],
 )
 
 calculations = Projection(
@@ -120,6 +130,7 @@ calculation_errors = Projection(
 
 PROJECTIONS = [
     molecules,
+    molecule_properties_computed,
     calculations,
     atomic_properties,
     calculation_execution_metrics,

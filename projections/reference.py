@@ -5,7 +5,7 @@ It defines the truth that the compiler must meet; it is not meant to be fast.
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,8 @@ Row = dict[str, Any]
 Key = tuple[Any, ...]
 
 _ABSENT = object()
+_EXACT = Context(prec=20_000)
+"""More digits than any sum of a numeric column has: PostgreSQL rounds none away."""
 
 
 class Reference:
@@ -143,7 +145,7 @@ class Reference:
             case Operation.COUNT:
                 row[name] = old + 1
             case Operation.SUM if new is not None:
-                row[name] = old + new
+                row[name] = _EXACT.add(old, new) if isinstance(new, Decimal) else old + new
             case Operation.MIN if new is not None and (old is None or new < old):
                 row[name] = new
             case Operation.MAX if new is not None and (old is None or new > old):

@@ -40,9 +40,10 @@ class Batch:
         recorder: appends on behalf of the tenant and the user.
         plan: names the batch and its settings.
         total: how many inputs this run will account for.
+        workers: how many processes compute at once.
     """
 
-    def __init__(self, recorder: Recorder, plan: Plan, total: int) -> None:
+    def __init__(self, recorder: Recorder, plan: Plan, total: int, workers: int) -> None:
         self.id = batch_id(recorder.tenant_id, plan.batch)
         self.is_open = False
         """Begun, by anyone, and not completed."""
@@ -51,6 +52,7 @@ class Batch:
         self._recorder = recorder
         self._plan = plan
         self._total = total
+        self._workers = workers
         self._version = 0
         self._members: set[UUID] = set()
         self._settled: set[UUID] = set()
@@ -159,9 +161,12 @@ class Batch:
 
     def _beginning(self) -> Event:
         if self._version:
-            return BatchResumed(total_count=self._total)
+            return BatchResumed(total_count=self._total, workers=self._workers)
         return BatchStarted(
-            name=self._plan.batch, parameters=self._plan.parameters(), total_count=self._total
+            name=self._plan.batch,
+            parameters=self._plan.parameters(),
+            total_count=self._total,
+            workers=self._workers,
         )
 
     def _new(self, event: Event, expected_version: int | None = None) -> NewEvent:

@@ -92,7 +92,7 @@ class Campaign:
     ) -> None:
         self.recorder = recorder
         self.plan = plan
-        self.batch = Batch(recorder, plan, total)
+        self.batch = Batch(recorder, plan, total, jobs)
         self.tally = Tally()
         self._inputs = read_inputs(path, limit=limit)
         self._total = total

@@ -364,7 +364,10 @@ def test_status_names_definitions_that_need_a_rebuild(qforge_here: Qforge, engin
     """With the command to copy; afterwards they are gone from the list."""
     with engine.begin() as connection:
         connection.execute(
-            text("UPDATE projection_checkpoints SET fingerprint = 'old' WHERE projection LIKE 'm%'")
+            text(
+                "UPDATE projection_checkpoints SET fingerprint = 'old'"
+                " WHERE projection = 'molecules'"
+            )
         )
 
     assert status_of(qforge_here)["stale"] == ["molecules"]

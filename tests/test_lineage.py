@@ -99,7 +99,7 @@ def test_a_row_that_ended_is_explained_by_how_it_ended(connection: Connection) -
     assert effects == [Effect.BEGAN, Effect.FOLDED, Effect.ENDED, Effect.IGNORED]
     assert (lineage.row, lineage.origins) == (None, [])
     assert before.row is not None
-    assert before.row["calculation_count"] == 1
+    assert before.row["completed_calculation_count"] == 1
 
 
 def test_a_key_may_be_cut_short_while_it_means_one_row(engine: Engine) -> None:
@@ -163,7 +163,7 @@ def test_explain_says_which_event_gave_each_value(
     assert f"attempt\t1\t{begun}\tcalculation_started" in told
     assert "\tstatus\trunning\t" in f"\t{earlier}".replace("\n", "\n\t")
     origins = {origin["column"]: origin for origin in json.loads(counted)["origins"]}
-    assert origins["calculation_count"]["positions"] == [done]
+    assert origins["completed_calculation_count"]["positions"] == [done]
     assert origins["failed_calculation_count"]["positions"] == [lost]
     assert atom["row"]["position_x"] == 2.0
     assert [step["effect"] for step in atom["steps"]] == ["began"]

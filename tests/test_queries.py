@@ -23,10 +23,11 @@ NUMBER_SEVEN = UUID("00000007-0000-4000-8000-000000000000")
 
 MOLECULES = text("""
     INSERT INTO molecules (tenant_id, id, smiles, formula, charge, multiplicity, molecular_weight,
-                           generation_method, toolkit, toolkit_version, calculation_count,
+                           generation_method, toolkit, toolkit_version,
+                           completed_calculation_count, retracted_calculation_count,
                            failed_calculation_count, created_at, updated_at, last_position)
     SELECT tenant, (lpad(to_hex(n), 8, '0') || '-0000-4000-8000-000000000000')::uuid, 'C' || n,
-           'CH4', 0, 1, 16, 'imported', 'RDKit', '1', 1, 0,
+           'CH4', 0, 1, 16, 'imported', 'RDKit', '1', 1, 0, 0,
            timestamptz '2026-01-01' + n * interval '1 s', now(), n
       FROM unnest(ARRAY[CAST(:one AS uuid), CAST(:two AS uuid)]) AS tenant,
            generate_series(1, 3000) AS n

@@ -21,11 +21,15 @@ class BatchCreated(Event, frozen=True, kw_only=True):
 
 @event("batch")
 class BatchStarted(Event, frozen=True, kw_only=True):
-    """A runner began a batch. total_count: inputs that it will account for."""
+    """A runner began a batch. total_count: inputs that it will account for.
+
+    workers: processes that compute at once.
+    """
 
     name: str
     parameters: dict[str, object]
     total_count: Count
+    workers: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     metadata: dict[str, object] | UnsetType = UNSET
 
 
@@ -34,6 +38,7 @@ class BatchResumed(Event, frozen=True, kw_only=True):
     """A runner went on with a batch that had stopped or grown."""
 
     total_count: Count
+    workers: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
 
 
 @event("batch")

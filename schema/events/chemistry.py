@@ -232,10 +232,13 @@ class CalculationLost(CalculationEvent, frozen=True, kw_only=True):
 class CalculationInvalidated(CalculationEvent, frozen=True, kw_only=True):
     """A result that the program calls a success but physics or a person does not.
 
-    reason says why; it never counts as completed.
+    reason says why; it never counts as completed. was_completed: it had counted until now.
+    retraction_id: the decision that covered it, where it was one of many.
     """
 
     reason: str
+    was_completed: bool = False
+    retraction_id: UUID | None = None
     attempt: Annotated[int, Meta(ge=1)] | None = None
     wall_time_seconds: Annotated[float, Meta(ge=0)] | None = None
 

@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     Index,
     MetaData,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Table,
     Uuid,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
@@ -27,6 +29,7 @@ METADATA = MetaData(
 )
 
 TIMESTAMP = DateTime(timezone=True)
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
 def column(
@@ -38,6 +41,16 @@ def column(
 ) -> Column[Any]:
     """A column with its meaning and unit as COMMENT; NOT NULL where `required`."""
     return Column(name, type_, nullable=not required, comment=comment)
+
+
+def derived(
+    name: str, type_: TypeEngine[Any] | type[TypeEngine[Any]], formula: str, comment: str
+) -> Column[Any]:
+    """A column that PostgreSQL computes from others of its row; no fold fills it."""
+    given = type_ if isinstance(type_, TypeEngine) else type_()
+    # Cast here, so that a query with the same formula gives a value of the same type.
+    typed = f"CAST({formula} AS {given.compile(dialect=_DIALECT)})"
+    return Column(name, given, Computed(typed, persisted=True), comment=comment)
 
 
 def check(name: str, condition: str) -> CheckConstraint:

@@ -12,7 +12,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import TIMESTAMP, check, column, read_model
+from schema.tables.base import TIMESTAMP, check, column, derived, read_model
 
 molecules = read_model(
     "molecules",
@@ -30,7 +30,24 @@ molecules = read_model(
     column("user_id", Uuid, "Who created it"),
     column("toolkit", Text, "Toolkit that canonicalised the SMILES", required=True),
     column("toolkit_version", Text, "Version of that toolkit", required=True),
-    column("calculation_count", BigInteger, "Completed calculations", required=True),
+    column(
+        "completed_calculation_count",
+        BigInteger,
+        "Times that one of its calculations completed",
+        required=True,
+    ),
+    column(
+        "retracted_calculation_count",
+        BigInteger,
+        "Completed results that were invalidated later",
+        required=True,
+    ),
+    derived(
+        "calculation_count",
+        BigInteger,
+        "completed_calculation_count - retracted_calculation_count",
+        "Completed calculations that still count",
+    ),
     column(
         "failed_calculation_count", BigInteger, "Attempts that failed or were lost", required=True
     ),
@@ -97,7 +114,38 @@ calculations = read_model(
     Index("calculations_energy_idx", "tenant_id", "energy"),
     Index("calculations_gap_idx", "tenant_id", "gap"),
     Index("calculations_started_idx", "tenant_id", "started_at"),
+    # What a training set is made of: results that count.
+    Index(
+        "calculations_completed_gap_idx",
+        "tenant_id",
+        "gap",
+        postgresql_where=text("status = 'completed'"),
+    ),
     metadata=True,
+)
+
+molecule_properties_computed = read_model(
+    "molecule_properties_computed",
+    "One row per molecule whose descriptors a toolkit has computed",
+    [column("molecule_id", Uuid, "Its molecule")],
+    column("molecular_weight", Double, "Average molecular weight in g/mol", required=True),
+    column("logp", Double, "Octanol-water partition coefficient (Crippen), log10", required=True),
+    column("hydrogen_bond_donors", Integer, "Hydrogen-bond donors", required=True),
+    column("hydrogen_bond_acceptors", Integer, "Hydrogen-bond acceptors", required=True),
+    column("rotatable_bonds", Integer, "Rotatable bonds", required=True),
+    column(
+        "topological_polar_surface_area",
+        Double,
+        "Topological polar surface area in Å²",
+        required=True,
+    ),
+    column("molar_refractivity", Double, "Molar refractivity (Crippen), m³/10⁶ mol", required=True),
+    column("qed", Double, "Quantitative estimate of drug-likeness, 0 to 1", required=True),
+    column("toolkit", Text, "Toolkit that computed them", required=True),
+    column("toolkit_version", Text, "Version of that toolkit", required=True),
+    column("computed_at", TIMESTAMP, "When they were computed", required=True),
+    Index("molecule_properties_computed_weight_idx", "tenant_id", "molecular_weight", "logp"),
+    Index("molecule_properties_computed_logp_idx", "tenant_id", "logp"),
 )
 
 atomic_properties = read_model(
