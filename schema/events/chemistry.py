@@ -43,18 +43,19 @@ class ErrorSeverity(StrEnum):
 class Atom(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One atom of a completed calculation, stored as an array in this order.
 
-    partial_charge in e; positions x, y, z in Å; forces (−gradient) x, y, z in Eh/Bohr.
+    partial_charge in e; positions x, y, z in Å; forces (−gradient) x, y, z in Eh/Bohr. Charge and
+    forces are null where the program was not asked for them, as in many an imported result.
     """
 
     element: str
     atomic_number: Annotated[int, Meta(ge=1)]
-    partial_charge: float
+    partial_charge: float | None
     position_x: float
     position_y: float
     position_z: float
-    force_x: float
-    force_y: float
-    force_z: float
+    force_x: float | None
+    force_y: float | None
+    force_z: float | None
 
 
 @event("molecule")
@@ -170,18 +171,19 @@ class CalculationCompleted(CalculationEvent, frozen=True, kw_only=True):
     homo, lumo, gap: eV (gap = lumo − homo; null without a virtual orbital).
     wall_time_seconds, cpu_time_seconds: s. memory_peak_mb: MB. gradient_norm: Eh/Bohr.
     atoms: in input order. xyz_sha256: of the geometry in XYZ format.
+    dipole, gradient_norm and the times are null where an imported result does not tell them.
     """
 
     energy: float
     homo: float | None
     lumo: float | None
     gap: float | None
-    dipole: Annotated[float, Meta(ge=0)]
+    dipole: Annotated[float, Meta(ge=0)] | None
     convergence_status: str
     is_converged: bool
-    gradient_norm: Annotated[float, Meta(ge=0)]
-    wall_time_seconds: Annotated[float, Meta(ge=0)]
-    cpu_time_seconds: Annotated[float, Meta(ge=0)]
+    gradient_norm: Annotated[float, Meta(ge=0)] | None
+    wall_time_seconds: Annotated[float, Meta(ge=0)] | None
+    cpu_time_seconds: Annotated[float, Meta(ge=0)] | None
     program: str
     program_version: str
     xyz_sha256: str
