@@ -259,3 +259,24 @@ class CalculationEnded(QuantumForgeError):
             f"calculation {calculation} has already ended ({ended}), so {again} was not recorded; "
             "end each calculation once"
         )
+
+
+class RuleBroken(QuantumForgeError):
+    """Something may not happen to an entity in the state that it is in; nothing was appended.
+
+    allowed: the states in which it may.
+    """
+
+    def __init__(self, entity: str, state: str, event_type: str, allowed: tuple[str, ...]) -> None:
+        self.entity = entity
+        self.state = state
+        self.event_type = event_type
+        self.allowed = allowed
+        if state == "new":
+            found = f"{entity} does not exist"
+        elif allowed == ("new",):
+            found = f"{entity} exists already ({state})"
+        else:
+            found = f"{entity} is {state}"
+        needs = " or ".join("not yet there" if name == "new" else name for name in allowed)
+        super().__init__(f"{found}; {event_type} needs it to be {needs}: nothing was recorded")

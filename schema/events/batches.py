@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from schema.events.base import Event, event
 from schema.events.chemistry import Count
+from schema.events.lifecycle import NEW, lifecycle, when
 
 
 @event("batch")
@@ -101,3 +102,22 @@ class BatchCancelled(Event, frozen=True, kw_only=True):
     reason: str
     successful_count: Count
     failed_count: Count
+
+
+_BEGUN = ("pending", "processing", "completed", "failed", "cancelled")
+
+lifecycle(
+    "batch",
+    {
+        BatchCreated: when(NEW, then="pending"),
+        BatchStarted: when(NEW, "pending", then="processing"),
+        BatchResumed: when(*_BEGUN, then="processing"),
+        BatchItemsAdded: when("pending", "processing"),
+        BatchItemReused: when("pending", "processing"),
+        BatchItemRefused: when("pending", "processing"),
+        BatchProgressed: when("processing"),
+        BatchCompleted: when("processing", then="completed"),
+        BatchFailed: when("pending", "processing", then="failed"),
+        BatchCancelled: when("pending", "processing", then="cancelled"),
+    },
+)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from schema.events.base import Event, event
+from schema.events.lifecycle import NEW, lifecycle, when
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
 Multiplicity = Annotated[int, Meta(ge=1)]
@@ -284,3 +285,32 @@ class ResultsRetracted(Event, frozen=True, kw_only=True):
     batch_id: UUID | None = None
     since: Timestamp | None = None
     until: Timestamp | None = None
+
+
+lifecycle(
+    "molecule",
+    {
+        MoleculeCreated: when(NEW, "deleted", then="present"),
+        MoleculeUpdated: when("present"),
+        MoleculePropertiesComputed: when("present"),
+        MoleculeDeleted: when("present", then="deleted"),
+    },
+)
+
+lifecycle(
+    "calculation",
+    {
+        CalculationRequested: when(NEW, "failed", "lost", "invalidated", then="pending"),
+        CalculationStarted: when(NEW, "pending", "failed", "lost", "invalidated", then="running"),
+        CalculationCompleted: when("running", then="completed"),
+        CalculationFailed: when("running", then="failed"),
+        CalculationLost: when("running", then="lost"),
+        CalculationInvalidated: when("running", "completed", then="invalidated"),
+        CalculationRetryScheduled: when("failed", "lost", then="pending"),
+        CalculationErrorResolved: when(
+            "pending", "running", "completed", "failed", "lost", "invalidated"
+        ),
+    },
+)
+
+lifecycle("retraction", {ResultsRetracted: when(NEW, then="retracted")})

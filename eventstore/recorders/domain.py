@@ -1,0 +1,116 @@
+"""What a recorder of a domain is made of: each action one line, typed as its event is.
+
+    class Devices(Domain):
+        register = creates(DeviceRegistered)
+        go_offline = happens(DeviceWentOffline)
+
+    devices = Devices(engine, Author(tenant_id=tenant, user_id=user))
+    device_id = devices.register(platform_id=platform, name="Heron", qubits=156)
+    devices.go_offline(device_id, reason="calibration")
+
+Every action checks the lifecycle of its entity (schema/events/lifecycle.py) against the stream that
+it writes, and appends with the version that it read: see eventstore/rules.py for what it raises.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, Generic, ParamSpec, Self, overload
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from eventstore.envelope import NewEvent, Placed
+from eventstore.ids import uuid7
+from eventstore.recorders.author import Author
+from eventstore.rules import append_checked
+from schema.events import Event
+
+Arguments = ParamSpec("Arguments")
+
+Identity = Callable[[UUID, Any], UUID]
+"""Derives an entity's natural id from the tenant and the event that creates it."""
+
+
+class Domain:
+    """Records what an author does; threads may share it. Needs the right to read the log.
+
+    Args:
+        engine: of the database.
+        author: on whose behalf.
+    """
+
+    def __init__(self, engine: Engine, author: Author) -> None:
+        self.engine = engine
+        self.author = author
+
+    def record(self, *happened: tuple[UUID, Event]) -> list[Placed]:
+        """Record what happened to these entities, by the rules, as one atomic append.
+
+        Raises:
+            RuleBroken: when one of them may not happen now.
+            EventRefused: when a field does not fit.
+        """
+        return self.decide(lambda _: [self.author.new(id_, event) for id_, event in happened])
+
+    def decide(self, decide: Callable[[Connection], Sequence[NewEvent]]) -> list[Placed]:
+        """Record, by the rules, what follows from what can be read now: see `append_checked`."""
+        return append_checked(self.engine, decide)
+
+
+class creates(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
+    """An action that begins an entity, named by the event's fields; returns the entity's id."""
+
+    def __init__(
+        self, event: Callable[Arguments, Event], *, identity: Identity | None = None
+    ) -> None:
+        self._event = event
+        self._identity = identity
+        self.__doc__ = event.__doc__
+
+    @overload
+    def __get__(self, domain: None, owner: type[Domain]) -> Self: ...
+    @overload
+    def __get__(self, domain: Domain, owner: type[Domain]) -> Callable[Arguments, UUID]: ...
+
+    def __get__(
+        self, domain: Domain | None, owner: type[Domain]
+    ) -> Self | Callable[Arguments, UUID]:
+        if domain is None:
+            return self
+
+        def create(*args: Arguments.args, **kwargs: Arguments.kwargs) -> UUID:
+            event = self._event(*args, **kwargs)
+            identity = self._identity
+            its_id = identity(domain.author.tenant_id, event) if identity else uuid7()
+            domain.record((its_id, event))
+            return its_id
+
+        create.__doc__ = self.__doc__
+        return create
+
+
+class happens(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
+    """An action on an entity: its id, then the event's fields by name."""
+
+    def __init__(self, event: Callable[Arguments, Event]) -> None:
+        self._event = event
+        self.__doc__ = event.__doc__
+
+    @overload
+    def __get__(self, domain: None, owner: type[Domain]) -> Self: ...
+    @overload
+    def __get__(
+        self, domain: Domain, owner: type[Domain]
+    ) -> Callable[Concatenate[UUID, Arguments], Placed]: ...
+
+    def __get__(
+        self, domain: Domain | None, owner: type[Domain]
+    ) -> Self | Callable[Concatenate[UUID, Arguments], Placed]:
+        if domain is None:
+            return self
+
+        def happen(id_: UUID, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Placed:
+            (placed,) = domain.record((id_, self._event(*args, **kwargs)))
+            return placed
+
+        happen.__doc__ = self.__doc__
+        return happen

@@ -1,0 +1,88 @@
+"""What may happen to an entity when: for each type of entity, the states that its events lead to.
+
+A lifecycle is the rule that recorders check before they append. The log itself takes any order, so
+that the history of another system can be imported as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from schema.events.base import Event
+
+NEW = "new"
+"""The state of an entity of which nothing is recorded yet."""
+
+
+@dataclass(frozen=True)
+class When:
+    """The states in which an event may happen, and the state after it; None: the same."""
+
+    states: tuple[str, ...]
+    then: str | None
+
+
+def when(*states: str, then: str | None = None) -> When:
+    """The event may happen in any of these states, and leads to `then`, or changes nothing."""
+    return When(states, then)
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """The rules of one type of entity: which of its events may happen in which state."""
+
+    entity_type: str
+    rules: Mapping[str, When]
+
+    @property
+    def states(self) -> list[str]:
+        """Every state that an event leads to, in the order of declaration."""
+        return list(dict.fromkeys(rule.then for rule in self.rules.values() if rule.then))
+
+    def after(self, state: str, event_type: str) -> str | None:
+        """The state after an event; None when the event may not happen in this state."""
+        rule = self.rules[event_type]
+        return (rule.then or state) if state in rule.states else None
+
+
+_registry: dict[str, Lifecycle] = {}
+
+LIFECYCLES: Mapping[str, Lifecycle] = MappingProxyType(_registry)
+"""The lifecycle of each type of entity that has one; to the others anything may happen any time."""
+
+
+def lifecycle(entity_type: str, rules: Mapping[type[Event], When]) -> Lifecycle:
+    """Register what may happen when to entities of a type; all their event types must be there.
+
+        lifecycle("device", {
+            DeviceRegistered: when(NEW, then="offline"),
+            DeviceWentOnline: when("offline", then="online"),
+            DeviceRenamed: when("offline", "online"),
+        })
+
+    Raises:
+        TypeError: when an event happens to another type of entity, or a state is never reached.
+    """
+    if entity_type in _registry:
+        raise TypeError(f"the lifecycle of {entity_type!r} is declared twice")
+    for cls in rules:
+        if cls.entity_type != entity_type:
+            raise TypeError(f"{cls.__name__} happens to a {cls.entity_type}, not a {entity_type}")
+    declared = Lifecycle(entity_type, {cls.event_type: rule for cls, rule in rules.items()})
+    known = {NEW, *declared.states}
+    for event_type, rule in declared.rules.items():
+        if unknown := [state for state in rule.states if state not in known]:
+            raise TypeError(f"{event_type}: no event leads to {', '.join(unknown)}")
+    _registry[entity_type] = declared
+    return declared
+
+
+def status_after(*types: type[Event]) -> dict[type[Event], str]:
+    """The state that each of these event types leads to, for the fold of a status column."""
+    found: dict[type[Event], str] = {}
+    for cls in types:
+        state = LIFECYCLES[cls.entity_type].rules[cls.event_type].then
+        if state is None:
+            raise TypeError(f"{cls.__name__} leads to no state of its own")
+        found[cls] = state
+    return found
