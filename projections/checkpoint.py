@@ -1,20 +1,24 @@
 """How far a projection has come, and by which definition: its row in projection_checkpoints."""
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NewType
 
 import msgspec
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ARRAY, Connection, Text, func, literal, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from projections import compiler
+from projections.log_range import Contents
 from projections.projection import Projection
 from schema.create import ddl_of
 from schema.tables import projection_checkpoints
 
 Fingerprint = NewType("Fingerprint", str)
+
+_NAMES = ARRAY(Text)
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -45,35 +49,39 @@ def read_checkpoints(connection: Connection) -> dict[str, Checkpoint]:
     return {row.projection: Checkpoint(*row) for row in connection.execute(query)}
 
 
-def create_checkpoint(connection: Connection, projection: Projection) -> None:
-    """Begin a projection at the start of the log, unless it has a checkpoint already."""
-    connection.execute(
-        insert(projection_checkpoints)
-        .values(
-            projection=projection.name,
-            fingerprint=fingerprint(projection),
-            position=0,
-            consumed=0,
-            ids_hash=0,
-            updated_at=func.clock_timestamp(),
-        )
-        .on_conflict_do_nothing()
-    )
+def create_checkpoints(connection: Connection, projections: Iterable[Projection]) -> None:
+    """Begin projections at the start of the log, unless they have a checkpoint already."""
+    begun = [
+        {
+            "projection": projection.name,
+            "fingerprint": fingerprint(projection),
+            "position": 0,
+            "consumed": 0,
+            "ids_hash": 0,
+            "updated_at": func.clock_timestamp(),
+        }
+        for projection in sorted(projections, key=lambda projection: projection.name)
+    ]
+    statement = insert(projection_checkpoints).values(begun)
+    connection.execute(statement.on_conflict_do_nothing())
 
 
-def lock_checkpoint(
-    connection: Connection, projection: Projection, *, wait: bool
-) -> Checkpoint | None:
-    """Take a projection's checkpoint for this transaction; None when another process has it.
+def lock_checkpoints(connection: Connection, names: Sequence[str]) -> dict[str, Checkpoint]:
+    """Take those of these checkpoints that nobody else has, for this transaction, by name."""
+    query = select(*(projection_checkpoints.c[name] for name in Checkpoint.__struct_fields__))
+    query = query.where(projection_checkpoints.c.projection == func.any(literal(names, _NAMES)))
+    query = query.order_by(projection_checkpoints.c.projection).with_for_update(skip_locked=True)
+    return {row.projection: Checkpoint(*row) for row in connection.execute(query)}
 
-    Args:
-        connection: in a transaction, which holds the lock.
-        projection: whose checkpoint; it must have one.
-        wait: for whoever holds it, instead of passing over it.
+
+def lock_checkpoint(connection: Connection, projection: Projection) -> Checkpoint | None:
+    """Take a projection's checkpoint for this transaction; waits for whoever has it.
+
+    None when the projection never ran.
     """
     query = select(*(projection_checkpoints.c[name] for name in Checkpoint.__struct_fields__))
     query = query.where(projection_checkpoints.c.projection == projection.name)
-    row = connection.execute(query.with_for_update(skip_locked=not wait)).one_or_none()
+    row = connection.execute(query.with_for_update()).one_or_none()
     return None if row is None else Checkpoint(*row)
 
 
@@ -87,3 +95,32 @@ def move_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:
             updated_at=func.clock_timestamp(),
         )
     )
+
+
+_MOVED = text("""
+    UPDATE projection_checkpoints AS c
+       SET position = :upto,
+           consumed = c.consumed + moved.events,
+           ids_hash = c.ids_hash # moved.ids_hash,
+           updated_at = clock_timestamp()
+      FROM unnest(CAST(:names AS text[]), CAST(:events AS bigint[]), CAST(:hashes AS bigint[]))
+        AS moved (projection, events, ids_hash)
+     WHERE c.projection = moved.projection
+""")
+
+
+def move_checkpoints(connection: Connection, moved: Mapping[str, Contents], upto: int) -> None:
+    """Store that projections have come to `upto`, and what they found up to there.
+
+    Args:
+        connection: in the transaction that locked the checkpoints and moves the rows.
+        moved: by name, what lies between the checkpoint and `upto`, of the projection's types.
+        upto: the new position of all of them.
+    """
+    parameters = {
+        "names": list(moved),
+        "events": [contents.events for contents in moved.values()],
+        "hashes": [contents.ids_hash for contents in moved.values()],
+        "upto": upto,
+    }
+    connection.execute(_MOVED, parameters)

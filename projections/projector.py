@@ -1,34 +1,34 @@
 """Keeps read models up to date: folds what was appended since the checkpoint, batch by batch."""
 
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Engine, func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine
 
 from eventstore.errors import QuantumForgeError
 from eventstore.partitions import make_partitions
 from eventstore.read import safe_head
-from projections import compiler
+from projections.batch_size import BatchSize
 from projections.checkpoint import (
-    Checkpoint,
-    create_checkpoint,
+    create_checkpoints,
     fingerprint,
-    lock_checkpoint,
-    move_checkpoint,
+    lock_checkpoints,
+    move_checkpoints,
     read_checkpoints,
 )
+from projections.folding import FoldFailed, fold, tune
+from projections.log_range import Contents, look
 from projections.projection import Projection
-from schema.tables import event_logs
 
-BATCH = 10_000
-"""Positions that one transaction folds: large enough that its overhead vanishes."""
+TOGETHER = 1_000
+"""Events of a projection up to which its batch shares a transaction with those of others."""
 
 POLL_SECONDS = 0.25
 
-_WORK_MEMORY = text("SET LOCAL work_mem = '64MB'")
-"""What a batch is sorted in; the default of 4 MB would sort it on disk."""
+PARTITIONS_EVERY = 10_000
+"""Positions after which it is looked again whether the log needs partitions."""
 
 
 class RebuildNeeded(QuantumForgeError):
@@ -42,22 +42,24 @@ class RebuildNeeded(QuantumForgeError):
         )
 
 
-class FoldFailed(QuantumForgeError):
-    """The database refused to fold a range of events; the checkpoint stays before it."""
-
-    def __init__(self, projection: str, after: int, upto: int, reason: str) -> None:
-        self.projection = projection
-        self.after = after
-        self.upto = upto
-        super().__init__(f"{projection} stopped: events {after + 1} to {upto}: {reason}")
-
-
 class Advance(msgspec.Struct, frozen=True):
     """What one batch did to one projection."""
 
     projection: str
     position: int
     events: int
+
+
+class Pass(msgspec.Struct, frozen=True):
+    """What came of bringing projections up to the safe head once.
+
+    folded: events, each counted once for every projection that reads it. stale: what another
+    definition filled, and was left as it is. failures: what the database refused.
+    """
+
+    folded: int
+    stale: list[str]
+    failures: list[FoldFailed]
 
 
 def stale(connection: Connection, projections: Iterable[Projection]) -> list[Projection]:
@@ -75,13 +77,20 @@ def catch_up(
     engine: Engine,
     projections: Iterable[Projection],
     *,
-    batch: int = BATCH,
+    batch: int | None = None,
     on_advance: Callable[[Advance], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> int:
     """Fold everything up to the present safe head, in batches that each commit.
 
     A projection that another process holds at the moment is left to that process.
+
+    Args:
+        engine: of the database.
+        projections: what to bring up to date.
+        batch: positions that one transaction folds; as many as are quick unless given.
+        on_advance: called after each commit.
+        stop: set it to end after the present batch.
 
     Returns:
         How many events were folded, each counted once for every projection that reads it.
@@ -90,35 +99,143 @@ def catch_up(
         RebuildNeeded: when a definition has changed; the others are brought up to date first.
         FoldFailed: when events cannot be folded; the others are brought up to date first.
     """
-    projections = list(projections)
-    with engine.begin() as connection:
-        for projection in projections:
-            create_checkpoint(connection, projection)
-    with engine.connect() as connection:
-        changed = {projection.name for projection in stale(connection, projections)}
-        head = safe_head(connection)
-    folded = 0
-    failure: FoldFailed | None = None
-    for projection in projections:
-        if projection.name in changed:
-            continue
-        while not (stop is not None and stop.is_set()):
-            try:
-                advance = _advance(engine, projection, head, batch)
-            except FoldFailed as error:
-                failure = failure or error
-                break
-            if advance is None:
-                break
-            folded += advance.events
-            on_advance(advance)
-    if folded:
-        make_partitions(engine)
-    if failure is not None:
-        raise failure
-    if changed:
-        raise RebuildNeeded(sorted(changed))
-    return folded
+    done = Projector(engine, projections, batch=batch, on_advance=on_advance, stop=stop).catch_up()
+    if done.failures:
+        raise done.failures[0]
+    if done.stale:
+        raise RebuildNeeded(done.stale)
+    return done.folded
+
+
+class Projector:
+    """Brings projections up to the safe head, again and again; arguments are those of `catch_up`.
+
+    Projections that are equally far share one look at the log's next range, which says how many
+    events of which type there are: so a projection that none of them concerns costs nothing.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        projections: Iterable[Projection],
+        *,
+        batch: int | None = None,
+        on_advance: Callable[[Advance], None] = lambda _: None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._engine = engine
+        self._projections = list(projections)
+        self._size = BatchSize(batch)
+        self._on_advance = on_advance
+        self._stop = stop or threading.Event()
+        self._partitions_from = 0
+        self._head = 0
+        self._positions: dict[str, int] = {}
+        self._folded = 0
+        self._failures: list[FoldFailed] = []
+
+    def catch_up(self) -> Pass:
+        """Fold everything up to the present safe head, and say what was left undone."""
+        self._folded, self._failures = 0, []
+        stale = self._look_at_checkpoints()
+        while not self._stop.is_set() and (groups := self._behind()):
+            ends = [*(after for after, _ in groups[1:]), self._head]
+            for (after, group), end in zip(groups, ends, strict=True):
+                if self._stop.is_set():
+                    break
+                self._advance(group, after, end)
+        if self._folded and self._head >= self._partitions_from:
+            make_partitions(self._engine)
+            self._partitions_from = self._head + PARTITIONS_EVERY
+        return Pass(self._folded, stale, self._failures)
+
+    def _look_at_checkpoints(self) -> list[str]:
+        """Where everybody is, and the head; returns whose table another definition filled."""
+        with self._engine.begin() as connection:
+            self._head = safe_head(connection)
+            checkpoints = read_checkpoints(connection)
+            if missing := [each for each in self._projections if each.name not in checkpoints]:
+                create_checkpoints(connection, missing)
+                checkpoints = read_checkpoints(connection)
+        self._positions = {}
+        stale = []
+        for projection in self._projections:
+            checkpoint = checkpoints[projection.name]
+            if checkpoint.fingerprint == fingerprint(projection):
+                self._positions[projection.name] = checkpoint.position
+            else:
+                stale.append(projection.name)
+        return stale
+
+    def _behind(self) -> list[tuple[int, list[Projection]]]:
+        """Who is behind the head and not left alone, by position; the equally far together."""
+        groups: dict[int, list[Projection]] = {}
+        for projection in self._projections:
+            position = self._positions.get(projection.name, self._head)
+            if position < self._head:
+                groups.setdefault(position, []).append(projection)
+        return sorted(groups.items(), key=lambda item: item[0])
+
+    def _advance(self, group: Sequence[Projection], after: int, end: int) -> None:
+        """Fold one batch for projections that all are at `after`."""
+        upto = min(after + self._size.positions, end)
+        with self._engine.connect() as connection:
+            found = look(connection, after, upto)
+        contents = {each.name: found.of(each.events) for each in group}
+        alone = [each for each in group if contents[each.name].events > TOGETHER]
+        together = [each for each in group if each not in alone]
+        began = time.monotonic()
+        for part in [together, *([each] for each in alone)]:
+            if part:
+                self._fold(part, contents, after, upto)
+        self._size.took(upto - after, (time.monotonic() - began) / (len(alone) or 1))
+
+    def _fold(
+        self, part: Sequence[Projection], contents: dict[str, Contents], after: int, upto: int
+    ) -> None:
+        try:
+            moved = self._commit(part, contents, after, upto)
+        except FoldFailed as failure:
+            if len(part) == 1:
+                self._positions.pop(failure.projection, None)
+                self._failures.append(failure)
+                return
+            # One of several: each for itself.
+            busy = [each for each in part if contents[each.name].events]
+            idle = [each for each in part if each not in busy]
+            for alone in [idle, *([each] for each in busy)]:
+                if alone:
+                    self._fold(alone, contents, after, upto)
+            return
+        for name in moved:
+            self._positions[name] = upto
+            self._folded += contents[name].events
+            self._on_advance(Advance(name, upto, contents[name].events))
+
+    def _commit(
+        self, part: Sequence[Projection], contents: dict[str, Contents], after: int, upto: int
+    ) -> list[str]:
+        """Fold a range into the tables and move the checkpoints; say whose were moved."""
+        with self._engine.begin() as connection:
+            tune(connection)
+            held = lock_checkpoints(connection, [each.name for each in part])
+            ready = []
+            for projection in part:
+                checkpoint = held.get(projection.name)
+                if checkpoint is None or checkpoint.fingerprint != fingerprint(projection):
+                    # Left to the process that has it, or that has rebuilt it.
+                    self._positions.pop(projection.name, None)
+                elif checkpoint.position != after:
+                    self._positions[projection.name] = checkpoint.position
+                else:
+                    ready.append(projection)
+            for projection in ready:
+                if contents[projection.name].events:
+                    fold(connection, projection, after=after, upto=upto)
+            moved = {each.name: contents[each.name] for each in ready}
+            if moved:
+                move_checkpoints(connection, moved, upto)
+        return list(moved)
 
 
 def follow(
@@ -133,62 +250,3 @@ def follow(
     while not stop.is_set():
         if not catch_up(engine, projections, on_advance=on_advance, stop=stop):
             stop.wait(POLL_SECONDS)
-
-
-def count_events(
-    connection: Connection, projection: Projection, after: int, upto: int
-) -> tuple[int, int]:
-    """How many events of its types a range holds, and the XOR of the hashes of their positions."""
-    hashes = func.bit_xor(func.hashint8extended(event_logs.c.id, 0, type_=BigInteger))
-    query = select(func.count(), func.coalesce(hashes, 0)).where(
-        event_logs.c.id > after,
-        event_logs.c.id <= upto,
-        event_logs.c.event_type.in_(list(projection.events)),
-    )
-    events, ids_hash = connection.execute(query).one()
-    return events, ids_hash
-
-
-def _advance(engine: Engine, projection: Projection, head: int, batch: int) -> Advance | None:
-    """Fold one batch; None when there is nothing to do, or another process is at it."""
-    with engine.begin() as connection:
-        checkpoint = lock_checkpoint(connection, projection, wait=False)
-        if checkpoint is None or checkpoint.position >= head:
-            return None
-        if checkpoint.fingerprint != fingerprint(projection):
-            return None
-        upto = min(checkpoint.position + batch, head)
-        events, ids_hash = count_events(connection, projection, checkpoint.position, upto)
-        if events:
-            fold(connection, projection, after=checkpoint.position, upto=upto)
-        move_checkpoint(
-            connection,
-            Checkpoint(
-                projection.name,
-                checkpoint.fingerprint,
-                upto,
-                checkpoint.consumed + events,
-                checkpoint.ids_hash ^ ids_hash,
-            ),
-        )
-    return Advance(projection.name, upto, events)
-
-
-def fold(connection: Connection, projection: Projection, *, after: int, upto: int) -> None:
-    """Fold the events above `after` up to `upto` into the table; does not move the checkpoint.
-
-    Raises:
-        FoldFailed: when the database refuses.
-    """
-    bounds = {"after": after, "upto": upto}
-    try:
-        connection.execute(_WORK_MEMORY)
-        ended = compiler.delete_ended(projection)
-        if ended is not None:
-            connection.execute(ended, bounds)
-        connection.execute(compiler.upsert(projection), bounds)
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise
-        reason = str(error.orig).splitlines()[0]
-        raise FoldFailed(projection.name, after, upto, reason) from error

@@ -8,8 +8,9 @@ from eventstore.envelope import Position
 from projections.as_of import rows_at
 from projections.checkpoint import Checkpoint, fingerprint, read_checkpoints
 from projections.difference import Difference, difference
+from projections.folding import FoldFailed
+from projections.log_range import count_events
 from projections.projection import Projection
-from projections.projector import FoldFailed, count_events
 
 SAME = Difference(added=0, removed=0, changed=0, examples=[])
 

@@ -29,9 +29,9 @@ from eventstore.read import safe_head
 from eventstore.settings import DEFAULT_TENANT_ID
 from projections.as_of import as_of
 from projections.difference import Change, Kind, difference
+from projections.folding import fold
 from projections.moment import LONGEST_APPEND, BeyondHead, position_at
 from projections.projection import Projection
-from projections.projector import fold
 from projections.reference import Reference
 from projections.registry import PROJECTIONS
 from schema.events.chemistry import MoleculeUpdated

@@ -25,8 +25,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from projections import compiler
 from projections.fold import Fold, count, first, largest, last, smallest, tally, total
+from projections.folding import fold
 from projections.projection import Projection, WrongDeclaration
-from projections.projector import fold
 from projections.reference import Reference
 from projections.registry import _by_name
 from projections.value import element, entity_id, occurred_at, position

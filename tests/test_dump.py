@@ -21,7 +21,8 @@ from eventstore.read import read_all, safe_head
 from projections import compiler
 from projections.checkpoint import read_checkpoints
 from projections.checks import CHECKS
-from projections.projector import catch_up, count_events
+from projections.log_range import count_events
+from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from tests.appending import (
     append_and_commit,

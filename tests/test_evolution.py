@@ -15,8 +15,8 @@ from eventstore.errors import EventRefused
 from eventstore.ids import uuid7
 from eventstore.read import EVERYTHING, fetch, matching
 from projections import compiler
+from projections.folding import fold
 from projections.projection import Projection
-from projections.projector import fold
 from projections.reference import Reference
 from projections.value import entity_id
 from schema.events import Event, event

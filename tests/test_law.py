@@ -11,8 +11,9 @@ from eventstore.append import append
 from eventstore.envelope import NewEvent
 from eventstore.ids import uuid7
 from projections import compiler
+from projections.folding import fold
 from projections.projection import Projection
-from projections.projector import catch_up, fold
+from projections.projector import catch_up
 from projections.rebuild import rebuild
 from projections.reference import Reference
 from projections.registry import PROJECTIONS

@@ -14,9 +14,10 @@ from eventstore.envelope import RecordedEvent
 from eventstore.ids import molecule_id
 from eventstore.settings import DEFAULT_TENANT_ID
 from projections.fold import Operation
+from projections.folding import fold
 from projections.lineage import Effect, Lineage, NoSuchRow, SeveralRows, explain, find_key
 from projections.projection import Projection
-from projections.projector import catch_up, fold
+from projections.projector import catch_up
 from projections.reference import Reference
 from projections.registry import PROJECTIONS
 from schema.events.chemistry import MoleculeDeleted

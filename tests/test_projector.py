@@ -6,19 +6,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, func, select, text
+from sqlalchemy.event import listen, remove
 
 from eventstore.database import Database, libpq_url
 from eventstore.envelope import NewEvent
 from eventstore.read import read_all, safe_head
+from projections import batch_size
+from projections.batch_size import BatchSize
 from projections.checkpoint import read_checkpoints
-from projections.projector import FoldFailed, RebuildNeeded, catch_up, count_events
+from projections.folding import FoldFailed
+from projections.log_range import count_events
+from projections.projection import Projection
+from projections.projector import RebuildNeeded, catch_up
 from projections.rebuild import rebuild
 from projections.reference import Reference
 from projections.registry import PROJECTIONS
@@ -130,6 +136,50 @@ def test_an_event_that_the_database_refuses_to_fold_stops_its_projection_only(
         head = safe_head(connection)
         positions = {c.projection: c.position for c in read_checkpoints(connection).values()}
     assert positions == dict.fromkeys(PROJECTIONS, head) | {"batch_jobs": before}
+
+
+def test_projections_that_no_event_concerns_cost_nothing_each(engine: Engine) -> None:
+    """Whether one or all of them are idle, the same statements are sent; all move along."""
+    # Given: everything projected, and then events that concern a single projection
+    append_and_commit(engine, *history(3))
+    catch_up(engine, PROJECTIONS.values())
+
+    def statements(projections: Iterable[Projection]) -> list[str]:
+        append_and_commit(engine, *history(3))
+        sent: list[str] = []
+        listener = lambda *event: sent.append(event[2])  # noqa: E731  # a name for its removal
+        listen(engine, "before_cursor_execute", listener)
+        catch_up(engine, projections)
+        remove(engine, "before_cursor_execute", listener)
+        return sent
+
+    # When: it is projected by itself, and with all that have nothing to do
+    by_itself = statements([BATCH_JOBS])
+    catch_up(engine, PROJECTIONS.values())
+    with_all = statements(PROJECTIONS.values())
+
+    # Then: nothing more was sent, and everybody is at the head with the right count and hash
+    assert with_all == by_itself
+    assert_projected(engine)
+
+
+def test_a_batch_grows_while_it_is_quick_and_shrinks_once_it_is_long() -> None:
+    """Within bounds; a range that was not full says nothing about full ones."""
+    size = BatchSize()
+    began = size.positions
+
+    size.took(began - 1, 0.01)
+    assert size.positions == began
+    for _ in range(20):
+        size.took(size.positions, 0.01)
+    assert size.positions == batch_size.MOST
+    for _ in range(20):
+        size.took(size.positions, 5.0)
+    assert size.positions == batch_size.LEAST
+
+    fixed = BatchSize(7)
+    fixed.took(7, 0.01)
+    assert fixed.positions == 7
 
 
 def history(size: int) -> list[NewEvent]:

@@ -21,7 +21,8 @@ from eventstore.ids import uuid7
 from eventstore.read import read_all
 from eventstore.tenancy import act_for
 from projections.checkpoint import read_checkpoints
-from projections.projector import FoldFailed, catch_up, follow
+from projections.folding import FoldFailed
+from projections.projector import catch_up, follow
 from projections.rebuild import (
     NothingKept,
     Progress,

@@ -13,8 +13,9 @@ from eventstore.errors import NotAllowed, QuantumForgeError
 from eventstore.read import safe_head
 from projections.checkpoint import fingerprint, lock_checkpoint, read_checkpoints
 from projections.difference import Difference, difference
+from projections.folding import FoldFailed
 from projections.projection import Projection
-from projections.projector import FoldFailed, catch_up
+from projections.projector import catch_up
 from projections.rebuild import attached
 from projections.rebuild.copy import Copy, Kind, Stage, enter_stage, lock_copy, onto
 from projections.rebuild.errors import RebuildRunning, RebuildStopped
@@ -303,7 +304,7 @@ class _Filling:
         snapshot = self.engine.connect().execution_options(isolation_level="REPEATABLE READ")
         with snapshot, self.engine.connect() as holding:
             # No projector moves the live table until the snapshot is taken.
-            checkpoint = lock_checkpoint(holding, self.projection, wait=True)
+            checkpoint = lock_checkpoint(holding, self.projection)
             position = 0 if checkpoint is None else checkpoint.position
             if position > self.copy.position:
                 self._fold(position)

@@ -13,8 +13,9 @@ from sqlalchemy.schema import (
 )
 
 from projections import compiler
+from projections.folding import FoldFailed, fold
+from projections.log_range import count_events
 from projections.projection import Projection
-from projections.projector import FoldFailed, count_events, fold
 from projections.rebuild import attached
 from projections.rebuild.copy import Copy, Kind, forget_copy, onto, start_of, store_copy
 

@@ -15,7 +15,7 @@ from eventstore.errors import QuantumForgeError
 from eventstore.read import safe_head
 from projections.checkpoint import (
     Checkpoint,
-    create_checkpoint,
+    create_checkpoints,
     lock_checkpoint,
     move_checkpoint,
 )
@@ -192,9 +192,9 @@ def _live(connection: Connection, projection: Projection) -> int:
 
 
 def _lock_checkpoint(connection: Connection, projection: Projection) -> Checkpoint:
-    create_checkpoint(connection, projection)
+    create_checkpoints(connection, [projection])
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{CHECKPOINT_TIMEOUT}s'")
-    checkpoint = lock_checkpoint(connection, projection, wait=True)
+    checkpoint = lock_checkpoint(connection, projection)
     assert checkpoint is not None
     return checkpoint
 
