@@ -19,6 +19,7 @@ from eventstore.recorders.batches import Batches
 from eventstore.recorders.chemistry import Molecules
 from eventstore.rules import append_checked, read_standings
 from schema.events import EVENTS, LIFECYCLES
+from schema.events.base import Event
 from schema.events.batches import (
     BatchCancelled,
     BatchCompleted,
@@ -28,7 +29,6 @@ from schema.events.batches import (
     BatchResumed,
     BatchStarted,
 )
-from schema.events.base import Event
 from schema.events.chemistry import MoleculeCreated
 from schema.events.lifecycle import NEW, lifecycle, when
 from tests.appending import OTHER_TENANT, TENANT, append_and_commit
@@ -49,9 +49,11 @@ def batches(engine: Engine) -> Batches:
 def test_every_event_type_has_a_rule() -> None:
     """A new event type needs a line in the lifecycle of its entity."""
     ruled = {name for lifecycle in LIFECYCLES.values() for name in lifecycle.rules}
-    free = {name for name, cls in EVENTS.items() if cls.entity_type in WITHOUT_RULES}
+    # Tests declare event types, too.
+    every = {name: cls for name, cls in EVENTS.items() if cls.__module__.startswith("schema.")}
+    free = {name for name, cls in every.items() if cls.entity_type in WITHOUT_RULES}
 
-    assert ruled | free == set(EVENTS)
+    assert ruled | free == set(every)
     assert not ruled & free
 
 
