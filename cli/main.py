@@ -16,6 +16,7 @@ COMMANDS = {
     "run": Lazy("cli.run:run", "Run xTB on the molecules of a file."),
     "status": Lazy("cli.status:status", "Show the log, the projections and their lag."),
     "molecules": Lazy("cli.molecules:molecules", "Look at molecules."),
+    "properties": Lazy("cli.properties:properties", "Compute properties of molecules."),
     "calculations": Lazy("cli.calculations:calculations", "Find and show calculations."),
     "events": Lazy("cli.events:events", "Read the log, or append to it."),
     "project": Lazy("cli.project:project", "Bring the projections up to date."),

@@ -1,12 +1,15 @@
 """Options that commands share: --json, --limit, and how times and ranges are written."""
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import click
+from sqlalchemy import ColumnElement, Table
 
+from projections.conditions import condition_of
 from projections.queries import Range
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,6 +31,24 @@ def limit_option(what: str, default: int = 50) -> Callable[[Command], Command]:
         show_default=True,
         help=f"Print at most so many: {what}.",
     )
+
+
+def jobs_option(what: str = "Worker processes.") -> Callable[[Command], Command]:
+    """--jobs, the processors there are unless given."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, 1024),
+        default=lambda: len(os.sched_getaffinity(0)),
+        help=f"{what}  [default: the processors there are]",
+    )
+
+
+def conditions(table: Table, written: Iterable[str]) -> list[ColumnElement[bool]]:
+    """What several --where ask for; all of them must hold."""
+    try:
+        return [condition_of(table, text) for text in written]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--where") from error
 
 
 def parse_time(text: str, now: datetime) -> datetime:

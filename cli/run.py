@@ -1,7 +1,6 @@
 """`qforge run`: xTB on the molecules of a file."""
 
 import contextlib
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import click
 from sqlalchemy import Engine
 
 from cli import console
+from cli.options import jobs_option
 from cli.session import migrated_database
 from cli.spool import tell
 from eventstore.drain import drain
@@ -60,12 +60,7 @@ class EngineMissing(QuantumForgeError):
     help="Spin multiplicity 2S+1 of inputs that do not tell it.",
 )
 @click.option("--solvent", help="Solvent of the ALPB model, as water.  [default: gas phase]")
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 1024),
-    default=lambda: len(os.sched_getaffinity(0)),
-    help="Worker processes.  [default: the processors there are]",
-)
+@jobs_option()
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),

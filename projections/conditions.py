@@ -1,12 +1,27 @@
 """What people write about a column, as its type reads it."""
 
+import operator
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Integer, Numeric, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Float,
+    Integer,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    literal,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
@@ -23,6 +38,40 @@ def value_of(column: Column[Any], written: str) -> Any:
         return read(written)
     except (ValueError, KeyError, ArithmeticError, msgspec.DecodeError):
         raise ValueError(f"{written!r} is not {kind}") from None
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+    "=": operator.eq,
+}
+
+
+def condition_of(table: Table, written: str) -> ColumnElement[bool]:
+    """What a text such as `molecular_weight<300` or `name=aspirin` asks of a table's rows.
+
+    `COLUMN=` with nothing behind it asks for null.
+
+    Raises:
+        ValueError: when it is none, saying how to write one.
+    """
+    parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>|=)\s*(.*?)\s*", written, re.DOTALL)
+    if parts is None or parts[1] not in table.c:
+        names = ", ".join(column.name for column in table.c)
+        raise ValueError(f"{written!r}: write COLUMN<VALUE (or <=, =, >=, >); there is {names}")
+    column = table.c[parts[1]]
+    if not parts[3]:
+        if parts[2] != "=":
+            raise ValueError(f"{written!r}: a value is missing")
+        return column.is_(None)
+    try:
+        value = value_of(column, parts[3])
+    except ValueError as error:
+        raise ValueError(f"{column.name}: {error}") from error
+    compared: ColumnElement[bool] = _COMPARISONS[parts[2]](column, literal(value, column.type))
+    return compared
 
 
 def _reader(column: Column[Any]) -> tuple[Callable[[str], Any], str]:
