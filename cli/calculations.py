@@ -6,7 +6,7 @@ import click
 
 from cli import columns, console, event_table
 from cli.columns import Shown
-from cli.lag import note_lag
+from cli.lag import note_lag, note_undescribed
 from cli.options import json_option, limit_option, number_range
 from cli.session import migrated_database
 from eventstore import ids
@@ -74,6 +74,18 @@ def calculations() -> None:
     help="Only with an energy in this range in Eh.",
 )
 @click.option(
+    "--weight",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only of molecules with a computed weight in this range in g/mol.",
+)
+@click.option(
+    "--logp",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only of molecules with a computed logP in this range.",
+)
+@click.option(
     "--status",
     "statuses",
     type=click.Choice(STATUSES),
@@ -89,17 +101,23 @@ def calculations() -> None:
     help="Sort by this, ascending; without it, the newest come first.",
 )
 @click.option("--desc", is_flag=True, help="With --order: descending.")
+@click.option(
+    "--atoms", is_flag=True, help="With --json: charge, position and force of each atom, too."
+)
 @limit_option("the first in the order")
 @json_option()
 def list_(
     gap: Range | None,
     energy: Range | None,
+    weight: Range | None,
+    logp: Range | None,
     statuses: tuple[str, ...],
     methods: tuple[str, ...],
     molecule: str | None,
     batch: str | None,
     order: str | None,
     desc: bool,
+    atoms: bool,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -110,17 +128,25 @@ def list_(
       qforge calculations list --gap 1:3 --order gap
       qforge calculations list --energy -20:-10 --status completed --json
       qforge calculations list --batch drugs --status failed --status lost
+      qforge calculations list --weight :300 --logp :5 --status completed --order gap --desc \\
+        --limit 1000 --atoms --json
     """
+    if atoms and not as_json:
+        raise click.UsageError("--atoms goes with --json: a table has no room for them")
     if desc and order is None:
         raise click.UsageError("--desc goes with --order, which says what to sort by")
     settings = load_settings()
     tenant_id = settings.tenant_id
     with migrated_database(settings) as database, database.engine.connect() as connection:
         note_lag(connection, "calculations", "molecules")
+        if weight is not None or logp is not None:
+            note_undescribed(connection, tenant_id)
         where = CalculationFilter(
             gap=gap,
             energy=energy,
-            statuses=statuses or None,
+            weight=weight,
+            logp=logp,
+            statuses=list(statuses) or None,
             methods=methods or None,
             molecule_ids=None
             if molecule is None
@@ -135,6 +161,8 @@ def list_(
             limit=limit,
         )
         found = queries.rows(connection, query)
+        if atoms:
+            found = queries.with_atoms(connection, tenant_id, found)
     if as_json:
         console.emit_json(found)
     else:

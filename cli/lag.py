@@ -1,11 +1,24 @@
 """Tells when what a command is about to show is older than the log."""
 
+from uuid import UUID
+
 from sqlalchemy import Connection
 
 from cli import console
 from eventstore.read import safe_head
 from projections.lag import read_lags
+from projections.queries import count_undescribed
 from projections.registry import named
+
+
+def note_undescribed(connection: Connection, tenant_id: UUID) -> None:
+    """Say on stderr that computed properties are asked for which some molecules do not have."""
+    note_lag(connection, "molecule_properties_computed")
+    if missing := count_undescribed(connection, tenant_id):
+        console.note(
+            f"{missing} molecules have no computed properties and are left out; "
+            "run: qforge properties compute"
+        )
 
 
 def note_lag(connection: Connection, *names: str) -> None:

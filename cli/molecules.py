@@ -5,11 +5,12 @@ import click
 from cli import columns, console
 from cli.calculations import LISTED as CALCULATIONS
 from cli.columns import Shown
-from cli.lag import note_lag
-from cli.options import json_option, limit_option
+from cli.lag import note_lag, note_undescribed
+from cli.options import json_option, limit_option, number_range
 from cli.session import migrated_database
 from eventstore.settings import load_settings
 from projections import queries
+from projections.queries import Range
 from schema.tables import chemistry
 
 LISTED = (
@@ -20,6 +21,8 @@ LISTED = (
     Shown("charge", 0),
     Shown("multiplicity", 0, "2S+1", extra=True),
     Shown("molecular_weight", 2, "g/mol", extra=True),
+    Shown("logp", 2, "logP", extra=True),
+    Shown("qed", 2, "QED", extra=True),
     Shown("calculation_count", 0, "completed"),
     Shown("failed_calculation_count", 0, "failed"),
     Shown("created_at", label="created", extra=True),
@@ -37,19 +40,31 @@ def molecules() -> None:
 
 
 @molecules.command("list")
+@click.option(
+    "--weight",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only with a computed weight in this range in g/mol: :300, 100:300.",
+)
+@click.option(
+    "--logp", type=number_range, metavar="FROM:TO", help="Only with a computed logP in this range."
+)
 @limit_option("the newest")
 @json_option()
-def list_(limit: int, as_json: bool) -> None:
+def list_(weight: Range | None, logp: Range | None, limit: int, as_json: bool) -> None:
     """Print molecules, the newest first.
 
     \b
     Example:
       qforge molecules list --limit 10
+      qforge molecules list --weight :300 --logp :5 --limit 100000 --json
     """
     settings = load_settings()
     with migrated_database(settings) as database, database.engine.connect() as connection:
         note_lag(connection, "molecules")
-        query = queries.select_molecules(settings.tenant_id, limit=limit)
+        if weight is not None or logp is not None:
+            note_undescribed(connection, settings.tenant_id)
+        query = queries.select_molecules(settings.tenant_id, weight=weight, logp=logp, limit=limit)
         found = queries.rows(connection, query)
     if as_json:
         console.emit_json(found)

@@ -11,7 +11,16 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    func,
+    literal_column,
+    select,
+)
 
 from eventstore.envelope import RecordedEvent, Stream
 from eventstore.errors import QuantumForgeError
@@ -21,6 +30,7 @@ from schema.tables.chemistry import (
     calculation_errors,
     calculation_execution_metrics,
     calculations,
+    molecule_properties_computed,
     molecules,
 )
 
@@ -29,6 +39,23 @@ Row = dict[str, Any]
 
 SHORTEST_PREFIX = 4
 """Hexadecimal digits of an id that are enough to look for it."""
+
+ATOM = (
+    *("atom_index", "element", "atomic_number", "partial_charge"),
+    *("position_x", "position_y", "position_z", "force_x", "force_y", "force_z"),
+)
+"""What a training set wants to know of an atom."""
+
+DESCRIPTORS = (
+    "logp",
+    "hydrogen_bond_donors",
+    "hydrogen_bond_acceptors",
+    "rotatable_bonds",
+    "topological_polar_surface_area",
+    "molar_refractivity",
+    "qed",
+)
+"""Computed properties that a molecule is shown with, beside its weight."""
 
 STATUSES = ("pending", "running", "completed", "failed", "lost", "invalidated")
 
@@ -70,10 +97,16 @@ class Order(StrEnum):
 
 
 class CalculationFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which calculations to find; what is None does not restrict. gap in eV, energy in Eh."""
+    """Which calculations to find; what is None does not restrict. gap in eV, energy in Eh.
+
+    weight (g/mol), logp: of the molecule, as its computed properties tell; a molecule that has none
+    is not found by them.
+    """
 
     gap: Range | None = None
     energy: Range | None = None
+    weight: Range | None = None
+    logp: Range | None = None
     statuses: Sequence[str] | None = None
     methods: Sequence[str] | None = None
     molecule_ids: Sequence[UUID] | None = None
@@ -100,7 +133,13 @@ def select_calculations(
     for column, bounds in ((calculations.c.gap, where.gap), (calculations.c.energy, where.energy)):
         if bounds is not None:
             query = query.where(*_within(column, bounds))
-    if where.statuses is not None:
+    if where.weight is not None or where.logp is not None:
+        described = _described(tenant_id, where.weight, where.logp)
+        query = query.where(calculations.c.molecule_id.in_(described))
+    if where.statuses == ["completed"]:
+        # Said to the planner in so many words: the index of results that count is a partial one.
+        query = query.where(calculations.c.status == literal_column("'completed'"))
+    elif where.statuses is not None:
         query = query.where(calculations.c.status.in_(where.statuses))
     if where.methods is not None:
         query = query.where(calculations.c.method.in_(where.methods))
@@ -129,14 +168,57 @@ def select_calculations(
     )
 
 
-def select_molecules(tenant_id: UUID, *, limit: int | None = None) -> Select[Any]:
-    """Molecules, the newest first."""
+def select_molecules(
+    tenant_id: UUID,
+    *,
+    weight: Range | None = None,
+    logp: Range | None = None,
+    limit: int | None = None,
+) -> Select[Any]:
+    """Molecules, the newest first, with their computed properties, which are null for none.
+
+    Args:
+        tenant_id: whose.
+        weight: only with a computed molecular weight in this range, in g/mol.
+        logp: only with a computed logP in this range.
+        limit: at most so many.
+    """
+    query = select(molecules).where(molecules.c.tenant_id == tenant_id)
+    if weight is not None or logp is not None:
+        query = query.where(molecules.c.id.in_(_described(tenant_id, weight, logp)))
+    by = _sorted(molecules.c.created_at, molecules.c.id, True)
+    found = query.order_by(*by).limit(limit).subquery()
+    properties = molecule_properties_computed
     return (
-        select(molecules)
-        .where(molecules.c.tenant_id == tenant_id)
-        .order_by(*_sorted(molecules.c.created_at, molecules.c.id, True))
-        .limit(limit)
+        select(*found.c, *(properties.c[name] for name in DESCRIPTORS))
+        .join_from(
+            found,
+            properties,
+            (properties.c.tenant_id == found.c.tenant_id)
+            & (properties.c.molecule_id == found.c.id),
+            isouter=True,
+        )
+        .order_by(*_sorted(found.c.created_at, found.c.id, True))
     )
+
+
+def select_atoms(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any]:
+    """The atoms of calculations, by calculation and place in the geometry."""
+    atoms = atomic_properties.c
+    return (
+        select(atomic_properties)
+        .where(atoms.tenant_id == tenant_id, atoms.calculation_id.in_(calculation_ids))
+        .order_by(atoms.calculation_id, atoms.atom_index)
+    )
+
+
+def count_undescribed(connection: Connection, tenant_id: UUID) -> int:
+    """How many molecules have no computed properties, and so are not found by them."""
+    counts = [
+        connection.scalar(select(func.count()).where(table.c.tenant_id == tenant_id)) or 0
+        for table in (molecules, molecule_properties_computed)
+    ]
+    return max(0, counts[0] - counts[1])
 
 
 def select_molecules_by_smiles(tenant_id: UUID, smiles: str) -> Select[Any]:
@@ -251,6 +333,17 @@ def find_molecule(connection: Connection, tenant_id: UUID, reference: str) -> Ro
     return found[0]
 
 
+def with_atoms(connection: Connection, tenant_id: UUID, found: Sequence[Row]) -> list[Row]:
+    """Rows of calculations, each with `atoms`: element, charge, position and force of each one.
+
+    Units are those of the table: e, Å, Eh/Bohr.
+    """
+    by_calculation: dict[UUID, list[Row]] = {row["id"]: [] for row in found}
+    for atom in connection.execute(select_atoms(tenant_id, list(by_calculation))).mappings():
+        by_calculation[atom["calculation_id"]].append({name: atom[name] for name in ATOM})
+    return [{**row, "atoms": by_calculation[row["id"]]} for row in found]
+
+
 def calculation_details(
     connection: Connection, tenant_id: UUID, reference: str
 ) -> CalculationDetails:
@@ -299,6 +392,16 @@ def id_digits(text: str) -> str | None:
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},32}}", digits) or text.startswith("-"):
         return None
     return digits
+
+
+def _described(tenant_id: UUID, weight: Range | None, logp: Range | None) -> Select[Any]:
+    """The ids of molecules with computed properties in these ranges."""
+    properties = molecule_properties_computed.c
+    query = select(properties.molecule_id).where(properties.tenant_id == tenant_id)
+    for column, bounds in ((properties.molecular_weight, weight), (properties.logp, logp)):
+        if bounds is not None:
+            query = query.where(*_within(column, bounds))
+    return query
 
 
 def _within(column: Column[Any], bounds: Range) -> list[ColumnElement[bool]]:

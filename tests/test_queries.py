@@ -11,6 +11,7 @@ from projections.queries import (
     CalculationFilter,
     Order,
     Range,
+    select_atoms,
     select_by_prefix,
     select_calculations,
     select_molecules,
@@ -42,6 +43,24 @@ CALCULATIONS = text("""
 """)
 
 
+PROPERTIES = text("""
+    INSERT INTO molecule_properties_computed (
+        tenant_id, molecule_id, molecular_weight, logp, hydrogen_bond_donors,
+        hydrogen_bond_acceptors, rotatable_bonds, topological_polar_surface_area,
+        molar_refractivity, qed, toolkit, toolkit_version, computed_at, created_at, updated_at,
+        last_position)
+    SELECT tenant_id, id, n, n / 100.0, 0, 0, 0, 0, 0, 0.5, 'RDKit', '1', now(), now(), now(), n
+      FROM molecules, LATERAL (SELECT last_position AS n) AS number
+""")
+ATOMS = text("""
+    INSERT INTO atomic_properties (tenant_id, calculation_id, atom_index, element, atomic_number,
+        partial_charge, position_x, position_y, position_z, force_x, force_y, force_z,
+        created_at, updated_at, last_position)
+    SELECT tenant_id, id, n, 'C', 6, 0, 0, 0, 0, 0, 0, 0, now(), now(), 1
+      FROM molecules, generate_series(0, 4) AS n
+""")
+
+
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
     """Return a connection that sees 3,000 molecules and calculations of each of two tenants."""
@@ -49,7 +68,10 @@ def connection(engine: Engine) -> Iterator[Connection]:
         tenants = {"one": str(TENANT), "two": str(UUID(int=2, version=4))}
         connection.execute(MOLECULES, tenants)
         connection.execute(CALCULATIONS)
-        connection.execute(text("ANALYZE molecules"))
+        connection.execute(PROPERTIES)
+        connection.execute(ATOMS)
+        connection.execute(text("ANALYZE molecules, molecule_properties_computed"))
+        connection.execute(text("ANALYZE atomic_properties"))
         connection.execute(text("ANALYZE calculations"))
         yield connection
 
@@ -84,6 +106,20 @@ QUERIES = {
     "calculations_pkey": select_by_prefix(calculations, TENANT, "00000007"),
     "molecules_pkey": select_by_prefix(molecules, TENANT, "00000007"),
     "molecules_created_idx": select_molecules(TENANT, limit=50),
+    "molecule_properties_computed_weight_idx": select_molecules(
+        TENANT, weight=Range(100, 130), logp=Range(None, 5), limit=50
+    ),
+    "molecule_properties_computed_logp_idx": select_molecules(
+        TENANT, logp=Range(1.0, 1.2), limit=50
+    ),
+    "calculations_completed_gap_idx": select_calculations(
+        TENANT,
+        CalculationFilter(statuses=["completed"], weight=Range(None, 2000), logp=Range(None, 20)),
+        order=Order.GAP,
+        descending=True,
+        limit=10,
+    ),
+    "atomic_properties_pkey": select_atoms(TENANT, [NUMBER_SEVEN]),
     "molecules_smiles_idx": select_molecules_by_smiles(TENANT, "C7"),
 }
 ORDERED = {
