@@ -29,7 +29,8 @@ from eventstore.appender import Appender
 from eventstore.load import load
 from eventstore.read import read_all, safe_head
 from projections.checkpoint import read_checkpoints
-from projections.projector import catch_up, follow
+from projections.following import follow
+from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from schema.tables import event_logs
 

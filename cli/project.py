@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import click
@@ -12,32 +12,55 @@ from cli import console
 from cli.session import migrated_database
 from eventstore.read import safe_head
 from projections import projector
+from projections.following import follow
 from projections.lag import read_lags
 from projections.projection import Projection
-from projections.projector import Advance
+from projections.projector import Advance, RebuildNeeded
+from projections.rebuild import rebuild_all
 from projections.registry import named
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--once", is_flag=True, help="Stop when everything up to now is projected.")
-def project(names: tuple[str, ...], once: bool) -> None:
+@click.option(
+    "--auto-rebuild",
+    is_flag=True,
+    help="Rebuild the projections whose definition has changed, and go on.",
+)
+def project(names: tuple[str, ...], once: bool, auto_rebuild: bool) -> None:
     """Bring the projections up to date.
 
-    Only those with NAMES, if any are given. Without --once, goes on until Ctrl-C or SIGTERM. Any
-    number of these may run at the same time.
+    Only those with NAMES, if any are given. Without --once, goes on until Ctrl-C or SIGTERM,
+    through outages of the database. Any number of these may run at the same time. Projections
+    whose definition has changed are named, and left alone until they are rebuilt.
 
     \b
     Example:
       qforge project --once
       qforge project molecules calculations
+      qforge project --auto-rebuild
     """
     projections = named(names)
     with migrated_database() as database:
         if once:
+            if auto_rebuild:
+                _rebuild_stale(database.engine, projections)
             _once(database.engine, projections)
         else:
-            _follow(database.engine, projections)
+            _follow(database.engine, projections, auto_rebuild=auto_rebuild)
+
+
+def _rebuild_stale(engine: Engine, projections: Sequence[Projection]) -> None:
+    with engine.connect() as connection:
+        changed = projector.stale(connection, projections)
+    if changed:
+        _note_rebuild(each.name for each in changed)
+        rebuild_all(engine, changed)
+
+
+def _note_rebuild(names: Iterable[str]) -> None:
+    console.note(f"The definition of {', '.join(names)} has changed; rebuilding …")
 
 
 def _once(engine: Engine, projections: Sequence[Projection]) -> None:
@@ -75,7 +98,7 @@ def _once(engine: Engine, projections: Sequence[Projection]) -> None:
         )
 
 
-def _follow(engine: Engine, projections: Sequence[Projection]) -> None:
+def _follow(engine: Engine, projections: Sequence[Projection], *, auto_rebuild: bool) -> None:
     """Follow in a thread: what interrupts this one must not interrupt a batch."""
     stop = threading.Event()
 
@@ -83,11 +106,26 @@ def _follow(engine: Engine, projections: Sequence[Projection]) -> None:
         if advance.events:
             console.row((advance.projection, advance.events, advance.position))
 
+    def tell(trouble: Exception | None) -> None:
+        match trouble:
+            case None:
+                console.note("All is well again.")
+            case RebuildNeeded() if auto_rebuild:
+                _note_rebuild(trouble.names)
+            case _:
+                console.note(f"Waiting: {' '.join(str(trouble).split())}")
+
     console.note("Following the log; stop with Ctrl-C.")
     with ThreadPoolExecutor(1) as worker:
         try:
             following = worker.submit(
-                projector.follow, engine, projections, stop, on_advance=advanced
+                follow,
+                engine,
+                projections,
+                stop,
+                on_advance=advanced,
+                on_trouble=tell,
+                auto_rebuild=auto_rebuild,
             )
             # Ctrl-C, or the SystemExit that SIGTERM becomes.
             with contextlib.suppress(KeyboardInterrupt, SystemExit):

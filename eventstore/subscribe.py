@@ -1,37 +1,18 @@
 """Following the log: what is appended arrives shortly after, in order, and nothing is skipped."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterator
 
-import psycopg
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine
 
 from eventstore.envelope import RecordedEvent
-from eventstore.errors import (
-    ConnectionLost,
-    DatabaseUnreachable,
-    QuantumForgeError,
-    TooManyConnections,
-)
+from eventstore.outage import LOST, is_loss
 from eventstore.read import EVERYTHING, Filter, read_all, safe_head
-from eventstore.wakeups import CHANNEL
-
-POLL_SECONDS = 0.25
-"""Seconds between two looks when nobody announces anything."""
+from eventstore.wakeups import POLL_SECONDS, Wakeups, listening_connection
 
 PATIENCE = 300.0
 """Seconds for which a lost server is waited for."""
-
-_SOON = 0.01
-"""Seconds until the next look after a wake-up that came before its commit was visible."""
-
-_STOP_SECONDS = 0.04
-"""Seconds after which a wait for announcements looks whether it shall stop."""
-
-_AWAY = (ConnectionLost, DatabaseUnreachable, TooManyConnections)
 
 
 def subscribe(
@@ -68,8 +49,8 @@ def subscribe(
     seen = after
     while not stop.is_set():
         try:
-            with _connected(engine) as connection:
-                wakeups = _Wakeups(connection, stop, listen=listen)
+            with listening_connection(engine) as connection:
+                wakeups = Wakeups(connection, stop, listen=listen)
                 connected, lost = True, None
                 while not stop.is_set():
                     head = safe_head(connection)
@@ -82,8 +63,8 @@ def subscribe(
                             yield event
                         after = head
                     wakeups.wait(found=is_new)
-        except (*_AWAY, DBAPIError, psycopg.OperationalError) as error:
-            if not connected or not _is_away(error):
+        except LOST as error:
+            if not connected or not is_loss(error):
                 raise
             # A server that crashed may hand out the positions of a last, rolled-back append again.
             after = seen
@@ -91,52 +72,3 @@ def subscribe(
             if time.monotonic() - lost > patience:
                 raise
             stop.wait(POLL_SECONDS)
-
-
-class _Wakeups:
-    """Waits until it is time to look at the log again."""
-
-    def __init__(self, connection: Connection, stop: threading.Event, *, listen: bool) -> None:
-        driver: object = connection.connection.dbapi_connection
-        assert isinstance(driver, psycopg.Connection)
-        self._driver = driver
-        self._stop = stop
-        self._delay = POLL_SECONDS
-        # A pooling proxy tells another process id than the server does. A LISTEN would stay with
-        # a connection of the server's that is anybody's afterwards.
-        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        self._listens = listen and driver.info.backend_pid == pid
-        if self._listens:
-            connection.execute(text(f"LISTEN {CHANNEL}"))
-
-    def wait(self, *, found: bool) -> None:
-        """Return on a wake-up, after a while, or when it shall stop; `found`: in the last look."""
-        if found:
-            self._delay = POLL_SECONDS
-        deadline = time.monotonic() + self._delay
-        self._delay = min(2 * self._delay, POLL_SECONDS)
-        if not self._listens:
-            self._stop.wait(deadline - time.monotonic())
-            return
-        while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
-            for _ in self._driver.notifies(timeout=min(left, _STOP_SECONDS), stop_after=1):
-                self._delay = _SOON
-                return
-
-
-@contextlib.contextmanager
-def _connected(engine: Engine) -> Iterator[Connection]:
-    """A connection that no pool gets back: it listens, and reads without transactions."""
-    with engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-        connection.detach()
-        yield connection
-
-
-def _is_away(error: Exception) -> bool:
-    """Whether the server or the way to it is gone, rather than the query wrong."""
-    if isinstance(error, QuantumForgeError):
-        return True
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    return True

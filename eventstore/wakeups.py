@@ -6,8 +6,12 @@ before the commit is visible, costs a reader the time until it polls, and never 
 """
 
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
+import psycopg
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,6 +24,15 @@ INTERVAL = 0.01
 
 IDLE_SECONDS = 2.0
 """Seconds without an append after which the thread and its connection are given up."""
+
+POLL_SECONDS = 0.25
+"""Seconds between two looks when nobody announces anything."""
+
+_SOON = 0.01
+"""Seconds until the next look after a wake-up that came before its commit was visible."""
+
+_STOP_SECONDS = 0.04
+"""Seconds after which a wait for announcements looks whether it shall stop."""
 
 _MARK = "qforge_appended"
 _NOTIFY = text(f"NOTIFY {CHANNEL}")
@@ -106,3 +119,43 @@ def appended(engine: Engine) -> None:
     """Wake readers for what was committed past the engine's own transactions."""
     if (announcer := _announcers.get(engine)) is not None:
         announcer.announce()
+
+
+class Wakeups:
+    """Waits until it is time to look at the log again."""
+
+    def __init__(self, connection: Connection, stop: threading.Event, *, listen: bool) -> None:
+        driver: object = connection.connection.dbapi_connection
+        assert isinstance(driver, psycopg.Connection)
+        self._driver = driver
+        self._stop = stop
+        self._delay = POLL_SECONDS
+        # A pooling proxy tells another process id than the server does. A LISTEN would stay with
+        # a connection of the server's that is anybody's afterwards.
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        self._listens = listen and driver.info.backend_pid == pid
+        if self._listens:
+            connection.execute(text(f"LISTEN {CHANNEL}"))
+
+    def wait(self, *, found: bool) -> None:
+        """Return on a wake-up, after a while, or when it shall stop; `found`: in the last look."""
+        if found:
+            self._delay = POLL_SECONDS
+        deadline = time.monotonic() + self._delay
+        self._delay = min(2 * self._delay, POLL_SECONDS)
+        if not self._listens:
+            self._stop.wait(deadline - time.monotonic())
+            return
+        while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
+            for _ in self._driver.notifies(timeout=min(left, _STOP_SECONDS), stop_after=1):
+                self._delay = _SOON
+                return
+
+
+@contextmanager
+def listening_connection(engine: Engine) -> Iterator[Connection]:
+    """A connection that no pool gets back: it listens, and reads without transactions."""
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()
+        yield connection

@@ -25,7 +25,8 @@ from projections.projection import Projection
 TOGETHER = 1_000
 """Events of a projection up to which its batch shares a transaction with those of others."""
 
-POLL_SECONDS = 0.25
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+"""Seconds for which a projection is left alone after the database refused its events."""
 
 PARTITIONS_EVERY = 10_000
 """Positions after which it is looked again whether the log needs partitions."""
@@ -60,6 +61,12 @@ class Pass(msgspec.Struct, frozen=True):
     folded: int
     stale: list[str]
     failures: list[FoldFailed]
+
+
+class _Pause(msgspec.Struct, frozen=True):
+    failure: FoldFailed
+    seconds: float
+    until: float
 
 
 def stale(connection: Connection, projections: Iterable[Projection]) -> list[Projection]:
@@ -132,11 +139,11 @@ class Projector:
         self._head = 0
         self._positions: dict[str, int] = {}
         self._folded = 0
-        self._failures: list[FoldFailed] = []
+        self._paused: dict[str, _Pause] = {}
 
     def catch_up(self) -> Pass:
         """Fold everything up to the present safe head, and say what was left undone."""
-        self._folded, self._failures = 0, []
+        self._folded = 0
         stale = self._look_at_checkpoints()
         while not self._stop.is_set() and (groups := self._behind()):
             ends = [*(after for after, _ in groups[1:]), self._head]
@@ -147,7 +154,7 @@ class Projector:
         if self._folded and self._head >= self._partitions_from:
             make_partitions(self._engine)
             self._partitions_from = self._head + PARTITIONS_EVERY
-        return Pass(self._folded, stale, self._failures)
+        return Pass(self._folded, stale, [pause.failure for pause in self._paused.values()])
 
     def _look_at_checkpoints(self) -> list[str]:
         """Where everybody is, and the head; returns whose table another definition filled."""
@@ -165,6 +172,10 @@ class Projector:
                 self._positions[projection.name] = checkpoint.position
             else:
                 stale.append(projection.name)
+        now = time.monotonic()
+        for name, pause in self._paused.items():
+            if now < pause.until:
+                self._positions.pop(name, None)
         return stale
 
     def _behind(self) -> list[tuple[int, list[Projection]]]:
@@ -197,8 +208,7 @@ class Projector:
             moved = self._commit(part, contents, after, upto)
         except FoldFailed as failure:
             if len(part) == 1:
-                self._positions.pop(failure.projection, None)
-                self._failures.append(failure)
+                self._pause(failure)
                 return
             # One of several: each for itself.
             busy = [each for each in part if contents[each.name].events]
@@ -209,8 +219,17 @@ class Projector:
             return
         for name in moved:
             self._positions[name] = upto
+            self._paused.pop(name, None)
             self._folded += contents[name].events
             self._on_advance(Advance(name, upto, contents[name].events))
+
+    def _pause(self, failure: FoldFailed) -> None:
+        """Leave a projection alone for a while, longer from time to time."""
+        name = failure.projection
+        self._positions.pop(name, None)
+        before = self._paused.get(name)
+        seconds = SHORTEST_PAUSE if before is None else min(2 * before.seconds, LONGEST_PAUSE)
+        self._paused[name] = _Pause(failure, seconds, time.monotonic() + seconds)
 
     def _commit(
         self, part: Sequence[Projection], contents: dict[str, Contents], after: int, upto: int
@@ -236,17 +255,3 @@ class Projector:
             if moved:
                 move_checkpoints(connection, moved, upto)
         return list(moved)
-
-
-def follow(
-    engine: Engine,
-    projections: Iterable[Projection],
-    stop: threading.Event,
-    *,
-    on_advance: Callable[[Advance], None] = lambda _: None,
-) -> None:
-    """Keep the projections up to date until `stop` is set; the current batch is finished first."""
-    projections = list(projections)
-    while not stop.is_set():
-        if not catch_up(engine, projections, on_advance=on_advance, stop=stop):
-            stop.wait(POLL_SECONDS)

@@ -78,6 +78,28 @@ def test_a_changed_definition_asks_for_a_rebuild(qforge_here: Qforge, engine: En
     assert rows(engine, "molecules") == 2
 
 
+def test_changed_definitions_are_rebuilt_where_that_is_asked_for(
+    qforge_here: Qforge, engine: Engine
+) -> None:
+    """It says so, brings the others up to date, and has nothing to do the second time."""
+    record(engine, created("O"), started(WATER, "O"))
+    qforge_here("project", "--once")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE projection_checkpoints SET fingerprint = '' WHERE projection = 'molecules'"
+            )
+        )
+    record(engine, created("CCO"), started(ETHANOL, "CCO"))
+
+    first = qforge_here("project", "--once", "--auto-rebuild")
+    second = qforge_here("project", "--once", "--auto-rebuild")
+
+    assert first.stderr.startswith("The definition of molecules has changed; rebuilding …\n")
+    assert (rows(engine, "molecules"), rows(engine, "calculations")) == (2, 2)
+    assert second.stderr == "Up to date at position 4.\n"
+
+
 def test_events_that_cannot_be_folded_are_one_clear_line(
     qforge_here: Qforge, engine: Engine
 ) -> None:

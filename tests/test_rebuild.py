@@ -22,7 +22,8 @@ from eventstore.read import read_all
 from eventstore.tenancy import act_for
 from projections.checkpoint import read_checkpoints
 from projections.folding import FoldFailed
-from projections.projector import catch_up, follow
+from projections.following import follow
+from projections.projector import catch_up
 from projections.rebuild import (
     NothingKept,
     Progress,

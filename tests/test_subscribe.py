@@ -19,8 +19,8 @@ from eventstore.errors import DatabaseUnavailable
 from eventstore.load import load
 from eventstore.migrations import upgrade
 from eventstore.read import EVERYTHING, Filter
-from eventstore.subscribe import POLL_SECONDS, subscribe
-from eventstore.wakeups import announce_appends
+from eventstore.subscribe import subscribe
+from eventstore.wakeups import POLL_SECONDS, announce_appends
 from projections.projector import RebuildNeeded, catch_up
 from projections.registry import PROJECTIONS
 from projections.waiting import ProjectionBehind, wait_for

@@ -17,8 +17,9 @@ from sqlalchemy.exc import IntegrityError
 from eventstore.append import append
 from eventstore.ids import uuid7
 from projections.checkpoint import fingerprint
+from projections.following import follow
 from projections.projection import Projection
-from projections.projector import catch_up, follow
+from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from projections.verify import Verification, verify
 from schema.tables import projection_checkpoints

@@ -1,0 +1,133 @@
+"""Follows the log for as long as it may: woken by appends, through outages and rebuilds."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from sqlalchemy import Engine
+
+from eventstore.errors import QuantumForgeError
+from eventstore.outage import LOST, is_loss
+from eventstore.wakeups import Wakeups, listening_connection
+from projections.projection import Projection
+from projections.projector import Advance, Pass, Projector, RebuildNeeded
+from projections.rebuild import RebuildRunning, RebuildStopped, rebuild
+
+PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between attempts to reach a database that went away, the last one for ever."""
+
+Trouble = Callable[[Exception | None], object]
+"""Told what is in the way, once each time that changes; None when it is out of the way."""
+
+
+def follow(
+    engine: Engine,
+    projections: Iterable[Projection],
+    stop: threading.Event,
+    *,
+    on_advance: Callable[[Advance], None] = lambda _: None,
+    on_trouble: Trouble = lambda _: None,
+    auto_rebuild: bool = False,
+    listen: bool = True,
+) -> None:
+    """Keep the projections up to date until `stop` is set; the current batch is finished first.
+
+    Wakes up when a process announces what it appended, and looks every quarter of a second
+    besides. What can pass does not end it: while the database is away it tries again and again,
+    and a projection that cannot go on waits while the others do.
+
+    Args:
+        engine: of the database; one more connection listens.
+        projections: what to keep up to date.
+        stop: ends it, within 50 ms while it waits.
+        on_advance: called after each commit.
+        on_trouble: called when something is in the way: the database is away, the definition of
+            projections has changed, the database refuses to fold.
+        auto_rebuild: fill the tables of changed definitions anew, online, while the others go on.
+        listen: for announcements; otherwise it polls.
+    """
+    projections = list(projections)
+    troubles = _Troubles(on_trouble)
+    projector = Projector(engine, projections, on_advance=on_advance, stop=stop)
+    with _rebuilding(engine, projections, stop, troubles) as renew:
+        attempts = 0
+        while not stop.is_set():
+            try:
+                with listening_connection(engine) as connection:
+                    wakeups = Wakeups(connection, stop, listen=listen)
+                    while not stop.is_set():
+                        done = projector.catch_up()
+                        attempts = 0
+                        troubles.tell("pass", _trouble_of(done))
+                        if auto_rebuild and done.stale:
+                            renew(done.stale)
+                        wakeups.wait(found=bool(done.folded))
+            except LOST as error:
+                if not is_loss(error):
+                    raise
+                troubles.tell("pass", error)
+                stop.wait(PAUSES[min(attempts, len(PAUSES) - 1)])
+                attempts += 1
+
+
+def _trouble_of(done: Pass) -> QuantumForgeError | None:
+    if done.failures:
+        return done.failures[0]
+    return RebuildNeeded(done.stale) if done.stale else None
+
+
+class _Troubles:
+    """Passes troubles on, each once, until something else or nothing is in the way."""
+
+    def __init__(self, on_trouble: Trouble) -> None:
+        self._on_trouble = on_trouble
+        self._last: dict[str, str] = {}
+
+    def tell(self, source: str, error: Exception | None) -> None:
+        before = self._last.get(source, "")
+        now = "" if error is None else str(error)
+        if now == before:
+            return
+        self._last[source] = now
+        if error is not None or not any(self._last.values()):
+            self._on_trouble(error)
+
+
+@contextmanager
+def _rebuilding(
+    engine: Engine,
+    projections: Iterable[Projection],
+    stop: threading.Event,
+    troubles: _Troubles,
+) -> Iterator[Callable[[list[str]], None]]:
+    """A function that has projections rebuilt, one after the other, while its caller goes on."""
+    by_name = {projection.name: projection for projection in projections}
+    running: dict[str, Future[None]] = {}
+
+    def one(projection: Projection) -> None:
+        try:
+            rebuild(engine, projection, stop=stop)
+        except (RebuildRunning, RebuildStopped):
+            return  # somebody does it; or the next one goes on with it
+        except Exception as error:
+            if isinstance(error, LOST) and is_loss(error):
+                return
+            if not isinstance(error, QuantumForgeError):
+                raise
+            troubles.tell(f"rebuild of {projection.name}", error)
+            stop.wait(PAUSES[-1])
+        else:
+            troubles.tell(f"rebuild of {projection.name}", None)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="qforge-rebuild") as worker:
+
+        def renew(names: list[str]) -> None:
+            for name in names:
+                if (before := running.get(name)) is not None:
+                    if not before.done():
+                        continue
+                    before.result()
+                running[name] = worker.submit(one, by_name[name])
+
+        yield renew

@@ -1,1 +1,0 @@
-"""The xtb program: what it writes, read back, and how it is run."""
