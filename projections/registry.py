@@ -1,10 +1,11 @@
 """Every projection of the system, by name."""
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from types import MappingProxyType
 
 from eventstore.errors import QuantumForgeError
-from projections import batches, chemistry
+from projections import access, batches, chemistry, organizations, telemetry, users
 from projections.projection import Projection, WrongDeclaration
 
 
@@ -27,7 +28,12 @@ def _by_name(projections: Iterable[Projection]) -> dict[str, Projection]:
 
 
 PROJECTIONS: Mapping[str, Projection] = MappingProxyType(
-    _by_name([*chemistry.PROJECTIONS, *batches.PROJECTIONS])
+    _by_name(
+        chain.from_iterable(
+            domain.PROJECTIONS
+            for domain in (chemistry, batches, telemetry, users, access, organizations)
+        )
+    )
 )
 
 

@@ -23,9 +23,9 @@ ENTITIES = [UUID(int=n, version=4) for n in (11, 12)]
 SMILES = ["C", "CC", "CCO"]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
-_texts = st.text(
-    st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=8
-)
+_characters = st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")
+_texts = st.text(_characters, min_size=1, max_size=8)
+_json = st.integers(-9, 9) | st.none() | _texts
 _floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e200, max_value=1e200)
 _times = st.integers(0, 10**9).map(lambda n: EPOCH + timedelta(milliseconds=n))
 
@@ -99,7 +99,10 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     if origin is list:
         return st.lists(_values(arguments[0]), min_size=1, max_size=3)
     if origin is dict:
-        return st.dictionaries(_texts, st.integers(-9, 9) | st.none() | _texts, max_size=2)
+        free = arguments[1] in (object, typing.Any)
+        return st.dictionaries(_texts, _json if free else _values(arguments[1]), max_size=2)
+    if hint is typing.Any:
+        return _json
     if hint is type(None):
         return st.none()
     if hint is msgspec.UnsetType:
@@ -129,8 +132,15 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
 
 def _bounded(hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
     if hint is int:
-        return st.integers(int(meta.ge or 0), 1000)
+        return st.integers(int(meta.ge or 0), int(meta.le or 1000))
     if hint is float:
         low = meta.gt if meta.gt is not None else meta.ge
         return st.floats(low, 1e9, exclude_min=meta.gt is not None, allow_subnormal=False)
+    if hint is str and meta.pattern is not None:
+        # In full, and with nothing after its end: "$" would let a line feed follow.
+        return st.from_regex(meta.pattern, fullmatch=True, alphabet=_characters).filter(
+            lambda text: len(text) <= (meta.max_length or len(text))
+        )
+    if hint is str:
+        return st.text(_characters, min_size=meta.min_length or 1, max_size=meta.max_length or 8)
     return _values(hint)

@@ -1,6 +1,14 @@
 """Every table, by domain, under one MetaData."""
 
-from schema.tables import batches, chemistry, log
+from schema.tables import (
+    access,
+    batches,
+    chemistry,
+    log,
+    organizations,
+    telemetry,
+    users,
+)
 from schema.tables.base import METADATA
 from schema.tables.log import (
     event_logs,
@@ -11,11 +19,15 @@ from schema.tables.log import (
 
 __all__ = [
     "METADATA",
+    "access",
     "batches",
     "chemistry",
     "event_logs",
     "event_streams",
     "log",
+    "organizations",
     "projection_checkpoints",
     "projection_copies",
+    "telemetry",
+    "users",
 ]

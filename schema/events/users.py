@@ -1,0 +1,211 @@
+"""What happens to the accounts of people: who they are, what they may do, what they prefer."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, UnsetType
+
+from schema.events.base import Event, event
+from schema.events.changes import Changed
+from schema.events.lifecycle import NEW, lifecycle, when
+
+Email = Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
+Username = Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")]
+PasswordHash = Annotated[str, Meta(pattern=r"^\$(argon2id|scrypt)\$[^\s]{20,400}$")]
+"""What a password became: never the password, which this pattern refuses."""
+Encrypted = Annotated[str, Meta(pattern=r"^gAAAA[\w=-]{60,4000}$")]
+"""A Fernet token: what only the holder of the key can read."""
+
+
+class Role(StrEnum):
+    """What a person may do."""
+
+    ADMIN = "admin"
+    RESEARCHER = "researcher"
+    VIEWER = "viewer"
+
+
+class DisplayUnits(StrEnum):
+    """The unit in which energies are shown."""
+
+    HARTREE = "hartree"
+    EV = "ev"
+
+
+class Theme(StrEnum):
+    """How pages look."""
+
+    LIGHT = "light"
+    DARK = "dark"
+    AUTO = "auto"
+
+
+@event("user")
+class UserRegistered(Event, frozen=True, kw_only=True):
+    """A person got an account; one without a password signs in elsewhere."""
+
+    email: Email
+    username: Username
+    hashed_password: PasswordHash | None = None
+    full_name: str | None = None
+    institution: str | None = None
+    role: Role = Role.RESEARCHER
+    tier: str = "free"
+
+
+@event("user")
+class UserUpdated(Event, frozen=True, kw_only=True):
+    """What a person says of themselves changed; what is absent stays."""
+
+    email: Email | UnsetType = UNSET
+    username: Username | UnsetType = UNSET
+    full_name: str | UnsetType | None = UNSET
+    institution: str | UnsetType | None = UNSET
+    changes: dict[str, Changed] | UnsetType = UNSET
+
+
+@event("user")
+class UserPasswordChanged(Event, frozen=True, kw_only=True):
+    """A new password, as its hash."""
+
+    hashed_password: PasswordHash
+
+
+@event("user")
+class UserRoleChanged(Event, frozen=True, kw_only=True):
+    """A person may do more, or less."""
+
+    role: Role
+    changes: dict[str, Changed] | UnsetType = UNSET
+
+
+@event("user")
+class UserTierChanged(Event, frozen=True, kw_only=True):
+    """A person pays for more, or less."""
+
+    tier: str
+    changes: dict[str, Changed] | UnsetType = UNSET
+
+
+@event("user")
+class UserDeactivated(Event, frozen=True, kw_only=True):
+    """The account was closed; what it did stays."""
+
+    reason: str | None = None
+
+
+@event("user")
+class UserReactivated(Event, frozen=True, kw_only=True):
+    """The account was opened again."""
+
+
+@event("user")
+class UserTwoFactorEnabled(Event, frozen=True, kw_only=True):
+    """Signing in takes a second factor from now on."""
+
+
+@event("user")
+class UserTwoFactorDisabled(Event, frozen=True, kw_only=True):
+    """Signing in takes the password alone."""
+
+
+@event("user")
+class UserLoggedIn(Event, frozen=True, kw_only=True):
+    """A person signed in. login_method: `password`, `api_key`, `sso`, …."""
+
+    login_method: str = "password"
+
+
+@event("user")
+class UserLoginFailed(Event, frozen=True, kw_only=True):
+    """Somebody tried to sign in as this person, and was refused."""
+
+    reason: str
+
+
+@event("user")
+class UserLoggedOut(Event, frozen=True, kw_only=True):
+    """A person signed out."""
+
+
+@event("user")
+class UserProfileUpdated(Event, frozen=True, kw_only=True):
+    """What a person shows to others; what is absent stays, null clears."""
+
+    bio: str | UnsetType | None = UNSET
+    avatar_url: str | UnsetType | None = UNSET
+    website: str | UnsetType | None = UNSET
+    orcid: Annotated[str, Meta(pattern=r"^(\d{4}-){3}\d{3}[\dX]$")] | UnsetType | None = UNSET
+    affiliation: str | UnsetType | None = UNSET
+
+
+@event("user")
+class UserPreferencesChanged(Event, frozen=True, kw_only=True):
+    """How a person wants things; what is absent stays, null goes back to the default.
+
+    display_precision: decimals. slack_webhook_url: encrypted, never in clear.
+    """
+
+    display_units: DisplayUnits | UnsetType | None = UNSET
+    display_precision: Annotated[int, Meta(ge=0, le=15)] | UnsetType | None = UNSET
+    default_optimization_level: str | UnsetType | None = UNSET
+    default_method: str | UnsetType | None = UNSET
+    default_solvation: str | UnsetType | None = UNSET
+    theme: Theme | UnsetType | None = UNSET
+    language: str | UnsetType | None = UNSET
+    enable_email_notifications: bool | UnsetType | None = UNSET
+    enable_slack_notifications: bool | UnsetType | None = UNSET
+    slack_webhook_url: Encrypted | UnsetType | None = UNSET
+    notification_on_completion: bool | UnsetType | None = UNSET
+    notification_on_error: bool | UnsetType | None = UNSET
+
+
+@event("unique_name")
+class NameClaimed(Event, frozen=True, kw_only=True):
+    """An e-mail address or user name belongs to one account from now on.
+
+    The entity is the uuid5 of tenant, kind and the name in lower case, so that of two who claim a
+    name at once the log refuses one; the name itself is not repeated here.
+    """
+
+    kind: str
+    user_id: UUID
+
+
+@event("unique_name")
+class NameReleased(Event, frozen=True, kw_only=True):
+    """The name is free again."""
+
+    user_id: UUID
+
+
+_EVER = ("active", "inactive")
+
+lifecycle(
+    "user",
+    {
+        UserRegistered: when(NEW, then="active"),
+        UserUpdated: when("active"),
+        UserPasswordChanged: when("active"),
+        UserRoleChanged: when("active"),
+        UserTierChanged: when("active"),
+        UserDeactivated: when("active", then="inactive"),
+        UserReactivated: when("inactive", then="active"),
+        UserTwoFactorEnabled: when("active"),
+        UserTwoFactorDisabled: when("active"),
+        UserLoggedIn: when("active"),
+        UserLoginFailed: when(*_EVER),
+        UserLoggedOut: when(*_EVER),
+        UserProfileUpdated: when("active"),
+        UserPreferencesChanged: when("active"),
+    },
+)
+
+lifecycle(
+    "unique_name",
+    {
+        NameClaimed: when(NEW, "free", then="claimed"),
+        NameReleased: when("claimed", then="free"),
+    },
+)

@@ -1,0 +1,55 @@
+"""Read models of what services tell of themselves."""
+
+from sqlalchemy import BigInteger, Double, Index, Integer, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from schema.tables.base import TIMESTAMP, check, column, read_model
+
+performance_metrics = read_model(
+    "performance_metrics",
+    "One row per measurement",
+    [column("id", BigInteger, "Position of its event in the log")],
+    column("metric_type", Text, "timer, gauge, counter, …", required=True),
+    column("metric_name", Text, "What was measured", required=True),
+    column("value", Double, "In `unit`", required=True),
+    column("unit", Text, "Of the value: s, MB, 1/s, …", required=True),
+    column("tags", JSONB, "By what it can be told from its like"),
+    column("timestamp", TIMESTAMP, "When it was measured", required=True),
+    Index("performance_metrics_name_idx", "tenant_id", "metric_name", "timestamp"),
+)
+
+api_usage_logs = read_model(
+    "api_usage_logs",
+    "One row per API request",
+    [column("id", BigInteger, "Position of its event in the log")],
+    column("user_id", Uuid, "Who asked; null for somebody not signed in"),
+    column("endpoint", Text, "Path of the request, without its parameters", required=True),
+    column("method", Text, "GET, POST, …", required=True),
+    column("status_code", Integer, "HTTP status of the answer", required=True),
+    column("response_time_ms", Double, "Time until the answer, in ms", required=True),
+    column("request_size_bytes", BigInteger, "Size of the request, in bytes"),
+    column("response_size_bytes", BigInteger, "Size of the answer, in bytes"),
+    column("error_message", Text, "What went wrong"),
+    column("query_parameters", JSONB, "Parameters of the request, without secrets"),
+    check("status_code_is_http", "status_code BETWEEN 100 AND 599"),
+    check("response_time_is_not_negative", "response_time_ms >= 0"),
+    Index("api_usage_logs_user_idx", "tenant_id", "user_id", "created_at"),
+    Index("api_usage_logs_endpoint_idx", "tenant_id", "endpoint", "created_at"),
+    Index("api_usage_logs_created_idx", "tenant_id", "created_at"),
+)
+
+errors = read_model(
+    "errors",
+    "One row per error that a service met",
+    [column("id", BigInteger, "Position of its event in the log")],
+    column("service", Text, "Who met it", required=True),
+    column("severity", Text, "info, warning, error or critical", required=True),
+    column("error_type", Text, "What kind it is", required=True),
+    column("message", Text, "What it said", required=True),
+    column("stack_trace", Text, "Where it was raised"),
+    column("context", JSONB, "What the service knew when it met it"),
+    column("correlated_id", Uuid, "The entity that it concerned"),
+    check("severity_of_error_is_known", "severity IN ('info', 'warning', 'error', 'critical')"),
+    Index("errors_type_idx", "tenant_id", "error_type", "created_at"),
+    Index("errors_service_idx", "tenant_id", "service", "created_at"),
+)
