@@ -4,62 +4,20 @@ import re
 import time
 from typing import Any
 
-import msgspec
 import numpy as np
 from tblite import library
 from tblite.interface import Calculator
 
 from runner.errors import EngineError, InputError
-from runner.geometry import Geometry, Position
+from runner.geometry import Geometry
 from runner.memory import peak_mb, reset_peak
 from runner.methods import SOLVENTS, require_known
-
-# CODATA 2018.
-BOHR_ANGSTROM = 0.529177210903
-HARTREE_EV = 27.211386245988
-ATOMIC_DIPOLE_DEBYE = 2.541746473
+from runner.result import ATOMIC_DIPOLE_DEBYE, BOHR_ANGSTROM, HARTREE_EV, Result
 
 # Closer than this no nuclei of a molecule ever are (H2 is 0.74 Å); tblite refuses only 0.
 CLOSEST_APPROACH = 0.3
 
 _CYCLE = re.compile(r"^\s+(\d+)\s+(?:-?\d+\.\d+|NaN|-?Infinity)\s")
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What a single point gave, not yet judged by `physics.refusal`.
-
-    energy Eh; homo, lumo, gap eV (None where there is no such orbital); dipole Debye; charges e and
-    gradient Eh/Bohr per atom, in the order of the geometry; gradient_norm Eh/Bohr, over all
-    components; times s; memory MB. `electron_count` is the electrons in the calculation's orbitals
-    (valence only), `orbital_count` those orbitals. `charge` and `multiplicity` are as asked for.
-    """
-
-    method: str
-    solvent: str | None
-    charge: int
-    multiplicity: int
-    energy: float
-    homo: float | None
-    lumo: float | None
-    gap: float | None
-    dipole: float
-    charges: tuple[float, ...]
-    gradient: tuple[Position, ...]
-    gradient_norm: float
-    electron_count: float
-    orbital_count: int
-    scf_iterations: int
-    is_converged: bool
-    wall_time_seconds: float
-    cpu_time_seconds: float
-    memory_peak_mb: float
-    program: str
-    program_version: str
-    stdout_log: str
-
-    def forces(self) -> tuple[Position, ...]:
-        """Return the force on each atom in Eh/Bohr: the negative gradient."""
-        return tuple((0.0 - x, 0.0 - y, 0.0 - z) for x, y, z in self.gradient)
 
 
 def run_singlepoint(

@@ -36,11 +36,11 @@ class _Kind(msgspec.Struct, frozen=True):
 
 _NO_MEMORY = _Kind(ErrorType.RESOURCE_ERROR, ErrorSeverity.CRITICAL, "OUT_OF_MEMORY", True)
 
-# tblite raises one class for everything and has no codes: its texts are all there is. They are
-# quoted from tblite 0.8; the tests provoke those that can be provoked.
+# tblite raises one class for everything, xtb prints reasons, and neither has codes: their texts are
+# all there is. Quoted from tblite 0.8 and xtb 6.5; the tests provoke those that can be provoked.
 _MESSAGES: tuple[tuple[str, _Kind], ...] = (
     (
-        r"SCF not converged",
+        r"SCF not converged|self consistent charge iterator did not converge",
         _Kind(ErrorType.CONVERGENCE_ERROR, ErrorSeverity.ERROR, "SCF_NOT_CONVERGED", False),
     ),
     (
@@ -48,11 +48,15 @@ _MESSAGES: tuple[tuple[str, _Kind], ...] = (
         _Kind(ErrorType.CONVERGENCE_ERROR, ErrorSeverity.ERROR, "EIGENSOLVER_FAILED", False),
     ),
     (
+        r"geometry optimi[sz]ation",
+        _Kind(ErrorType.CONVERGENCE_ERROR, ErrorSeverity.ERROR, "GEOMETRY_NOT_CONVERGED", False),
+    ),
+    (
         r"did not converge|failed to converge",
         _Kind(ErrorType.CONVERGENCE_ERROR, ErrorSeverity.ERROR, "SOLVER_NOT_CONVERGED", False),
     ),
     (
-        r"No support for elements",
+        r"No support for elements|Cannot map symbol to atomic number",
         _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, "UNSUPPORTED_ELEMENT", True),
     ),
     (
@@ -60,11 +64,12 @@ _MESSAGES: tuple[tuple[str, _Kind], ...] = (
         _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, "IMPOSSIBLE_MULTIPLICITY", True),
     ),
     (
-        r"Too close interatomic distances",
+        r"Too close interatomic distances|\*very\* (close|short)",
         _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, "ATOMS_TOO_CLOSE", True),
     ),
     (
-        r"database of solvents|Unknown solvent|parameters found for the method/solvent",
+        r"database of solvents|Unknown solvent|parameters found for the method/solvent"
+        r"|solvent: .* is not parametrized",
         _Kind(ErrorType.INPUT_ERROR, ErrorSeverity.ERROR, "UNKNOWN_SOLVENT", True),
     ),
     (r"amount of memory|allocat|out of memory|bad_alloc", _NO_MEMORY),

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
+from typing import Self
 
 import msgspec
 
@@ -27,6 +29,12 @@ class Geometry(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @classmethod
+    def of(cls, symbols: Iterable[str], positions: Iterable[Position]) -> Self:
+        """Make a geometry of element symbols in any case; KeyError for what is no element."""
+        numbers = tuple([ATOMIC_NUMBERS[symbol.capitalize()] for symbol in symbols])
+        return cls(numbers, tuple(positions))
+
     def elements(self) -> tuple[str, ...]:
         """Return one element symbol per atom."""
         return tuple(ELEMENTS[number] for number in self.numbers)
@@ -37,12 +45,13 @@ class Geometry(msgspec.Struct, frozen=True):
 
     def xyz_text(self, comment: str = "") -> str:
         """Return the geometry as an XYZ file, positions in Å with ten decimals."""
-        lines = [str(len(self)), comment]
-        for symbol, position in zip(self.elements(), self.positions, strict=True):
-            # Adding 0.0 after rounding turns -0.0 into 0.0: one geometry, one text.
-            x, y, z = (round(value, 10) + 0.0 for value in position)
-            lines.append(f"{symbol:<2} {x:17.10f} {y:17.10f} {z:17.10f}")
-        return "\n".join(lines) + "\n"
+        atoms = zip(self.elements(), self.positions, strict=True)
+        # One format for all atoms: geometries are hashed by the million.
+        body = ("%-2s %17.10f %17.10f %17.10f\n" * len(self)) % tuple(
+            part for symbol, position in atoms for part in (symbol, *position)
+        )
+        # One geometry, one text: what rounds to zero has no sign.
+        return f"{len(self)}\n{comment}\n" + body.replace("-0.0000000000", " 0.0000000000")
 
     @property
     def xyz_sha256(self) -> str:

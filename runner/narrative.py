@@ -1,5 +1,6 @@
 """What is recorded of a calculation: outcomes of the workers as events of the log."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -7,8 +8,10 @@ import msgspec
 from msgspec import UNSET
 
 from runner.failures import Failure
+from runner.geometry import Geometry
 from runner.molecules import Molecule
 from runner.plan import Plan
+from runner.result import Result
 from runner.tasks import Completed, Failed, Invalidated, Lost, Outcome
 from schema.events.chemistry import (
     Atom,
@@ -142,14 +145,6 @@ def storable(text: str) -> str:
 
 def _completed(attempt: Attempt, outcome: Completed) -> CalculationCompleted:
     result, geometry = outcome.result, outcome.geometry
-    atoms = zip(
-        geometry.elements(),
-        geometry.numbers,
-        result.charges,
-        geometry.positions,
-        result.forces(),
-        strict=True,
-    )
     return CalculationCompleted(
         molecule_id=attempt.molecule_id,
         batch_id=attempt.batch_id,
@@ -166,13 +161,28 @@ def _completed(attempt: Attempt, outcome: Completed) -> CalculationCompleted:
         program=result.program,
         program_version=result.program_version,
         xyz_sha256=geometry.xyz_sha256,
-        atoms=[
-            Atom(element, number, charge, *position, *force)
-            for element, number, charge, position, force in atoms
-        ],
+        atoms=atoms(result, geometry),
         scf_cycles=result.scf_iterations,
+        optimization_cycles=result.optimization_cycles,
         convergence_iterations=result.scf_iterations,
         memory_peak_mb=result.memory_peak_mb,
-        stdout_log=storable(result.stdout_log),
+        stdout_log=storable(result.stdout_log) if result.stdout_log else UNSET,
         stderr_log=storable(outcome.stderr_log) if outcome.stderr_log else UNSET,
     )
+
+
+def atoms(result: Result, geometry: Geometry) -> list[Atom]:
+    """One record per atom; what the program did not tell is null."""
+    nothing: Sequence[None] = [None] * len(geometry)
+    forces = result.forces() or [(None, None, None)] * len(geometry)
+    return [
+        Atom(element, number, charge, *position, *force)
+        for element, number, charge, position, force in zip(
+            geometry.elements(),
+            geometry.numbers,
+            nothing if result.charges is None else result.charges,
+            geometry.positions,
+            forces,
+            strict=True,
+        )
+    ]

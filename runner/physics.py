@@ -2,18 +2,23 @@
 
 import math
 
-from runner.engine import Result
 from runner.geometry import Geometry
+from runner.result import Result
 
 # e; tblite's charges add up to 1e-9 when the calculation is the one that was asked for.
 CHARGE_TOLERANCE = 1e-3
+
+# Eh per atom. Of all elements, methods and multiplicities neon with GFN1-xTB is lowest (-6.32), and
+# no molecule of tblite's is far above 0; the same in eV (27 times) is beyond for every molecule.
+LOWEST_ENERGY, HIGHEST_ENERGY = -8.0, 2.0
 
 
 def refusal(result: Result, geometry: Geometry, *, charge: int, multiplicity: int) -> str | None:
     """Return why a result cannot be right, in one sentence, or None when nothing is against it.
 
-    `charge` and `multiplicity` are those that were asked for. tblite needs this check: it clips a
-    charge beyond what the orbitals hold, and a multiplicity beyond the electrons, and converges.
+    `charge` and `multiplicity` are those that were asked for. tblite and xtb need this check: they
+    clip a charge beyond what the orbitals hold, and a multiplicity beyond the electrons, and
+    converge; xtb calls an optimisation that did not converge a success.
     """
     return (
         _wrong_size(result, geometry)
@@ -21,30 +26,39 @@ def refusal(result: Result, geometry: Geometry, *, charge: int, multiplicity: in
         or _impossible_electrons(result, geometry, charge, multiplicity)
         or _wrong_charge(result, charge)
         or _wrong_orbitals(result, multiplicity)
+        or _not_in_hartree(result, geometry)
+        or _not_converged(result)
     )
 
 
 def _wrong_size(result: Result, geometry: Geometry) -> str | None:
     atoms = len(geometry)
-    if len(result.charges) != atoms or len(result.gradient) != atoms:
-        return (
-            f"{len(result.charges)} charges and {len(result.gradient)} gradients for {atoms} atoms"
-        )
+    charges = atoms if result.charges is None else len(result.charges)
+    gradients = atoms if result.gradient is None else len(result.gradient)
+    if charges != atoms or gradients != atoms:
+        return f"{charges} charges and {gradients} gradients for {atoms} atoms"
     return None
 
 
 def _not_finite(result: Result) -> str | None:
     numbers = {
         "energy": (result.energy,),
-        "dipole": (result.dipole,),
-        "orbital energies": tuple(v for v in (result.homo, result.lumo) if v is not None),
-        "charges": result.charges,
-        "gradient": tuple(value for row in result.gradient for value in row),
+        "dipole": _known(result.dipole),
+        "orbital energies": _known(result.homo, result.lumo, result.gap),
+        "charges": result.charges or (),
+        "gradient": (
+            *_known(result.gradient_norm),
+            *(value for row in result.gradient or () for value in row),
+        ),
     }
     for what, values in numbers.items():
-        if not all(math.isfinite(value) for value in values):
+        if not all(map(math.isfinite, values)):
             return f"non-finite {what}"
     return None
+
+
+def _known(*values: float | None) -> tuple[float, ...]:
+    return tuple(value for value in values if value is not None)
 
 
 def _impossible_electrons(
@@ -56,7 +70,13 @@ def _impossible_electrons(
         return f"{electrons} electrons at charge {charge:+d}"
     if unpaired < 0 or unpaired > electrons or (electrons - unpaired) % 2:
         return f"multiplicity {multiplicity} does not fit {electrons} electrons"
+    if result.electron_count is None:
+        return None
     valence = round(result.electron_count)
+    if valence <= 0:
+        return f"{valence} valence electrons at charge {charge:+d}"
+    if result.orbital_count is None:
+        return None
     if unpaired > min(valence, 2 * result.orbital_count - valence):
         return (
             f"multiplicity {multiplicity} does not fit {valence} valence electrons "
@@ -66,6 +86,8 @@ def _impossible_electrons(
 
 
 def _wrong_charge(result: Result, charge: int) -> str | None:
+    if result.charges is None:
+        return None
     total = math.fsum(result.charges)
     if abs(total - charge) > CHARGE_TOLERANCE:
         return f"the atomic charges add up to {total:+.3f}, not to the charge {charge:+d}"
@@ -77,4 +99,23 @@ def _wrong_orbitals(result: Result, multiplicity: int) -> str | None:
         return f"the HOMO ({result.homo:.3f} eV) lies above the LUMO ({result.lumo:.3f} eV)"
     if multiplicity == 1 and result.gap is not None and result.gap < 0:
         return f"a closed shell with a negative gap ({result.gap:.3f} eV)"
+    return None
+
+
+def _not_in_hartree(result: Result, geometry: Geometry) -> str | None:
+    # Of the methods of xTB alone is it known what an atom can have.
+    if not result.method.endswith("-xTB"):
+        return None
+    each = result.energy / len(geometry)
+    if not LOWEST_ENERGY < each < HIGHEST_ENERGY:
+        return (
+            f"an energy of {result.energy:.6g} Eh for {len(geometry)} atoms is not one of "
+            f"{result.method}; is it in another unit?"
+        )
+    return None
+
+
+def _not_converged(result: Result) -> str | None:
+    if not result.is_converged:
+        return f"the geometry did not converge in {result.optimization_cycles} cycles"
     return None

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import msgspec
 
-from runner.engine import Result
 from runner.failures import Failure
 from runner.geometry import Geometry
+from runner.result import Result
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.conformers import embed
-from runner.engine import BOHR_ANGSTROM, HARTREE_EV, run_singlepoint
+from runner.engine import run_singlepoint
 from runner.errors import InputError
 from runner.geometry import Geometry
 from runner.methods import METHODS, SOLVENTS
+from runner.result import BOHR_ANGSTROM, HARTREE_EV, Result
 
 # ase.build.molecule("H2O"), which the documentation of tblite calculates.
 WATER = Geometry(
@@ -25,12 +26,18 @@ DOCUMENTED_FORCE_ON_OXYGEN = -0.749527168
 ELECTRON_ANGSTROM_DEBYE = 4.803204713
 
 
+def force_along_z_on_the_first_atom(result: Result) -> float:
+    forces = result.forces()
+    assert forces is not None
+    return forces[0][2]
+
+
 def test_water_has_the_documented_energy_dipole_and_force() -> None:
     result = run_singlepoint(WATER)
 
     assert result.energy * HARTREE_EV == pytest.approx(DOCUMENTED_ENERGY, abs=1e-4)
     assert result.dipole == pytest.approx(DOCUMENTED_DIPOLE * ELECTRON_ANGSTROM_DEBYE, abs=1e-3)
-    force = result.forces()[0][2] * HARTREE_EV / BOHR_ANGSTROM
+    force = force_along_z_on_the_first_atom(result) * HARTREE_EV / BOHR_ANGSTROM
     assert force == pytest.approx(DOCUMENTED_FORCE_ON_OXYGEN, abs=1e-4)
 
 
@@ -45,6 +52,7 @@ def test_silane_has_the_energy_in_the_docstring_of_tblite_and_its_cycles_are_cou
     assert result.energy == pytest.approx(-3.7632337506836944, abs=1e-7)
     table = [line for line in result.stdout_log.splitlines() if line.lstrip()[:1].isdigit()]
     assert result.scf_iterations == len(table)
+    assert result.scf_iterations is not None
     assert 5 <= result.scf_iterations <= 12
 
 
@@ -52,6 +60,8 @@ def test_silane_has_the_energy_in_the_docstring_of_tblite_and_its_cycles_are_cou
 def test_every_method_obeys_the_conservation_laws(method: str) -> None:
     result = run_singlepoint(embed("CC(=O)N"), method=method)
 
+    assert result.charges is not None
+    assert result.gradient is not None
     assert math.fsum(result.charges) == pytest.approx(0.0, abs=1e-6)
     assert np.sum(result.gradient, axis=0) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
     assert result.gradient_norm == pytest.approx(float(np.linalg.norm(result.gradient)))
@@ -72,7 +82,8 @@ def test_forces_are_the_slope_of_the_energy() -> None:
 
     slope = (energy(step) - energy(-step)) / (2 * step / BOHR_ANGSTROM)
 
-    assert run_singlepoint(WATER).forces()[0][2] == pytest.approx(-slope, abs=1e-5)
+    force = force_along_z_on_the_first_atom(run_singlepoint(WATER))
+    assert force == pytest.approx(-slope, abs=1e-5)
 
 
 @settings(max_examples=15, deadline=None)
@@ -141,6 +152,9 @@ def test_nothing_is_printed_and_the_log_is_kept(capfd: pytest.CaptureFixture[str
 
     assert capfd.readouterr() == ("", "")
     assert "total energy" in result.stdout_log
+    assert result.wall_time_seconds is not None
+    assert result.cpu_time_seconds is not None
+    assert result.memory_peak_mb is not None
     assert result.wall_time_seconds > 0
     assert result.cpu_time_seconds > 0
     assert 1 < result.memory_peak_mb < 10_000

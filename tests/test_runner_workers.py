@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from runner.engine import Result
 from runner.errors import WorkerStartError
 from runner.geometry import Geometry
+from runner.result import Result
 from runner.tasks import Completed, Failed, Invalidated, Lost, Outcome, Task
 from runner.workers import WorkerPool
 

@@ -1,0 +1,1 @@
+"""The xtb program: what it writes, read back, and how it is run."""

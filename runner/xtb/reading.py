@@ -1,0 +1,283 @@
+"""An xtb run from the files that it left, with what must not be believed left out.
+
+xtb ends with status 0 after an impossible charge and after an optimisation that did not converge;
+it leaves the JSON, the gradient and the geometry of an earlier run where they are; and it writes
+energies with 12 decimals in its log and with 8 in its JSON. So the log decides, and a file that
+contradicts it is disregarded, with a note.
+"""
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from runner.errors import EngineError
+from runner.geometry import Geometry
+from runner.result import Result
+from runner.xtb.dump import (
+    Dump,
+    GradientFile,
+    OptimisedFile,
+    read_charges,
+    read_dump,
+    read_gradient,
+    read_optimised,
+)
+from runner.xtb.printout import Printout, ended_normally, read_printout
+
+ENERGY_TOLERANCE = 1e-6
+"""Eh; files of one run agree to the last of the 8 decimals of the JSON."""
+
+STDOUT_LIMIT = 200_000
+"""Characters of a log that are kept: its beginning and its end."""
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A file that was not used, and why."""
+
+    file: str
+    reason: str
+
+
+class XtbRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What the files of a run say together; `notes` tells what was disregarded."""
+
+    printout: Printout | None = None
+    dump: Dump | None = None
+    charges: tuple[float, ...] | None = None
+    gradient: GradientFile | None = None
+    optimised: OptimisedFile | None = None
+    ended_normally: bool | None = None
+    stdout_log: str = ""
+    stderr_log: str = ""
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def energy(self) -> float | None:
+        """The total energy in Eh, with as many decimals as there are."""
+        for source in (self.printout, self.dump, self.optimised, self.gradient):
+            if source is not None and source.energy is not None:
+                return source.energy
+        return None
+
+    @property
+    def method(self) -> str | None:
+        """Such as GFN2-xTB."""
+        return self._told.method or self._dumped.method
+
+    @property
+    def version(self) -> str | None:
+        """Such as 6.5.1."""
+        return self._told.version or self._dumped.version
+
+    @property
+    def unpaired_count(self) -> int | None:
+        """Unpaired electrons as they were asked for."""
+        return self._dumped.unpaired_count
+
+    @property
+    def _told(self) -> Printout:
+        return self.printout or Printout()
+
+    @property
+    def _dumped(self) -> Dump:
+        return self.dump or Dump()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the program itself says that it failed; None when it does not."""
+        printout = self.printout
+        if printout is not None and printout.error is not None:
+            return printout.error
+        if self.ended_normally is False:
+            return "abnormal termination of xtb"
+        if printout is not None and printout.is_scf_converged is False:
+            return "SCF not converged"
+        return None
+
+
+def read_run(
+    *,
+    stdout: bytes | None = None,
+    stderr: bytes | None = None,
+    dump: bytes | None = None,
+    charges: bytes | None = None,
+    gradient: bytes | None = None,
+    optimised: bytes | None = None,
+    names: Mapping[str, str] | None = None,
+) -> XtbRun:
+    """Read the files of one run, whatever is in them; nothing is raised.
+
+    `optimised` is xtbopt.xyz or xtbopt.log. `names` are what the files are called in notes.
+    """
+    called = {**_NAMES, **(names or {})}
+    notes: list[Note] = []
+
+    def note(kind: str, reason: object) -> None:
+        notes.append(Note(called[kind], " ".join(str(reason).split())[:300]))
+
+    printout = read_printout(stdout) if stdout is not None else None
+    the_dump = the_charges = the_gradient = the_optimised = None
+    try:
+        the_dump = read_dump(dump) if dump is not None else None
+    except ValueError as error:
+        note("dump", error)
+    try:
+        the_charges = read_charges(_text(charges)) if charges is not None else None
+    except ValueError as error:
+        note("charges", error)
+    try:
+        the_gradient = read_gradient(_text(gradient)) if gradient is not None else None
+    except ValueError as error:
+        note("gradient", error)
+    try:
+        the_optimised = read_optimised(_text(optimised)) if optimised is not None else None
+    except ValueError as error:
+        note("optimised", error)
+
+    if printout is not None and the_dump is not None and (why := _stale(printout, the_dump)):
+        note("dump", why)
+        the_dump = None
+    run = XtbRun(printout=printout, dump=the_dump)
+    energy, is_single_point = run.energy, printout is not None and printout.is_optimised is None
+    if the_optimised is not None:
+        if is_single_point and _reached_the_end(printout):
+            note("optimised", "is of an earlier run: this one optimised nothing")
+            the_optimised = None
+        elif _differ(the_optimised.energy, energy):
+            note("optimised", f"is of another run: its energy is {the_optimised.energy} Eh")
+            the_optimised = None
+    if the_gradient is not None and _differ(the_gradient.energy, energy):
+        note("gradient", f"is of another run: its energy is {the_gradient.energy} Eh")
+        the_gradient = None
+    said = None if stderr is None else ended_normally(stderr)
+    if said is None and printout is not None:
+        said = printout.ended_normally
+    return XtbRun(
+        printout=printout,
+        dump=the_dump,
+        charges=the_charges,
+        gradient=the_gradient,
+        optimised=the_optimised,
+        ended_normally=said,
+        stdout_log=_shortened(stdout),
+        stderr_log=_shortened(stderr),
+        notes=tuple(notes),
+    )
+
+
+_NAMES = {
+    "dump": "xtbout.json",
+    "charges": "charges",
+    "gradient": "gradient",
+    "optimised": "xtbopt.xyz",
+}
+
+
+def result_of(
+    run: XtbRun,
+    geometry: Geometry,
+    *,
+    charge: int,
+    multiplicity: int,
+    method: str | None = None,
+    solvent: str | None = None,
+) -> Result:
+    """Return the result of a run at the geometry that it ended with.
+
+    What is given stands in where the run does not say. Raises EngineError, with the program's own
+    words, when it failed or told no energy.
+    """
+    printout, dump = run.printout or Printout(), run.dump or Dump()
+    if run.failure is not None:
+        raise _failed(run, run.failure)
+    if run.energy is None:
+        stopped = "the output of xtb stops before it tells an energy"
+        raise _failed(run, stopped if run.printout else "no file tells an energy")
+    charges = dump.charges if dump.charges is not None else run.charges
+    if charges is not None and len(charges) != len(geometry):
+        charges = run.charges if run.charges and len(run.charges) == len(geometry) else None
+    gradient = run.gradient.gradient if run.gradient is not None else None
+    if gradient is not None and len(gradient) != len(geometry):
+        gradient = None
+    norm = printout.gradient_norm
+    if norm is None and gradient is not None:
+        norm = math.hypot(*(part for row in gradient for part in row))
+    single_point = printout.is_optimised is None and run.optimised is None
+    homo = dump.homo if dump.homo is not None else printout.homo
+    lumo = dump.lumo if dump.lumo is not None else printout.lumo
+    gap = printout.gap if printout.gap is not None else dump.gap
+    return Result(
+        method=run.method or method or "unknown",
+        solvent=solvent,
+        charge=charge,
+        multiplicity=multiplicity,
+        energy=run.energy,
+        homo=homo,
+        lumo=lumo,
+        gap=lumo - homo if gap is None and homo is not None and lumo is not None else gap,
+        # The JSON has more decimals; after an optimisation it has them of the first geometry.
+        dipole=dump.first_dipole
+        if single_point and dump.first_dipole is not None
+        else printout.dipole,
+        charges=charges,
+        gradient=gradient,
+        gradient_norm=norm,
+        electron_count=printout.electron_count
+        if dump.electron_count is None
+        else dump.electron_count,
+        orbital_count=printout.orbital_count if dump.orbital_count is None else dump.orbital_count,
+        scf_iterations=printout.scf_iterations,
+        optimization_cycles=printout.optimization_cycles,
+        is_converged=printout.is_optimised is not False,
+        wall_time_seconds=printout.wall_time_seconds,
+        cpu_time_seconds=printout.cpu_time_seconds,
+        program="xtb",
+        program_version=run.version or "unknown",
+        stdout_log=run.stdout_log,
+    )
+
+
+def _failed(run: XtbRun, reason: str) -> EngineError:
+    iterations = run.printout.scf_iterations if run.printout is not None else None
+    return EngineError(reason, stdout_log=run.stdout_log, scf_iterations=iterations or 0)
+
+
+def _stale(printout: Printout, dump: Dump) -> str | None:
+    """Why the JSON is of another run than the log; None when it may be of the same."""
+    if printout.method and dump.method and printout.method != dump.method:
+        return f"is of another run: its method is {dump.method}, that of the log {printout.method}"
+    if _differ(dump.energy, printout.energy):
+        return (
+            f"is of another run: its energy is {dump.energy} Eh, "
+            f"that of the log {printout.energy} Eh"
+        )
+    if printout.error is not None:
+        return "is of an earlier run: this one ended with an error"
+    return None
+
+
+def _reached_the_end(printout: Printout | None) -> bool:
+    return printout is not None and printout.energy is not None
+
+
+def _differ(one: float | None, other: float | None) -> bool:
+    """Whether two energies are known, and not the same."""
+    if one is None or other is None or math.isnan(one) or math.isnan(other):
+        return False
+    return abs(one - other) > ENERGY_TOLERANCE
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _shortened(data: bytes | None) -> str:
+    """A log as it is kept: without the middle of a very long one."""
+    if data is None:
+        return ""
+    if len(data) > STDOUT_LIMIT:
+        half = STDOUT_LIMIT // 2
+        left_out = len(data) - 2 * half
+        data = data[:half] + f"\n… {left_out} bytes …\n".encode() + data[-half:]
+    return _text(data)
