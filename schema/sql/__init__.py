@@ -17,6 +17,8 @@ OBJECTS = (
     "refuse_incomplete_event",
     "refuse_version",
     "refuse_tenant",
+    "is_storable",
+    "refuse_unstorable",
     "append_batch",
     "append_events",
     "grants",

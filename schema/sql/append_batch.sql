@@ -133,7 +133,9 @@ BEGIN
                                ELSE row_number() OVER (PARTITION BY e.entity_id, e.entity_type,
                                                                     e.tenant_id
                                                        ORDER BY e.ord) END,
-               e.event_type, coalesce(e.schema_version, 1), e.data,
+               e.event_type, coalesce(e.schema_version, 1),
+               CASE WHEN is_storable(e.data, e.metadata, e.occurred_at) THEN e.data
+                    ELSE refuse_unstorable(e.data, e.metadata, e.occurred_at) END,
                coalesce(nullif(e.metadata, 'null'), '{}'), e.user_id,
                coalesce(e.occurred_at, clock_timestamp()), clock_timestamp()
           FROM ROWS FROM (jsonb_to_recordset(events) AS (
@@ -174,8 +176,11 @@ BEGIN
         INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version, event_type,
                                 schema_version, data, metadata, user_id, occurred_at, recorded_at)
         SELECT v.event_id, v.tenant_id, v.entity_type, v.entity_id, v.version, v.event_type,
-               coalesce(v.schema_version, 1), v.data, coalesce(nullif(v.metadata, 'null'), '{}'),
-               v.user_id, coalesce(v.occurred_at, clock_timestamp()), clock_timestamp()
+               coalesce(v.schema_version, 1),
+               CASE WHEN is_storable(v.data, v.metadata, v.occurred_at) THEN v.data
+                    ELSE refuse_unstorable(v.data, v.metadata, v.occurred_at) END,
+               coalesce(nullif(v.metadata, 'null'), '{}'), v.user_id,
+               coalesce(v.occurred_at, clock_timestamp()), clock_timestamp()
           FROM versioned AS v
          ORDER BY v.ord
         RETURNING event_logs.id, event_logs.event_id, event_logs.entity_id, event_logs.version

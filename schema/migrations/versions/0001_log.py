@@ -23,7 +23,8 @@ def downgrade() -> None:
     """Drop what `upgrade` made; the roles belong to the whole server and stay."""
     op.execute("""
         DROP FUNCTION append_events, append_batch, refuse_version, refuse_incomplete_event,
-                      refuse_reused_event_id, refuse_tenant, maintain_event_partitions,
+                      refuse_reused_event_id, refuse_tenant, is_storable, refuse_unstorable,
+                      maintain_event_partitions,
                       event_partitions, create_event_partition, safe_head,
                       last_assigned_position, append_lock_key;
         DROP TABLE projection_checkpoints, event_streams, event_logs;

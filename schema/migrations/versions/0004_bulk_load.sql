@@ -163,7 +163,10 @@ BEGIN
     INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version, event_type,
                             schema_version, data, metadata, user_id, occurred_at, recorded_at)
     SELECT s.event_id, s.tenant_id, s.entity_type, s.entity_id, versions[s.ord], s.event_type,
-           s.schema_version, s.data, s.metadata, s.user_id,
+           s.schema_version,
+           CASE WHEN is_storable(s.data, s.metadata, s.occurred_at) THEN s.data
+                ELSE refuse_unstorable(s.data, s.metadata, s.occurred_at) END,
+           coalesce(nullif(s.metadata, 'null'), '{}'), s.user_id,
            coalesce(s.occurred_at, clock_timestamp()), clock_timestamp()
       FROM pg_temp.load_staging AS s
      WHERE versions[s.ord] > 0
