@@ -14,6 +14,10 @@ from eventstore.errors import QuantumForgeError
 
 COMMANDS = {
     "run": Lazy("cli.run:run", "Run xTB on the molecules of a file."),
+    "retry": Lazy(
+        "cli.retry:retry",
+        "Try failed calculations again, with exponential backoff, until the limit.",
+    ),
     "status": Lazy("cli.status:status", "Show the log, the projections and their lag."),
     "molecules": Lazy("cli.molecules:molecules", "Look at molecules."),
     "properties": Lazy("cli.properties:properties", "Compute properties of molecules."),

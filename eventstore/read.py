@@ -158,6 +158,28 @@ def last_events(
     return {event.entity_id: event for event in fetch(connection, query)}
 
 
+def read_streams(
+    connection: Connection, tenant_id: UUID, entity_type: str, entity_ids: Sequence[UUID]
+) -> dict[UUID, list[RecordedEvent]]:
+    """The events of each of these streams, in order; streams that do not exist are left out.
+
+    All at once in memory: for streams that are short.
+    """
+    query = (
+        _events()
+        .where(
+            event_logs.c.entity_id.in_(entity_ids),
+            event_logs.c.entity_type == entity_type,
+            event_logs.c.tenant_id == tenant_id,
+        )
+        .order_by(event_logs.c.entity_id, event_logs.c.version)
+    )
+    streams: dict[UUID, list[RecordedEvent]] = {}
+    for event in fetch(connection, query):
+        streams.setdefault(event.entity_id, []).append(event)
+    return streams
+
+
 def matching(where: Filter) -> Select[Any]:
     """The query for the events that a filter lets through, in no order."""
     query = _events()

@@ -262,7 +262,7 @@ class Campaign:
             program=PROGRAM,
             program_version=self._program_version,
             molecule=candidate.molecule,
-            input_text=None if candidate.molecule else candidate.source.source,
+            input_text=_input_text(candidate),
         )
         events.append(self._of(attempt, begun, version))
         failure = candidate.unreadable
@@ -384,6 +384,14 @@ class Campaign:
 
     def _of(self, attempt: Attempt, event: Event, version: int) -> NewEvent:
         return self.recorder.new(attempt.calculation_id, event, expected_version=version)
+
+
+def _input_text(candidate: Candidate) -> str | None:
+    """What a later attempt needs, and the log would not know otherwise."""
+    if candidate.molecule is None:
+        return candidate.source.source
+    geometry = candidate.source.geometry
+    return None if geometry is None else geometry.xyz_text()
 
 
 def _as_earlier(attempt: Attempt, reason: str) -> dict[str, Any]:

@@ -6,9 +6,11 @@ import signal
 import sys
 import time
 
+from runner.engine import Result
 from runner.errors import EngineError, InputError
-from runner.failures import classify
-from runner.tasks import Failed, Outcome, Task
+from runner.failures import classify, timed_out
+from runner.geometry import Geometry
+from runner.tasks import Completed, Failed, Outcome, Task
 
 
 def misbehave(task: Task) -> Outcome:
@@ -51,3 +53,39 @@ def nothing_converges(task: Task) -> Outcome:
     """Fail at everything, as a calculation that does not converge."""
     failure = classify(EngineError("SCF not converged", stdout_log="", scf_iterations=250))
     return Failed(task_id=task.id, failure=failure)
+
+
+def nothing_is_in_time(task: Task) -> Outcome:
+    """Fail at everything, as a calculation that takes too long."""
+    return Failed(task_id=task.id, failure=timed_out(task.timeout_s or 0.0))
+
+
+def hydrogen(task: Task) -> Outcome:
+    """Give hydrogen's result, whatever was asked for, at the geometry that was given."""
+    bond = Geometry((1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.74)))
+    geometry = task.geometry or bond
+    result = Result(
+        method=task.method,
+        solvent=task.solvent,
+        charge=task.charge,
+        multiplicity=task.multiplicity,
+        energy=-1.0,
+        homo=-16.0,
+        lumo=4.0,
+        gap=20.0,
+        dipole=0.0,
+        charges=(0.0,) * len(geometry),
+        gradient=((0.0, 0.0, 0.0),) * len(geometry),
+        gradient_norm=0.0,
+        electron_count=2.0,
+        orbital_count=2,
+        scf_iterations=5,
+        is_converged=True,
+        wall_time_seconds=0.01,
+        cpu_time_seconds=0.01,
+        memory_peak_mb=1.0,
+        program="tblite",
+        program_version="0.0",
+        stdout_log="",
+    )
+    return Completed(task_id=task.id, result=result, geometry=geometry)

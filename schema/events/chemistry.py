@@ -146,7 +146,8 @@ class CalculationStarted(CalculationEvent, frozen=True, kw_only=True):
     """A runner began an attempt.
 
     attempt counts from 1.
-    input_text: what was read, where it could not be read as a molecule.
+    input_text: what was read, where it could not be read as a molecule; the geometry in XYZ format,
+    where it was given rather than made from the SMILES.
     timeout_seconds: after this time (s) anyone may record the attempt as lost.
     """
 

@@ -1,0 +1,353 @@
+"""Tries failed calculations again, when their time has come, until they have failed often enough.
+
+Nothing is remembered but what the log says: a run that is killed is gone on with by the next one.
+"""
+
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection
+
+from eventstore.envelope import NewEvent
+from eventstore.errors import RuleBroken, VersionConflict
+from eventstore.read import last_events, read_streams
+from eventstore.recorder import Recorder
+from eventstore.rules import append_checked
+from runner import narrative
+from runner.backoff import Backoff
+from runner.engine import program_version
+from runner.geometry import Geometry
+from runner.narrative import Attempt
+from runner.plan import Plan
+from runner.stopping import StopRequest
+from runner.tasks import Completed, Outcome, Task
+from runner.troubled import Troubled, Verdict, read_troubled, select_candidates
+from runner.workers import WorkerPool
+from runner.xyz_files import read_xyz, xyz_frames
+from schema.events import Event
+from schema.events.batches import BatchCompleted, BatchResumed
+from schema.events.chemistry import CalculationRetryScheduled, MoleculeCreated, MoleculeDeleted
+
+PROGRAM = "tblite"
+ATTENTION_SECONDS = 0.2
+LOOK_SECONDS = 2.0
+"""How often one that follows looks for what failed elsewhere."""
+
+OVERRULED = (VersionConflict, RuleBroken)
+"""Another process did something to the same calculation first; what it did stands."""
+
+
+class Retried(msgspec.Struct, kw_only=True):
+    """What a run did.
+
+    scheduled: retries that got their time. attempts: that ran; completed: that had a result.
+    impossible: calculations that cannot be repeated from the log, and why. waiting: scheduled for
+    later, the next ones first. given_up: failed too often. signal: that ended the run, if one did.
+    """
+
+    scheduled: int = 0
+    attempts: int = 0
+    completed: int = 0
+    impossible: dict[UUID, str] = msgspec.field(default_factory=dict)
+    waiting: list[Troubled] = msgspec.field(default_factory=list)
+    given_up: list[Troubled] = msgspec.field(default_factory=list)
+    signal: int | None = None
+
+
+class _Unrepeatable(Exception):
+    """Why a calculation cannot be repeated from what the log holds."""
+
+
+def find_troubled(connection: Connection, tenant_id: UUID, backoff: Backoff) -> list[Troubled]:
+    """Every calculation that failed and could be tried again, or could have been."""
+    ids = connection.scalars(select_candidates(tenant_id)).all()
+    return read_troubled(connection, tenant_id, ids, backoff, now=datetime.now(UTC))
+
+
+class Retries:
+    """One run over what failed.
+
+    Several may run at once, beside campaigns: each attempt is begun by one.
+
+    Args:
+        recorder: appends on behalf of the tenant and the user, without a spool.
+        backoff: how often, and after how long.
+        jobs: how many worker processes.
+        timeout_seconds: of an attempt, in s; None: what the calculation had before.
+        on_attempt: called for each attempt that ended, with whether it has a result.
+        function: what the workers run, as `module:name`.
+        draw: gives the random numbers of the jitter.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        backoff: Backoff,
+        *,
+        jobs: int,
+        timeout_seconds: float | None = None,
+        on_attempt: Callable[[Troubled, bool], None] = lambda *_: None,
+        function: str = "runner.calculation:calculate",
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.recorder = recorder
+        self.backoff = backoff
+        self.done = Retried()
+        self._jobs = jobs
+        self._timeout = timeout_seconds
+        self._on_attempt = on_attempt
+        self._function = function
+        self._draw = draw
+        self._running: dict[UUID, tuple[Troubled, Attempt, int]] = {}
+        self._rescued: Counter[UUID] = Counter()
+
+    def run(self, *, follow: bool = False) -> Retried:
+        """Schedule what failed, and run what is due; `follow`: wait for the rest, until Ctrl-C."""
+        with StopRequest() as stop, WorkerPool(self._jobs, function=self._function) as pool:
+            looked = 0.0
+            known: list[Troubled] = []
+            while not stop:
+                if time.monotonic() - looked >= LOOK_SECONDS or not looked:
+                    known = self._scheduled(self._find())
+                    looked = time.monotonic()
+                due = self._due(known)
+                while due and len(self._running) < self._jobs and not stop:
+                    self._start(pool, due.pop())
+                if self._running:
+                    outcomes = pool.wait(timeout=ATTENTION_SECONDS)
+                    known = self._renewed(known, self._finished(outcomes))
+                elif not self._due(known):
+                    if not follow:
+                        break
+                    time.sleep(ATTENTION_SECONDS)
+            self._finished(pool.kill_all())
+            self.done.signal = stop.signal
+        self._tell_batches()
+        known = self._find()
+        self.done.waiting = sorted(
+            (each for each in known if each.retry_at is not None),
+            key=lambda each: each.retry_at or datetime.max.replace(tzinfo=UTC),
+        )
+        self.done.given_up = [each for each in known if each.verdict is Verdict.GIVEN_UP]
+        return self.done
+
+    # What there is to do
+
+    def _find(self) -> list[Troubled]:
+        with self.recorder.engine.connect() as connection:
+            return find_troubled(connection, self.recorder.tenant_id, self.backoff)
+
+    def _due(self, known: Iterable[Troubled]) -> list[Troubled]:
+        """What can be begun now, the longest overdue last."""
+        now = datetime.now(UTC)
+        due = [
+            each
+            for each in known
+            if each.retry_at is not None
+            and each.retry_at <= now
+            and each.calculation_id not in self._running
+            and each.calculation_id not in self.done.impossible
+        ]
+        return sorted(due, key=lambda each: each.retry_at or now, reverse=True)
+
+    def _renewed(self, known: list[Troubled], ended: list[UUID]) -> list[Troubled]:
+        """The same, with what the log says now of the attempts that ended."""
+        if not ended:
+            return known
+        with self.recorder.engine.connect() as connection:
+            again = read_troubled(
+                connection, self.recorder.tenant_id, ended, self.backoff, now=datetime.now(UTC)
+            )
+        others = [each for each in known if each.calculation_id not in ended]
+        return [*others, *self._scheduled(again)]
+
+    def _scheduled(self, known: Iterable[Troubled]) -> list[Troubled]:
+        """The same, after what has no time yet got one, and the abandoned were recorded as lost."""
+        result: list[Troubled] = []
+        for each in known:
+            try:
+                if each.verdict is Verdict.ABANDONED:
+                    each = self._lose(each)
+                if each.verdict is Verdict.TO_SCHEDULE:
+                    each = self._schedule(each)
+            except OVERRULED:
+                continue
+            result.append(each)
+        return result
+
+    def _lose(self, troubled: Troubled) -> Troubled:
+        attempt = _attempt(troubled, troubled.started.attempt)
+        lost = narrative.lost(attempt, "its runner ended without recording a result")
+        self.recorder.record(self._of(troubled, lost, troubled.version))
+        with self.recorder.engine.connect() as connection:
+            (again,) = read_troubled(
+                connection,
+                self.recorder.tenant_id,
+                [troubled.calculation_id],
+                self.backoff,
+                now=datetime.now(UTC),
+            ) or [troubled]
+        return again
+
+    def _schedule(self, troubled: Troubled) -> Troubled:
+        assert troubled.failed_at is not None
+        delay = self.backoff.delay(len(troubled.earlier), self._draw())
+        retry_at = troubled.failed_at + delay
+        scheduled = CalculationRetryScheduled(
+            molecule_id=troubled.molecule_id,
+            batch_id=troubled.batch_id,
+            attempt=troubled.attempt,
+            retry_at=retry_at,
+            delay_seconds=delay.total_seconds(),
+        )
+        self.recorder.record(self._of(troubled, scheduled, troubled.version))
+        self.done.scheduled += 1
+        return msgspec.structs.replace(
+            troubled, version=troubled.version + 1, verdict=Verdict.WAITING, retry_at=retry_at
+        )
+
+    # Attempts
+
+    def _start(self, pool: WorkerPool, troubled: Troubled) -> None:
+        try:
+            task = self._task(troubled)
+        except _Unrepeatable as reason:
+            self.done.impossible[troubled.calculation_id] = str(reason)
+            return
+        attempt = _attempt(troubled, troubled.attempt)
+        begun = msgspec.structs.replace(
+            troubled.started,
+            attempt=attempt.number,
+            program=PROGRAM,
+            program_version=program_version(),
+            timeout_seconds=task.timeout_s or troubled.started.timeout_seconds,
+        )
+        try:
+            self.recorder.record(self._of(troubled, begun, troubled.version))
+        except OVERRULED:
+            return
+        self._running[task.id] = (troubled, attempt, troubled.version + 1)
+        pool.submit(task)
+
+    def _task(self, troubled: Troubled) -> Task:
+        """What a worker needs, from the log alone.
+
+        Raises:
+            _Unrepeatable: when the log does not hold it.
+        """
+        started = troubled.started
+        if started.program != PROGRAM:
+            raise _Unrepeatable(f"it was computed by {started.program}, not by {PROGRAM}")
+        solvent = None
+        if started.solvation_model is not None:
+            named = re.fullmatch(r"ALPB\((.+)\)", started.solvation_model)
+            if named is None:
+                raise _Unrepeatable(f"no runner knows the solvation {started.solvation_model}")
+            solvent = named[1]
+        molecule = self._molecule(troubled.molecule_id)
+        geometry = _geometry(started.input_text) if isinstance(started.input_text, str) else None
+        plan = Plan(batch="", method=started.method, solvent=solvent)
+        if troubled.molecule_id is None or troubled.calculation_id != plan.calculation_id(
+            troubled.molecule_id, geometry
+        ):
+            raise _Unrepeatable("its geometry is not in the log: run its input file again")
+        return Task(
+            id=troubled.calculation_id,
+            smiles=molecule.smiles,
+            geometry=geometry,
+            charge=molecule.charge,
+            multiplicity=molecule.multiplicity,
+            method=started.method,
+            solvent=solvent,
+            timeout_s=self._timeout or started.timeout_seconds,
+        )
+
+    def _molecule(self, molecule_id: UUID | None) -> MoleculeCreated:
+        if molecule_id is None:
+            raise _Unrepeatable("its input was no molecule")
+        with self.recorder.engine.connect() as connection:
+            streams = read_streams(connection, self.recorder.tenant_id, "molecule", [molecule_id])
+        created: MoleculeCreated | None = None
+        for event in streams.get(molecule_id, []):
+            if event.event_type == MoleculeCreated.event_type:
+                found = event.event
+                assert isinstance(found, MoleculeCreated)
+                created = found
+            elif event.event_type == MoleculeDeleted.event_type:
+                created = None
+        if created is None:
+            raise _Unrepeatable("its molecule is not there any more")
+        return created
+
+    def _finished(self, outcomes: Iterable[Outcome]) -> list[UUID]:
+        """Record how attempts ended; returns whose."""
+        ended = []
+        for outcome in outcomes:
+            troubled, attempt, version = self._running.pop(outcome.task_id)
+            event = narrative.ended(attempt, outcome)
+            ended.append(outcome.task_id)
+            try:
+                self.recorder.record(self._of(troubled, event, version))
+            except OVERRULED:
+                continue
+            successful = isinstance(outcome, Completed)
+            self.done.attempts += 1
+            self.done.completed += successful
+            if successful and troubled.batch_id is not None:
+                self._rescued[troubled.batch_id] += 1
+            self._on_attempt(troubled, successful)
+        return ended
+
+    # Batches
+
+    def _tell_batches(self) -> None:
+        """Count in batches that had completed what has a result now."""
+        for batch_id, rescued in self._rescued.items():
+
+            def corrected(
+                connection: Connection, batch_id: UUID = batch_id, rescued: int = rescued
+            ) -> list[NewEvent]:
+                last = last_events(connection, self.recorder.tenant_id, "batch", [batch_id])
+                event = last.get(batch_id)
+                if event is None or event.event_type != BatchCompleted.event_type:
+                    return []  # its own runner is at it, and counts for itself
+                total = event.data["total_count"]
+                successful = event.data["successful_count"] + rescued
+                return [
+                    self.recorder.new(batch_id, BatchResumed(total_count=total)),
+                    self.recorder.new(
+                        batch_id,
+                        BatchCompleted(
+                            total_count=total,
+                            successful_count=successful,
+                            failed_count=max(0, event.data["failed_count"] - rescued),
+                        ),
+                    ),
+                ]
+
+            append_checked(self.recorder.engine, corrected)
+
+    def _of(self, troubled: Troubled, event: Event, version: int) -> NewEvent:
+        return self.recorder.new(troubled.calculation_id, event, expected_version=version)
+
+
+def _attempt(troubled: Troubled, number: int) -> Attempt:
+    return Attempt(
+        calculation_id=troubled.calculation_id,
+        molecule_id=troubled.molecule_id,
+        batch_id=troubled.batch_id,
+        number=number,
+        earlier=troubled.earlier,
+    )
+
+
+def _geometry(xyz: str) -> Geometry | None:
+    """The geometry that a start recorded; None where it recorded something else."""
+    frames = list(xyz_frames(xyz.splitlines()))
+    return read_xyz(frames[0]).geometry if len(frames) == 1 else None

@@ -1,0 +1,201 @@
+"""Use case 2: what failed is tried again, later and later, until it has failed often enough."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from eventstore.database import Database, libpq_url
+from eventstore.recorder import Recorder
+from eventstore.settings import DEFAULT_TENANT_ID
+from runner.backoff import RETRIES, Backoff
+from runner.liveness import identity
+from runner.retry import Retried, Retries
+from runner.troubled import Verdict
+from schema.events.chemistry import ErrorType
+from tests.campaigns import campaign, counted, rows, statuses, until, write
+from tests.conftest import Qforge
+
+HERE = str(Path(__file__).parent)
+AT_ONCE = Backoff(first_seconds=0, longest_seconds=0)
+XYZ = ["2", "hydrogen", "H 0 0 0", "H 0 0 0.7512345"]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers find the functions that stand for chemistry."""
+    monkeypatch.syspath_prepend(HERE)
+
+
+def retried(engine: Engine, function: str, backoff: Backoff = AT_ONCE) -> Retried:
+    """Run what failed with a function in place of chemistry, on tables that are up to date."""
+    rows(engine, "calculations")
+    recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
+    return Retries(recorder, backoff, jobs=2, function=f"runner_functions:{function}").run()
+
+
+def timed_out(engine: Engine, tmp_path: Path) -> None:
+    """Two molecules that time out, and a line that is none."""
+    file = write(tmp_path / "slow.smi", ["C methane", "CC ethane", "nonsense nonsense"])
+    campaign(engine, file, function="runner_functions:nothing_is_in_time")
+    assert statuses(engine) == {"failed": 3}
+
+
+def test_delays_double_up_to_the_longest_and_are_half_random() -> None:
+    """60 s, 120 s, 240 s, … of which the draw decides the second half."""
+    backoff = Backoff()
+
+    certain = [backoff.delay(n, 1.0).total_seconds() for n in (1, 2, 3, 7, 500)]
+    least = [backoff.delay(n, 0.0).total_seconds() for n in (1, 2, 3, 7, 500)]
+
+    assert certain == [60, 120, 240, 3600, 3600]
+    assert least == [30, 60, 120, 1800, 1800]
+
+
+def test_the_limit_is_by_type_and_never_lets_input_errors_through() -> None:
+    """A limit of one's own changes all types but that one."""
+    assert Backoff().allowed(ErrorType.TIMEOUT) == 3
+    assert RETRIES.keys() == set(ErrorType)
+    assert Backoff(limit=9).allowed(ErrorType.CONVERGENCE_ERROR) == 9
+    assert Backoff(limit=9).allowed(ErrorType.INPUT_ERROR) == 0
+
+
+def test_what_timed_out_is_tried_again_until_the_limit(
+    engine: Engine, tmp_path: Path, qforge_here: Qforge
+) -> None:
+    """The plan says how often it timed out; after three retries there is no fourth."""
+    timed_out(engine, tmp_path)
+
+    # When: asked what would be done
+    planned = json.loads(qforge_here("retry", "--dry-run", "--json").stdout)
+
+    # Then: the two that timed out wait for their second attempt, and the input error for none
+    assert [(each["story"], each["attempt"]) for each in planned] == [("timed out once", 2)] * 2
+    assert counted(engine)["calculation_retry_scheduled"] == 0
+
+    # When: tried until nothing is left to try
+    done = retried(engine, "nothing_is_in_time")
+
+    # Then
+    assert (done.attempts, done.completed, done.scheduled) == (6, 0, 6)
+    assert [each.story for each in done.given_up] == ["timed out 4 times"] * 2
+    assert counted(engine)["calculation_failed"] == 9
+    assert retried(engine, "nothing_is_in_time").attempts == 0
+
+    # And then: people see it
+    (first, second) = json.loads(qforge_here("retry", "--dry-run", "--json").stdout)
+    assert first["decision"] == second["decision"] == "given up: 3 retries at most"
+    errors = rows(engine, "calculation_errors", ("error_type", "retry_count"))
+    assert sorted(e["retry_count"] for e in errors if e["error_type"] == "timeout") == [
+        *(0, 0, 1, 1, 2, 2, 3, 3)
+    ]
+
+
+def test_a_retry_waits_for_its_time(engine: Engine, tmp_path: Path) -> None:
+    """The first run schedules, in the order of the failures; nothing is run before its time."""
+    timed_out(engine, tmp_path)
+    began = datetime.now(UTC)
+
+    done = retried(engine, "hydrogen", Backoff())
+
+    assert (done.scheduled, done.attempts) == (2, 0)
+    for each in done.waiting:
+        assert each.verdict is Verdict.WAITING
+        assert each.retry_at is not None
+        assert began + timedelta(seconds=20) < each.retry_at < began + timedelta(seconds=60)
+    again = retried(engine, "hydrogen", Backoff())
+    assert (again.scheduled, again.attempts) == (0, 0)
+    assert statuses(engine) == {"pending": 2, "failed": 1}
+
+
+def test_a_success_counts_in_its_batch(engine: Engine, tmp_path: Path) -> None:
+    """Calculation, item and batch say completed; the input error remains."""
+    timed_out(engine, tmp_path)
+
+    done = retried(engine, "hydrogen")
+
+    assert (done.attempts, done.completed, done.given_up) == (2, 2, [])
+    assert statuses(engine) == {"completed": 2, "failed": 1}
+    (batch,) = rows(engine, "batch_jobs", ("status", "total_count", "successful_count"))
+    assert batch == {"status": "completed", "total_count": 3, "successful_count": 2}
+    items = rows(engine, "batch_items", ("status", "retry_count"))
+    assert items == [{"status": "completed", "retry_count": 1}] * 2
+
+
+def test_a_geometry_from_a_file_is_repeated_as_it_was(engine: Engine, tmp_path: Path) -> None:
+    """The log holds it, so that no file is needed; the result is of the same calculation."""
+    file = write(tmp_path / "hydrogen.xyz", XYZ)
+    campaign(engine, file, function="runner_functions:nothing_is_in_time")
+
+    done = retried(engine, "hydrogen")
+
+    assert (done.completed, done.impossible) == (1, {})
+    (last, _) = rows(engine, "atomic_properties", ("position_z",))[::-1]
+    assert last["position_z"] == 0.7512345
+
+
+def test_a_killed_retry_is_gone_on_with(database: Database, engine: Engine, tmp_path: Path) -> None:
+    """Kill -9 during an attempt: the next run records it as lost, and tries again."""
+    file = write(tmp_path / "slow.smi", ["C methane"])
+    campaign(engine, file, function="runner_functions:nothing_is_in_time")
+    script = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from eventstore.database import make_engine
+from eventstore.recorder import Recorder
+from eventstore.settings import DEFAULT_TENANT_ID, parse_database_url
+from runner.backoff import Backoff
+from runner.liveness import identity
+from runner.retry import Retries
+engine = make_engine(parse_database_url(sys.argv[1]))
+recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
+Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=1,
+        function="runner_functions:methane_hangs").run()
+"""
+    rows(engine, "calculations")
+    process = subprocess.Popen([sys.executable, "-c", script, libpq_url(database.url), HERE])
+    try:
+        until(lambda: counted(engine)["calculation_started"] == 2, "a second attempt")
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+    done = retried(engine, "hydrogen")
+
+    assert (done.attempts, done.completed) == (1, 1)
+    assert statuses(engine) == {"completed": 1}
+    story = counted(engine)
+    assert (story["calculation_lost"], story["calculation_retry_scheduled"]) == (1, 2)
+
+
+def test_another_programs_calculation_is_left_alone(engine: Engine) -> None:
+    """Nobody repeats with tblite what was computed by xtb."""
+    recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID)
+    with recorder.calculation(None, method="GFN2-xTB", program="xtb") as calculation:
+        calculation.fail("too slow", error_type=ErrorType.TIMEOUT)
+
+    done = retried(engine, "hydrogen")
+
+    assert done.attempts == 0
+    assert list(done.impossible.values()) == ["it was computed by xtb, not by tblite"]
+
+
+@pytest.mark.parametrize("arguments", [("--dry-run",), ()])
+def test_without_failures_there_is_nothing_to_do(
+    qforge_here: Qforge, arguments: tuple[str, ...]
+) -> None:
+    """The empty case is a table without rows."""
+    done = qforge_here("retry", "--jobs", "1", *arguments)
+
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_dry_run_cannot_follow(qforge_here: Qforge) -> None:
+    """It would wait for what it does not do."""
+    qforge_here("retry", "--dry-run", "--follow", status=2)
