@@ -6,10 +6,10 @@ import signal
 import sys
 import time
 
-from runner.engine import Result
 from runner.errors import EngineError, InputError
 from runner.failures import classify, timed_out
 from runner.geometry import Geometry
+from runner.result import Result
 from runner.tasks import Completed, Failed, Outcome, Task
 
 

@@ -113,7 +113,8 @@ def test_tables_rebuilt_from_the_log_are_identical(undisturbed: Undisturbed) -> 
 
         with engine.connect() as connection:
             assert table_rows(connection, projection) == before
-        assert before
+        # Only tables of what a run does not do are empty.
+        assert before or not counted(engine).keys() & projection.opens
 
 
 def test_the_same_file_again_appends_not_a_single_event(
