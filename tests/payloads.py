@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from schema.events import EVENTS, Event
 
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+_characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+texts = st.text(_characters, max_size=12)
 _times = st.datetimes(
     min_value=datetime(1, 1, 2),  # noqa: DTZ001  # the zone is given apart
     max_value=datetime(9999, 12, 30),  # noqa: DTZ001
@@ -37,6 +38,14 @@ def events_of(cls: type[Event]) -> st.SearchStrategy[Event]:
     return st.fixed_dictionaries(fields).map(lambda given: cls(**given))
 
 
+def texts_within(meta: msgspec.Meta, otherwise: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Texts of the form and length that an annotation asks for; any of `otherwise`, if of none."""
+    form = otherwise
+    if meta.pattern is not None:
+        form = st.from_regex(meta.pattern, alphabet=_characters)
+    return form.filter(lambda text: (meta.min_length or 0) <= len(text) <= (meta.max_length or 999))
+
+
 def _values(hint: Any) -> st.SearchStrategy[Any]:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
@@ -46,7 +55,7 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     if origin is list:
         return st.lists(_values(arguments[0]), max_size=3)
     if origin is dict:
-        return st.dictionaries(texts, _json, max_size=3)
+        return st.dictionaries(texts, _values(arguments[1]), max_size=3)
     if hint is msgspec.UnsetType:
         return st.just(msgspec.UNSET)
     if isinstance(hint, type) and issubclass(hint, Enum):
@@ -60,6 +69,8 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
         int: st.integers(-(2**63), 2**63 - 1),
         float: st.floats(allow_nan=False, allow_infinity=False),
         str: texts,
+        object: _json,
+        Any: _json,
         UUID: st.uuids(),
         datetime: _times,
     }
@@ -68,14 +79,14 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
 
 def _annotated(hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
     if hint is int:
-        return st.integers(int(meta.ge or 0), 2**63 - 1)
+        return st.integers(int(meta.ge or 0), int(meta.le or 2**63 - 1))
     if hint is float:
         low = meta.gt if meta.gt is not None else meta.ge
         return st.floats(
             low, exclude_min=meta.gt is not None, allow_nan=False, allow_infinity=False
         )
     if hint is str:
-        return texts.filter(lambda text: len(text) >= (meta.min_length or 0))
+        return texts_within(meta, texts)
     if typing.get_origin(hint) is list:
         (item,) = typing.get_args(hint)
         return st.lists(_values(item), min_size=meta.min_length or 0, max_size=3)
