@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from projections.value import Constant, Field, Of, field_of
+from projections.value import Constant, Field, Of, source_of
 from schema.events import Event
 
 
@@ -39,9 +39,9 @@ def last(*takes: object, where: Mapping[str, Any] | None = None) -> Fold:
     return _fold(Operation.LAST, takes, where)
 
 
-def first(*takes: object) -> Fold:
-    """The earliest value; takes only fields that are never null."""
-    return _fold(Operation.FIRST, takes, None)
+def first(*takes: object, where: Mapping[str, Any] | None = None) -> Fold:
+    """The earliest value that is there: neither an absent field nor a null is one."""
+    return _fold(Operation.FIRST, takes, where)
 
 
 def count(*types: type[Event], where: Mapping[str, Any] | None = None) -> Fold:
@@ -50,7 +50,7 @@ def count(*types: type[Event], where: Mapping[str, Any] | None = None) -> Fold:
 
 
 def total(*takes: object, where: Mapping[str, Any] | None = None) -> Fold:
-    """The sum of the values that are there; 0 without any. Exact: only for exact columns."""
+    """The sum of the values that are there, 0 without any; exact, in a column that is."""
     return _fold(Operation.SUM, takes, where)
 
 
@@ -69,13 +69,11 @@ def tally(*takes: object, where: Mapping[str, Any] | None = None) -> Fold:
     return _fold(Operation.TALLY, takes, where)
 
 
-def constant(values: Mapping[type[Event], Any]) -> Fold:
+def constant(values: Mapping[type[Event], Any], where: Mapping[str, Any] | None = None) -> Fold:
     """The value that belongs to the type of the latest of these events: a status."""
-    return Fold(
-        Operation.LAST, tuple(Of(Constant(value), (type_,)) for type_, value in values.items())
-    )
+    takes = tuple(Of(Constant(value), (type_,)) for type_, value in values.items())
+    return Fold(Operation.LAST, takes, where or {})
 
 
 def _fold(operation: Operation, takes: tuple[object, ...], where: Mapping[str, Any] | None) -> Fold:
-    sources = tuple(take if isinstance(take, Of) else field_of(take) for take in takes)
-    return Fold(operation, sources, where or {})
+    return Fold(operation, tuple(map(source_of, takes)), where or {})

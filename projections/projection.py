@@ -2,61 +2,36 @@
 
 import sys
 import types
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Double,
-    Float,
-    Integer,
-    Numeric,
-    Table,
-    Text,
-    Uuid,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Column, DateTime, Double, Float, Integer, Numeric, Table
+from sqlalchemy.dialects import postgresql
 
+from projections.derived import Derived
 from projections.fold import Fold, Operation
+from projections.kinds import MISSING, element_class, kinds_of, lets_through, misfit
 from projections.value import (
-    Constant,
     Element,
     ElementIndex,
-    Envelope,
     Field,
     Of,
     Payload,
+    Truncated,
     Value,
     field_of,
+    source_of,
 )
 from schema.events import Event
 
 ENVELOPE_COLUMNS = ("tenant_id", "created_at", "updated_at", "last_position")
 """Columns that every read model has and the engine fills."""
 
-_FITS: Mapping[str, tuple[type[Any], ...]] = {
-    "IntType": (Integer, BigInteger, Double, Numeric),
-    "FloatType": (Double, Numeric),
-    "StrType": (Text,),
-    "EnumType": (Text,),
-    "UUIDType": (Uuid,),
-    "BoolType": (Boolean,),
-    "DateTimeType": (DateTime,),
-    "ListType": (JSONB,),
-    "DictType": (JSONB,),
-    "AnyType": (JSONB,),
-}
-
-
-_TALLIED = frozenset({"StrType", "EnumType", "IntType", "BoolType", "UUIDType"})
-"""What has one text only, whoever writes it: not 1e-7, and not a time."""
+_POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+_NEVER_NULL = frozenset({Operation.COUNT, Operation.SUM, Operation.TALLY})
+"""Folds of nothing that are a value: 0, or no counts."""
 
 
 class WrongDeclaration(TypeError):
@@ -65,12 +40,16 @@ class WrongDeclaration(TypeError):
 
 @dataclass(frozen=True)
 class ColumnFold:
-    """A column's fold, resolved: for each event type by name, the value that it takes."""
+    """A column's fold, resolved.
+
+    values: for each event type by name, the value that it takes. kinds: what that value can be.
+    """
 
     column: Column[Any]
     operation: Operation
     values: Mapping[str, Value]
     where: Mapping[str, Any]
+    kinds: Mapping[str, frozenset[str]]
 
 
 class Projection:
@@ -87,8 +66,11 @@ class Projection:
         ends: the event types that end a row; what follows starts anew.
         elements: a list field; an event that has it touches one row per element.
         replaces: an event with `elements` ends the rows that earlier ones of its key made.
-        columns: the folds of the columns. A column that is not named takes the last value of the
-            field of its name, from every event type (or element) that has one.
+        only_with: what an event must have; where it is null or absent, the event is none of this
+            projection's business, unless it ends the row.
+        columns: the folds of the columns, or how one follows from others (`this`). A column that
+            is not named takes the last value of the field of its name, from every event type (or
+            element) that has one.
 
     Raises:
         WrongDeclaration: naming the column and the line of the declaration.
@@ -104,8 +86,10 @@ class Projection:
         ends: Sequence[type[Event]] = (),
         elements: object = None,
         replaces: bool = False,
-        columns: Mapping[str, Fold] | None = None,
+        only_with: object = None,
+        columns: Mapping[str, Fold | Derived] | None = None,
     ) -> None:
+        self.declared_at = _line_of_the_declaration()
         self.table = table
         self.name = str(table.name)  # a plain str, which msgspec can encode
         self.events = {cls.event_type: cls for cls in (*events, *ends)}
@@ -118,7 +102,16 @@ class Projection:
         if not self.opens <= frozenset(self.events):
             raise self._wrong("opens names an event type that is not among its events")
         self.key = self._resolved_key(key)
-        self.folds = self._resolved_folds(columns or {})
+        self.only_with = self._resolved_condition(only_with)
+        given = columns or {}
+        self._check_names(given)
+        self.derived: dict[str, Derived] = {
+            name: how for name, how in given.items() if isinstance(how, Derived)
+        }
+        self.folds = self._resolved_folds(
+            {name: how for name, how in given.items() if isinstance(how, Fold)}
+        )
+        self._check_derived()
         if replaces:
             self._check_replacing()
 
@@ -136,23 +129,32 @@ class Projection:
             sources = source if isinstance(source, tuple) else (source,)
             values: dict[str, Value] = {}
             for take in sources:
-                for event_type, value in self._values(name, take).items():
+                for event_type, value in self._values(f"key column {name}", take).items():
                     values.setdefault(event_type, value)
             of_elements = self.replaces and any(map(_is_element, values.values()))
             for event_type in self.events:
                 if event_type not in values and not (of_elements and event_type in self.ends):
                     raise self._wrong(f"key column {name} has no source in {event_type}")
+            for event_type, value in values.items():
+                self._check_fit(self.table.c[name], Operation.LAST, event_type, value)
             resolved[name] = values
         return resolved
 
-    def _resolved_folds(self, declared: Mapping[str, Fold]) -> tuple[ColumnFold, ...]:
+    def _resolved_condition(self, take: object) -> dict[str, Value]:
+        values = {} if take is None else self._values("only_with", take)
+        return {name: value for name, value in values.items() if name not in self.ends}
+
+    def _check_names(self, declared: Mapping[str, object]) -> None:
         for name in declared:
             if name not in self.table.c or name in self.key or name in ENVELOPE_COLUMNS:
                 raise self._wrong(f"{name} is not a column that a fold can fill")
+
+    def _resolved_folds(self, declared: Mapping[str, Fold]) -> tuple[ColumnFold, ...]:
         return tuple(
             self._resolved_fold(column, declared.get(column.name))
             for column in self.table.columns
-            if column.name not in (*self.key, *ENVELOPE_COLUMNS) and column.computed is None
+            if column.name not in (*self.key, *ENVELOPE_COLUMNS, *self.derived)
+            and column.computed is None
         )
 
     def _resolved_fold(self, column: Column[Any], fold: Fold | None) -> ColumnFold:
@@ -164,7 +166,7 @@ class Projection:
         else:
             values = {}
             for take in fold.takes:
-                found = self._values(column.name, take)
+                found = self._values(f"column {column.name}", take)
                 if isinstance(take, Of) and take.types is None:
                     # "Every event" is every event that leaves a row to put the value in.
                     found = {name: v for name, v in found.items() if name not in self.ends}
@@ -178,12 +180,72 @@ class Projection:
                 raise self._wrong(
                     f"column {column.name} takes a value from {event_type}, which ends"
                 )
-            self._check_type(column, fold.operation, event_type, value)
-        for name in fold.where:
+            self._check_fit(column, fold.operation, event_type, value)
+        self._check_where(column, fold.where, values)
+        resolved = ColumnFold(
+            column,
+            fold.operation,
+            values,
+            fold.where,
+            self._kinds_by_type(values),
+        )
+        if not column.nullable:
+            self._check_required(resolved)
+        return resolved
+
+    def _kinds_by_type(self, values: Mapping[str, Value]) -> dict[str, frozenset[str]]:
+        return {
+            name: kinds_of(self.events[name], value, self.elements)
+            for name, value in values.items()
+        }
+
+    def _check_where(
+        self, column: Column[Any], where: Mapping[str, Any], values: Mapping[str, Value]
+    ) -> None:
+        for name, wanted in where.items():
             for event_type in values:
-                if name not in self.events[event_type].__struct_fields__:
+                cls = self.events[event_type]
+                if name not in cls.__struct_fields__:
                     raise self._wrong(f"column {column.name}: {event_type} has no field {name}")
-        return ColumnFold(column, fold.operation, values, fold.where)
+                if not lets_through(cls, name, wanted):
+                    raise self._wrong(
+                        f"column {column.name}: {name} of {event_type} is never {wanted!r}"
+                    )
+
+    def _check_required(self, fold: ColumnFold) -> None:
+        """Refuse a column that must have a value and can be left, or made, without one."""
+        if fold.operation in _NEVER_NULL:
+            return
+        column = fold.column.name
+        for event_type in sorted(self.opens):
+            value = fold.values.get(event_type)
+            if value is None:
+                raise self._wrong(
+                    f"column {column} is required, but {event_type} opens a row without it"
+                )
+            if fold.where or fold.kinds[event_type] & MISSING:
+                raise self._wrong(
+                    f"column {column} is required, but {event_type} can open a row without it"
+                )
+        for event_type, kinds in fold.kinds.items():
+            if fold.operation is Operation.LAST and "NoneType" in kinds:
+                raise self._wrong(f"column {column} is required, but {event_type} can clear it")
+
+    def _check_derived(self) -> None:
+        plain = {str(fold.column.name): fold.column for fold in self.folds}
+        plain |= {name: self.table.c[name] for name in (*self.key, *ENVELOPE_COLUMNS)}
+        for name, derived in self.derived.items():
+            if not isinstance(self.table.c[name].type, Double) or not self.table.c[name].nullable:
+                raise self._wrong(
+                    f"column {name} follows from others, so it is a double that may be null"
+                )
+            for needed in derived.columns():
+                if needed not in plain:
+                    raise self._wrong(f"column {name} needs {needed}, which no fold fills")
+                if not isinstance(plain[needed].type, Integer | Numeric | Float | DateTime):
+                    raise self._wrong(
+                        f"column {name} needs {needed}, which is neither a number nor a time"
+                    )
 
     def _same_name(self, name: str) -> dict[str, Value]:
         values: dict[str, Value] = {}
@@ -197,18 +259,17 @@ class Projection:
         return values
 
     def _values(self, column: str, take: object) -> dict[str, Value]:
-        if not isinstance(take, Of | Field):
-            take = field_of(take)
+        take = source_of(take)
         if isinstance(take, Field):
-            found: dict[str, Value] = {
-                event_type: self._payload(event_type, take.name)
-                for event_type, cls in self.events.items()
-                if issubclass(cls, take.owner)
-            }
+            found: dict[str, Value] = {}
+            for event_type, cls in self.events.items():
+                if issubclass(cls, take.owner):
+                    value = self._payload(event_type, take.name)
+                    found[event_type] = value if take.unit is None else Truncated(take.unit, value)
             if not found:
                 raise self._wrong(
-                    f"column {column} takes {take.owner.__name__}.{take.name}, but it is not among"
-                    " its events"
+                    f"{column} takes {take.owner.__name__}.{take.name}, but it is not among its"
+                    " events"
                 )
             return found
         if take.types is None:
@@ -217,7 +278,7 @@ class Projection:
             chosen = [t for t, cls in self.events.items() if issubclass(cls, take.types)]
             for cls in take.types:
                 if not any(issubclass(self.events[t], cls) for t in chosen):
-                    raise self._wrong(f"column {column} takes {cls.__name__}, not among its events")
+                    raise self._wrong(f"{column} takes {cls.__name__}, not among its events")
         return dict.fromkeys(chosen, take.value)
 
     def _payload(self, event_type: str, name: str) -> Payload:
@@ -227,74 +288,29 @@ class Projection:
         raise self._wrong(f"{event_type} has no field {name}")
 
     def _part(self, event_type: str, name: str) -> Element | None:
-        cls = self._element_class(event_type)
+        cls = element_class(self.events[event_type], self.elements)
         if cls is None or name not in cls.__struct_fields__:
             return None
         return Element(
             cls.__struct_fields__.index(name) if cls.__struct_config__.array_like else name
         )
 
-    def _element_class(self, event_type: str) -> type[msgspec.Struct] | None:
-        assert self.elements is not None
-        hint = typing.get_type_hints(self.events[event_type])[self.elements.name]
-        (item,) = typing.get_args(hint) if typing.get_origin(hint) is list else (None,)
-        return item if isinstance(item, type) and issubclass(item, msgspec.Struct) else None
-
-    def _check_type(
+    def _check_fit(
         self, column: Column[Any], operation: Operation, event_type: str, value: Value
     ) -> None:
-        if operation is Operation.COUNT:
-            fits, kinds = isinstance(column.type, Integer), {"a count"}
-        elif operation is Operation.TALLY and not isinstance(column.type, JSONB):
-            fits, kinds = False, {"a tally"}
-        elif operation is Operation.SUM and not _is_exact(column):
-            fits, kinds = False, {"a sum (its rounding would depend on the batches)"}
-        elif operation in (Operation.MIN, Operation.MAX) and not _is_ordered(column):
-            fits, kinds = False, {"an order (or one that depends on the collation)"}
-        else:
-            kinds = self._kinds(event_type, value) - {"NoneType", "UnsetType"}
-            if operation is Operation.FIRST and self._may_be_null(event_type, value):
-                raise self._wrong(f"column {column.name} takes the first of what may be null")
-            if operation is Operation.TALLY:
-                fits = kinds <= _TALLIED
-            else:
-                fits = all(isinstance(column.type, _FITS.get(kind, (JSONB,))) for kind in kinds)
-        if not fits:
+        kinds = kinds_of(self.events[event_type], value, self.elements)
+        found = misfit(column, operation, kinds)
+        if isinstance(value, Truncated) and kinds - MISSING != {"DateTimeType"}:
+            found = "the hour or day of what is no time,"
+        if found is not None:
             raise self._wrong(
-                f"column {column.name} is {column.type}, which does not hold"
-                f" {' or '.join(sorted(kinds))} from {event_type}"
+                f"column {column.name} is {column.type.compile(_POSTGRESQL)}, which does not hold"
+                f" {found} from {event_type}"
             )
 
-    def _may_be_null(self, event_type: str, value: Value) -> bool:
-        return "NoneType" in self._kinds(event_type, value)
-
-    def _kinds(self, event_type: str, value: Value) -> set[str]:
-        match value:
-            case Payload(name):
-                hints = typing.get_type_hints(self.events[event_type], include_extras=True)
-                return set(_kinds_of(hints[name]))
-            case Element(None):
-                assert self.elements is not None
-                hints = typing.get_type_hints(self.events[event_type])
-                (item,) = typing.get_args(hints[self.elements.name]) or (object,)
-                return set(_kinds_of(item))
-            case Element(part):
-                cls = self._element_class(event_type)
-                assert cls is not None
-                name = cls.__struct_fields__[part] if isinstance(part, int) else str(part)
-                return set(_kinds_of(typing.get_type_hints(cls, include_extras=True)[name]))
-            case ElementIndex() | Envelope("position"):
-                return {"IntType"}
-            case Envelope("entity_id"):
-                return {"UUIDType"}
-            case Envelope("user_id"):
-                return {"UUIDType", "NoneType"}
-            case Envelope():
-                return {"DateTimeType"}
-            case Constant(constant):
-                return set(_kinds_of(type(constant)))
-
     def _check_replacing(self) -> None:
+        if self.only_with:
+            raise self._wrong("replaces, so every event counts, and only_with cannot be given")
         if not any(isinstance(v, ElementIndex) for vs in self.key.values() for v in vs.values()):
             raise self._wrong("replaces needs the element's index in the key")
         for event_type in set(self.events) - self.ends:
@@ -307,39 +323,16 @@ class Projection:
                 )
 
     def _wrong(self, reason: str) -> WrongDeclaration:
-        frame: types.FrameType | None = sys._getframe()
-        while frame is not None and frame.f_code.co_filename == __file__:
-            frame = frame.f_back
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno}: " if frame is not None else ""
-        return WrongDeclaration(f"{where}projection {self.name}: {reason}")
-
-
-def _is_exact(column: Column[Any]) -> bool:
-    return isinstance(column.type, Integer | Numeric) and not isinstance(column.type, Float)
-
-
-def _is_ordered(column: Column[Any]) -> bool:
-    """Whether every PostgreSQL and Python agree on which value is less."""
-    return isinstance(column.type, Integer | Numeric | Float | DateTime)
-
-
-def lists_of(cls: type[Event]) -> list[str]:
-    """The fields of an event type that are lists, and so may be long."""
-    hints = typing.get_type_hints(cls)
-    return [name for name in cls.__struct_fields__ if typing.get_origin(hints[name]) is list]
+        return WrongDeclaration(f"{self.declared_at}: projection {self.name}: {reason}")
 
 
 def _is_element(value: Value) -> bool:
     return isinstance(value, Element | ElementIndex)
 
 
-def _kinds_of(hint: object) -> Iterator[str]:
-    """The kinds of JSON value that a type annotation lets through, as msgspec names them."""
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        yield "EnumType"
-        return
-    kind = msgspec.inspect.type_info(hint)
-    for part in kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,):
-        if isinstance(part, msgspec.inspect.Metadata):
-            part = part.type
-        yield type(part).__name__
+def _line_of_the_declaration() -> str:
+    """File and line from which this module was called."""
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -3,20 +3,31 @@
 It defines the truth that the compiler must meet; it is not meant to be fast.
 """
 
+import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from decimal import Context, Decimal
+from datetime import UTC, datetime
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, DateTime, Double, Integer, Numeric, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, DateTime, Double, Float, Integer, Numeric, Text, Uuid
 from sqlalchemy.types import TypeEngine
 
 from eventstore.envelope import RecordedEvent
 from projections.fold import Operation
 from projections.projection import ColumnFold, Projection
-from projections.value import Constant, Element, ElementIndex, Envelope, Payload, Value
+from projections.value import (
+    Constant,
+    Element,
+    ElementIndex,
+    Envelope,
+    FromMetadata,
+    Payload,
+    TimeUnit,
+    Truncated,
+    Value,
+)
 from schema.events import EVENTS
 from schema.events.evolution import upcast
 
@@ -24,8 +35,8 @@ Row = dict[str, Any]
 Key = tuple[Any, ...]
 
 _ABSENT = object()
-_EXACT = Context(prec=20_000)
-"""More digits than any sum of a numeric column has: PostgreSQL rounds none away."""
+_EXACT = Context(prec=1_000_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""For sums: PostgreSQL's numeric loses no digit either."""
 
 
 class Reference:
@@ -53,6 +64,9 @@ class Reference:
         if event.event_type in projection.ends:
             self.rows.pop(self._key(event, None, None), None)
             return
+        needed = projection.only_with.get(event.event_type)
+        if needed is not None and _take(needed, event, None, None) in (None, _ABSENT):
+            return
         for index, element in self._elements(event):
             key = self._key(event, index, element)
             if None in key:
@@ -68,17 +82,24 @@ class Reference:
             row["created_at"] = min(row["created_at"], event.occurred_at)
             row["updated_at"] = max(row["updated_at"], event.occurred_at)
             row["last_position"] = event.position
+            for name, derived in projection.derived.items():
+                row[name] = derived.value(row)
+
+    def _exactly(self, event: RecordedEvent, index: int | None) -> tuple[RecordedEvent, Any]:
+        """The event, and its element, with every digit of their numbers."""
+        exact = msgspec.structs.replace(event)
+        exact.__dict__["data"] = _exact_data(event)
+        if index is None:
+            return exact, None
+        return exact, dict(self._elements(exact))[index]
 
     def _gave(self, key: Key, fold: ColumnFold, event: RecordedEvent) -> None:
         """Called when an event gave a column its value, or added to it."""
 
     def _begin(self, key: Key, event: RecordedEvent) -> Row:
         row: Row = dict(zip(("tenant_id", *self.projection.key), key, strict=True))
-        empty = {Operation.COUNT: 0, Operation.SUM: 0}
         for fold in self.projection.folds:
-            row[fold.column.name] = (
-                {} if fold.operation is Operation.TALLY else empty.get(fold.operation)
-            )
+            row[fold.column.name] = _beginning_of(fold)
         row["created_at"] = row["updated_at"] = event.occurred_at
         return row
 
@@ -125,6 +146,8 @@ class Reference:
             return False
         if any(event.data.get(name, _ABSENT) != wanted for name, wanted in fold.where.items()):
             return False
+        if isinstance(fold.column.type, Numeric) and not isinstance(fold.column.type, Float):
+            event, element = self._exactly(event, index)
         taken = _take(value, event, index, element)
         if taken is _ABSENT:
             return False
@@ -155,12 +178,29 @@ class Reference:
         return True
 
 
+def _beginning_of(fold: ColumnFold) -> Any:
+    """A column's value before any event."""
+    match fold.operation:
+        case Operation.TALLY:
+            return {}
+        case Operation.COUNT | Operation.SUM:
+            return _typed(0, fold.column.type)
+    return None
+
+
 def _up_to_date(event: RecordedEvent) -> RecordedEvent:
     cls = EVENTS[event.event_type]
     if event.schema_version >= cls.schema_version:
         return event
-    data = upcast(cls.history, event.schema_version, event.data)
-    return msgspec.structs.replace(event, raw_data=msgspec.Raw(msgspec.json.encode(data)))
+    current = msgspec.structs.replace(event)
+    current.__dict__["data"] = upcast(cls.history, event.schema_version, event.data)
+    return current
+
+
+def _exact_data(event: RecordedEvent) -> dict[str, Any]:
+    """The payload, up to date, its fractions as decimals."""
+    data: dict[str, Any] = json.loads(bytes(event.raw_data), parse_float=Decimal)
+    return upcast(EVENTS[event.event_type].history, event.schema_version, data)
 
 
 def _take(value: Value, event: RecordedEvent, index: int | None, element: Any) -> Any:
@@ -177,8 +217,22 @@ def _take(value: Value, event: RecordedEvent, index: int | None, element: Any) -
             return index
         case Envelope(name):
             return getattr(event, name)
+        case FromMetadata(name):
+            text = event.metadata.get(name)
+            return text if isinstance(text, str) else None
+        case Truncated(unit, inner):
+            return _cut(_take(inner, event, index, element), unit)
         case Constant(constant):
             return constant
+
+
+def _cut(time: Any, unit: TimeUnit) -> Any:
+    """A time cut to its hour or day in UTC; an absent one or a null as it is."""
+    if time is None or time is _ABSENT:
+        return time
+    time = time if isinstance(time, datetime) else datetime.fromisoformat(time)
+    hour = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hour if unit == "hour" else hour.replace(hour=0)
 
 
 def _typed(value: Any, type_: TypeEngine[Any]) -> Any:
@@ -196,9 +250,15 @@ def _typed(value: Any, type_: TypeEngine[Any]) -> Any:
             return int(value)
         case Double():
             return float(value)
-        case Numeric():
-            return Decimal(str(value))
+        case Numeric(scale=scale):
+            exact = value if isinstance(value, Decimal) else Decimal(str(value))
+            return exact if scale is None else _rounded(exact, scale)
     return value
+
+
+def _rounded(value: Decimal, scale: int) -> Decimal:
+    """As PostgreSQL rounds numeric: half away from zero."""
+    return value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, context=_EXACT)
 
 
 def _tallied(value: Any) -> str:

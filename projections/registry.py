@@ -21,8 +21,11 @@ class UnknownProjection(QuantumForgeError):
 def _by_name(projections: Iterable[Projection]) -> dict[str, Projection]:
     by_name: dict[str, Projection] = {}
     for projection in projections:
-        if projection.name in by_name:
-            raise WrongDeclaration(f"two projections fill the table {projection.name}")
+        if (other := by_name.get(projection.name)) is not None:
+            raise WrongDeclaration(
+                f"{projection.declared_at}: two projections fill the table {projection.name};"
+                f" the other one is at {other.declared_at}"
+            )
         by_name[projection.name] = projection
     return by_name
 

@@ -1,11 +1,23 @@
 """What a column can take from one event: a payload field, part of a list element, the envelope."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from schema.events import Event
 
-EnvelopeName = Literal["entity_id", "position", "occurred_at", "recorded_at", "user_id"]
+EnvelopeName = Literal[
+    "position",
+    "event_id",
+    "entity_type",
+    "entity_id",
+    "event_type",
+    "data",
+    "metadata",
+    "user_id",
+    "occurred_at",
+    "recorded_at",
+]
+TimeUnit = Literal["hour", "day"]
 
 
 @dataclass(frozen=True)
@@ -39,21 +51,40 @@ class Envelope:
 
 
 @dataclass(frozen=True)
+class FromMetadata:
+    """A text from the metadata of the event: a host, a service; null where there is none."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """A time cut to the beginning of its hour or day, in UTC."""
+
+    unit: TimeUnit
+    value: Payload | Envelope
+
+
+@dataclass(frozen=True)
 class Constant:
     """The same value for every event of a type: a status."""
 
     value: Any
 
 
-Value = Payload | Element | ElementIndex | Envelope | Constant
+Value = Payload | Element | ElementIndex | Envelope | FromMetadata | Truncated | Constant
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field as a declaration names it: `CalculationCompleted.energy`, on that class or below."""
+    """A field as a declaration names it: `CalculationCompleted.energy`, on that class or below.
+
+    unit: for a time of which only the hour or the day counts.
+    """
 
     owner: type[Event]
     name: str
+    unit: TimeUnit | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +98,11 @@ class Of:
 entity_id = Of(Envelope("entity_id"), None)
 """The id of the entity that the event happened to."""
 position = Of(Envelope("position"), None)
+"""Where the event is in the log: as a key, one row per event."""
+event_type = Of(Envelope("event_type"), None)
+entity_type = Of(Envelope("entity_type"), None)
+payload = Of(Envelope("data"), None)
+"""The event's own facts as a whole."""
 element = Of(Element(None), None)
 element_index = Of(ElementIndex(), None)
 
@@ -84,6 +120,21 @@ def occurred_at(*types: type[Event]) -> Of:
 def user_id(*types: type[Event]) -> Of:
     """Who did it; null for the system itself."""
     return Of(Envelope("user_id"), types or None)
+
+
+def from_metadata(name: str, *types: type[Event]) -> Of:
+    """A text that the metadata of an event has under a name; null where it is no text."""
+    return Of(FromMetadata(name), types or None)
+
+
+def hour_of(take: object) -> Of | Field:
+    """The hour, in UTC, in which a time lies: `hour_of(occurred_at())`."""
+    return _truncated("hour", take)
+
+
+def day_of(take: object) -> Of | Field:
+    """The day, in UTC, in which a time lies."""
+    return _truncated("day", take)
 
 
 def nothing(*types: type[Event]) -> Of:
@@ -106,3 +157,21 @@ def field_of(descriptor: object) -> Field:
             f"{descriptor!r} is not a field of an event type, as in MoleculeCreated.name"
         )
     return Field(owner, name)
+
+
+def source_of(take: object) -> Of | Field:
+    """What a declaration takes, be it a field or made by a function of this module.
+
+    Raises:
+        TypeError: when it is neither.
+    """
+    return take if isinstance(take, Of | Field) else field_of(take)
+
+
+def _truncated(unit: TimeUnit, take: object) -> Of | Field:
+    source = source_of(take)
+    if isinstance(source, Field):
+        return replace(source, unit=unit)
+    if not isinstance(source.value, Envelope):
+        raise TypeError(f"{take!r} is neither a field nor occurred_at()")
+    return Of(Truncated(unit, source.value), source.types)

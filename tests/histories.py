@@ -28,6 +28,11 @@ _texts = st.text(_characters, min_size=1, max_size=8)
 _json = st.integers(-9, 9) | st.none() | _texts
 _floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e200, max_value=1e200)
 _times = st.integers(0, 10**9).map(lambda n: EPOCH + timedelta(milliseconds=n))
+_moments = _times | st.integers(0, 7_200).map(lambda n: EPOCH + timedelta(seconds=n))
+"""Also such that share an hour with others."""
+_metadata = st.fixed_dictionaries(
+    {}, optional={"host": st.none() | st.integers(0, 1) | st.sampled_from(["a", "b"])}
+)
 
 
 def histories(
@@ -58,7 +63,8 @@ def _new_events(draw: st.DrawFn, event_type: str) -> NewEvent:
         entity_id=entity,
         event=event,
         user_id=draw(st.none() | st.sampled_from(ENTITIES)),
-        occurred_at=draw(_times),
+        occurred_at=draw(_moments),
+        metadata=draw(_metadata),
     )
 
 

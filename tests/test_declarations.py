@@ -2,6 +2,7 @@
 
 import linecache
 import re
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Double,
     Engine,
     Integer,
@@ -20,16 +22,41 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    select,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from projections import compiler
-from projections.fold import Fold, count, first, largest, last, smallest, tally, total
+from projections.as_of import as_of
+from projections.derived import Derived, this
+from projections.fold import (
+    Fold,
+    constant,
+    count,
+    first,
+    largest,
+    last,
+    smallest,
+    tally,
+    total,
+)
 from projections.folding import fold
 from projections.projection import Projection, WrongDeclaration
 from projections.reference import Reference
 from projections.registry import _by_name
-from projections.value import element, entity_id, occurred_at, position
+from projections.value import (
+    element,
+    entity_id,
+    entity_type,
+    event_type,
+    from_metadata,
+    hour_of,
+    occurred_at,
+    payload,
+    position,
+    user_id,
+)
 from schema.events.batches import (
     BatchCancelled,
     BatchCompleted,
@@ -39,6 +66,7 @@ from schema.events.batches import (
 )
 from schema.events.chemistry import (
     CalculationCompleted,
+    CalculationEvent,
     CalculationFailed,
     CalculationInvalidated,
     CalculationStarted,
@@ -46,8 +74,8 @@ from schema.events.chemistry import (
     MoleculeUpdated,
 )
 from schema.tables.base import TIMESTAMP
-from tests.histories import cuts, histories
-from tests.recording import bounds, recorded, rolled_back
+from tests.histories import ENTITIES, TENANTS, cuts, histories
+from tests.recording import bounds, in_order, recorded, rolled_back
 from tests.tables import selected_rows, table_rows
 from tests.toys import toy_table
 
@@ -134,11 +162,41 @@ WRONG: dict[str, tuple[Column[Any], Fold | None, str]] = {
         "n is JSONB.* FloatType",
     ),
     "a tally of times": (Column("n", JSONB), tally(occurred_at()), "n is JSONB.* DateTimeType"),
-    "the first of what may be null": (
-        Column("gap", Double),
-        first(CalculationCompleted.gap),
-        "gap takes the first of what may be null",
+    "a condition that no event meets": (
+        Column("n", BigInteger),
+        count(CalculationFailed, where={"error_type": "timeuot"}),
+        "n: error_type of calculation_failed is never 'timeuot'",
     ),
+    "a required column that an event opens a row without": (
+        Column("energy", Double, nullable=False),
+        None,
+        "energy is required, but calculation_failed opens a row without it",
+    ),
+    "a required column that an opening event may leave out": (
+        Column("name", Text, nullable=False),
+        last(
+            *(f.program for f in (CalculationStarted, CalculationCompleted)),
+            CalculationFailed.error_message,
+            MoleculeUpdated.name,
+        ),
+        "name is required, but molecule_updated can open a row without it",
+    ),
+    "a required column whose first value is filtered": (
+        Column("method", Text, nullable=False),
+        first(CalculationStarted.method, where={"attempt": 1}),
+        "method is required, but calculation_completed opens a row without it",
+    ),
+    "the hour of what is no time": (
+        Column("at", TIMESTAMP),
+        last(hour_of(CalculationCompleted.energy)),
+        "at is TIMESTAMP.* the hour or day of what is no time",
+    ),
+    "the hour of a time in a number": (
+        Column("at", Double),
+        last(hour_of(occurred_at())),
+        "at is DOUBLE.* DateTimeType",
+    ),
+    "a payload in a text": (Column("what", Text), last(payload), "what is TEXT.* DictType"),
     "a condition on a field that is not there": (
         Column("n", BigInteger),
         count(CalculationFailed, where={"mood": "bad"}),
@@ -190,12 +248,56 @@ def test_a_column_that_no_fold_can_fill_is_refused(name: str, how: Fold) -> None
         ),
         ({"opens": [BatchStarted]}, "opens names an event type that is not among its events"),
         ({"replaces": True}, "replaces needs the element's index in the key"),
+        (
+            {"replaces": True, "only_with": user_id()},
+            "replaces, so every event counts",
+        ),
+        (
+            {"key": {"id": occurred_at()}},
+            "column id is UUID, which does not hold DateTimeType from calculation_started",
+        ),
+        ({"only_with": MoleculeCreated.name}, r"only_with takes MoleculeCreated\.name"),
     ],
 )
 def test_a_key_that_does_not_fit_is_refused(changed: dict[str, Any], words: str) -> None:
     """Every event must say which row it concerns."""
     with pytest.raises(WrongDeclaration, match=f"projection toy: .*{words}"):
         declare(Column("method", Text), None, **changed)
+
+
+def test_a_required_column_that_an_event_can_clear_is_refused() -> None:
+    """The database would refuse the event, long after the declaration was written."""
+    column = Column("name", Text, nullable=False)
+    with pytest.raises(WrongDeclaration, match="name is required, but molecule_updated can clear"):
+        declare(
+            column,
+            last(MoleculeCreated.smiles, MoleculeUpdated.name),
+            events=[MoleculeCreated, MoleculeUpdated],
+            opens=[MoleculeCreated],
+        )
+
+
+@pytest.mark.parametrize(
+    ("column", "how", "words"),
+    [
+        (Column("x", BigInteger), this.attempt / 2, "x follows from others, so it is a double"),
+        (Column("x", Double, nullable=False), this.attempt / 2, "x follows from others"),
+        (Column("x", Double), this.energy / 2, "x needs energy, which no fold fills"),
+        (Column("x", Double), this.x + 1, "x needs x, which no fold fills"),
+        (Column("x", Double), this.id * 2, "x needs id, which is neither a number nor a time"),
+    ],
+)
+def test_a_derived_column_that_cannot_be_computed_is_refused(
+    column: Column[Any], how: Derived, words: str
+) -> None:
+    """It is a number that may be missing, and follows from folds, keys and times."""
+    with pytest.raises(WrongDeclaration, match=f"projection toy: column {words}"):
+        Projection(
+            toy_table("toy", Column("attempt", Integer), column),
+            events=[CalculationStarted],
+            key={"id": entity_id},
+            columns={"x": how},
+        )
 
 
 def test_a_table_whose_key_lacks_the_tenant_is_refused() -> None:
@@ -226,7 +328,10 @@ def test_what_is_no_field_of_an_event_is_refused() -> None:
 def test_two_projections_of_one_table_are_refused() -> None:
     """Each would overwrite the other's rows."""
     twice = [declare(Column("method", Text), None) for _ in range(2)]
-    with pytest.raises(WrongDeclaration, match="two projections fill the table toy"):
+    words = (
+        r"test_declarations.py:\d+: two projections fill the table toy; the other one is at .*:\d+"
+    )
+    with pytest.raises(WrongDeclaration, match=words):
         _by_name(twice)
 
 
@@ -252,7 +357,20 @@ costs = Projection(
         Column("first_method", Text),
         Column("first_program", Text),
         Column("first_at", TIMESTAMP),
+        Column("first_gap", Double),
+        Column("first_message_or_program", Text),
+        Column("first_hash", Text),
+        Column("first_retry_of_timeouts", Integer),
+        Column("first_user", Uuid),
+        Column("first_host", Text),
+        Column("last_host", Text),
+        Column("hosts", JSONB),
+        Column("last_hour", TIMESTAMP),
+        Column("what", JSONB),
+        Column("state_of_first_attempts", Text),
         Column("program", Text),
+        Column("per_attempt", Double),
+        Column("duration", Double),
     ),
     events=[CalculationStarted, CalculationCompleted, CalculationFailed],
     key={"id": entity_id},
@@ -284,6 +402,81 @@ costs = Projection(
         "first_method": first(CalculationStarted.method),
         "first_program": first(CalculationCompleted.program, CalculationStarted.program),
         "first_at": first(occurred_at()),
+        "first_gap": first(CalculationCompleted.gap),
+        "first_message_or_program": first(
+            CalculationFailed.error_code,
+            CalculationCompleted.stdout_log,
+            CalculationStarted.program,
+        ),
+        "first_hash": first(CalculationStarted.xyz_sha256, CalculationCompleted.xyz_sha256),
+        "first_retry_of_timeouts": first(
+            CalculationFailed.retry_count, where={"error_type": "timeout"}
+        ),
+        "first_user": first(user_id()),
+        "first_host": first(from_metadata("host")),
+        "last_host": last(from_metadata("host")),
+        "hosts": tally(from_metadata("host", CalculationStarted)),
+        "last_hour": last(hour_of(occurred_at())),
+        "what": last(payload),
+        "state_of_first_attempts": constant(
+            {CalculationStarted: "running", CalculationFailed: "failed"}, where={"attempt": 1}
+        ),
+        "per_attempt": this.attempts / this.timeouts * 1.5,
+        "duration": (this.updated_at - this.created_at) + this.attempts,
+    },
+)
+
+hourly = Projection(
+    toy_table(
+        "toy_hourly",
+        Column("n", BigInteger, nullable=False),
+        Column("seconds", Numeric, nullable=False),
+        Column("cents", Numeric(14, 2), nullable=False),
+        Column("energy", Numeric, nullable=False),
+        Column("least", Numeric),
+        Column("latest", Numeric(13, 3)),
+        Column("average", Double),
+        key=(Column("batch_id", Uuid), Column("hour", TIMESTAMP)),
+    ),
+    events=[CalculationCompleted, CalculationFailed],
+    key={"batch_id": CalculationEvent.batch_id, "hour": hour_of(occurred_at())},
+    only_with=user_id(CalculationCompleted),
+    columns={
+        "n": count(CalculationCompleted),
+        "seconds": total(
+            CalculationCompleted.wall_time_seconds, CalculationFailed.wall_time_seconds
+        ),
+        "cents": total(CalculationCompleted.wall_time_seconds),
+        "energy": total(CalculationCompleted.energy, where={"is_converged": True}),
+        "least": smallest(CalculationCompleted.energy),
+        "latest": last(CalculationCompleted.wall_time_seconds),
+        "average": this.seconds / this.n,
+    },
+)
+
+each = Projection(
+    toy_table(
+        "toy_each",
+        Column("user_id", Uuid),
+        Column("event_type", Text),
+        Column("entity_type", Text),
+        Column("entity_id", Uuid),
+        Column("details", JSONB),
+        Column("n", BigInteger),
+        Column("converged_energy", Double),
+        key=(Column("id", BigInteger),),
+    ),
+    events=[CalculationStarted, CalculationCompleted, MoleculeUpdated],
+    key={"id": position},
+    only_with=user_id(),
+    columns={
+        "user_id": last(user_id()),
+        "event_type": last(event_type),
+        "entity_type": last(entity_type),
+        "entity_id": last(entity_id),
+        "details": last(payload),
+        "n": count(CalculationStarted, where={"attempt": 1}),
+        "converged_energy": last(CalculationCompleted.energy, where={"is_converged": True}),
     },
 )
 
@@ -340,7 +533,7 @@ items = Projection(
 )
 
 
-@pytest.mark.parametrize("toy", [costs, progress, items], ids=lambda toy: toy.name)
+@pytest.mark.parametrize("toy", [costs, hourly, each, progress, items], ids=lambda toy: toy.name)
 @settings(
     max_examples=60,
     deadline=None,
@@ -355,6 +548,7 @@ def test_every_operation_is_incremental_rebuilt_and_reference_alike(
     with engine.connect() as connection, rolled_back(connection):
         # Given: the table and a history
         toy.table.create(connection)
+        connection.execute(text("SET LOCAL TIME ZONE 'Asia/Kolkata'"))  # half an hour off
         events = recorded(connection, history)
         start, last_position = bounds(events)
 
@@ -371,3 +565,42 @@ def test_every_operation_is_incremental_rebuilt_and_reference_alike(
         assert table_rows(connection, toy) == reference.rows
         span = {"after": start, "upto": last_position}
         assert selected_rows(connection, toy, compiler.rows(toy), span) == reference.rows
+        past = select(as_of(toy, last_position))
+        assert selected_rows(connection, toy, past) == reference.rows
+
+
+def test_a_sum_loses_no_digit(connection: Connection) -> None:
+    """Another program may store more digits than Python's float has."""
+    sums = Projection(
+        toy_table("toy_sums", Column("seconds", Numeric)),
+        events=[CalculationCompleted],
+        key={"id": CalculationEvent.batch_id},
+        columns={"seconds": total(CalculationCompleted.wall_time_seconds)},
+    )
+    sums.table.create(connection)
+    numbers = ["1234567890123456789.123456789012345", "0.1", "1e-30"]
+    for number in numbers:
+        connection.execute(
+            text("""
+            SELECT append_events(jsonb_build_array(jsonb_build_object(
+                'event_id', gen_random_uuid(), 'tenant_id', cast(:tenant AS text),
+                'entity_type', 'calculation', 'entity_id', gen_random_uuid(),
+                'event_type', 'calculation_completed', 'user_id', gen_random_uuid(),
+                'occurred_at', '2026-01-01T00:00:00Z',
+                'data', cast(:data AS jsonb))))
+            """),
+            {
+                "tenant": str(TENANTS[0]),
+                "data": f'{{"batch_id": "{ENTITIES[0]}", "wall_time_seconds": {number}}}',
+            },
+        )
+    events = in_order(connection)
+    start, last_position = bounds(events)
+
+    fold(connection, sums, after=start, upto=last_position)
+
+    reference = Reference(sums)
+    reference.apply_all(events)
+    (row,) = table_rows(connection, sums).values()
+    assert row["seconds"] == sum(map(Fraction, numbers))
+    assert table_rows(connection, sums) == reference.rows

@@ -10,16 +10,19 @@ from schema.tables.base import TIMESTAMP
 REQUIRED: dict[str, Any] = {"nullable": False}
 
 
-def toy_table(name: str, *columns: Column[Any], key: Sequence[str] = ("id",)) -> Table:
-    """A read model of its own MetaData, which no migration knows."""
+def toy_table(
+    name: str, *columns: Column[Any], key: Sequence[str | Column[Any]] = ("id",)
+) -> Table:
+    """A read model of its own MetaData, which no migration knows; a key by name is a UUID."""
+    keys = [Column(part, Uuid, **REQUIRED) if isinstance(part, str) else part for part in key]
     return Table(
         name,
         MetaData(),
         Column("tenant_id", Uuid, **REQUIRED),
-        *(Column(part, Uuid, **REQUIRED) for part in key),
+        *keys,
         *columns,
         Column("created_at", TIMESTAMP, **REQUIRED),
         Column("updated_at", DateTime(timezone=True), **REQUIRED),
         Column("last_position", BigInteger, **REQUIRED),
-        PrimaryKeyConstraint("tenant_id", *key),
+        PrimaryKeyConstraint("tenant_id", *(part.name for part in keys)),
     )

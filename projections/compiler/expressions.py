@@ -1,5 +1,6 @@
 """Values as SQL expressions: of an event, of a JSON document, of its lists."""
 
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from sqlalchemy import (
@@ -7,16 +8,28 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Text,
+    case,
     cast,
     func,
     literal,
     literal_column,
+    null,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from projections.value import Constant, Element, ElementIndex, Envelope, Payload, Value
+from projections.projection import Projection
+from projections.value import (
+    Constant,
+    Element,
+    ElementIndex,
+    Envelope,
+    FromMetadata,
+    Payload,
+    Truncated,
+    Value,
+)
 
 
 def of_event(value: Value, type_: TypeEngine[Any], source: FromClause) -> ColumnElement[Any]:
@@ -30,6 +43,13 @@ def of_event(value: Value, type_: TypeEngine[Any], source: FromClause) -> Column
             return type_coerce(source.c.element_index, type_)
         case Envelope("position"):
             return type_coerce(source.c.id, type_)
+        case FromMetadata(name):
+            text = source.c.metadata[name]
+            return case((func.jsonb_typeof(text) == "string", text.astext))
+        case Truncated(unit, inner):
+            # In UTC: the session's time zone may be half an hour off.
+            time = of_event(inner, type_, source)
+            return func.date_trunc(unit, time, "UTC", type_=type_)
         case Envelope(name):
             return source.c[name]
         case Constant(constant):
@@ -38,7 +58,8 @@ def of_event(value: Value, type_: TypeEngine[Any], source: FromClause) -> Column
 
 def constant_of(constant: object, type_: TypeEngine[Any]) -> ColumnElement[Any]:
     """A constant, typed as a column."""
-    return cast(literal(constant, type_), type_)
+    # Typed, None would be the JSON null in a JSONB column.
+    return cast(null() if constant is None else literal(constant, type_), type_)
 
 
 def from_json(
@@ -77,3 +98,36 @@ def has_field(json: ColumnElement[Any], name: str) -> ColumnElement[bool]:
 def may_be_absent(value: Value) -> TypeGuard[Payload]:
     """Whether an event may leave the value out, and a column alone."""
     return isinstance(value, Payload) and not value.required
+
+
+def event_column(value: Value) -> str:
+    """The name, among live events, of the column that holds a value as a whole."""
+    match value:
+        case Element():
+            return "_element"
+        case ElementIndex():
+            return "_element_index"
+        case Envelope("data"):
+            return "_whole"
+        case Envelope(name):
+            return f"_{name}"
+        case FromMetadata(name):
+            return f"_metadata_{name}"
+        case Truncated(unit, Envelope(name)):
+            return f"_{unit}_of_{name}"
+        case Truncated(unit, Payload(name)):
+            return f"_{unit}_of_data_{name}"
+        case _:
+            raise AssertionError(value)
+
+
+def labelled(
+    projection: Projection, given: Mapping[str, ColumnElement[Any]]
+) -> list[ColumnElement[Any]]:
+    """The columns of a row in the table's order, those that follow from others among them."""
+    typed = {
+        name: type_coerce(value, projection.table.c[name].type) for name, value in given.items()
+    }
+    row = {**given, **{name: derived.sql(typed) for name, derived in projection.derived.items()}}
+    names = [str(column.name) for column in projection.table.columns]
+    return [row[name].label(name) for name in names if name in row]

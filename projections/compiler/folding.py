@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     FromClause,
-    Label,
     Select,
     case,
     cast,
@@ -20,8 +19,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from projections.compiler.expressions import constant_of, from_json, has_field, may_be_absent
-from projections.compiler.grouping import carried_name, event_column, gathered_per_key, tally_of
+from projections.compiler.expressions import (
+    constant_of,
+    event_column,
+    from_json,
+    has_field,
+    labelled,
+    may_be_absent,
+)
+from projections.compiler.grouping import carried_name, gathered_per_key, is_picked, tally_of
 from projections.compiler.live import live_events
 from projections.compiler.shape import Shape
 from projections.fold import Operation
@@ -50,15 +56,13 @@ def folded_rows(shape: Shape) -> Select[Any]:
         origin = per_key.outerjoin(shape.table, shape.same_key(per_key, shape.table))
     origin, fields = _with_fields(shape, origin, per_key)
     gathered = _Gathered(shape, per_key, fields)
-    columns: list[ColumnElement[Any]] = [per_key.c[name] for name in shape.keys]
+    given: dict[str, ColumnElement[Any]] = {name: per_key.c[name] for name in shape.keys}
     for fold in shape.projection.folds:
-        columns.append(_final(gathered, fold).label(fold.column.name))
-    columns += [
-        _merged(shape, func.least, "created_at", per_key.c.earliest),
-        _merged(shape, func.greatest, "updated_at", per_key.c.latest),
-        per_key.c.last_position,
-    ]
-    query = select(*columns).select_from(origin)
+        given[fold.column.name] = _final(gathered, fold)
+    given["created_at"] = _merged(shape, func.least, "created_at", per_key.c.earliest)
+    given["updated_at"] = _merged(shape, func.greatest, "updated_at", per_key.c.latest)
+    given["last_position"] = per_key.c.last_position
+    query = select(*labelled(shape.projection, given)).select_from(origin)
     for fold in shape.projection.folds:
         if fold.operation is Operation.TALLY:
             tally = tally_of(shape, live, fold)
@@ -71,25 +75,27 @@ def _with_fields(
 ) -> tuple[FromClause, Fields]:
     """Join the fields of each merged payload, all taken out by one call of jsonb_to_record."""
     fields: Fields = {}
-    for forward in (True, False):
-        wanted = Operation.LAST if forward else Operation.FIRST
-        for index, event_type in enumerate(shape.types):
-            types: dict[str, TypeEngine[Any]] = {}
-            for fold in shape.projection.folds:
-                value = fold.values.get(event_type)
-                if fold.operation is wanted and not fold.where and isinstance(value, Payload):
-                    types.setdefault(value.name, fold.column.type)
-            if not types:
-                continue
-            payload = f"t{index}_{'payload' if forward else 'first_payload'}"
-            record = (
-                func.jsonb_to_record(per_key.c[payload])
-                .table_valued(*(column(name, type_) for name, type_ in types.items()))
-                .render_derived(name=f"{payload}_fields", with_types=True)
-            )
-            origin = origin.outerjoin(record, true())
-            for name in types:
-                fields[payload, name] = record.c[name]
+    for index, event_type in enumerate(shape.types):
+        types: dict[str, TypeEngine[Any]] = {}
+        for fold in shape.projection.folds:
+            value = fold.values.get(event_type)
+            if (
+                fold.operation is Operation.LAST
+                and not is_picked(fold)
+                and isinstance(value, Payload)
+            ):
+                types.setdefault(value.name, fold.column.type)
+        if not types:
+            continue
+        payload = f"t{index}_payload"
+        record = (
+            func.jsonb_to_record(per_key.c[payload])
+            .table_valued(*(column(name, type_) for name, type_ in types.items()))
+            .render_derived(name=f"{payload}_fields", with_types=True)
+        )
+        origin = origin.outerjoin(record, true())
+        for name in types:
+            fields[payload, name] = record.c[name]
     return origin, fields
 
 
@@ -113,34 +119,31 @@ def _final(gathered: _Gathered, fold: ColumnFold) -> ColumnElement[Any]:
             new = literal_column(f"{column.name}_tally.tally", JSONB)
             return func.merge_tallies(old, new, type_=JSONB)
         case Operation.FIRST:
-            value = _latest(gathered, fold, forward=False, otherwise=cast(null(), column.type))
-            return func.coalesce(old, value) if shape.onto_table else value
-        case Operation.LAST if fold.where:
+            assert part is not None
+            return func.coalesce(old, part) if shape.onto_table else part
+        case Operation.LAST if is_picked(fold):
             at = per_key.c[f"{column.name}_at"]
             assert part is not None
             return case((at.is_not(None), part), else_=old)
         case Operation.LAST:
-            return _latest(gathered, fold, forward=True, otherwise=old)
+            return _latest(gathered, fold, old)
 
 
-def _latest(
-    gathered: _Gathered, fold: ColumnFold, *, forward: bool, otherwise: ColumnElement[Any]
-) -> ColumnElement[Any]:
-    """The value of the event type that comes last (or first), or else `otherwise`."""
+def _latest(gathered: _Gathered, fold: ColumnFold, old: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The value of the event type that comes last, or else the old one."""
     shape, per_key = gathered.shape, gathered.per_key
     candidates = []
     for event_type, value in fold.values.items():
         prefix = f"t{shape.types.index(event_type)}_"
-        end = "last_position" if forward else "first_position"
-        at = per_key.c[prefix + end]
-        if forward and len(fold.values) > 1 and may_be_absent(value):
+        at = per_key.c[prefix + "last_position"]
+        if len(fold.values) > 1 and may_be_absent(value):
             at = per_key.c[f"{prefix}{fold.column.name}_at"]
-        candidates.append((at, _of_key(gathered, value, fold, prefix, forward), value))
+        candidates.append((at, _of_key(gathered, value, fold, prefix), value))
     if len(candidates) > 1:
-        chosen = (func.greatest if forward else func.least)(*(at for at, _, _ in candidates))
-        return case(*((chosen == at, taken) for at, taken, _ in candidates), else_=otherwise)
+        chosen = func.greatest(*(at for at, _, _ in candidates))
+        return case(*((chosen == at, taken) for at, taken, _ in candidates), else_=old)
     at, taken, source = candidates[0]
-    if not shape.onto_table or not forward:
+    if not shape.onto_table:
         # Absent and null are the same where nothing was before.
         return taken if not isinstance(source, Constant) else case((at.is_not(None), taken))
     if may_be_absent(source):
@@ -148,33 +151,29 @@ def _latest(
         return case(
             (taken.is_not(None), taken),
             (has_field(payload, source.name), cast(null(), fold.column.type)),
-            else_=otherwise,
+            else_=old,
         )
-    return case((at.is_not(None), taken), else_=otherwise)
+    return case((at.is_not(None), taken), else_=old)
 
 
-def _of_key(
-    gathered: _Gathered, value: Value, fold: ColumnFold, prefix: str, forward: bool
-) -> ColumnElement[Any]:
+def _of_key(gathered: _Gathered, value: Value, fold: ColumnFold, prefix: str) -> ColumnElement[Any]:
     """A value as an expression over what was gathered per key."""
     type_, per_key = fold.column.type, gathered.per_key
     match value:
         case Payload(name):
-            payload = prefix + ("payload" if forward else "first_payload")
+            payload = prefix + "payload"
             field = gathered.fields[payload, name]
             if type(field.type) is type(type_):
                 return field
             return from_json(per_key.c[payload], name, type_)
         case Element(part):
-            return from_json(per_key.c[prefix + carried_name(forward, "element")], part, type_)
+            return from_json(per_key.c[prefix + carried_name(event_column(value))], part, type_)
         case Constant(constant):
             return constant_of(constant, type_)
         case _:
-            return per_key.c[prefix + carried_name(forward, event_column(value))]
+            return per_key.c[prefix + carried_name(event_column(value))]
 
 
-def _merged(shape: Shape, function: Any, name: str, new: ColumnElement[Any]) -> Label[Any]:
-    if not shape.onto_table:
-        return new.label(name)
-    merged: Label[Any] = function(shape.table.c[name], new).label(name)
+def _merged(shape: Shape, function: Any, name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:
+    merged: ColumnElement[Any] = function(shape.table.c[name], new) if shape.onto_table else new
     return merged

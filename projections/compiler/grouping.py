@@ -26,6 +26,7 @@ from sqlalchemy.types import TypeEngine
 
 from projections.compiler.expressions import (
     constant_of,
+    event_column,
     first_item,
     from_json,
     has_field,
@@ -34,71 +35,70 @@ from projections.compiler.expressions import (
 from projections.compiler.shape import Shape
 from projections.fold import Operation
 from projections.projection import ColumnFold
-from projections.value import Constant, Element, ElementIndex, Envelope, Payload, Value
+from projections.value import Constant, Element, Payload, Value
 
 _AGGREGATED = {Operation.COUNT, Operation.SUM, Operation.MIN, Operation.MAX}
 
 
 def _per_type(shape: Shape, live: FromClause) -> Subquery:
     columns: list[Label[Any]] = [
-        func.min(live.c.position).label("first_position"),
-        func.max(live.c.position).label("last_position"),
-        func.min(live.c.occurred_at).label("earliest"),
-        func.max(live.c.occurred_at).label("latest"),
+        func.max(live.c["_position"]).label("last_position"),
+        func.min(live.c["_occurred_at"]).label("earliest"),
+        func.max(live.c["_occurred_at"]).label("latest"),
     ]
-    for forward, name in ((True, "payload"), (False, "first_payload")):
-        if any(isinstance(v, Payload) for v in _taken(shape, forward)):
-            order = live.c.position if forward else live.c.position.desc()
-            merged: ColumnElement[Any] = func.merge_payloads(
-                aggregate_order_by(live.c.data, order), type_=JSONB
-            )
-            columns.append(merged.label(name))
-        for carried in _carried(shape, forward):
-            value = live.c[carried]
-            order = live.c.position.desc() if forward else live.c.position
-            array = func.array_agg(aggregate_order_by(value, order))
-            columns.append(first_item(array, value.type).label(carried_name(forward, carried)))
+    if any(isinstance(value, Payload) for value in _taken(shape)):
+        merged: ColumnElement[Any] = func.merge_payloads(
+            aggregate_order_by(live.c["_data"], live.c["_position"]), type_=JSONB
+        )
+        columns.append(merged.label("payload"))
+    for carried in _carried(shape):
+        value = live.c[carried]
+        array = func.array_agg(aggregate_order_by(value, live.c["_position"].desc()))
+        columns.append(first_item(array, value.type).label(carried_name(carried)))
     for fold in shape.projection.folds:
         if fold.operation in _AGGREGATED:
             columns.append(_aggregate(fold, live).label(f"{fold.column.name}_part"))
+        elif is_picked(fold):
+            columns += _picked(fold, live)
         elif fold.operation is Operation.LAST:
             columns += _presence(fold, live)
     keys = [live.c[name] for name in shape.keys]
     # The tenant last: a sort compares what differs first.
     return (
-        select(*keys, live.c.event_type, *columns)
-        .group_by(*reversed(keys), live.c.event_type)
+        select(*keys, live.c["_event_type"], *columns)
+        .group_by(*reversed(keys), live.c["_event_type"])
         .subquery("per_type")
     )
 
 
-def _taken(shape: Shape, forward: bool) -> list[Value]:
-    wanted = Operation.LAST if forward else Operation.FIRST
+def is_picked(fold: ColumnFold) -> bool:
+    """Whether a fold takes its value from the first or last event that counts, be it in between."""
+    return fold.operation is Operation.FIRST or (
+        fold.operation is Operation.LAST and bool(fold.where)
+    )
+
+
+def _taken(shape: Shape) -> list[Value]:
+    """What is taken from the last event of a type, whatever it holds."""
     return [
         value
         for fold in shape.projection.folds
-        if fold.operation is wanted and not fold.where
+        if fold.operation is Operation.LAST and not is_picked(fold)
         for value in fold.values.values()
     ]
 
 
-def _carried(shape: Shape, forward: bool) -> list[str]:
-    """The columns of events whose last or first value, as a whole, is needed."""
-    names = []
-    for value in _taken(shape, forward):
-        if isinstance(value, Constant | Payload):
-            continue
-        name = event_column(value)
-        if name not in names:
-            names.append(name)
-    return names
+def _carried(shape: Shape) -> list[str]:
+    """The columns of events whose last value, as a whole, is needed."""
+    values = [value for value in _taken(shape) if not isinstance(value, Constant | Payload)]
+    return list(dict.fromkeys(map(event_column, values)))
 
 
 def _counts(fold: ColumnFold, event_type: str, live: FromClause) -> ColumnElement[bool]:
     """Whether an event of this type has what the fold's `where` asks for."""
-    conditions = [live.c.event_type == event_type]
+    conditions = [live.c["_event_type"] == event_type]
     conditions += [
-        live.c.data[name] == cast(literal(wanted, JSONB), JSONB)
+        live.c["_data"][name] == cast(literal(wanted, JSONB), JSONB)
         for name, wanted in fold.where.items()
     ]
     return and_(*conditions)
@@ -112,33 +112,47 @@ def _aggregate(fold: ColumnFold, live: FromClause) -> ColumnElement[Any]:
     return _combine(fold.operation, value, fold.column.type).filter(counts)
 
 
+def _picked(fold: ColumnFold, live: FromClause) -> list[Label[Any]]:
+    """The value of the first or last event that counts, and where that lies."""
+    name, value = fold.column.name, _of_live(fold, live)
+    counts = or_(
+        *(
+            and_(_counts(fold, event_type, live), _is_present(source, live))
+            for event_type, source in fold.values.items()
+        )
+    )
+    if fold.operation is Operation.FIRST:
+        counts = and_(counts, value.is_not(None))
+    at = _end_of(fold, live.c["_position"])
+    array = func.array_agg(aggregate_order_by(value, _order_of(fold, live.c["_position"])))
+    return [
+        at.filter(counts).label(f"{name}_at"),
+        first_item(array.filter(counts), fold.column.type).label(f"{name}_part"),
+    ]
+
+
+def _end_of(fold: ColumnFold, at: ColumnElement[Any]) -> FunctionElement[Any]:
+    return func.min(at) if fold.operation is Operation.FIRST else func.max(at)
+
+
+def _order_of(fold: ColumnFold, at: ColumnElement[Any]) -> ColumnElement[Any]:
+    return at.asc() if fold.operation is Operation.FIRST else at.desc()
+
+
 def _presence(fold: ColumnFold, live: FromClause) -> list[Label[Any]]:
     """Where the last event with a value lies, for folds whose types must be compared."""
-    name = fold.column.name
-    if fold.where:
-        counts = or_(
-            *(
-                and_(_counts(fold, event_type, live), _is_present(value, live))
-                for event_type, value in fold.values.items()
-            )
-        )
-        array = func.array_agg(aggregate_order_by(_of_live(fold, live), live.c.position.desc()))
-        return [
-            func.max(live.c.position).filter(counts).label(f"{name}_at"),
-            first_item(array.filter(counts), fold.column.type).label(f"{name}_part"),
-        ]
     optional = {
         event_type: value for event_type, value in fold.values.items() if may_be_absent(value)
     }
-    if len(fold.values) > 1 and optional:
-        present = or_(
-            *(
-                and_(live.c.event_type == event_type, has_field(live.c.data, value.name))
-                for event_type, value in optional.items()
-            )
+    if len(fold.values) == 1 or not optional:
+        return []
+    present = or_(
+        *(
+            and_(live.c["_event_type"] == event_type, has_field(live.c["_data"], value.name))
+            for event_type, value in optional.items()
         )
-        return [func.max(live.c.position).filter(present).label(f"{name}_at")]
-    return []
+    )
+    return [func.max(live.c["_position"]).filter(present).label(f"{fold.column.name}_at")]
 
 
 def gathered_per_key(shape: Shape, live: FromClause) -> FromClause:
@@ -153,15 +167,15 @@ def gathered_per_key(shape: Shape, live: FromClause) -> FromClause:
     carried = [
         column.name
         for column in per_type.c
-        if column.name.startswith(("payload", "first_", "last_"))
+        if column.name == "payload" or column.name.startswith("last_")
     ]
     for index, event_type in enumerate(shape.types):
-        is_type = per_type.c.event_type == event_type
+        is_type = per_type.c["_event_type"] == event_type
         for name in carried:
             value = per_type.c[name]
-            if name in ("first_position", "last_position"):
+            if name == "last_position":
                 picked: ColumnElement[Any] = func.max(value).filter(is_type)
-            elif name in ("payload", "first_payload"):
+            elif name == "payload":
                 picked = func.merge_payloads(value, type_=JSONB).filter(is_type)
             else:
                 picked = first_item(func.array_agg(value).filter(is_type), value.type)
@@ -173,14 +187,15 @@ def gathered_per_key(shape: Shape, live: FromClause) -> FromClause:
         if fold.operation in _AGGREGATED and part is not None:
             combined = _combine(fold.operation, part, fold.column.type)
             columns.append(combined.label(f"{name}_part"))
-        elif fold.where and part is not None and at is not None:
-            array = func.array_agg(aggregate_order_by(part, at.desc())).filter(at.is_not(None))
-            columns.append(first_item(array, fold.column.type).label(f"{name}_part"))
-            columns.append(func.max(at).label(f"{name}_at"))
+        elif is_picked(fold) and part is not None and at is not None:
+            array = func.array_agg(aggregate_order_by(part, _order_of(fold, at)))
+            picked = first_item(array.filter(at.is_not(None)), fold.column.type)
+            columns.append(picked.label(f"{name}_part"))
+            columns.append(_end_of(fold, at).label(f"{name}_at"))
         elif at is not None:
             for index, event_type in enumerate(shape.types):
                 if event_type in fold.values and may_be_absent(fold.values[event_type]):
-                    latest = func.max(at).filter(per_type.c.event_type == event_type)
+                    latest = func.max(at).filter(per_type.c["_event_type"] == event_type)
                     columns.append(latest.label(f"t{index}_{name}_at"))
     return shape.named(select(*keys, *columns).group_by(*keys), "per_key")
 
@@ -220,24 +235,9 @@ def _combine(
             return func.sum(value, type_=type_)
 
 
-def event_column(value: Value) -> str:
-    """The column of the events' CTE that holds a value as a whole."""
-    match value:
-        case Element():
-            return "element"
-        case ElementIndex():
-            return "element_index"
-        case Envelope("entity_id"):
-            return "entity"
-        case Envelope(name):
-            return name
-        case _:
-            raise AssertionError(value)
-
-
-def carried_name(forward: bool, name: str) -> str:
-    """The name under which the last (or first) value of a column is carried."""
-    return f"last_of_{name}" if forward else f"first_of_{name}"
+def carried_name(name: str) -> str:
+    """The name under which the last value of a column is carried."""
+    return f"last_of{name}"
 
 
 def _of_live(
@@ -249,9 +249,9 @@ def _of_live(
     for value in fold.values.values():
         match value:
             case Payload(name):
-                expressions[value] = from_json(live.c.data, name, column_type)
+                expressions[value] = from_json(live.c["_data"], name, column_type)
             case Element(part):
-                expressions[value] = from_json(live.c.element, part, column_type)
+                expressions[value] = from_json(live.c["_element"], part, column_type)
             case Constant(constant):
                 expressions[value] = constant_of(constant, column_type)
             case _:
@@ -259,11 +259,14 @@ def _of_live(
     if len(expressions) == 1:
         return next(iter(expressions.values()))
     return case(
-        *((live.c.event_type == name, expressions[value]) for name, value in fold.values.items())
+        *(
+            (live.c["_event_type"] == name, expressions[value])
+            for name, value in fold.values.items()
+        )
     )
 
 
 def _is_present(value: Value, live: FromClause) -> ColumnElement[bool]:
     if may_be_absent(value):
-        return has_field(live.c.data, value.name)
+        return has_field(live.c["_data"], value.name)
     return true()

@@ -1,9 +1,11 @@
 """The events of a range that count: keyed, spread over list elements, without ended lives."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    Column,
     ColumnElement,
     FromClause,
     Integer,
@@ -21,12 +23,16 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import INTEGER, JSONB
+from sqlalchemy.types import TypeEngine
 
-from projections.compiler.expressions import elements_of
+from projections.compiler.expressions import elements_of, event_column, of_event
 from projections.compiler.log import in_range, key_of, key_sources, logged_by
 from projections.compiler.shape import Shape
-from projections.projection import lists_of
-from projections.value import Payload
+from projections.kinds import lists_of
+from projections.projection import Projection
+from projections.value import Envelope, FromMetadata, Payload, Truncated, Value
+
+_UNREAD = ("version", "schema_version")
 
 
 def _events(shape: Shape) -> FromClause:
@@ -56,19 +62,55 @@ def _keyed(shape: Shape, event_types: list[str]) -> Select[Any]:
             )
         )
     raw = (parts[0] if len(parts) == 1 else union_all(*parts)).subquery("raw")
-    return select(
-        raw.c.id.label("position"),
-        raw.c.event_type,
+    query = select(
+        raw.c.id.label("_position"),
+        raw.c.event_type.label("_event_type"),
+        raw.c.occurred_at.label("_occurred_at"),
         raw.c.tenant_id,
         *(key_of(projection, name, raw, event_types).label(name) for name in projection.key),
-        _needed(shape, raw).label("data"),
-        raw.c.element,
-        raw.c.element_index,
-        raw.c.entity_id.label("entity"),
-        raw.c.occurred_at,
-        raw.c.recorded_at,
-        raw.c.user_id,
+        _needed(shape, raw).label("_data"),
+        raw.c.element.label("_element"),
+        raw.c.element_index.label("_element_index"),
+        *(
+            _by_type(types, raw, of_event(value, type_, raw)).label(event_column(value))
+            for value, (type_, types) in _wholes(projection).items()
+        ),
     )
+    for value, types in _by_value(projection.only_with).items():
+        there = of_event(value, Text(), raw).is_not(None)
+        query = query.where(or_(raw.c.event_type.not_in(types), there))
+    return query
+
+
+_ALWAYS_THERE = (Envelope("position"), Envelope("event_type"), Envelope("occurred_at"))
+
+
+def _wholes(projection: Projection) -> dict[Value, tuple[TypeEngine[Any], list[str]]]:
+    """What folds take of events beside payload and element, with its type, and from which."""
+    wholes: dict[Value, tuple[TypeEngine[Any], list[str]]] = {}
+    for fold in projection.folds:
+        for event_type, value in fold.values.items():
+            if isinstance(value, Envelope | FromMetadata | Truncated) and (
+                value not in _ALWAYS_THERE
+            ):
+                wholes.setdefault(value, (fold.column.type, []))[1].append(event_type)
+    return wholes
+
+
+def _by_type(
+    types: list[str], raw: FromClause, expression: ColumnElement[Any]
+) -> ColumnElement[Any]:
+    """An expression for events of these types only: of others, it could be an error."""
+    if isinstance(expression, Column):
+        return expression
+    return case((raw.c.event_type.in_(types), expression))
+
+
+def _by_value(values: Mapping[str, Value]) -> dict[Value, list[str]]:
+    types: dict[Value, list[str]] = {}
+    for event_type, value in values.items():
+        types.setdefault(value, []).append(event_type)
+    return types
 
 
 def _select_events(
@@ -78,10 +120,9 @@ def _select_events(
     element: ColumnElement[Any],
     index: ColumnElement[Any],
 ) -> Select[Any]:
-    names = ("id", "event_type", "tenant_id", "entity_id", "data", "occurred_at")
     return (
         select(
-            *(logged.c[name] for name in (*names, "recorded_at", "user_id")),
+            *(column for column in logged.c if column.name not in _UNREAD),
             cast(element, JSONB).label("element"),
             cast(index, INTEGER).label("element_index"),
         )
@@ -117,19 +158,19 @@ def live_events(shape: Shape) -> FromClause:
     """Events that count, one row per event and key: after the last end, from an opening on."""
     events = _events(shape)
     has_key = [events.c[name].is_not(None) for name in shape.projection.key]
-    query = select(events).where(events.c.event_type.in_(shape.types), *has_key)
+    query = select(events).where(events.c["_event_type"].in_(shape.types), *has_key)
     if shape.projection.ends:
         ends = (
             select(
                 *(events.c[name] for name in shape.keys),
-                func.max(events.c.position).label("ended_at"),
+                func.max(events.c["_position"]).label("ended_at"),
             )
-            .where(events.c.event_type.in_(sorted(shape.projection.ends)))
+            .where(events.c["_event_type"].in_(sorted(shape.projection.ends)))
             .group_by(*(events.c[name] for name in shape.keys))
         )
         ended = shape.named(ends, "ended")
         query = query.outerjoin(ended, shape.same_key(events, ended)).where(
-            events.c.position > func.coalesce(ended.c.ended_at, 0)
+            events.c["_position"] > func.coalesce(ended.c.ended_at, 0)
         )
     live = shape.named(query, "live")
     if shape.projection.opens >= set(shape.types):
@@ -137,13 +178,13 @@ def live_events(shape: Shape) -> FromClause:
     opened = shape.named(
         select(
             *(live.c[name] for name in shape.keys),
-            func.min(live.c.position)
-            .filter(live.c.event_type.in_(sorted(shape.projection.opens)))
+            func.min(live.c["_position"])
+            .filter(live.c["_event_type"].in_(sorted(shape.projection.opens)))
             .label("opened_at"),
         ).group_by(*(live.c[name] for name in shape.keys)),
         "opened",
     )
-    is_open = live.c.position >= opened.c.opened_at
+    is_open = live.c["_position"] >= opened.c.opened_at
     origin: FromClause = live.join(opened, shape.same_key(live, opened))
     if shape.onto_table:
         origin = origin.outerjoin(shape.table, shape.same_key(live, shape.table))

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
-from projections.compiler.expressions import elements_of, of_event
+from projections.compiler.expressions import elements_of, labelled, of_event
 from projections.compiler.log import group_key, in_range, key_of, logged_by
 from projections.projection import ColumnFold, Projection
 
@@ -45,18 +45,12 @@ def replacing_rows(projection: Projection) -> Select[Any]:
         .where(winners.c.event_type.in_(sorted(set(projection.events) - projection.ends)))
         .subquery("rows")
     )
-    columns = [
-        rows.c.tenant_id,
-        *(key_of(projection, name, rows).label(name) for name in projection.key),
-    ]
-    for fold in projection.folds:
-        columns.append(_one_of(fold, rows).label(fold.column.name))
-    return select(
-        *columns,
-        rows.c.occurred_at.label("created_at"),
-        rows.c.occurred_at.label("updated_at"),
-        rows.c.id.label("last_position"),
-    )
+    given: dict[str, ColumnElement[Any]] = {"tenant_id": rows.c.tenant_id}
+    given |= {name: key_of(projection, name, rows) for name in projection.key}
+    given |= {str(fold.column.name): _one_of(fold, rows) for fold in projection.folds}
+    given |= {"created_at": rows.c.occurred_at, "updated_at": rows.c.occurred_at}
+    given["last_position"] = rows.c.id
+    return select(*labelled(projection, given))
 
 
 def _one_of(fold: ColumnFold, source: FromClause) -> ColumnElement[Any]:

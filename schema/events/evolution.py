@@ -68,6 +68,8 @@ class Convert:
         exact = _EXACT.add(
             _EXACT.multiply(Decimal(str(value)), Decimal(self.factor)), Decimal(self.offset)
         )
+        if isinstance(value, Decimal):
+            return {**data, self.name: exact}
         return {**data, self.name: int(exact) if exact == exact.to_integral() else float(exact)}
 
     def json(self) -> JsonStep:
