@@ -29,13 +29,34 @@ REAL_DATABASE = settings(
 )
 
 
-@pytest.mark.parametrize("projection", PROJECTIONS.values(), ids=lambda p: p.name)
-@REAL_DATABASE
+EVERY_PROJECTION = pytest.mark.parametrize(
+    "projection", PROJECTIONS.values(), ids=lambda projection: projection.name
+)
+
+
+@EVERY_PROJECTION
+@settings(REAL_DATABASE, max_examples=40)
 @given(data=st.data())
 def test_incremental_equals_rebuilt_equals_reference(
     projection: Projection, engine: Engine, data: st.DataObject
 ) -> None:
     """However a history is cut into batches, the table is what the reference says."""
+    holds(projection, engine, data)
+
+
+@pytest.mark.soak
+@EVERY_PROJECTION
+@settings(REAL_DATABASE, max_examples=1_000)
+@given(data=st.data())
+def test_the_law_holds_for_many_histories(
+    projection: Projection, engine: Engine, data: st.DataObject
+) -> None:
+    """The same, for as many histories as a soak test has time for."""
+    holds(projection, engine, data)
+
+
+def holds(projection: Projection, engine: Engine, data: st.DataObject) -> None:
+    """Check the law for one history and one way of cutting it."""
     history = data.draw(histories([projection]))
     with engine.connect() as connection, rolled_back(connection):
         # Given: a history in the log
