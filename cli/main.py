@@ -18,6 +18,7 @@ COMMANDS = {
         "cli.retry:retry",
         "Try failed calculations again, with exponential backoff, until the limit.",
     ),
+    "import": Lazy("cli.import_:import_", "Import results and events from files."),
     "status": Lazy("cli.status:status", "Show the log, the projections and their lag."),
     "molecules": Lazy("cli.molecules:molecules", "Look at molecules."),
     "properties": Lazy("cli.properties:properties", "Compute properties of molecules."),

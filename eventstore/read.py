@@ -22,6 +22,11 @@ _LARGEST_CHUNK = 4 * CHUNK
 _CHUNK_CHARACTERS = 2**21
 """The first statement fetches few events; how many the next ones fetch follows from their size."""
 
+_EXISTING = text(
+    "SELECT entity_id FROM event_streams WHERE tenant_id = :tenant_id"
+    " AND entity_type = :entity_type AND entity_id = ANY (:entity_ids)"
+)
+
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which events to read; what is None does not restrict. Times are those of occurrence."""
@@ -178,6 +183,17 @@ def read_streams(
     for event in fetch(connection, query):
         streams.setdefault(event.entity_id, []).append(event)
     return streams
+
+
+def existing_streams(
+    connection: Connection, tenant_id: UUID, entity_type: str, entity_ids: Sequence[UUID]
+) -> set[UUID]:
+    """Which of these entities have any event."""
+    found = connection.execute(
+        _EXISTING,
+        {"tenant_id": tenant_id, "entity_type": entity_type, "entity_ids": list(entity_ids)},
+    )
+    return set(found.scalars())
 
 
 def matching(where: Filter) -> Select[Any]:

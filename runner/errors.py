@@ -107,3 +107,30 @@ class ResultsInSpool(RunnerError):
             "database is away; when it is back: qforge spool drain, or the same command again"
         )
         self.events = events
+
+
+class ImportInterrupted(RunnerError):
+    """Somebody stopped an import; `folders` were accounted for until then."""
+
+    def __init__(self, folders: int, *, signal: int) -> None:
+        super().__init__(
+            f"stopped after {folders} folders; run the same command again to go on, "
+            "nothing is imported twice"
+        )
+        self.folders = folders
+        self.signal = signal
+        self.exit_status = 128 + signal
+
+
+class ImportStopped(RunnerError):
+    """The database went away during an import; `folders` were accounted for until then."""
+
+    exit_status = 2
+
+    def __init__(self, folders: int, reason: str) -> None:
+        super().__init__(
+            f"the database takes no more after {folders} folders ({reason}); run the same "
+            "command again when it is back, nothing is imported twice"
+        )
+        self.folders = folders
+        self.reason = reason

@@ -8,6 +8,9 @@ from runner.result import Result
 # e; tblite's charges add up to 1e-9 when the calculation is the one that was asked for.
 CHARGE_TOLERANCE = 1e-3
 
+# eV; programs print orbital energies with four decimals or more.
+GAP_TOLERANCE = 1e-2
+
 # Eh per atom. Of all elements, methods and multiplicities neon with GFN1-xTB is lowest (-6.32), and
 # no molecule of tblite's is far above 0; the same in eV (27 times) is beyond for every molecule.
 LOWEST_ENERGY, HIGHEST_ENERGY = -8.0, 2.0
@@ -26,6 +29,7 @@ def refusal(result: Result, geometry: Geometry, *, charge: int, multiplicity: in
         or _impossible_electrons(result, geometry, charge, multiplicity)
         or _wrong_charge(result, charge)
         or _wrong_orbitals(result, multiplicity)
+        or _negative(result)
         or _not_in_hartree(result, geometry)
         or _not_converged(result)
     )
@@ -97,6 +101,10 @@ def _wrong_charge(result: Result, charge: int) -> str | None:
 def _wrong_orbitals(result: Result, multiplicity: int) -> str | None:
     if result.homo is not None and result.lumo is not None and result.homo > result.lumo:
         return f"the HOMO ({result.homo:.3f} eV) lies above the LUMO ({result.lumo:.3f} eV)"
+    if result.gap is not None and result.homo is not None and result.lumo is not None:
+        between = result.lumo - result.homo
+        if abs(result.gap - between) > GAP_TOLERANCE:
+            return f"a gap of {result.gap:.4g} eV, but {between:.4g} eV from HOMO to LUMO"
     if multiplicity == 1 and result.gap is not None and result.gap < 0:
         return f"a closed shell with a negative gap ({result.gap:.3f} eV)"
     return None
@@ -115,7 +123,18 @@ def _not_in_hartree(result: Result, geometry: Geometry) -> str | None:
     return None
 
 
-def _not_converged(result: Result) -> str | None:
-    if not result.is_converged:
-        return f"the geometry did not converge in {result.optimization_cycles} cycles"
+def _negative(result: Result) -> str | None:
+    for what, value in {
+        "norm of the dipole": result.dipole,
+        "norm of the gradient": result.gradient_norm,
+    }.items():
+        if value is not None and value < 0:
+            return f"a negative {what} ({value:.4g})"
     return None
+
+
+def _not_converged(result: Result) -> str | None:
+    if result.is_converged:
+        return None
+    cycles = result.optimization_cycles
+    return "the geometry did not converge" + (f" in {cycles} cycles" if cycles else "")

@@ -145,7 +145,11 @@ def decoded_json(data: bytes) -> Any:
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
     try:
-        return json.loads(data.decode("utf-8-sig", "replace"))
+        content = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        content = data.decode("latin-1")
+    try:
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is no JSON: {error}") from error
 

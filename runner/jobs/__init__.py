@@ -1,0 +1,1 @@
+"""Folders of finished jobs, and how what they tell comes into the log."""

@@ -1,0 +1,81 @@
+"""The bytes of a job's files, read without trusting that they are what their names say."""
+
+import hashlib
+import os
+import stat
+from datetime import UTC, datetime
+
+from runner.jobs.discovery import Folder
+
+FILE_LIMIT = 64 * 2**20
+"""Bytes; no job has a larger file, and memory must not depend on what lies about."""
+
+
+class BrokenJob(Exception):
+    """A job that cannot be read; `file` and `reason` say where and why."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+        self.reason = " ".join(reason.split())
+
+
+class SkippedJob(Exception):
+    """A folder with nothing to import: no result yet, or not of xtb."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Contents:
+    """The files of a folder; each is read once.
+
+    `sha256` (hexadecimal) is of their names and bytes; `modified` is when the newest was written.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._files: dict[str, bytes] = {}
+        newest = 0.0
+        digest = hashlib.sha256()
+        for name in sorted(folder.files):
+            data, modified = _read(f"{folder.path}/{name}", name)
+            newest = max(newest, modified)
+            self._files[name] = data
+            digest.update(b"%d %s\0%d\0" % (len(name), os.fsencode(name), len(data)))
+            digest.update(data)
+        self.sha256 = digest.hexdigest()
+        self.modified = datetime.fromtimestamp(newest, UTC)
+
+    def get(self, *names: str) -> bytes | None:
+        """The first of these files that there is."""
+        for name in names:
+            if (data := self._files.get(name)) is not None:
+                return data
+        return None
+
+    def called(self, *names: str) -> str:
+        """The name of the first of these files that there is, or else of the first."""
+        return next((name for name in names if name in self._files), names[0])
+
+
+def _read(path: str, name: str) -> tuple[bytes, float]:
+    """The bytes of a regular file, and when it was written."""
+    try:
+        # Without blocking: a named pipe would wait for somebody to write into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise BrokenJob(name, "is no regular file")
+            if facts.st_size > FILE_LIMIT:
+                raise BrokenJob(name, f"is larger than {FILE_LIMIT // 2**20} MB")
+            data = os.read(descriptor, facts.st_size + 1)
+            while len(data) < facts.st_size and (more := os.read(descriptor, FILE_LIMIT)):
+                data += more
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise BrokenJob(name, f"cannot be read: {error.strerror or error}") from error
+    return data, facts.st_mtime

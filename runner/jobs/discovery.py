@@ -1,0 +1,89 @@
+"""Which folders below a directory are jobs: by the names of their files, without opening any."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+METADATA, RESULTS = "metadata.json", "results.json"
+DUMP, CHARGES, GRADIENT = "xtbout.json", "charges", "gradient"
+OPTIMISED = ("xtbopt.xyz", "xtbopt.log")
+STDOUT = (
+    *("xtb_stdout.log", "xtb.out", "xtb.log", "xtb_output.log", "stdout.log", "stdout.txt"),
+    *("stdout", "output.log"),
+)
+STDERR = ("xtb_stderr.log", "xtb.err", "stderr.log", "stderr.txt", "stderr")
+
+_SIGNS = frozenset((METADATA, RESULTS, DUMP, *STDOUT))
+_PARTS = _SIGNS | {CHARGES, GRADIENT, *OPTIMISED, *STDERR}
+_MADE_BY_XTB = frozenset(("xtbopt.xyz", "xtblast.xyz", "xtbhess.xyz", "xtb.trj.xyz"))
+_MOST_GEOMETRIES = 100
+_DEEPEST = 100
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """A folder that looks like a job, and which files of it matter."""
+
+    path: str
+    files: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        return self.path.rstrip("/").rpartition("/")[2]
+
+    def geometries(self) -> list[str]:
+        """The .xyz files that xtb did not write."""
+        return sorted(
+            name for name in self.files if name.endswith(".xyz") and name not in _MADE_BY_XTB
+        )
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """A folder that is no job, and why; `is_error` where it could not be looked into."""
+
+    path: str
+    reason: str
+    is_error: bool = False
+
+
+def discover(directory: Path) -> Iterator[Folder | Passed]:
+    """Yield the jobs in and below a directory, in no order, and what was passed by.
+
+    Memory does not grow with their number. Links to directories are not followed: a link to a
+    folder above it would never end. Folders that hold nothing but folders are not mentioned.
+    """
+    return _walk(os.fspath(directory), 0)
+
+
+def _walk(path: str, depth: int) -> Iterator[Folder | Passed]:
+    files: list[str] = []
+    geometries = entries = 0
+    try:
+        with os.scandir(path) as found:
+            for entry in found:
+                entries += 1
+                name = entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if depth == _DEEPEST:
+                        yield Passed(entry.path, f"more than {_DEEPEST} folders deep")
+                    else:
+                        yield from _walk(entry.path, depth + 1)
+                elif name in _PARTS:
+                    files.append(name)
+                elif name.endswith(".xyz"):
+                    geometries += 1
+                    if geometries <= _MOST_GEOMETRIES:
+                        files.append(name)
+                elif entry.is_symlink() and entry.is_dir():
+                    yield Passed(entry.path, "a link to a directory; import its target instead")
+    except OSError as error:
+        yield Passed(path, error.strerror or str(error), is_error=True)
+        return
+    if not _SIGNS.isdisjoint(files):
+        yield Folder(path, tuple(files))
+    elif entries == 0:
+        yield Passed(path, "empty")
+    elif geometries and depth:
+        yield Passed(path, f"no {METADATA}, {RESULTS}, {DUMP} or log of xtb")

@@ -1,0 +1,238 @@
+"""What metadata.json and results.json say, under the names and units of any release."""
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from runner.result import ATOMIC_DIPOLE_DEBYE, HARTREE_EV
+from runner.xtb.dump import number, numbers, text, whole
+
+ENERGY_UNITS = {
+    "eh": 1.0,
+    "hartree": 1.0,
+    "hartrees": 1.0,
+    "ha": 1.0,
+    "au": 1.0,
+    "ev": 1.0 / HARTREE_EV,
+    "kcal_mol": 1.0 / 627.5094740631,
+    "kcal/mol": 1.0 / 627.5094740631,
+    "kj_mol": 1.0 / 2625.4996394799,
+    "kj/mol": 1.0 / 2625.4996394799,
+}
+"""What one of each is in Eh (CODATA 2018)."""
+
+_NESTED = 3
+_METHODS = {
+    **dict.fromkeys(("2", "gfn2", "gfn2-xtb", "gfn2xtb", "xtb2"), "GFN2-xTB"),
+    **dict.fromkeys(("1", "gfn1", "gfn1-xtb", "gfn1xtb", "xtb1"), "GFN1-xTB"),
+    **dict.fromkeys(("0", "gfn0", "gfn0-xtb"), "GFN0-xTB"),
+    **dict.fromkeys(("gfnff", "gfn-ff", "ff"), "GFN-FF"),
+    **dict.fromkeys(("ipea1", "ipea1-xtb"), "IPEA1-xTB"),
+}
+_STATUSES = {
+    **dict.fromkeys(("completed", "complete", "success", "succeeded", "done", "finished"), "done"),
+    **dict.fromkeys(("failed", "failure", "error", "timeout", "timed_out"), "failed"),
+    **dict.fromkeys(("queued", "pending", "submitted", "running", "processing"), "open"),
+    **dict.fromkeys(("cancelled", "canceled", "aborted"), "cancelled"),
+}
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the documents tell; None where they do not. Units as the log has them.
+
+    status: done, failed, open or cancelled. A number that is written but is none (NaN) is NaN.
+    """
+
+    job_id: str | None = None
+    status: str | None = None
+    succeeded: bool | None = None
+    error: str | None = None
+    name: str | None = None
+    smiles: str | None = None
+    xyz_file: str | None = None
+    charge: int | None = None
+    multiplicity: int | None = None
+    method: str | None = None
+    solvation_model: str | None = None
+    optimization_level: str | None = None
+    program: str | None = None
+    program_version: str | None = None
+    timeout_seconds: float | None = None
+    began: datetime | None = None
+    ended: datetime | None = None
+    energy: float | None = None
+    homo: float | None = None
+    lumo: float | None = None
+    gap: float | None = None
+    dipole: float | None = None
+    charges: tuple[float, ...] | None = None
+    gradient: tuple[tuple[float, float, float], ...] | None = None
+    gradient_norm: float | None = None
+    is_converged: bool | None = None
+    scf_iterations: int | None = None
+    optimization_cycles: int | None = None
+    wall_time_seconds: float | None = None
+    cpu_time_seconds: float | None = None
+    memory_peak_mb: float | None = None
+
+
+def read_documents(metadata: Mapping[str, Any], results: Mapping[str, Any]) -> Facts:
+    """Return what both say; results outweigh metadata, and what is nested what surrounds it."""
+    given = {**dict(_flat(metadata)), **dict(_flat(results))}
+    status = _STATUSES.get((text(given.get("status") or given.get("state")) or "").lower())
+    success = given.get("success")
+    model = text(_first(given, "solvation_model"))
+    solvent = text(_first(given, "solvent", "solvation"))
+    if solvent is not None and solvent.lower() in ("none", "gas", "vacuum", "gas phase"):
+        solvent = None
+    unpaired = whole(_first(given, "uhf", "unpaired_electrons", "number_of_unpaired_electrons"))
+    multiplicity = whole(_first(given, "multiplicity", "spin_multiplicity"))
+    if multiplicity is None and unpaired is not None:
+        multiplicity = unpaired + 1
+    level = text(_first(given, "optimization_level", "opt_level", "optimisation_level", "opt"))
+    return Facts(
+        job_id=text(_first(given, "job_id", "jobid")),
+        status=status,
+        succeeded=success if isinstance(success, bool) else None,
+        error=text(_first(given, "error_message", "error", "failure_reason")),
+        name=text(_first(given, "molecule_name", "name", "title")),
+        smiles=text(_first(given, "canonical_smiles", "smiles", "molecule_smiles")),
+        xyz_file=text(_first(given, "xyz_file", "xyz_path", "geometry_file")),
+        charge=whole(_first(given, "charge", "total_charge", "molecular_charge", "chrg")),
+        multiplicity=multiplicity,
+        method=method_name(_first(given, "method", "xtb_method", "gfn", "hamiltonian")),
+        solvation_model=model if model or solvent is None else solvation(solvent),
+        optimization_level=None if (level or "").lower() in ("", "none", "sp") else level,
+        program=text(_first(given, "program")),
+        program_version=text(_first(given, "xtb_version", "program_version", "version")),
+        timeout_seconds=number(_first(given, "timeout_seconds", "timeout")),
+        began=_time(_first(given, "started_at", "start_time", "created_at", "submitted_at")),
+        ended=_time(_first(given, "completed_at", "finished_at", "end_time", "updated_at")),
+        energy=_energy(given, ("total_energy", "energy"), unit="eh"),
+        homo=_in_ev(given, ("homo_energy", "homo")),
+        lumo=_in_ev(given, ("lumo_energy", "lumo")),
+        gap=_in_ev(given, ("homo_lumo_gap", "gap")),
+        dipole=_dipole(given),
+        charges=numbers(_first(given, "partial_charges", "atomic_charges", "charges")),
+        gradient=_gradient(given),
+        gradient_norm=number(_first(given, "gradient_norm", "gradient_norm_eh_a0")),
+        is_converged=_converged(given),
+        scf_iterations=whole(_first(given, "scf_cycles", "scf_iterations")),
+        optimization_cycles=whole(
+            _first(given, "optimization_cycles", "optimization_steps", "opt_cycles")
+        ),
+        wall_time_seconds=_seconds(
+            given, "wall_time_seconds", "wall_time", "execution_time_seconds", "execution_time"
+        ),
+        cpu_time_seconds=_seconds(given, "cpu_time_seconds", "cpu_time"),
+        memory_peak_mb=number(_first(given, "memory_peak_mb", "peak_memory_mb")),
+    )
+
+
+def method_name(value: object) -> str | None:
+    """Return a method as it is called here: `gfn2`, `2` and `GFN2` are GFN2-xTB."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    name = text(value)
+    return None if name is None else _METHODS.get(name.lower().replace(" ", ""), name)
+
+
+def solvation(solvent: str, model: str = "ALPB") -> str:
+    """Return a solvation as it is recorded: ALPB(water); unless it is written so already."""
+    return solvent if "(" in solvent else f"{model}({solvent})"
+
+
+def _flat(document: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Every field, those of nested objects last, so that they outweigh the others."""
+    nested = []
+    for key, value in document.items():
+        name = key.strip().lower().replace(" ", "_").replace("-", "_")
+        if isinstance(value, dict):
+            nested.append(value)
+            if name == "units":
+                yield name, value
+        elif value is not None:
+            yield name, value
+    if depth < _NESTED:
+        for value in nested:
+            yield from _flat(value, depth + 1)
+
+
+def _first(given: Mapping[str, Any], *names: str) -> Any:
+    for name in names:
+        if (value := given.get(name)) is not None:
+            return value
+    return None
+
+
+def _energy(given: Mapping[str, Any], names: tuple[str, ...], *, unit: str) -> float | None:
+    """A quantity in Eh: its unit stands in its name, or in `units`, or is the usual one."""
+    units = given.get("units")
+    for name in names:
+        for suffix, factor in ENERGY_UNITS.items():
+            if (value := number(given.get(f"{name}_{suffix}"))) is not None:
+                return value * factor
+        if (value := number(given.get(name))) is not None:
+            stated = text(units.get(name)) if isinstance(units, dict) else None
+            factor = ENERGY_UNITS.get((stated or unit).lower(), math.nan)
+            return value if factor == 1.0 else value * factor
+    return None
+
+
+def _in_ev(given: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+    if not any(f"{name}_{unit}" in given for name in names for unit in ENERGY_UNITS):
+        units = given.get("units")
+        if not isinstance(units, dict):
+            return number(_first(given, *names))  # in eV, as nearly always: not a bit is lost
+    found = _energy(given, names, unit="ev")
+    return None if found is None else found * HARTREE_EV
+
+
+def _dipole(given: Mapping[str, Any]) -> float | None:
+    for name in ("dipole_moment", "dipole", "dipole_debye", "dipole_moment_debye"):
+        value = given.get(name)
+        if (vector := numbers(value)) is not None:
+            return math.hypot(*vector)
+        if (norm := number(value)) is not None:
+            return norm
+    vector = numbers(_first(given, "dipole_au", "dipole_moment_au"))
+    return None if vector is None else math.hypot(*vector) * ATOMIC_DIPOLE_DEBYE
+
+
+def _gradient(given: Mapping[str, Any]) -> tuple[tuple[float, float, float], ...] | None:
+    for name, sign in (("gradient", 1.0), ("forces", -1.0)):
+        rows = given.get(name)
+        if isinstance(rows, list) and rows:
+            vectors = [numbers(row) for row in rows]
+            if all(vector is not None and len(vector) == 3 for vector in vectors):
+                return tuple((sign * v[0], sign * v[1], sign * v[2]) for v in vectors if v)
+    return None
+
+
+def _converged(given: Mapping[str, Any]) -> bool | None:
+    value = _first(given, "converged", "is_converged", "geometry_converged")
+    if isinstance(value, bool):
+        return value
+    status = text(given.get("convergence_status"))
+    return None if status is None else "not" not in status.lower()
+
+
+def _seconds(given: Mapping[str, Any], *names: str) -> float | None:
+    value = number(_first(given, *names))
+    return value if value is not None and math.isfinite(value) and value >= 0 else None
+
+
+def _time(value: object) -> datetime | None:
+    """A moment; without a zone it is UTC, as the first releases wrote it; a number is Unix time."""
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value.strip())
+            return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        if (seconds := number(value)) is not None:
+            return datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None

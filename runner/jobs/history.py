@@ -1,0 +1,159 @@
+"""The events that a job becomes: the same for everybody who imports the same folder."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from eventstore.envelope import MUST_NOT_EXIST, NewEvent
+from eventstore.ids import molecule_id, natural_id
+from runner import narrative
+from runner.jobs.job import Job
+from runner.molecules import Molecule
+from runner.narrative import Attempt, storable
+from runner.physics import refusal
+from runner.tasks import Completed, Failed, Invalidated, Outcome
+from schema.events import Event
+from schema.events.chemistry import CalculationCompleted, CalculationEvent, CalculationStarted
+
+COMPLETED, FAILED, INVALIDATED = "completed", "failed", "invalidated"
+
+
+class History:
+    """A job's calculation as events, and the molecule that must be there before it.
+
+    Ids follow from the tenant, the job's id and the content of its files: whoever imports the
+    folder again, or a copy of it, makes the same events.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        molecule: Molecule | None,
+        *,
+        tenant_id: UUID,
+        user_id: UUID | None,
+        metadata: dict[str, Any],
+        keep_logs: bool,
+    ) -> None:
+        self.molecule = molecule
+        self.calculation_id = calculation_id(tenant_id, job)
+        self.molecule_id: UUID | None = None
+        if molecule is not None:
+            self.molecule_id = molecule_id(
+                tenant_id, molecule.smiles, molecule.charge, molecule.multiplicity
+            )
+        self._job = job
+        self._tenant_id = tenant_id
+        self._user_id = user_id
+        self._metadata = metadata
+        attempt = Attempt(
+            calculation_id=self.calculation_id,
+            molecule_id=self.molecule_id,
+            batch_id=None,
+            number=1,
+        )
+        outcome = _outcome(job, molecule, self.calculation_id)
+        self.status, self.reason = _told(outcome)
+        self._ended = narrative.ended(attempt, outcome)
+        if isinstance(self._ended, CalculationCompleted):
+            assert job.result is not None
+            self._ended = replace(
+                self._ended,
+                wall_time_seconds=job.result.wall_time_seconds,
+                stdout_log=self._ended.stdout_log if keep_logs else UNSET,
+                stderr_log=self._ended.stderr_log if keep_logs else UNSET,
+            )
+
+    def calculation(self) -> list[NewEvent]:
+        """The calculation, begun and ended, at the times of the job."""
+        return [
+            self._new(self.calculation_id, self._started(), 1, self._job.began),
+            self._new(self.calculation_id, self._ended, 2, self._job.ended),
+        ]
+
+    def creation(self, version: int) -> NewEvent:
+        """The molecule's entry into the system, on a stream that is at this version."""
+        assert self.molecule is not None
+        assert self.molecule_id is not None
+        event = narrative.created(self.molecule)
+        return replace(
+            self._new(self.molecule_id, event, version + 1, self._job.began),
+            expected_version=version,
+        )
+
+    def _started(self) -> CalculationEvent:
+        job = self._job
+        told: dict[str, object] = {"job_id": job.job_id, "content_sha256": job.sha256}
+        if job.notes:
+            told["import_notes"] = [storable(note) for note in job.notes]
+        geometry = job.source.geometry
+        return CalculationStarted(
+            molecule_id=self.molecule_id,
+            batch_id=None,
+            attempt=1,
+            method=storable(job.method),
+            charge=job.source.charge if self.molecule is None else self.molecule.charge,
+            multiplicity=None if self.molecule is None else self.molecule.multiplicity,
+            program=storable(job.program),
+            program_version=storable(job.program_version),
+            timeout_seconds=job.timeout_seconds,
+            solvation_model=job.solvation_model and storable(job.solvation_model),
+            optimization_level=job.optimization_level and storable(job.optimization_level),
+            xyz_sha256=UNSET if geometry is None else geometry.xyz_sha256,
+            input_text=storable(job.source.source) if self.molecule is None else UNSET,
+            metadata=told,
+        )
+
+    def _new(self, entity_id: UUID, event: Event, version: int, occurred_at: datetime) -> NewEvent:
+        return NewEvent(
+            event_id=natural_id("imported event", self._tenant_id, entity_id, version),
+            tenant_id=self._tenant_id,
+            entity_id=entity_id,
+            event=event,
+            user_id=self._user_id,
+            expected_version=MUST_NOT_EXIST,
+            occurred_at=occurred_at,
+            metadata=self._metadata,
+        )
+
+
+def calculation_id(tenant_id: UUID, job: Job) -> UUID:
+    """Id of the calculation that a folder is, wherever it lies."""
+    return natural_id("imported job", tenant_id, job.job_id, job.sha256)
+
+
+def _outcome(job: Job, molecule: Molecule | None, task_id: UUID) -> Outcome:
+    if job.failure is not None:
+        return Failed(task_id=task_id, failure=job.failure)
+    assert job.result is not None
+    assert job.geometry is not None
+    refused = job.refused
+    if refused is None and molecule is not None:
+        refused = refusal(
+            job.result, job.geometry, charge=molecule.charge, multiplicity=molecule.multiplicity
+        )
+    kind = Completed if refused is None else None
+    if kind is None:
+        return Invalidated(
+            task_id=task_id,
+            reason=refused or "",
+            result=job.result,
+            geometry=job.geometry,
+            wall_time_seconds=job.result.wall_time_seconds or 0.0,
+        )
+    return Completed(
+        task_id=task_id, result=job.result, geometry=job.geometry, stderr_log=job.stderr_log
+    )
+
+
+def _told(outcome: Outcome) -> tuple[str, str | None]:
+    match outcome:
+        case Completed():
+            return COMPLETED, None
+        case Invalidated(reason=reason):
+            return INVALIDATED, reason
+        case _:
+            return FAILED, outcome.failure.message

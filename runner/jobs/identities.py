@@ -1,0 +1,59 @@
+"""Which molecule a job is about; asked of RDKit once for each, however many jobs it has."""
+
+from collections.abc import Hashable
+
+from msgspec.structs import replace
+
+from runner.errors import InputError
+from runner.jobs.job import Job
+from runner.molecules import Molecule, identify
+from runner.records import Input
+
+REMEMBERED = 10_000
+
+
+class Identities:
+    """Remembers the molecules that it was asked for last, those that are none among them."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Molecule | InputError] = {}
+
+    def of(self, job: Job) -> Molecule:
+        """Return the molecule of a job, or raise InputError with the reason.
+
+        It is that of the SMILES, whose atoms must be those of the geometry; without a SMILES the
+        bonds are perceived, in the geometry that was given, or else in the one it became.
+        """
+        source = job.source
+        try:
+            molecule = self._identified(source)
+        except InputError as error:
+            if error.code == "IMPOSSIBLE_MULTIPLICITY":
+                # The molecule is there, whatever was asked of it; physics judges the result.
+                molecule = self._identified(replace(source, multiplicity=None))
+            elif error.code == "NO_BONDS" and job.geometry not in (None, source.geometry):
+                molecule = self._identified(replace(source, geometry=job.geometry))
+            else:
+                raise
+        return replace(molecule, name=source.name)
+
+    def _identified(self, source: Input) -> Molecule:
+        geometry = source.geometry
+        key: Hashable
+        if source.smiles is None:
+            key = (geometry and geometry.xyz_sha256, source.charge, source.multiplicity)
+        else:
+            atoms = None if geometry is None else tuple(sorted(geometry.numbers))
+            key = (source.smiles, atoms, source.charge, source.multiplicity)
+        found = self._known.get(key)
+        if found is None:
+            try:
+                found = identify(source)
+            except InputError as error:
+                found = error
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = found
+        if isinstance(found, InputError):
+            raise found
+        return found

@@ -1,0 +1,147 @@
+"""Imports the jobs below a directory with several processes, every folder accounted for."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from eventstore.ids import uuid7
+from runner.errors import ImportInterrupted, ImportStopped, InputFileError
+from runner.jobs.discovery import Folder, Passed, discover
+from runner.jobs.outcome import FAILED, SKIPPED, FolderOutcome, Imported
+from runner.jobs.worker import Chunk, ChunkDone, Target, readable
+from runner.stopping import StopRequest
+from runner.tasks import Failed, Invalidated, Lost, Outcome, Task
+from runner.workers import WorkerPool
+
+CHUNK = 64
+"""Jobs that share a round trip to the database."""
+
+ATTENTION_SECONDS = 0.2
+"""How long a request to stop may go unnoticed."""
+
+TIMEOUT_SECONDS = 300.0
+"""For a chunk, which takes a tenth of a second: a disk that hangs stops no import."""
+
+AHEAD = 2
+"""Chunks for each process: the one that it has, and the next."""
+
+
+def count_folders(directory: Path, limit: int | None = None) -> int:
+    """How many folders `import_jobs` will account for."""
+    return sum(1 for _ in _limited(discover(directory), limit))
+
+
+def import_jobs(
+    target: Target,
+    directory: Path,
+    *,
+    jobs: int,
+    limit: int | None = None,
+    on_folder: Callable[[FolderOutcome], None] = lambda _: None,
+    function: str = "runner.jobs.worker:import_chunk",
+) -> Imported:
+    """Append what the jobs in and below a directory tell, as events with their original times.
+
+    Each job is all or none, and again or never: run it twice, or kill it at any time and run it
+    again, and the log has every job once. A job that cannot be read stops no other.
+
+    Args:
+        target: where to, and on whose behalf.
+        directory: read in no order.
+        jobs: processes.
+        limit: import at most so many jobs.
+        on_folder: called with what became of each folder.
+        function: what the processes run, as `module:name`.
+
+    Raises:
+        InputFileError: when there is no such directory.
+        ImportInterrupted: on Ctrl-C or SIGTERM, after what was begun is done.
+        ImportStopped: when the database goes away; what is imported stays.
+    """
+    require_directory(directory)
+    done = Imported()
+
+    def account(outcome: FolderOutcome) -> None:
+        done.add(outcome)
+        on_folder(outcome)
+
+    source = _limited(discover(directory), limit)
+    chunks: deque[tuple[Folder, ...]] = deque()
+    with (
+        StopRequest() as stop,
+        WorkerPool(jobs, function=function) as pool,
+    ):
+        given: dict[object, tuple[Folder, ...]] = {}
+
+        def give() -> None:
+            while len(given) < AHEAD * jobs and not stop:
+                folders = chunks.popleft() if chunks else _next_chunk(source, account)
+                if not folders:
+                    return
+                chunk = Chunk(id=uuid7(), target=target, folders=folders, timeout_s=TIMEOUT_SECONDS)
+                given[chunk.id] = folders
+                # A pool runs any function; it looks at a task's id and timeout only.
+                pool.submit(cast(Task, chunk))
+
+        give()
+        while given:
+            for outcome in pool.wait(timeout=ATTENTION_SECONDS):
+                folders = given.pop(outcome.task_id)
+                result = cast("ChunkDone | Outcome", outcome)
+                if isinstance(result, ChunkDone):
+                    if result.away is not None:
+                        raise ImportStopped(done.folders, result.away)
+                    for each in result.outcomes:
+                        account(each)
+                elif len(folders) > 1:
+                    # One of them ended the process: which?
+                    chunks.extend((folder,) for folder in folders)
+                else:
+                    account(FolderOutcome(readable(folders[0].path), FAILED, reason=_why(result)))
+            give()
+        if stop.signal is not None:
+            raise ImportInterrupted(done.folders, signal=stop.signal)
+    return done
+
+
+def require_directory(directory: Path) -> None:
+    """Raise InputFileError unless there is such a directory."""
+    if not directory.exists():
+        raise InputFileError(directory, "no such directory")
+    if not directory.is_dir():
+        raise InputFileError(directory, "is no directory; name the one that holds the jobs")
+
+
+def _limited(found: Iterator[Folder | Passed], limit: int | None) -> Iterator[Folder | Passed]:
+    left = limit
+    for each in found:
+        if isinstance(each, Folder) and left is not None:
+            if left == 0:
+                return
+            left -= 1
+        yield each
+
+
+def _next_chunk(
+    source: Iterator[Folder | Passed], account: Callable[[FolderOutcome], None]
+) -> tuple[Folder, ...]:
+    def folders() -> Iterator[Folder]:
+        for each in source:
+            if isinstance(each, Folder):
+                yield each
+            else:
+                outcome = FAILED if each.is_error else SKIPPED
+                account(FolderOutcome(readable(each.path), outcome, reason=each.reason))
+
+    return tuple(islice(folders(), CHUNK))
+
+
+def _why(outcome: Outcome) -> str:
+    match outcome:
+        case Failed(failure=failure) | Lost(failure=failure):
+            return failure.message
+        case Invalidated(reason=reason):
+            return reason
+    return "no outcome"

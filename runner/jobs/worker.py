@@ -1,0 +1,235 @@
+"""What the processes of an import do: read a chunk of folders, and append what they tell."""
+
+import socket
+from collections.abc import Sequence
+from functools import cache
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import make_url
+
+from eventstore.append import append
+from eventstore.database import make_engine
+from eventstore.drain import REFUSALS, UNANSWERED, reason_of
+from eventstore.envelope import NewEvent
+from eventstore.errors import EventIdReused, QuantumForgeError, VersionConflict
+from eventstore.read import existing_streams, last_events
+from eventstore.tenancy import act_always_for
+from eventstore.wakeups import announce_appends
+from runner.errors import InputError
+from runner.jobs.contents import BrokenJob, Contents, SkippedJob
+from runner.jobs.discovery import Folder
+from runner.jobs.history import History
+from runner.jobs.identities import Identities
+from runner.jobs.job import read_job
+from runner.jobs.outcome import FAILED, IMPORTED, PRESENT, SKIPPED, FolderOutcome
+from schema.events.chemistry import MoleculeDeleted
+
+CONFLICTS = 5
+"""How often a chunk is looked up again because others recorded the same at the same moment."""
+
+REMEMBERED = 200_000
+"""Molecules that are known to be in the log."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where the events go, and on whose behalf; `url` with its password."""
+
+    url: str
+    tenant_id: UUID
+    user_id: UUID | None
+    dry_run: bool = False
+    keep_logs: bool = False
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Folders to import, in the form in which workers take tasks."""
+
+    id: UUID
+    target: Target
+    folders: tuple[Folder, ...]
+    timeout_s: float | None = None
+
+
+class ChunkDone(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of each folder of a chunk; `away` is why the database took none of them."""
+
+    task_id: UUID
+    outcomes: tuple[FolderOutcome, ...] = ()
+    away: str | None = None
+    stderr_log: str = ""
+    pid: int = 0
+    wall_time_seconds: float = 0.0
+
+
+def import_chunk(chunk: Chunk) -> ChunkDone:
+    """Read folders and append each job's events, all or none; several jobs share a round trip."""
+    importer = _importer(chunk.target)
+    try:
+        return ChunkDone(task_id=chunk.id, outcomes=tuple(importer.run(chunk.folders)))
+    except UNANSWERED as error:
+        return ChunkDone(task_id=chunk.id, away=reason_of(error))
+
+
+@cache
+def _importer(target: Target) -> "Importer":
+    engine = make_engine(make_url(target.url))
+    act_always_for(engine, target.tenant_id)
+    announce_appends(engine)
+    return Importer(engine, target)
+
+
+class Importer:
+    """Imports folders into one log on behalf of one tenant; remembers molecules meanwhile."""
+
+    def __init__(self, engine: Engine, target: Target) -> None:
+        self._engine = engine
+        self._target = target
+        self._identities = Identities()
+        self._molecules: set[UUID] = set()
+        self._metadata = {"service": "import", "host": socket.gethostname()}
+
+    def run(self, folders: Sequence[Folder]) -> list[FolderOutcome]:
+        """Import folders, and return what became of each."""
+        outcomes: list[FolderOutcome] = []
+        read: list[tuple[Folder, History]] = []
+        for folder in folders:
+            found = self._read(folder)
+            if isinstance(found, FolderOutcome):
+                outcomes.append(found)
+            else:
+                read.append((folder, found))
+        return outcomes + self._stored(read)
+
+    def _read(self, folder: Folder) -> History | FolderOutcome:
+        """The events of a folder, or why there are none."""
+        path = readable(folder.path)
+        try:
+            job = read_job(Contents(folder))
+            try:
+                molecule = self._identities.of(job)
+            except InputError as error:
+                # A result that counts needs a molecule; one that does not is told without.
+                if job.failure is None and job.refused is None:
+                    raise BrokenJob(_blamed(job.source.smiles), error.reason) from error
+                molecule = None
+            return History(
+                job,
+                molecule,
+                tenant_id=self._target.tenant_id,
+                user_id=self._target.user_id,
+                metadata=self._metadata,
+                keep_logs=self._target.keep_logs,
+            )
+        except BrokenJob as broken:
+            return FolderOutcome(path, FAILED, file=readable(broken.file), reason=broken.reason)
+        except SkippedJob as skipped:
+            return FolderOutcome(path, SKIPPED, reason=skipped.reason)
+        except UNANSWERED:
+            raise
+        except Exception as error:  # whatever a file can do to a parser, the others go on
+            reason = f"{type(error).__name__}: {error}"
+            return FolderOutcome(path, FAILED, reason=reason)
+
+    def _stored(self, read: Sequence[tuple[Folder, History]]) -> list[FolderOutcome]:
+        """Append what is new, together; what the log refuses, one by one."""
+        if not read:
+            return []
+        try:
+            return self._appended(read)
+        except REFUSALS as error:
+            if len(read) == 1:
+                folder, history = read[0]
+                return [
+                    FolderOutcome(
+                        readable(folder.path),
+                        FAILED,
+                        reason=str(error),
+                        calculation_id=history.calculation_id,
+                    )
+                ]
+        half = len(read) // 2
+        return self._stored(read[:half]) + self._stored(read[half:])
+
+    def _appended(self, read: Sequence[tuple[Folder, History]]) -> list[FolderOutcome]:
+        last: QuantumForgeError | None = None
+        for _ in range(CONFLICTS):
+            try:
+                with self._engine.begin() as connection:
+                    return self._append(connection, read)
+            except (VersionConflict, EventIdReused) as conflict:
+                # Another process recorded the same molecule, or a copy of the same job.
+                last = conflict
+        assert last is not None
+        raise last
+
+    def _append(
+        self, connection: Connection, read: Sequence[tuple[Folder, History]]
+    ) -> list[FolderOutcome]:
+        there = existing_streams(
+            connection,
+            self._target.tenant_id,
+            "calculation",
+            [history.calculation_id for _, history in read],
+        )
+        new: list[History] = []
+        outcomes: list[FolderOutcome] = []
+        for folder, history in read:
+            is_new = history.calculation_id not in there
+            if is_new:
+                there.add(history.calculation_id)
+                new.append(history)
+            outcomes.append(
+                FolderOutcome(
+                    readable(folder.path),
+                    IMPORTED if is_new else PRESENT,
+                    status=history.status if is_new else None,
+                    reason=history.reason if is_new else None,
+                    calculation_id=history.calculation_id,
+                )
+            )
+        if self._target.dry_run or not new:
+            return outcomes
+        events = self._creations(connection, new)
+        created = {event.entity_id for event in events}
+        for history in new:
+            events += history.calculation()
+        append(connection, events)
+        connection.commit()
+        if len(self._molecules) > REMEMBERED:
+            self._molecules.clear()
+        self._molecules |= created
+        return outcomes
+
+    def _creations(self, connection: Connection, new: Sequence[History]) -> list[NewEvent]:
+        """The molecules that are not in the log, or not any more."""
+        wanted = {
+            history.molecule_id: history
+            for history in reversed(new)
+            if history.molecule_id is not None and history.molecule_id not in self._molecules
+        }
+        if not wanted:
+            return []
+        known = last_events(
+            connection, self._target.tenant_id, "molecule", [each for each in wanted if each]
+        )
+        creations = []
+        for its_id, history in wanted.items():
+            last = known.get(its_id) if its_id is not None else None
+            if last is None:
+                creations.append(history.creation(0))
+            elif last.event_type == MoleculeDeleted.event_type:
+                creations.append(history.creation(last.version))
+            else:
+                self._molecules.add(last.entity_id)
+        return creations
+
+
+def readable(path: str) -> str:
+    """A path as text that every database and terminal takes, whatever bytes it has."""
+    return path.encode("utf-8", "replace").decode("utf-8")
+
+
+def _blamed(smiles: str | None) -> str:
+    return "metadata.json" if smiles is not None else "*.xyz"
