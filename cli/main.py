@@ -19,6 +19,10 @@ COMMANDS = {
         "Try failed calculations again, with exponential backoff, until the limit.",
     ),
     "import": Lazy("cli.import_:import_", "Import results and events from files."),
+    "retract": Lazy(
+        "cli.retract:retract",
+        "Invalidate every completed result that the options cover, in one decision.",
+    ),
     "status": Lazy("cli.status:status", "Show the log, the projections and their lag."),
     "molecules": Lazy("cli.molecules:molecules", "Look at molecules."),
     "properties": Lazy("cli.properties:properties", "Compute properties of molecules."),

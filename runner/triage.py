@@ -143,7 +143,8 @@ def _standing(last: RecordedEvent | None, began: datetime, now: datetime) -> Sta
         case CalculationCompleted.event_type:
             return Standing.COMPLETED
         case CalculationInvalidated.event_type:
-            return Standing.INVALIDATED
+            # Physics would refuse the same result again; what was retracted may come out better.
+            return Standing.TO_RUN if last.data.get("retraction_id") else Standing.INVALIDATED
         case CalculationFailed.event_type if (
             last.data["error_type"] == ErrorType.INPUT_ERROR or last.occurred_at >= began
         ):

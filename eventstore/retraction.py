@@ -1,0 +1,249 @@
+"""Retracting results: one decision, and the invalidation of every result that it covers, at once.
+
+What is covered is read from the log itself. Decision and invalidations are one atomic append, so
+nobody ever sees a part of it. What completes after the decision is not covered, whatever its
+program or host: stop the runners first, or retract again.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Text, and_, func, select
+
+from eventstore.envelope import NewEvent, Position
+from eventstore.errors import QuantumForgeError
+from eventstore.ids import uuid7
+from eventstore.recorders.author import Author
+from eventstore.rules import append_checked
+from schema.events import LIFECYCLES
+from schema.events.chemistry import (
+    CalculationCompleted,
+    CalculationInvalidated,
+    CalculationStarted,
+    ResultsRetracted,
+)
+from schema.tables import event_logs
+
+EXAMPLES = 10
+
+
+class NothingChosen(QuantumForgeError):
+    """A retraction without a criterion would cover every result."""
+
+    exit_status = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            "say what to retract: by program version, host, method, batch or time; nothing "
+            "retracts everything at once"
+        )
+
+
+class Criteria(msgspec.Struct, frozen=True, kw_only=True):
+    """Which results to retract; all that are given must hold.
+
+    program_version: of the program that computed it. host: that recorded it. since, until: when it
+    completed, the first included and the second not.
+    """
+
+    program_version: str | None = None
+    host: str | None = None
+    method: str | None = None
+    batch_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Extent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a retraction covers: how many results, of how many molecules and batches, from when.
+
+    program_versions, hosts: how many of each; a result whose host nobody recorded is under "".
+    examples: ids of the first calculations.
+    """
+
+    calculation_count: int
+    molecule_count: int
+    batch_count: int
+    first_completed_at: datetime | None
+    last_completed_at: datetime | None
+    program_versions: dict[str, int]
+    hosts: dict[str, int]
+    examples: list[UUID]
+
+
+class Retraction(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision as it was recorded; position: of its event."""
+
+    retraction_id: UUID
+    calculation_count: int
+    position: Position
+
+
+def select_covered(tenant_id: UUID, criteria: Criteria) -> Select[Any]:
+    """The completions that are the last word on their calculation and that the criteria hold for.
+
+    A calculation that runs anew is not among them: its next result is another one.
+
+    Raises:
+        NothingChosen: without any criterion.
+    """
+    if criteria == Criteria():
+        raise NothingChosen
+    completed = event_logs.alias("completed")
+    later = event_logs.alias("later")
+    deciding = [
+        name
+        for name, rule in LIFECYCLES[CalculationCompleted.entity_type].rules.items()
+        if rule.then is not None
+    ]
+    same_stream = and_(
+        later.c.entity_id == completed.c.entity_id,
+        later.c.entity_type == completed.c.entity_type,
+        later.c.tenant_id == completed.c.tenant_id,
+    )
+    overtaken = (
+        select(later.c.id)
+        .where(
+            same_stream,
+            later.c.version > completed.c.version,
+            # As an expression, so that no plan reads all events of these types for each stream.
+            later.c.event_type.concat("").in_(deciding),
+        )
+        .exists()
+    )
+    return (
+        select(
+            completed.c.entity_id,
+            completed.c.data["molecule_id"].astext.label("molecule_id"),
+            completed.c.data["batch_id"].astext.label("batch_id"),
+            completed.c.data["program_version"].astext.label("program_version"),
+            func.coalesce(completed.c.metadata["host"].astext, "").label("host"),
+            completed.c.occurred_at,
+        )
+        .where(
+            completed.c.tenant_id == tenant_id,
+            completed.c.event_type == CalculationCompleted.event_type,
+            *_conditions(completed, criteria),
+            ~overtaken,
+        )
+        .order_by(completed.c.id)
+    )
+
+
+def extent(connection: Connection, tenant_id: UUID, criteria: Criteria) -> Extent:
+    """What a retraction would cover now; nothing is written.
+
+    Raises:
+        NothingChosen: without any criterion.
+    """
+    covered = connection.execute(select_covered(tenant_id, criteria)).all()
+    versions: dict[str, int] = {}
+    hosts: dict[str, int] = {}
+    for row in covered:
+        versions[row.program_version] = versions.get(row.program_version, 0) + 1
+        hosts[row.host] = hosts.get(row.host, 0) + 1
+    times = [row.occurred_at for row in covered]
+    return Extent(
+        calculation_count=len(covered),
+        molecule_count=len({row.molecule_id for row in covered if row.molecule_id}),
+        batch_count=len({row.batch_id for row in covered if row.batch_id}),
+        first_completed_at=min(times, default=None),
+        last_completed_at=max(times, default=None),
+        program_versions=versions,
+        hosts=hosts,
+        examples=[row.entity_id for row in covered[:EXAMPLES]],
+    )
+
+
+def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> Retraction | None:
+    """Retract every result that the criteria hold for now, all or none; commits.
+
+    Each calculation gets its own event, which names the decision and has it as its cause. They all
+    are invalidated by the time this returns, in the log; the read models follow.
+
+    Args:
+        engine: of the database.
+        author: who decides.
+        criteria: which results.
+        reason: for everybody who finds a result invalidated.
+
+    Returns:
+        The decision; None when nothing is left to retract, and nothing was recorded.
+
+    Raises:
+        NothingChosen: without any criterion.
+        VersionConflict: when what is covered changed each of the times that it was tried.
+    """
+    retraction_id = uuid7()
+    count = 0
+
+    def decide(connection: Connection) -> list[NewEvent]:
+        nonlocal count
+        covered = connection.execute(select_covered(author.tenant_id, criteria)).all()
+        count = len(covered)
+        if not covered:
+            return []
+        decision = author.new(
+            retraction_id,
+            ResultsRetracted(
+                reason=reason, calculation_count=count, **msgspec.structs.asdict(criteria)
+            ),
+        )
+        consequence = author.because_of(decision.event_id)
+        return [
+            decision,
+            *(
+                consequence.new(
+                    row.entity_id,
+                    CalculationInvalidated(
+                        molecule_id=row.molecule_id and UUID(row.molecule_id),
+                        batch_id=row.batch_id and UUID(row.batch_id),
+                        reason=f"retracted: {reason}",
+                        was_completed=True,
+                        retraction_id=retraction_id,
+                    ),
+                )
+                for row in covered
+            ),
+        ]
+
+    placed = append_checked(engine, decide)
+    if not placed:
+        return None
+    return Retraction(
+        retraction_id=retraction_id, calculation_count=count, position=placed[0].position
+    )
+
+
+def _conditions(completed: Any, criteria: Criteria) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    # The small columns first: a payload with atoms is stored apart, and costs most to look into.
+    if criteria.since is not None:
+        found.append(completed.c.occurred_at >= criteria.since)
+    if criteria.until is not None:
+        found.append(completed.c.occurred_at < criteria.until)
+    if criteria.host is not None:
+        found.append(completed.c.metadata["host"].astext == criteria.host)
+    if criteria.program_version is not None:
+        found.append(completed.c.data["program_version"].astext == criteria.program_version)
+    if criteria.batch_id is not None:
+        found.append(completed.c.data["batch_id"].astext == str(criteria.batch_id))
+    if criteria.method is not None:
+        started = event_logs.alias("started")
+        method = (
+            select(started.c.data["method"].astext)
+            .where(
+                started.c.entity_id == completed.c.entity_id,
+                started.c.entity_type == completed.c.entity_type,
+                started.c.tenant_id == completed.c.tenant_id,
+                started.c.event_type.concat("") == CalculationStarted.event_type,
+                started.c.version < completed.c.version,
+            )
+            .order_by(started.c.version.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        found.append(func.coalesce(method, "", type_=Text()) == criteria.method)
+    return found
