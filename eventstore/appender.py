@@ -1,8 +1,9 @@
-"""Appends in one round trip: over a connection that it keeps, each call its own transaction."""
+"""Appends in one round trip: over a connection that it keeps, committed when a call returns."""
 
 import threading
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Hashable, Sequence
+from itertools import islice
+from typing import Self
 from uuid import UUID
 
 import psycopg
@@ -12,7 +13,8 @@ from eventstore import wakeups
 from eventstore.append import encode_wire, translated_errors
 from eventstore.database import where
 from eventstore.envelope import NewEvent, Placed, Position
-from eventstore.errors import ConnectionLost
+from eventstore.errors import ConnectionLost, DatabaseUnavailable
+from eventstore.together import Call, Together
 
 _APPEND = b"SELECT event_id, position, version, appended FROM append_events(%s::jsonb)"
 
@@ -24,6 +26,26 @@ _APPEND_FOR = b"""
 """
 
 
+LARGEST_GROUP = 2**20
+"""Characters of JSON: some 1,000 events. What is sent together is also delayed together."""
+
+Row = tuple[UUID, int, int, bool]
+
+
+class _Append:
+    """One call to `append`: the events, and the JSON of each behind the other."""
+
+    __slots__ = ("events", "wire")
+
+    def __init__(self, events: Sequence[NewEvent]) -> None:
+        self.events = events
+        self.wire = encode_wire(events).decode()
+
+    @property
+    def streams(self) -> set[Hashable]:
+        return {(e.entity_id, e.event.entity_type, e.tenant_id) for e in self.events}
+
+
 class Appender:
     """Appends and commits, several times as fast as `append` within a transaction of SQLAlchemy's.
 
@@ -31,7 +53,10 @@ class Appender:
     COMMIT, no ping beforehand. Where the connection turns out to be lost, the call is repeated once
     over a new one; event ids make that harmless. Nothing is prepared, so it works behind a pooler.
 
-    Close it, or use it in a `with`. Threads may share it, and take turns then.
+    Close it, or use it in a `with`. Threads may share it, and do well to: the calls that come while
+    one is on its way are sent together, as one transaction. Where the database refuses that, each
+    is sent by itself, so that every call still gets its own positions or its own error. Calls that
+    touch the same stream are never sent together.
 
     Args:
         engine: whose pool the connection is taken from, for good.
@@ -42,7 +67,13 @@ class Appender:
         self._engine = engine
         self._tenant = None if tenant_id is None else str(tenant_id)
         self._lock = threading.Lock()
-        self._cursor: psycopg.Cursor[tuple[Any, ...]] | None = None
+        self._cursor: psycopg.Cursor[Row] | None = None
+        self._together: Together[_Append, list[Row]] = Together(
+            self._append,
+            keys=lambda append: append.streams,
+            size=lambda append: len(append.wire),
+            largest=LARGEST_GROUP,
+        )
 
     def append(self, events: Sequence[NewEvent]) -> list[Placed]:
         """Append events to their streams, all or none, in the given order, durably.
@@ -54,14 +85,7 @@ class Appender:
         """
         if not events:
             return []
-        wire = encode_wire(events).decode()
-        with self._lock, translated_errors():
-            try:
-                rows = self._execute(wire)
-            except psycopg.OperationalError:
-                if not self._is_lost():
-                    raise
-                rows = self._repeat(wire)
+        rows = self._together.ask(_Append(events))
         wakeups.appended(self._engine)
         return [
             Placed(id_, Position(position), version, new) for id_, position, version, new in rows
@@ -78,7 +102,38 @@ class Appender:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _execute(self, wire: str) -> list[tuple[Any, ...]]:
+    def _append(self, group: list[Call[_Append, list[Row]]]) -> None:
+        """Settle every call of a group: together, or else each by itself."""
+        with self._lock:
+            if len(group) > 1:
+                try:
+                    rows = iter(self._rows(_joined([call.question.wire for call in group])))
+                except DatabaseUnavailable as error:
+                    for call in group:
+                        call.error = error
+                    return
+                except psycopg.Error:
+                    pass  # one of them is refused: which, and why, each is told by itself
+                else:
+                    for call in group:
+                        call.answer = list(islice(rows, len(call.question.events)))
+                    return
+            for call in group:
+                try:
+                    with translated_errors():
+                        call.answer = self._rows(call.question.wire)
+                except Exception as error:
+                    call.error = error
+
+    def _rows(self, wire: str) -> list[Row]:
+        try:
+            return self._execute(wire)
+        except psycopg.OperationalError:
+            if not self._is_lost():
+                raise
+            return self._repeat(wire)
+
+    def _execute(self, wire: str) -> list[Row]:
         cursor = self._cursor or self._connect()
         if self._tenant is None:
             cursor.execute(_APPEND, (wire,))
@@ -86,7 +141,7 @@ class Appender:
             cursor.execute(_APPEND_FOR, (self._tenant, wire))
         return cursor.fetchall()
 
-    def _repeat(self, wire: str) -> list[tuple[Any, ...]]:
+    def _repeat(self, wire: str) -> list[Row]:
         self._disconnect()
         try:
             return self._execute(wire)
@@ -100,7 +155,7 @@ class Appender:
                 "append the same events again: those that arrived are not appended twice",
             ) from error
 
-    def _connect(self) -> psycopg.Cursor[tuple[Any, ...]]:
+    def _connect(self) -> psycopg.Cursor[Row]:
         taken = self._engine.raw_connection()
         connection = taken.driver_connection
         # It goes its own way: the pool's other users rely on explicit transactions.
@@ -117,3 +172,8 @@ class Appender:
         if self._cursor is not None:
             self._cursor.connection.close()
             self._cursor = None
+
+
+def _joined(wires: Sequence[str]) -> str:
+    """One JSON array of the elements of several."""
+    return f"[{','.join(wire[1:-1] for wire in wires)}]"

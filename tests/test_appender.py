@@ -1,12 +1,22 @@
 """Appending over a kept connection: what `append` promises, in one round trip."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import Engine, text
 
+from eventstore.append import append
 from eventstore.appender import Appender
 from eventstore.envelope import MUST_NOT_EXIST
-from eventstore.errors import EventRefused, OtherTenant, VersionConflict
-from tests.appending import OTHER_TENANT, TENANT, positions_in_log, small_event
+from eventstore.errors import EventIdReused, EventRefused, OtherTenant, VersionConflict
+from tests.appending import (
+    OTHER_TENANT,
+    TENANT,
+    heads_disagreeing_with_the_log,
+    positions_in_log,
+    small_event,
+)
+from tests.campaigns import until
 
 
 def test_each_append_is_committed_when_it_returns(engine: Engine) -> None:
@@ -89,10 +99,10 @@ def test_an_appender_acts_for_its_tenant_in_each_statement_only(engine: Engine) 
 
         # Then: nothing is left in the session for whom a pooler gives it to
         assert appender._cursor is not None
-        row = appender._cursor.execute(
-            "SELECT coalesce(current_setting('qforge.tenant_id', true), '')"
-        ).fetchone()
-        assert row == ("",)
+        appender._cursor.execute(
+            "SELECT coalesce(current_setting('qforge.tenant_id', true), '') AS tenant"
+        )
+        assert list(map(tuple, appender._cursor.fetchall())) == [("",)]
 
 
 def test_a_member_of_the_appenders_may_append_for_its_tenant_only(engine: Engine) -> None:
@@ -107,3 +117,87 @@ def test_a_member_of_the_appenders_may_append_for_its_tenant_only(engine: Engine
         assert appender.append([small_event(tenant_id=TENANT)])[0].appended
         with pytest.raises(OtherTenant):
             appender.append([small_event(tenant_id=OTHER_TENANT)])
+
+
+def test_appends_sent_together_each_get_their_own_answer(engine: Engine) -> None:
+    """A thread's append succeeds or fails as it would alone, whatever goes with it."""
+    taken, free = small_event(), small_event()
+    with Appender(engine) as appender, ThreadPoolExecutor(8) as pool:
+        appender.append([taken])
+        stale = small_event(taken.entity_id, expected_version=MUST_NOT_EXIST)
+        wrong_id = small_event(taken.entity_id, number=7, event_id=taken.event_id)
+
+        # Given: an append that waits for a transaction on its stream, and others behind it
+        with engine.begin() as connection:
+            append(connection, [free])
+            held = pool.submit(appender.append, [small_event(free.entity_id)])
+            until(lambda: appender._together._is_led, "an append is on its way")
+            together = []
+            for events in ([stale], [small_event()], [small_event(), small_event()], [wrong_id]):
+                together.append(pool.submit(appender.append, events))
+            until(lambda: len(appender._together._waiting) == 4, "4 wait")
+
+        # When, then: it is done, each gets its own positions or its own error
+        assert held.result(30)[0].version == 2
+        with pytest.raises(VersionConflict) as caught:
+            together[0].result(30)
+        assert (caught.value.expected, caught.value.actual) == (0, 1)
+        assert [placed.version for placed in together[1].result(30)] == [1]
+        assert [placed.version for placed in together[2].result(30)] == [1, 1]
+        with pytest.raises(EventIdReused):
+            together[3].result(30)
+    with engine.connect() as connection:
+        assert len(positions_in_log(connection)) == 6
+        assert heads_disagreeing_with_the_log(connection) == []
+
+
+def test_appends_that_wait_are_sent_as_one_transaction(engine: Engine) -> None:
+    """Which is what makes threads that share an appender fast."""
+    free = small_event()
+    with Appender(engine) as appender, ThreadPoolExecutor(16) as pool:
+        # Given: an append that waits, and fifteen behind it, two of them of one stream
+        with engine.begin() as connection:
+            append(connection, [free])
+            held = pool.submit(appender.append, [small_event(free.entity_id)])
+            until(lambda: appender._together._is_led, "an append is on its way")
+            news = [small_event() for _ in range(14)]
+            news.append(small_event(news[0].entity_id))
+            placed = [pool.submit(appender.append, [event]) for event in news]
+            until(lambda: len(appender._together._waiting) == 15, "15 wait")
+
+        # When: it is done
+        held.result(30)
+
+        # Then: the others come in one transaction, but for the second of one stream
+        assert [one.event_id for each in placed for one in each.result(30)] == [
+            event.event_id for event in news
+        ]
+    with engine.connect() as connection:
+        counts = connection.scalars(
+            text("SELECT count(*) FROM event_logs GROUP BY xmin::text ORDER BY 1")
+        )
+        assert list(counts) == [1, 1, 1, 14]
+
+
+def test_many_threads_append_to_few_streams_without_a_hole(engine: Engine) -> None:
+    """Versions stay dense, and of those who expect one version a single one wins."""
+    streams = [small_event().entity_id for _ in range(3)]
+
+    def write(number: int) -> int:
+        won = 0
+        for step in range(20):
+            expected = None if step % 2 else step // 2 + 1
+            try:
+                appender.append(
+                    [small_event(streams[(number + step) % 3], expected_version=expected)]
+                )
+            except VersionConflict:
+                continue
+            won += 1
+        return won
+
+    with Appender(engine) as appender, ThreadPoolExecutor(8) as pool:
+        won = sum(pool.map(write, range(8)))
+    with engine.connect() as connection:
+        assert len(positions_in_log(connection)) == won >= 80
+        assert heads_disagreeing_with_the_log(connection) == []
