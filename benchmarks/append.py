@@ -34,32 +34,37 @@ from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from schema.tables import event_logs
 
-EVENTS_PER_CALL = 100
-
 
 class Extent(msgspec.Struct, frozen=True):
-    """How long each run takes: seconds of writing, events to read and to load, rounds."""
+    """How long each run takes: seconds of writing, events to read and to load, rounds.
+
+    is_quick: only what has a target.
+    """
 
     seconds: float
     events_read: int
     events_loaded: int
     rounds: int
+    is_quick: bool = False
 
 
 FULL = Extent(seconds=5, events_read=100_000, events_loaded=500_000, rounds=5)
-QUICK = Extent(seconds=0.4, events_read=15_000, events_loaded=15_000, rounds=3)
+QUICK = Extent(seconds=0.4, events_read=15_000, events_loaded=15_000, rounds=3, is_quick=True)
 
 
 def measure(server: BenchmarkServer, extent: Extent) -> tuple[list[Comparison], dict[str, Any]]:
     """Every comparison of the log, and what an event takes on the disk."""
     comparisons = [
         *(_server(server, extent, clients) for clients in (1, 16)),
-        *(_python(server, extent, f"python_{n}", n, 1, target) for n, target in ((1, 3), (16, 5))),
-        _python(server, extent, f"batch_{EVENTS_PER_CALL}", 8, EVENTS_PER_CALL, 3),
+        _python(server, extent, "python_1", writers=1, target=3),
+        _python(server, extent, "python_16", writers=16, target=5, as_threads=True),
+        _python(server, extent, "batch_100", writers=8, batch=100, target=3),
         _load(server, extent),
         *_reading(server, extent),
         _while_projecting(server, extent),
     ]
+    if not extent.is_quick:
+        comparisons.append(_python(server, extent, "python_16_processes", writers=16))
     return comparisons, {"bytes_per_event": _bytes_per_event(server)}
 
 
@@ -82,14 +87,23 @@ def _server(server: BenchmarkServer, extent: Extent, clients: int) -> Comparison
 
 
 def _python(
-    server: BenchmarkServer, extent: Extent, key: str, writers: int, batch: int, target: float
+    server: BenchmarkServer,
+    extent: Extent,
+    key: str,
+    *,
+    writers: int,
+    batch: int = 1,
+    target: float | None = None,
+    as_threads: bool = False,
 ) -> Comparison:
+    """So many processes, or so many threads that share an appender, or the peer's recorder."""
     with server.database() as url:
         with peer.recorder(url, create_table=True):
             pass
+        processes, threads = (1, writers) if as_threads else (writers, 1)
         with (
-            Writers(partial(_writer, url, batch), writers) as ours,
-            Writers(partial(peer.writer, url, batch), writers) as theirs,
+            Writers(partial(_writer, url, batch), processes, threads=threads) as ours,
+            Writers(partial(peer.writer, url, batch), processes, threads=threads) as theirs,
         ):
             return compare(
                 key,
@@ -103,11 +117,13 @@ def _python(
 
 @contextmanager
 def _writer(url: URL, batch: int) -> Iterator[Write]:
-    """Append `batch` events a call, each call a transaction of its own."""
-    events = new_events()
+    """Append `batch` events a call, each call a transaction of its own unless threads share it."""
+    own = threading.local()
 
     def write() -> int:
-        appender.append(list(itertools.islice(events, batch)))
+        if not hasattr(own, "events"):
+            own.events = new_events()
+        appender.append(list(itertools.islice(own.events, batch)))
         return batch
 
     with connected(url) as engine, Appender(engine) as appender:

@@ -16,11 +16,14 @@ _BEGAN = time.monotonic()
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a pair showed; `ours` and `reference` hold one figure per round, in `unit`."""
+    """What a pair showed; `ours` and `reference` hold one figure per round, in `unit`.
+
+    Without a target it is told for information.
+    """
 
     key: str
     unit: str
-    target: float
+    target: float | None
     ours: Sequence[float]
     reference: Sequence[float]
     notes: dict[str, Any] = field(default_factory=dict)
@@ -45,14 +48,14 @@ class Comparison:
             "reference": round(statistics.median(self.reference), 1),
             "unit": self.unit,
             "target": self.target,
-            "reached": self.ratio >= self.target,
+            "reached": None if self.target is None else self.ratio >= self.target,
             "rounds": len(self.ours),
             **self.notes,
         }
 
 
 def compare(
-    key: str, *, unit: str, target: float, ours: Run, reference: Run, rounds: int
+    key: str, *, unit: str, target: float | None, ours: Run, reference: Run, rounds: int
 ) -> Comparison:
     """Run both sides `rounds` times; who goes first changes with every round."""
     measured: dict[Run, list[float]] = {ours: [], reference: []}
@@ -67,9 +70,10 @@ def compare(
 def described(comparison: Comparison) -> str:
     """One line about a comparison, for people."""
     facts = comparison.facts()
+    target = "no target" if comparison.target is None else f"target {comparison.target:g}"
     return (
         f"{comparison.key}: {facts['ratio']:.2f} ({facts['low']:.2f} to {facts['high']:.2f}, "
-        f"target {comparison.target:g}): {facts['ours']:,.0f} against "
+        f"{target}): {facts['ours']:,.0f} against "
         f"{facts['reference']:,.0f} {comparison.unit}"
     )
 

@@ -1,5 +1,6 @@
 """The `eventsourcing` package from PyPI, on the same server, as its documentation shows it."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -48,10 +49,12 @@ def recorder(url: URL, *, create_table: bool = False) -> Iterator[ApplicationRec
 @contextmanager
 def writer(url: URL, batch: int = 1) -> Iterator[Write]:
     """Appends `batch` events a call."""
-    events = _stored()
+    own = threading.local()
 
     def write() -> int:
-        recorder_.insert_events([next(events) for _ in range(batch)])
+        if not hasattr(own, "events"):
+            own.events = _stored()
+        recorder_.insert_events([next(own.events) for _ in range(batch)])
         return batch
 
     with recorder(url) as recorder_:

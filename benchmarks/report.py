@@ -16,9 +16,10 @@ def as_table(
     ]
     for comparison in comparisons:
         facts = comparison.facts()
+        target = "" if comparison.target is None else f"{comparison.target:g}"
         lines.append(
             f"| `{comparison.key}` | {facts['ratio']:.2f} | {facts['low']:.2f} to "
-            f"{facts['high']:.2f} | {comparison.target:g} | {facts['ours']:,.0f} | "
+            f"{facts['high']:.2f} | {target} | {facts['ours']:,.0f} | "
             f"{facts['reference']:,.0f} | {comparison.unit} |"
         )
     for name, figures in others.items():
