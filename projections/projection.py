@@ -194,8 +194,12 @@ class Projection:
         return resolved
 
     def _kinds_by_type(self, values: Mapping[str, Value]) -> dict[str, frozenset[str]]:
+        # What an event must have to count is there.
+        never = {
+            name: MISSING for name, value in values.items() if self.only_with.get(name) == value
+        }
         return {
-            name: kinds_of(self.events[name], value, self.elements)
+            name: kinds_of(self.events[name], value, self.elements) - never.get(name, frozenset())
             for name, value in values.items()
         }
 

@@ -1,8 +1,9 @@
 """How metrics, requests and errors follow from the log."""
 
-from projections.fold import last
+from projections.derived import this
+from projections.fold import count, largest, last, smallest, total
 from projections.projection import Projection
-from projections.value import occurred_at, position, user_id
+from projections.value import hour_of, occurred_at, position, user_id
 from schema.events.telemetry import ApiRequestServed, Error, PerformanceMetric
 from schema.tables import telemetry as tables
 
@@ -11,6 +12,19 @@ performance_metrics = Projection(
     events=[PerformanceMetric],
     key={"id": position},
     columns={"timestamp": last(occurred_at())},
+)
+
+performance_metrics_hourly = Projection(
+    tables.performance_metrics_hourly,
+    events=[PerformanceMetric],
+    key={"metric_name": PerformanceMetric.metric_name, "hour": hour_of(occurred_at())},
+    columns={
+        "count": count(PerformanceMetric),
+        "min": smallest(PerformanceMetric.value),
+        "max": largest(PerformanceMetric.value),
+        "sum": total(PerformanceMetric.value),
+        "average": this.sum / this.count,
+    },
 )
 
 api_usage_logs = Projection(
@@ -22,4 +36,4 @@ api_usage_logs = Projection(
 
 errors = Projection(tables.errors, events=[Error], key={"id": position})
 
-PROJECTIONS = [performance_metrics, api_usage_logs, errors]
+PROJECTIONS = [performance_metrics, performance_metrics_hourly, api_usage_logs, errors]

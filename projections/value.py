@@ -101,6 +101,8 @@ position = Of(Envelope("position"), None)
 """Where the event is in the log: as a key, one row per event."""
 event_type = Of(Envelope("event_type"), None)
 entity_type = Of(Envelope("entity_type"), None)
+metadata = Of(Envelope("metadata"), None)
+"""What the event says of its origin: host, service, address, …."""
 payload = Of(Envelope("data"), None)
 """The event's own facts as a whole."""
 element = Of(Element(None), None)
@@ -135,6 +137,11 @@ def hour_of(take: object) -> Of | Field:
 def day_of(take: object) -> Of | Field:
     """The day, in UTC, in which a time lies."""
     return _truncated("day", take)
+
+
+def always(value: object, *types: type[Event]) -> Of:
+    """The same value for every event of these types."""
+    return Of(Constant(value), types)
 
 
 def nothing(*types: type[Event]) -> Of:

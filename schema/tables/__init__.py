@@ -2,6 +2,7 @@
 
 from schema.tables import (
     access,
+    audit,
     batches,
     chemistry,
     log,
@@ -20,6 +21,7 @@ from schema.tables.log import (
 __all__ = [
     "METADATA",
     "access",
+    "audit",
     "batches",
     "chemistry",
     "event_logs",

@@ -1,6 +1,6 @@
 """Read models of what services tell of themselves."""
 
-from sqlalchemy import BigInteger, Double, Index, Integer, Text, Uuid
+from sqlalchemy import BigInteger, Double, Index, Integer, Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from schema.tables.base import TIMESTAMP, check, column, read_model
@@ -16,6 +16,22 @@ performance_metrics = read_model(
     column("tags", JSONB, "By what it can be told from its like"),
     column("timestamp", TIMESTAMP, "When it was measured", required=True),
     Index("performance_metrics_name_idx", "tenant_id", "metric_name", "timestamp"),
+)
+
+performance_metrics_hourly = read_model(
+    "performance_metrics_hourly",
+    "One row per metric and hour: how it went over time",
+    [
+        column("metric_name", Text, "What was measured"),
+        column("hour", TIMESTAMP, "Begin of the hour, in UTC"),
+    ],
+    column("unit", Text, "Of the latest value: s, MB, 1/s, …"),
+    column("count", BigInteger, "Measurements in this hour", required=True),
+    column("min", Double, "Smallest value, in `unit`"),
+    column("max", Double, "Largest value, in `unit`"),
+    column("sum", Numeric, "Sum of the values, exact, in `unit`", required=True),
+    column("average", Double, "sum / count, in `unit`"),
+    Index("performance_metrics_hourly_hour_idx", "tenant_id", "hour"),
 )
 
 api_usage_logs = read_model(

@@ -1,0 +1,102 @@
+"""How the trails of who did what follow from the log."""
+
+from collections.abc import Mapping
+
+from projections.fold import last
+from projections.projection import Projection
+from projections.value import (
+    always,
+    entity_id,
+    entity_type,
+    event_type,
+    from_metadata,
+    metadata,
+    position,
+    user_id,
+)
+from schema.events import EVENTS, Event
+from schema.events.access import ApiKeyIssued, ApiKeyRevoked
+from schema.events.audit import AccessDenied, ActionAudited, DataExported
+from schema.events.chemistry import MoleculeDeleted, ResultsRetracted
+from schema.events.organizations import (
+    OrganizationMemberAdded,
+    OrganizationMemberRemoved,
+    OrganizationMemberRoleChanged,
+)
+from schema.events.users import (
+    UserDeactivated,
+    UserLoggedIn,
+    UserLoggedOut,
+    UserLoginFailed,
+    UserPasswordChanged,
+    UserReactivated,
+    UserRegistered,
+    UserRoleChanged,
+    UserTierChanged,
+    UserTwoFactorDisabled,
+    UserTwoFactorEnabled,
+    UserUpdated,
+)
+from schema.tables import audit as tables
+
+ACTIONS: Mapping[type[Event], str] = {
+    UserRegistered: "user_register",
+    UserUpdated: "user_update",
+    UserPasswordChanged: "password_change",
+    UserRoleChanged: "role_change",
+    UserTierChanged: "tier_change",
+    UserDeactivated: "user_deactivate",
+    UserReactivated: "user_reactivate",
+    UserTwoFactorEnabled: "two_factor_enable",
+    UserTwoFactorDisabled: "two_factor_disable",
+    UserLoggedIn: "login",
+    UserLoginFailed: "login",
+    UserLoggedOut: "logout",
+    ApiKeyIssued: "api_key_issue",
+    ApiKeyRevoked: "api_key_revoke",
+    OrganizationMemberAdded: "member_add",
+    OrganizationMemberRoleChanged: "member_role_change",
+    OrganizationMemberRemoved: "member_remove",
+    DataExported: "data_export",
+    MoleculeDeleted: "molecule_delete",
+    ResultsRetracted: "results_retract",
+}
+"""The audited events whose type says what was done."""
+
+_DENIED = (UserLoginFailed, AccessDenied)
+_DONE = tuple(cls for cls in ACTIONS if cls not in _DENIED)
+
+user_audit_log = Projection(
+    tables.user_audit_log,
+    events=[*ACTIONS, AccessDenied, ActionAudited],
+    key={"id": position},
+    columns={
+        "user_id": last(user_id()),
+        "action": last(
+            *(always(action, cls) for cls, action in ACTIONS.items()),
+            AccessDenied.action,
+            ActionAudited.action,
+        ),
+        "entity_type": last(entity_type, AccessDenied.target_type, ActionAudited.target_type),
+        "entity_id": last(entity_id, AccessDenied.target_id, ActionAudited.target_id),
+        "ip_address": last(from_metadata("ip_address")),
+        "user_agent": last(from_metadata("user_agent")),
+        "status": last(always("success", *_DONE), always("denied", *_DENIED), ActionAudited.status),
+    },
+)
+
+activity_logs = Projection(
+    tables.activity_logs,
+    events=list(EVENTS.values()),
+    only_with=user_id(),
+    key={"id": position},
+    columns={
+        "user_id": last(user_id()),
+        "action": last(event_type),
+        "entity_type": last(entity_type),
+        "entity_id": last(entity_id),
+        "details": last(metadata),
+    },
+)
+
+PROJECTIONS = [user_audit_log, activity_logs]
