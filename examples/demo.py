@@ -131,7 +131,8 @@ def show_log(connection: Connection, before: int, folded: int) -> None:
         for name, projection in PROJECTIONS.items()
     ]
     console.emit("\nProjected tables")
-    console.table(["table", "rows"], counts, right=["rows"])
+    console.table(["table", "rows"], [row for row in counts if row[1]], right=["rows"])
+    console.emit(f"{sum(not rows for _, rows in counts)} tables of other domains are empty.")
 
 
 if __name__ == "__main__":
