@@ -10,18 +10,21 @@ from projections.value import (
     entity_type,
     event_type,
     from_metadata,
-    metadata,
     position,
+    short_facts,
     user_id,
 )
-from schema.events import EVENTS, Event
+from schema.events import EVENT_TYPES, Event
 from schema.events.access import ApiKeyIssued, ApiKeyRevoked
 from schema.events.audit import AccessDenied, ActionAudited, DataExported
 from schema.events.chemistry import MoleculeDeleted, ResultsRetracted
 from schema.events.organizations import (
+    OrganizationCreated,
+    OrganizationDeleted,
     OrganizationMemberAdded,
     OrganizationMemberRemoved,
     OrganizationMemberRoleChanged,
+    OrganizationRenamed,
 )
 from schema.events.users import (
     UserDeactivated,
@@ -54,6 +57,9 @@ ACTIONS: Mapping[type[Event], str] = {
     UserLoggedOut: "logout",
     ApiKeyIssued: "api_key_issue",
     ApiKeyRevoked: "api_key_revoke",
+    OrganizationCreated: "organization_create",
+    OrganizationRenamed: "organization_rename",
+    OrganizationDeleted: "organization_delete",
     OrganizationMemberAdded: "member_add",
     OrganizationMemberRoleChanged: "member_role_change",
     OrganizationMemberRemoved: "member_remove",
@@ -79,6 +85,7 @@ user_audit_log = Projection(
         ),
         "entity_type": last(entity_type, AccessDenied.target_type, ActionAudited.target_type),
         "entity_id": last(entity_id, AccessDenied.target_id, ActionAudited.target_id),
+        "details": last(short_facts),
         "ip_address": last(from_metadata("ip_address")),
         "user_agent": last(from_metadata("user_agent")),
         "status": last(always("success", *_DONE), always("denied", *_DENIED), ActionAudited.status),
@@ -87,7 +94,7 @@ user_audit_log = Projection(
 
 activity_logs = Projection(
     tables.activity_logs,
-    events=list(EVENTS.values()),
+    events=EVENT_TYPES,
     only_with=user_id(),
     key={"id": position},
     columns={
@@ -95,7 +102,7 @@ activity_logs = Projection(
         "action": last(event_type),
         "entity_type": last(entity_type),
         "entity_id": last(entity_id),
-        "details": last(metadata),
+        "details": last(short_facts),
     },
 )
 

@@ -30,6 +30,7 @@ from projections.value import (
     Field,
     FromMetadata,
     Payload,
+    ShortFacts,
     Truncated,
     Value,
 )
@@ -53,6 +54,10 @@ _FITS: Mapping[str, tuple[type[Any], ...]] = {
 
 _TALLIED = frozenset({"StrType", "EnumType", "IntType", "BoolType", "UUIDType"})
 """What has one text only, whoever writes it: not 1e-7, and not a time."""
+
+_SHORT = frozenset(
+    {"StrType", "EnumType", "IntType", "FloatType", "BoolType", "UUIDType", "DateTimeType"}
+)
 
 _ENVELOPE: Mapping[EnvelopeName, frozenset[str]] = {
     "position": frozenset({"IntType"}),
@@ -93,6 +98,8 @@ def kinds_of(cls: type[Event], value: Value, elements: Field | None) -> frozense
             return _ENVELOPE[name]
         case FromMetadata():
             return frozenset({"StrType", "NoneType"})
+        case ShortFacts():
+            return frozenset({"DictType"})
         case Truncated(_, inner):
             return kinds_of(cls, inner, elements)
         case Constant(constant):
@@ -138,6 +145,13 @@ def lists_of(cls: type[Event]) -> list[str]:
     """The fields of an event type that are lists, and so may be long."""
     hints = typing.get_type_hints(cls)
     return [name for name in cls.__struct_fields__ if typing.get_origin(hints[name]) is list]
+
+
+def long_fields(cls: type[Event]) -> list[str]:
+    """The fields of an event type that are lists or objects."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    kinds = {name: _of_hint(hints[name]) - MISSING for name in cls.__struct_fields__}
+    return [name for name, found in kinds.items() if not found <= _SHORT]
 
 
 def _item(cls: type[Event], elements: Field | None) -> object:

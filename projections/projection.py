@@ -12,19 +12,29 @@ from sqlalchemy.dialects import postgresql
 
 from projections.derived import Derived
 from projections.fold import Fold, Operation
-from projections.kinds import MISSING, element_class, kinds_of, lets_through, misfit
+from projections.kinds import (
+    MISSING,
+    element_class,
+    kinds_of,
+    lets_through,
+    long_fields,
+    misfit,
+)
 from projections.value import (
     Element,
     ElementIndex,
+    Envelope,
     Field,
     Of,
     Payload,
+    ShortFacts,
     Truncated,
     Value,
     field_of,
     source_of,
 )
 from schema.events import Event
+from schema.events.secrecy import secret_fields
 
 ENVELOPE_COLUMNS = ("tenant_id", "created_at", "updated_at", "last_position")
 """Columns that every read model has and the engine fills."""
@@ -112,8 +122,25 @@ class Projection:
             {name: how for name, how in given.items() if isinstance(how, Fold)}
         )
         self._check_derived()
+        if not self.is_of_single_events:
+            self._check_no_short_facts()
         if replaces:
             self._check_replacing()
+
+    @property
+    def is_of_single_events(self) -> bool:
+        """Whether each row is what one event says: nothing else can ever change it."""
+        by_position = any(
+            all(value == Envelope("position") for value in values.values())
+            for values in self.key.values()
+        )
+        return (
+            by_position
+            and not self.ends
+            and self.elements is None
+            and self.opens == frozenset(self.events)
+            and all(fold.operation is Operation.LAST and not fold.where for fold in self.folds)
+        )
 
     def spreads(self, event_type: str) -> bool:
         """Whether an event of this type touches one row per element of a list."""
@@ -283,6 +310,8 @@ class Projection:
             for cls in take.types:
                 if not any(issubclass(self.events[t], cls) for t in chosen):
                     raise self._wrong(f"{column} takes {cls.__name__}, not among its events")
+        if isinstance(take.value, ShortFacts):
+            return {name: _short_facts_of(self.events[name]) for name in chosen}
         return dict.fromkeys(chosen, take.value)
 
     def _payload(self, event_type: str, name: str) -> Payload:
@@ -326,8 +355,20 @@ class Projection:
                     f"replaces, so column {fold.column.name} can only be a last value"
                 )
 
+    def _check_no_short_facts(self) -> None:
+        for fold in self.folds:
+            if any(isinstance(value, ShortFacts) for value in fold.values.values()):
+                raise self._wrong(
+                    f"column {fold.column.name} takes short facts, which only a projection with"
+                    " one row per event can"
+                )
+
     def _wrong(self, reason: str) -> WrongDeclaration:
         return WrongDeclaration(f"{self.declared_at}: projection {self.name}: {reason}")
+
+
+def _short_facts_of(cls: type[Event]) -> ShortFacts:
+    return ShortFacts(tuple(sorted({*long_fields(cls), *secret_fields(cls)})))
 
 
 def _is_element(value: Value) -> bool:

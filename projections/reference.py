@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, DateTime, Double, Float, Integer, Numeric, Text, Uuid
 from sqlalchemy.types import TypeEngine
 
+from eventstore.codec import parse_json
 from eventstore.envelope import RecordedEvent
 from projections.fold import Operation
 from projections.projection import ColumnFold, Projection
@@ -24,6 +25,7 @@ from projections.value import (
     Envelope,
     FromMetadata,
     Payload,
+    ShortFacts,
     TimeUnit,
     Truncated,
     Value,
@@ -220,10 +222,25 @@ def _take(value: Value, event: RecordedEvent, index: int | None, element: Any) -
         case FromMetadata(name):
             text = event.metadata.get(name)
             return text if isinstance(text, str) else None
+        case ShortFacts(without):
+            return _short(event, without)
         case Truncated(unit, inner):
             return _cut(_take(inner, event, index, element), unit)
         case Constant(constant):
             return constant
+
+
+def _short(event: RecordedEvent, without: tuple[str, ...]) -> dict[str, Any]:
+    """The texts, numbers and booleans of the payload; of a text its first 200 characters."""
+    # Numbers as a JSONB column gives them back: msgspec reads large ones as fractions.
+    data = upcast(
+        EVENTS[event.event_type].history, event.schema_version, parse_json(bytes(event.raw_data))
+    )
+    return {
+        name: value[:200] if isinstance(value, str) else value
+        for name, value in data.items()
+        if name not in without and isinstance(value, str | int | float)
+    }
 
 
 def _cut(time: Any, unit: TimeUnit) -> Any:

@@ -58,6 +58,16 @@ class FromMetadata:
 
 
 @dataclass(frozen=True)
+class ShortFacts:
+    """The texts, numbers and booleans of the payload; of a text its first 200 characters.
+
+    without: the fields that are lists, objects or secrets, by the event type.
+    """
+
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Truncated:
     """A time cut to the beginning of its hour or day, in UTC."""
 
@@ -72,7 +82,9 @@ class Constant:
     value: Any
 
 
-Value = Payload | Element | ElementIndex | Envelope | FromMetadata | Truncated | Constant
+Value = (
+    Payload | Element | ElementIndex | Envelope | FromMetadata | ShortFacts | Truncated | Constant
+)
 
 
 @dataclass(frozen=True)
@@ -101,10 +113,10 @@ position = Of(Envelope("position"), None)
 """Where the event is in the log: as a key, one row per event."""
 event_type = Of(Envelope("event_type"), None)
 entity_type = Of(Envelope("entity_type"), None)
-metadata = Of(Envelope("metadata"), None)
-"""What the event says of its origin: host, service, address, …."""
 payload = Of(Envelope("data"), None)
 """The event's own facts as a whole."""
+short_facts = Of(ShortFacts(), None)
+"""What the event tells in a few words, without what is long and without secrets."""
 element = Of(Element(None), None)
 element_index = Of(ElementIndex(), None)
 
@@ -141,7 +153,7 @@ def day_of(take: object) -> Of | Field:
 
 def always(value: object, *types: type[Event]) -> Of:
     """The same value for every event of these types."""
-    return Of(Constant(value), types)
+    return Of(Constant(value), types or None)
 
 
 def nothing(*types: type[Event]) -> Of:

@@ -31,7 +31,12 @@ _times = st.integers(0, 10**9).map(lambda n: EPOCH + timedelta(milliseconds=n))
 _moments = _times | st.integers(0, 7_200).map(lambda n: EPOCH + timedelta(seconds=n))
 """Also such that share an hour with others."""
 _metadata = st.fixed_dictionaries(
-    {}, optional={"host": st.none() | st.integers(0, 1) | st.sampled_from(["a", "b"])}
+    {},
+    optional={
+        "host": st.none() | st.integers(0, 1) | st.sampled_from(["a", "b"]),
+        "ip_address": st.sampled_from(["192.0.2.7", "2001:db8::7"]),
+        "user_agent": st.none() | st.just("Firefox"),
+    },
 )
 
 

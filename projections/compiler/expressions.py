@@ -27,6 +27,7 @@ from projections.value import (
     Envelope,
     FromMetadata,
     Payload,
+    ShortFacts,
     Truncated,
     Value,
 )
@@ -46,6 +47,14 @@ def of_event(value: Value, type_: TypeEngine[Any], source: FromClause) -> Column
         case FromMetadata(name):
             text = source.c.metadata[name]
             return case((func.jsonb_typeof(text) == "string", text.astext))
+        case ShortFacts(without):
+            short: ColumnElement[Any] = source.c.data
+            if without:
+                # What is left is small, and in memory.
+                short = short.op("-", return_type=JSONB())(
+                    cast(literal(list(without)), ARRAY(Text))
+                )
+            return func.short_facts(short, type_=JSONB)
         case Truncated(unit, inner):
             # In UTC: the session's time zone may be half an hour off.
             time = of_event(inner, type_, source)

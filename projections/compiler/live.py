@@ -1,6 +1,5 @@
 """The events of a range that count: keyed, spread over list elements, without ended lives."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +27,7 @@ from sqlalchemy.types import TypeEngine
 from projections.compiler.expressions import elements_of, event_column, of_event
 from projections.compiler.log import in_range, key_of, key_sources, logged_by
 from projections.compiler.shape import Shape
+from projections.compiler.single import by_value
 from projections.kinds import lists_of
 from projections.projection import Projection
 from projections.value import Envelope, FromMetadata, Payload, Truncated, Value
@@ -76,7 +76,7 @@ def _keyed(shape: Shape, event_types: list[str]) -> Select[Any]:
             for value, (type_, types) in _wholes(projection).items()
         ),
     )
-    for value, types in _by_value(projection.only_with).items():
+    for value, types in by_value(projection.only_with).items():
         there = of_event(value, Text(), raw).is_not(None)
         query = query.where(or_(raw.c.event_type.not_in(types), there))
     return query
@@ -104,13 +104,6 @@ def _by_type(
     if isinstance(expression, Column):
         return expression
     return case((raw.c.event_type.in_(types), expression))
-
-
-def _by_value(values: Mapping[str, Value]) -> dict[Value, list[str]]:
-    types: dict[Value, list[str]] = {}
-    for event_type, value in values.items():
-        types.setdefault(value, []).append(event_type)
-    return types
 
 
 def _select_events(

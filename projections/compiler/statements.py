@@ -11,6 +11,7 @@ from projections.compiler.folding import folded_rows
 from projections.compiler.log import group_key, in_range, key_of, logged_by
 from projections.compiler.replacing import replacing_rows
 from projections.compiler.shape import Shape
+from projections.compiler.single import single_rows
 from projections.projection import Projection
 
 
@@ -27,6 +28,8 @@ def rows(projection: Projection, *, onto_table: bool = False, inlined: bool = Fa
     """
     if projection.replaces:
         return replacing_rows(projection)
+    if projection.is_of_single_events:
+        return single_rows(projection)
     return folded_rows(Shape(projection, onto_table, inlined))
 
 

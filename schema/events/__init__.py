@@ -13,8 +13,12 @@ from schema.events import (
 from schema.events.base import EVENTS, Event, event
 from schema.events.lifecycle import LIFECYCLES, Lifecycle
 
+EVENT_TYPES = tuple(EVENTS.values())
+"""The event types of the system itself; `EVENTS` may grow by those of a test."""
+
 __all__ = [
     "EVENTS",
+    "EVENT_TYPES",
     "LIFECYCLES",
     "Event",
     "Lifecycle",

@@ -9,12 +9,13 @@ from msgspec import UNSET, Meta, UnsetType
 from schema.events.base import Event, event
 from schema.events.changes import Changed
 from schema.events.lifecycle import NEW, lifecycle, when
+from schema.events.secrecy import SECRET
 
-Email = Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
-Username = Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")]
-PasswordHash = Annotated[str, Meta(pattern=r"^\$(argon2id|scrypt)\$[^\s]{20,400}$")]
+Email = Annotated[str, Meta(pattern=r"\A[^@\s]+@[^@\s]+\Z", max_length=254)]
+Username = Annotated[str, Meta(pattern=r"\A[\w.-]{1,64}\Z")]
+PasswordHash = Annotated[str, Meta(pattern=r"\A\$(argon2id|scrypt)\$[^\s]{20,400}\Z", extra=SECRET)]
 """What a password became: never the password, which this pattern refuses."""
-Encrypted = Annotated[str, Meta(pattern=r"^gAAAA[\w=-]{60,4000}$")]
+Encrypted = Annotated[str, Meta(pattern=r"\AgAAAA[\w=-]{60,4000}\Z", extra=SECRET)]
 """A Fernet token: what only the holder of the key can read."""
 
 

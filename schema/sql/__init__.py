@@ -25,6 +25,7 @@ OBJECTS = (
     "merge_payloads",
     "upcast_payload",
     "merge_tallies",
+    "short_facts",
     "prepare_load",
     "load_events",
     "copies",

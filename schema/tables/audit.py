@@ -5,6 +5,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from schema.tables.base import check, column, read_model
 
+_DETAILS = "The event's short facts: no lists, no objects, no secrets, texts cut to 200 characters"
+
 user_audit_log = read_model(
     "user_audit_log",
     "One row per audited action",
@@ -14,6 +16,7 @@ user_audit_log = read_model(
     column("entity_type", Text, "What it was done to, as far as known"),
     column("entity_id", Uuid, "Which one"),
     column("changes", JSONB, "By field, its value before and after: {field: {old, new}}"),
+    column("details", JSONB, _DETAILS, required=True),
     column("ip_address", Text, "Where the request came from"),
     column("user_agent", Text, "With what"),
     column("status", Text, "success or denied", required=True),
@@ -39,7 +42,7 @@ activity_logs = read_model(
     column("action", Text, "The event's type", required=True),
     column("entity_type", Text, "What it happened to", required=True),
     column("entity_id", Uuid, "Which one", required=True),
-    column("details", JSONB, "The event's metadata: host, service, address, …"),
+    column("details", JSONB, _DETAILS, required=True),
     Index("activity_logs_user_idx", "tenant_id", "user_id", "created_at"),
     Index("activity_logs_entity_idx", "tenant_id", "entity_id", "created_at"),
 )

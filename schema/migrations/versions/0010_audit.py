@@ -1,5 +1,7 @@
 """Read models of who did what, and metrics by the hour."""
 
+from alembic import op
+
 from schema.migrations.frozen import drop_read_models, run_frozen
 
 revision = "0010"
@@ -22,3 +24,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop what `upgrade` made."""
     drop_read_models(*TABLES)
+    op.execute("DROP FUNCTION short_facts")

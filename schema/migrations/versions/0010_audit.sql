@@ -52,6 +52,26 @@ GRANT SELECT ON performance_metrics_hourly TO qforge_reader, qforge_auditor;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON performance_metrics_hourly TO qforge_projector, qforge_admin;
 
+CREATE FUNCTION short_facts(data jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT coalesce(
+               jsonb_object_agg(
+                   key,
+                   CASE jsonb_typeof(value)
+                       WHEN 'string' THEN to_jsonb(left(value #>> '{}', 200))
+                       ELSE value
+                   END
+               ),
+               '{}'
+           )
+      FROM jsonb_each(data)
+     WHERE jsonb_typeof(value) IN ('string', 'number', 'boolean')
+);
+
+COMMENT ON FUNCTION short_facts(jsonb) IS
+    'The fields of a JSON object that are texts, numbers and booleans; of a text its first 200 characters';
+
 CREATE TABLE user_audit_log (
 	tenant_id UUID NOT NULL, 
 	id BIGINT NOT NULL, 
@@ -60,6 +80,7 @@ CREATE TABLE user_audit_log (
 	entity_type TEXT, 
 	entity_id UUID, 
 	changes JSONB, 
+	details JSONB NOT NULL, 
 	ip_address TEXT, 
 	user_agent TEXT, 
 	status TEXT NOT NULL, 
@@ -97,6 +118,8 @@ COMMENT ON COLUMN user_audit_log.entity_id IS 'Which one';
 
 COMMENT ON COLUMN user_audit_log.changes IS 'By field, its value before and after: {field: {old, new}}';
 
+COMMENT ON COLUMN user_audit_log.details IS 'The event''s short facts: no lists, no objects, no secrets, texts cut to 200 characters';
+
 COMMENT ON COLUMN user_audit_log.ip_address IS 'Where the request came from';
 
 COMMENT ON COLUMN user_audit_log.user_agent IS 'With what';
@@ -128,7 +151,7 @@ CREATE TABLE activity_logs (
 	action TEXT NOT NULL, 
 	entity_type TEXT NOT NULL, 
 	entity_id UUID NOT NULL, 
-	details JSONB, 
+	details JSONB NOT NULL, 
 	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	updated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	last_position BIGINT NOT NULL, 
@@ -153,7 +176,7 @@ COMMENT ON COLUMN activity_logs.entity_type IS 'What it happened to';
 
 COMMENT ON COLUMN activity_logs.entity_id IS 'Which one';
 
-COMMENT ON COLUMN activity_logs.details IS 'The event''s metadata: host, service, address, …';
+COMMENT ON COLUMN activity_logs.details IS 'The event''s short facts: no lists, no objects, no secrets, texts cut to 200 characters';
 
 COMMENT ON COLUMN activity_logs.created_at IS 'Time of the row''s earliest event';
 
