@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import append, peer
+from benchmarks import append, peer, transfer
 from benchmarks.measure import Comparison, say
 from benchmarks.report import as_table
 from benchmarks.server import benchmark_server
 
-BENCHMARKS = {"append": append}
+BENCHMARKS: dict[str, Any] = {"append": append, "transfer": transfer}
 RESULTS = Path(__file__).with_name("results.md")
 
 

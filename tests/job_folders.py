@@ -104,6 +104,17 @@ def molecules() -> Iterator[Subject]:
             yield Subject(f"nci_{name.strip() or len(smiles)}", smiles, geometry, charge)
 
 
+def _moved(draw: random.Random, geometry: Geometry) -> Geometry:
+    """A geometry as an optimisation leaves it."""
+    return Geometry(
+        geometry.numbers,
+        tuple(
+            (x + draw.gauss(0, 0.01), y + draw.gauss(0, 0.01), z + draw.gauss(0, 0.01))
+            for x, y, z in geometry.positions
+        ),
+    )
+
+
 class _Job:
     """A made-up calculation, and how its parts are written."""
 
@@ -113,6 +124,8 @@ class _Job:
         self.run: MadeUp = made_up(
             draw, subject.geometry, charge=subject.charge, unpaired=0, began=began
         )
+        if self.run.level is not None:
+            self.run.geometry = _moved(draw, subject.geometry)
         unique = uuid.UUID(int=draw.getrandbits(128)).hex[:8]
         self.id = f"{subject.name}_{began:%Y%m%d_%H%M%S}_{unique}"
 
@@ -120,13 +133,6 @@ class _Job:
         folder = directory / self.id
         folder.mkdir()
         return folder
-
-    def start(self) -> Geometry:
-        """The geometry before the optimisation."""
-        return Geometry(
-            self.subject.geometry.numbers,
-            tuple((x + 0.01, y - 0.01, z) for x, y, z in self.subject.geometry.positions),
-        )
 
     def metadata(self, *, new: bool, status: str = "COMPLETED", **more: object) -> dict[str, Any]:
         """As the first releases wrote it (times in UTC without saying so), or later ones."""
@@ -179,8 +185,8 @@ class _Job:
         return {"success": True, "energy": inner["energy"], "results": inner, "error": None}
 
     def write_xyz(self, folder: Path, name: str | None = None) -> None:
-        geometry = self.start() if self.run.level else self.subject.geometry
-        (folder / f"{name or self.subject.name}.xyz").write_text(geometry.xyz_text())
+        text = self.subject.geometry.xyz_text()
+        (folder / f"{name or self.subject.name}.xyz").write_text(text)
 
     def write_xtb(self, folder: Path, stdout: str, stderr: str | None, **log: Any) -> None:
         """The files of a run of xtb; without a name for stderr, both streams go to one file."""

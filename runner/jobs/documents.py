@@ -111,7 +111,7 @@ def read_documents(metadata: Mapping[str, Any], results: Mapping[str, Any]) -> F
         timeout_seconds=number(_first(given, "timeout_seconds", "timeout")),
         began=_time(_first(given, "started_at", "start_time", "created_at", "submitted_at")),
         ended=_time(_first(given, "completed_at", "finished_at", "end_time", "updated_at")),
-        energy=_energy(given, ("total_energy", "energy"), unit="eh"),
+        energy=_energy(given, ("total_energy", "energy")),
         homo=_in_ev(given, ("homo_energy", "homo")),
         lumo=_in_ev(given, ("lumo_energy", "lumo")),
         gap=_in_ev(given, ("homo_lumo_gap", "gap")),
@@ -168,27 +168,37 @@ def _first(given: Mapping[str, Any], *names: str) -> Any:
     return None
 
 
-def _energy(given: Mapping[str, Any], names: tuple[str, ...], *, unit: str) -> float | None:
-    """A quantity in Eh: its unit stands in its name, or in `units`, or is the usual one."""
-    units = given.get("units")
-    for name in names:
-        for suffix, factor in ENERGY_UNITS.items():
-            if (value := number(given.get(f"{name}_{suffix}"))) is not None:
-                return value * factor
-        if (value := number(given.get(name))) is not None:
-            stated = text(units.get(name)) if isinstance(units, dict) else None
-            factor = ENERGY_UNITS.get((stated or unit).lower(), math.nan)
-            return value if factor == 1.0 else value * factor
-    return None
+def _energy(given: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+    """A quantity in Eh: its unit stands in its name, or in `units`, or is Eh."""
+    found = _with_unit(given, names)
+    if found is None:
+        return None
+    value, unit = found
+    return value if unit is None else value * ENERGY_UNITS.get(unit, math.nan)
 
 
 def _in_ev(given: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
-    if not any(f"{name}_{unit}" in given for name in names for unit in ENERGY_UNITS):
-        units = given.get("units")
-        if not isinstance(units, dict):
-            return number(_first(given, *names))  # in eV, as nearly always: not a bit is lost
-    found = _energy(given, names, unit="ev")
-    return None if found is None else found * HARTREE_EV
+    """A quantity in eV, which is what it is in unless it says otherwise."""
+    found = _with_unit(given, names)
+    if found is None:
+        return None
+    value, unit = found
+    same = unit in (None, "ev")
+    return value if same else value * ENERGY_UNITS.get(unit or "", math.nan) * HARTREE_EV
+
+
+def _with_unit(given: Mapping[str, Any], names: tuple[str, ...]) -> tuple[float, str | None] | None:
+    """The first of these quantities that there is, and its unit where that is stated."""
+    units = given.get("units")
+    for name in names:
+        for key, value in given.items():
+            if key.startswith(name) and (found := number(value)) is not None:
+                if key == name:
+                    stated = text(units.get(name)) if isinstance(units, dict) else None
+                    return found, None if stated is None else stated.lower()
+                if (unit := key[len(name) + 1 :]) in ENERGY_UNITS:
+                    return found, unit
+    return None
 
 
 def _dipole(given: Mapping[str, Any]) -> float | None:

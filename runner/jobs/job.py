@@ -1,7 +1,6 @@
 """One job from its files: which molecule, which settings, and how it ended."""
 
 import re
-import shlex
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -203,10 +202,7 @@ class _Asked:
 
 
 def _options(call: str) -> dict[str, str]:
-    try:
-        words = shlex.split(call)
-    except ValueError:
-        words = call.split()
+    words = call.split()
     following = [*words[1:], ""]
     return {word: next_ for word, next_ in zip(words, following, strict=False) if word[0:1] == "-"}
 
