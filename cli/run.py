@@ -22,7 +22,7 @@ from eventstore.spool import spool_directory
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from runner.errors import ResultsInSpool
-from runner.methods import METHODS, require_known
+from runner.methods import ENGINES, LEVELS, METHODS, require_known
 from runner.outage import PATIENCE
 from runner.plan import Plan
 from runner.tally import Tally
@@ -53,6 +53,19 @@ class EngineMissing(QuantumForgeError):
 @click.option(
     "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True, help="Method."
 )
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=ENGINES[0],
+    show_default=True,
+    help="The library tblite, or the program xtb, which must be in the PATH.",
+)
+@click.option(
+    "--opt",
+    "optimization_level",
+    type=click.Choice(LEVELS),
+    help="Optimise the geometry to this level (xtb only).  [default: a single point]",
+)
 @click.option("--charge", type=int, help="Charge in e of inputs that do not tell it.")
 @click.option(
     "--multiplicity",
@@ -81,6 +94,8 @@ def run(
     file: Path,
     batch: str | None,
     method: str,
+    engine: str,
+    optimization_level: str | None,
     charge: int | None,
     multiplicity: int | None,
     solvent: str | None,
@@ -100,8 +115,9 @@ def run(
     Example:
       qforge run molecules.smi
       qforge run library.csv --method GFN1-xTB --solvent water --jobs 8
+      qforge run molecules.smi --engine xtb --opt tight
     """
-    require_known(method, solvent)
+    require_known(method, solvent, engine=engine, optimization_level=optimization_level)
     try:
         from runner.campaign import Campaign
         from runner.inputs import count_inputs
@@ -117,9 +133,11 @@ def run(
         multiplicity=multiplicity,
         solvent=solvent,
         timeout_seconds=timeout,
+        engine=engine,
+        optimization_level=optimization_level,
     )
     total = min(count_inputs(file), limit or sys.maxsize)
-    try_out(method, solvent)
+    try_out(method, solvent, engine=engine)
     settings = load_settings()
     spool = spool_directory(settings.home)
     with migrated_database(settings) as database:

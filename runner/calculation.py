@@ -2,21 +2,40 @@
 
 from runner.conformers import embed
 from runner.engine import run_singlepoint
+from runner.geometry import Geometry
+from runner.methods import XTB
 from runner.physics import refusal
+from runner.result import Result
 from runner.tasks import Completed, Invalidated, Outcome, Task
+from runner.xtb import program as xtb
 
 
 def calculate(task: Task) -> Outcome:
     """Return Completed or Invalidated; what goes wrong on the way is raised."""
-    geometry = task.geometry if task.geometry is not None else embed(task.smiles)
+    start = task.geometry if task.geometry is not None else embed(task.smiles)
+    result, geometry = _run(task, start)
+    reason = refusal(result, geometry, charge=task.charge, multiplicity=task.multiplicity)
+    if reason is not None:
+        return Invalidated(task_id=task.id, reason=reason, result=result, geometry=geometry)
+    return Completed(task_id=task.id, result=result, geometry=geometry)
+
+
+def _run(task: Task, start: Geometry) -> tuple[Result, Geometry]:
+    """The result, and the geometry that it belongs to."""
+    if task.engine == XTB:
+        return xtb.run(
+            start,
+            charge=task.charge,
+            multiplicity=task.multiplicity,
+            method=task.method,
+            solvent=task.solvent,
+            optimization_level=task.optimization_level,
+        )
     result = run_singlepoint(
-        geometry,
+        start,
         charge=task.charge,
         multiplicity=task.multiplicity,
         method=task.method,
         solvent=task.solvent,
     )
-    reason = refusal(result, geometry, charge=task.charge, multiplicity=task.multiplicity)
-    if reason is not None:
-        return Invalidated(task_id=task.id, reason=reason, result=result, geometry=geometry)
-    return Completed(task_id=task.id, result=result, geometry=geometry)
+    return result, start

@@ -17,7 +17,6 @@ from eventstore.errors import QuantumForgeError, VersionConflict
 from eventstore.recorder import Recorder
 from runner import narrative
 from runner.batch import Batch
-from runner.engine import program_version
 from runner.errors import CampaignInterrupted
 from runner.inputs import read_inputs
 from runner.narrative import Attempt
@@ -29,6 +28,7 @@ from runner.tally import Tally
 from runner.tasks import Completed, Invalidated, Lost, Outcome, Task
 from runner.triage import Candidate, Identified, Standing, identified, triage
 from runner.workers import WorkerPool
+from runner.workshop import program_version
 from schema.events import Event
 from schema.events.chemistry import ErrorType
 
@@ -43,8 +43,6 @@ ATTENTION_SECONDS = 0.2
 
 CONFLICTS = 20
 """How often a chunk is looked up again because others recorded the same at the same moment."""
-
-PROGRAM = "tblite"
 
 
 class _InFlight(msgspec.Struct, frozen=True):
@@ -100,7 +98,7 @@ class Campaign:
         self._on_input = on_input
         self._outage = Outage(patience, on_wait)
         self._function = function
-        self._program_version = program_version()
+        self._program_version = program_version(plan.engine)
         self._began = self._reported = datetime.now(UTC)
         self._seen: set[UUID] = set()
         self._chunk: list[Identified] = []
@@ -259,7 +257,7 @@ class Campaign:
         begun = narrative.started(
             attempt,
             self.plan,
-            program=PROGRAM,
+            program=self.plan.engine,
             program_version=self._program_version,
             molecule=candidate.molecule,
             input_text=_input_text(candidate),
@@ -289,6 +287,8 @@ class Campaign:
                     multiplicity=candidate.molecule.multiplicity,
                     method=self.plan.method,
                     solvent=self.plan.solvent,
+                    engine=self.plan.engine,
+                    optimization_level=self.plan.optimization_level,
                     timeout_s=self.plan.timeout_seconds,
                 )
             )

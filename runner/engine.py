@@ -8,14 +8,12 @@ import numpy as np
 from tblite import library
 from tblite.interface import Calculator
 
+from runner.closeness import refuse_close_atoms
 from runner.errors import EngineError, InputError
 from runner.geometry import Geometry
 from runner.memory import peak_mb, reset_peak
 from runner.methods import SOLVENTS, require_known
 from runner.result import ATOMIC_DIPOLE_DEBYE, BOHR_ANGSTROM, HARTREE_EV, Result
-
-# Closer than this no nuclei of a molecule ever are (H2 is 0.74 Å); tblite refuses only 0.
-CLOSEST_APPROACH = 0.3
 
 _CYCLE = re.compile(r"^\s+(\d+)\s+(?:-?\d+\.\d+|NaN|-?Infinity)\s")
 
@@ -38,7 +36,7 @@ def run_singlepoint(
     that does not converge).
     """
     require_known(method, solvent)
-    _refuse_close_atoms(geometry)
+    refuse_close_atoms(geometry)
     log: list[str] = []
     reset_peak()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -105,23 +103,6 @@ _QUANTITIES = (
 def program_version() -> str:
     """Return tblite's version, as `0.8.0`."""
     return ".".join(str(part) for part in library.get_version())
-
-
-def _refuse_close_atoms(geometry: Geometry) -> None:
-    positions = np.array(geometry.positions, dtype=float).reshape(-1, 3)
-    if len(positions) == 0:
-        raise InputError("a geometry without atoms", code="EMPTY_MOLECULE")
-    if not np.isfinite(positions).all():
-        raise InputError("a position is not finite", code="BAD_POSITION")
-    # Row by row: a matrix of all distances would be the largest thing in memory.
-    for first in range(len(positions) - 1):
-        distances = np.linalg.norm(positions[first + 1 :] - positions[first], axis=1)
-        nearest = int(distances.argmin())
-        if distances[nearest] < CLOSEST_APPROACH:
-            raise InputError(
-                f"atoms {first + 1} and {first + nearest + 2} are {distances[nearest]:.3f} Å apart",
-                code="ATOMS_TOO_CLOSE",
-            )
 
 
 def _add_solvent(calculator: Any, method: str, solvent: str) -> None:

@@ -58,6 +58,21 @@ class EngineError(RunnerError):
         self.scf_iterations = scf_iterations
 
 
+class ProgramMissing(RunnerError):
+    """A program that was asked for is not installed, or does not start."""
+
+    exit_status = 2
+
+    def __init__(self, program: str, detail: str = "") -> None:
+        super().__init__(
+            f"{program} is not installed or not in the PATH"
+            + (f" ({detail})" if detail else "")
+            + f": apt-get install {program}, or conda install -c conda-forge {program}; "
+            "or leave out --engine"
+        )
+        self.program = program
+
+
 class WorkerStartError(RunnerError):
     """Worker processes die before they can take a task, again and again."""
 

@@ -2,6 +2,13 @@
 
 from runner.errors import InputError
 
+TBLITE, XTB = "tblite", "xtb"
+ENGINES = (TBLITE, XTB)
+"""The library that comes as a wheel, and the executable of the xtb package."""
+
+LEVELS = ("crude", "sloppy", "loose", "lax", "normal", "tight", "vtight", "extreme")
+"""How far xtb optimises a geometry, from hardly to very."""
+
 METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
 
 # Solvents with ALPB parameters, by the names that tblite knows (more have aliases).
@@ -12,8 +19,10 @@ SOLVENTS = (
 )
 
 
-def require_known(method: str, solvent: str | None) -> None:
-    """Refuse a method that there is not, and a solvent where the method has none.
+def require_known(
+    method: str, solvent: str | None, *, engine: str = TBLITE, optimization_level: str | None = None
+) -> None:
+    """Refuse a method, a solvent or an optimisation where there is none.
 
     Raises:
         InputError: which says what there is.
@@ -21,6 +30,15 @@ def require_known(method: str, solvent: str | None) -> None:
     if method not in METHODS:
         raise InputError(
             f"unknown method {method!r}; known are {', '.join(METHODS)}", code="UNKNOWN_METHOD"
+        )
+    if engine == XTB and method == "IPEA1-xTB":
+        raise InputError(
+            "xtb runs GFN2-xTB and GFN1-xTB; IPEA1-xTB is for --engine tblite",
+            code="UNKNOWN_METHOD",
+        )
+    if engine == TBLITE and optimization_level is not None:
+        raise InputError(
+            "tblite does not optimise geometries; add --engine xtb", code="NO_OPTIMIZATION"
         )
     if solvent is not None and method == "IPEA1-xTB":
         raise InputError(

@@ -78,6 +78,7 @@ def started(
         program_version=program_version,
         timeout_seconds=plan.timeout_seconds,
         solvation_model=plan.solvation_model,
+        optimization_level=plan.optimization_level,
         input_text=UNSET if input_text is None else input_text,
     )
 

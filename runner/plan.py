@@ -7,6 +7,7 @@ import msgspec
 
 from eventstore.ids import natural_id
 from runner.geometry import Geometry
+from runner.methods import TBLITE
 
 EMBEDDED = "ETKDGv3+MMFF94"
 """What stands for the geometry of a molecule that came without one; its seed is fixed."""
@@ -25,6 +26,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     multiplicity: int | None = None
     solvent: str | None = None
     timeout_seconds: float = 300.0
+    engine: str = TBLITE
+    optimization_level: str | None = None
 
     @property
     def solvation_model(self) -> str | None:
@@ -38,9 +41,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def calculation_id(self, molecule_id: UUID, geometry: Geometry | None) -> UUID:
         """Id of a molecule's calculation at these settings, the same for everybody."""
         origin = EMBEDDED if geometry is None else geometry.xyz_sha256
-        return natural_id("calculation", molecule_id, self.method, self.solvation_model, origin)
+        settings = (self.method, self.solvation_model, origin, *self._unusual())
+        return natural_id("calculation", molecule_id, *settings)
 
     def unreadable_id(self, tenant_id: UUID, text: str) -> UUID:
         """Id of the calculation that an input would have been, had it been a molecule."""
         settings = (self.method, self.solvation_model, self.charge, self.multiplicity)
-        return natural_id("unreadable", tenant_id, *settings, text)
+        return natural_id("unreadable", tenant_id, *settings, *self._unusual(), text)
+
+    def _unusual(self) -> tuple[object, ...]:
+        """What sets it apart from a single point with tblite, which was all there was at first."""
+        usual = self.engine == TBLITE and self.optimization_level is None
+        return () if usual else (self.engine, self.optimization_level)

@@ -21,20 +21,22 @@ from eventstore.recorder import Recorder
 from eventstore.rules import append_checked
 from runner import narrative
 from runner.backoff import Backoff
-from runner.engine import program_version
+from runner.errors import ProgramMissing
 from runner.geometry import Geometry
+from runner.methods import ENGINES
 from runner.narrative import Attempt
 from runner.plan import Plan
 from runner.stopping import StopRequest
 from runner.tasks import Completed, Outcome, Task
 from runner.troubled import Troubled, Verdict, read_troubled, select_candidates
 from runner.workers import WorkerPool
+from runner.workshop import program_version
 from runner.xyz_files import read_xyz, xyz_frames
 from schema.events import Event
 from schema.events.batches import BatchCompleted, BatchResumed
 from schema.events.chemistry import CalculationRetryScheduled, MoleculeCreated, MoleculeDeleted
 
-PROGRAM = "tblite"
+_RUN_HERE = frozenset(ENGINES)
 ATTENTION_SECONDS = 0.2
 LOOK_SECONDS = 2.0
 """How often one that follows looks for what failed elsewhere."""
@@ -224,8 +226,7 @@ class Retries:
         begun = msgspec.structs.replace(
             troubled.started,
             attempt=attempt.number,
-            program=PROGRAM,
-            program_version=program_version(),
+            program_version=program_version(task.engine),
             timeout_seconds=task.timeout_s or troubled.started.timeout_seconds,
         )
         try:
@@ -242,8 +243,12 @@ class Retries:
             _Unrepeatable: when the log does not hold it.
         """
         started = troubled.started
-        if started.program != PROGRAM:
-            raise _Unrepeatable(f"it was computed by {started.program}, not by {PROGRAM}")
+        if started.program not in _RUN_HERE:
+            raise _Unrepeatable(f"it was computed by {started.program}, which is not run here")
+        try:
+            program_version(started.program)
+        except ProgramMissing as missing:
+            raise _Unrepeatable(str(missing)) from missing
         solvent = None
         if started.solvation_model is not None:
             named = re.fullmatch(r"ALPB\((.+)\)", started.solvation_model)
@@ -252,7 +257,13 @@ class Retries:
             solvent = named[1]
         molecule = self._molecule(troubled.molecule_id)
         geometry = _geometry(started.input_text) if isinstance(started.input_text, str) else None
-        plan = Plan(batch="", method=started.method, solvent=solvent)
+        plan = Plan(
+            batch="",
+            method=started.method,
+            solvent=solvent,
+            engine=started.program,
+            optimization_level=started.optimization_level,
+        )
         if troubled.molecule_id is None or troubled.calculation_id != plan.calculation_id(
             troubled.molecule_id, geometry
         ):
@@ -265,6 +276,8 @@ class Retries:
             multiplicity=molecule.multiplicity,
             method=started.method,
             solvent=solvent,
+            engine=plan.engine,
+            optimization_level=plan.optimization_level,
             timeout_s=self._timeout or started.timeout_seconds,
         )
 

@@ -6,11 +6,12 @@ import msgspec
 
 from runner.failures import Failure
 from runner.geometry import Geometry
+from runner.methods import TBLITE
 from runner.result import Result
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A single point to run: at `geometry`, or at one embedded from `smiles` where there is none.
+    """A calculation to run: at `geometry`, or at one embedded from `smiles` where there is none.
 
     `timeout_s` counts from when a worker takes the task; None is for ever.
     """
@@ -22,6 +23,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     multiplicity: int = 1
     method: str = "GFN2-xTB"
     solvent: str | None = None
+    engine: str = TBLITE
+    optimization_level: str | None = None
     timeout_s: float | None = None
 
 

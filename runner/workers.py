@@ -75,9 +75,16 @@ class _Worker:
         self.since = time.monotonic()
         self.deadline = None if task.timeout_s is None else self.since + task.timeout_s
 
+    def kill(self) -> None:
+        """Kill the process, and whatever program it runs, which is in the same group."""
+        if self.process.poll() is None:  # after that, its number may be another's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
+
     def end(self) -> None:
         """Kill the process, wait for it, and close what belongs to it."""
-        self.process.kill()
+        self.kill()
         # Only a process in uninterruptible sleep outlives this; waiting for it gains nothing.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=0.5)
@@ -179,7 +186,7 @@ class WorkerPool:
         self._queue.clear()
         workers, self._workers = self._workers, []
         for worker in workers:
-            worker.process.kill()
+            worker.kill()
         for worker in workers:
             # What it had sent is still to be read; a Ctrl-C may have cut an earlier read in two.
             with contextlib.suppress(Exception):

@@ -1,16 +1,27 @@
 """Whether this machine can compute what was asked for, found out before anything is recorded."""
 
-from runner.engine import run_singlepoint
+from runner import engine as tblite
 from runner.geometry import Geometry
+from runner.methods import TBLITE, XTB
+from runner.xtb import program as xtb
 
 HYDROGEN = Geometry((1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.74)))
 
 
-def try_out(method: str, solvent: str | None) -> None:
-    """Run the engine on H2.
+def try_out(method: str, solvent: str | None, *, engine: str = TBLITE) -> None:
+    """Run an engine on H2.
 
     Raises:
         InputError: for a method or solvent that it does not have.
         EngineError: when it does not work at all.
+        ProgramMissing: when it is not installed.
     """
-    run_singlepoint(HYDROGEN, method=method, solvent=solvent)
+    if engine == XTB:
+        xtb.run(HYDROGEN, method=method, solvent=solvent)
+    else:
+        tblite.run_singlepoint(HYDROGEN, method=method, solvent=solvent)
+
+
+def program_version(engine: str) -> str:
+    """Return the version of an engine as it is installed."""
+    return xtb.version() if engine == XTB else tblite.program_version()

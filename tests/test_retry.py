@@ -175,15 +175,15 @@ Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=1,
 
 
 def test_another_programs_calculation_is_left_alone(engine: Engine) -> None:
-    """Nobody repeats with tblite what was computed by xtb."""
+    """Nobody repeats with tblite or xtb what another program computed."""
     recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID)
-    with recorder.calculation(None, method="GFN2-xTB", program="xtb") as calculation:
+    with recorder.calculation(None, method="GFN2-xTB", program="dftb+") as calculation:
         calculation.fail("too slow", error_type=ErrorType.TIMEOUT)
 
     done = retried(engine, "hydrogen")
 
     assert done.attempts == 0
-    assert list(done.impossible.values()) == ["it was computed by xtb, not by tblite"]
+    assert list(done.impossible.values()) == ["it was computed by dftb+, which is not run here"]
 
 
 @pytest.mark.parametrize("arguments", [("--dry-run",), ()])

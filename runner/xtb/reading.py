@@ -207,6 +207,8 @@ def result_of(
     homo = dump.homo if dump.homo is not None else printout.homo
     lumo = dump.lumo if dump.lumo is not None else printout.lumo
     gap = printout.gap if printout.gap is not None else dump.gap
+    if (homo is None) != (lumo is None):
+        gap = None  # without a virtual orbital, as of H, xtb counts it from 0
     return Result(
         method=run.method or method or "unknown",
         solvent=solvent,
