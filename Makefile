@@ -33,7 +33,7 @@ lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports
 
 bench: $(STAMP)  ## Measure, and write benchmarks/results.md
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,dev,bench]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,hdf5,readers,dev,bench]'
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove .venv and every cache
@@ -43,5 +43,5 @@ clean:  ## Remove .venv and every cache
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("quantum-forge needs Python 3.11 or newer: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,hdf5,readers,dev]'
 	@touch $@

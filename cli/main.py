@@ -39,6 +39,9 @@ COMMANDS = {
         "cli.explain:explain",
         "Print the events behind a row, and which of them gave each column its value.",
     ),
+    "dataset": Lazy(
+        "cli.dataset:dataset", "Export training sets, make them again, and compare them."
+    ),
     "spool": Lazy("cli.spool:spool", "Look at what waits for the database, and bring it there."),
     "doctor": Lazy(
         "cli.doctor:doctor", "Check settings, server, schema and log, and say what to do."

@@ -11,13 +11,12 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Column,
     ColumnElement,
     DateTime,
     Float,
+    FromClause,
     Integer,
     Numeric,
-    Table,
     Text,
     Uuid,
     literal,
@@ -27,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 
 
-def value_of(column: Column[Any], written: str) -> Any:
+def value_of(column: ColumnElement[Any], written: str) -> Any:
     """The value that a text stands for in a column.
 
     Raises:
@@ -49,8 +48,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def condition_of(table: Table, written: str) -> ColumnElement[bool]:
-    """What a text such as `molecular_weight<300` or `name=aspirin` asks of a table's rows.
+def condition_of(table: FromClause, written: str) -> ColumnElement[bool]:
+    """What a text such as `molecular_weight<300` or `name=aspirin` asks of rows.
 
     `COLUMN=` with nothing behind it asks for null.
 
@@ -74,7 +73,7 @@ def condition_of(table: Table, written: str) -> ColumnElement[bool]:
     return compared
 
 
-def _reader(column: Column[Any]) -> tuple[Callable[[str], Any], str]:
+def _reader(column: ColumnElement[Any]) -> tuple[Callable[[str], Any], str]:
     match column.type:
         case Uuid():
             return UUID, "a whole id"

@@ -1,0 +1,176 @@
+"""`qforge dataset`: training sets, exported with a manifest, made again, compared."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from cli import console
+from cli.moments import moment_or_day
+from cli.session import migrated_database
+from eventstore.read import safe_head
+from eventstore.settings import load_settings
+
+
+@click.group()
+def dataset() -> None:
+    """Export training sets, make them again, and compare them.
+
+    \b
+    Example:
+      qforge dataset export march --as-of 2026-03-31 --where "gap>2"
+    """
+
+
+@dataset.command()
+@click.argument("name")
+@click.option(
+    "--where",
+    "where",
+    metavar="COLUMN<VALUE",
+    multiple=True,
+    help="Only calculations of which this holds (<, <=, =, >=, >); may be repeated, and then all"
+    " must hold. Values are in the units in which the tables store them.",
+)
+@click.option(
+    "--as-of",
+    "as_of",
+    metavar="TIME",
+    help="As the results were then: a day or month means its end; else a time, an age such as 2h,"
+    " or a position of the log.  [default: now]",
+)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["parquet", "csv", "jsonl", "extxyz", "sdf", "hdf5"]),
+    default="parquet",
+    show_default=True,
+    help="hdf5 has the layout of the SPICE dataset.",
+)
+@click.option(
+    "--units",
+    metavar="ENERGY,LENGTH",
+    help="Convert energies (hartree, ev, kcal/mol, kj/mol), lengths (angstrom, bohr, nm) and, with"
+    " them, forces.  [default: as stored; extxyz: ev,angstrom; hdf5: hartree,bohr]",
+)
+@click.option("--order", metavar="COLUMN", help="With --limit: which ones come first.")
+@click.option("--desc", is_flag=True, help="With --order: the largest values first.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many calculations.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    help="Where to; - for stdout, in a text format.  [default: NAME with the format's ending]",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def export(
+    name: str,
+    where: tuple[str, ...],
+    as_of: str | None,
+    format_name: str,
+    units: str | None,
+    order: str | None,
+    desc: bool,
+    limit: int | None,
+    output: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write completed calculations to a file, with molecules and per-atom arrays.
+
+    NAME is what the dataset is called. Beside its file comes a manifest, FILE.manifest.json, with
+    the query, the position of the log, hashes, and how many calculations were left out and why.
+    Failed, lost, invalidated, retracted and unfinished ones always are.
+
+    --where takes any column of the calculations, of their molecules, and of computed properties.
+
+    \b
+    Example:
+      qforge dataset export march --as-of 2026-03-31
+      qforge dataset export small --where "molecular_weight<300" --where "logp<5" --format extxyz
+      qforge dataset export top --order gap --desc --limit 1000 --format hdf5
+      qforge dataset export all --format jsonl --output - | head -1 | jq .smiles
+    """
+    from datasets.export import export_file, export_stream
+    from datasets.formats import format_named
+    from datasets.manifest import Recipe, beside_of
+    from datasets.selection import Selection
+    from datasets.units import parse_units
+    from projections.moment import position_at
+
+    if (desc or order is not None) and limit is None:
+        raise click.UsageError("--order and --desc go with --limit: they say which ones come first")
+    if not name.strip() or "/" in name or not name.isprintable():
+        raise click.BadParameter("give a name that a file can have", param_hint="NAME")
+    format_ = format_named(format_name)
+    moment = None if as_of is None else moment_or_day(as_of)
+    settings = load_settings()
+    with migrated_database(settings) as database:
+        with database.engine.connect() as connection:
+            position = safe_head(connection) if moment is None else position_at(connection, moment)
+        recipe = Recipe(
+            name=name,
+            tenant_id=settings.tenant_id,
+            position=position,
+            selection=Selection(where=list(where), order=order, descending=desc, limit=limit),
+            format=format_.name,
+            units=format_.units if units is None else parse_units(units),
+        )
+        asked = moment.isoformat() if isinstance(moment, datetime) else None
+        if asked is not None:
+            console.note(f"As of {asked}: position {position} of the log.")
+        with _progress() as progress:
+            if output == "-":
+                manifest = export_stream(
+                    database.engine,
+                    recipe,
+                    sys.stdout.buffer,
+                    as_of=asked,
+                    progress=progress,
+                )
+            else:
+                path = Path(output or f"{name}{format_.suffix}")
+                manifest = export_file(
+                    database.engine,
+                    recipe,
+                    path,
+                    as_of=asked,
+                    replace=force,
+                    progress=progress,
+                )
+    left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.excluded.items())
+    console.note(
+        f"{manifest.rows} calculations with {manifest.atoms} atoms; left out: {left_out or 'none'}."
+    )
+    if output == "-":
+        return
+    if as_json:
+        console.emit_json(manifest)
+    else:
+        console.emit(str(path))
+        console.emit(str(beside_of(path)))
+
+
+class _Progress:
+    """Shows a bar from the first batch on, when it is known how many rows there will be."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._report: console.Report | None = None
+
+    def __call__(self, rows: int, total: int) -> None:
+        if self._report is None:
+            self._report = self._stack.enter_context(console.progress("exporting", total))
+        self._report(rows)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[_Progress]:
+    with contextlib.closing(_Progress()) as progress:
+        yield progress

@@ -1,0 +1,1 @@
+"""Training sets: what leaves the system for machine learning, and how it is found again."""

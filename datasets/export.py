@@ -1,0 +1,238 @@
+"""Making a dataset: the rows of a recipe into a file, with a manifest beside it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Protocol
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, Engine
+
+from datasets.columns import arrow_schema, units_by_name
+from datasets.content import ContentHash
+from datasets.formats import Header, Writer, format_named
+from datasets.manifest import (
+    Manifest,
+    Recipe,
+    Written,
+    beside_of,
+    software_versions,
+)
+from datasets.rows import Rows
+from datasets.selection import Excluded, select_candidates, select_counts, select_judged
+from datasets.target import whole_file, write_whole
+from eventstore.errors import QuantumForgeError
+from projections.checkpoint import fingerprint
+from projections.moment import select_last
+from projections.registry import PROJECTIONS
+
+BLOCK = 2**20
+
+
+class Progress(Protocol):
+    """Is told how many rows there will be, and then of each batch."""
+
+    def __call__(self, rows: int, total: int) -> None:
+        """So many more rows are written, of so many."""
+
+
+class TextOnly(QuantumForgeError):
+    """A format that is no text cannot go to stdout."""
+
+    exit_status = 2
+
+    def __init__(self, format_: str) -> None:
+        super().__init__(f"{format_} is no text: give a file with --output, or another --format")
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written; see `Manifest`."""
+
+    rows: int
+    atoms: int
+    excluded: dict[str, int]
+    sha256: str
+    programs: dict[str, int]
+
+
+def quietly(rows: int, total: int) -> None:
+    """No progress is shown."""
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees one state of the tables, whatever is projected meanwhile."""
+    with engine.connect() as connection:
+        yield connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+def write_rows(
+    connection: Connection,
+    recipe: Recipe,
+    file: IO[bytes] | None,
+    path: Path | None = None,
+    progress: Progress = quietly,
+) -> Content:
+    """Write the rows of a recipe to a file, or to none to have the hash of the content.
+
+    Args:
+        connection: in a `snapshot` that began when the recipe's position was safe.
+        recipe: what to write.
+        file: opened for writing in order.
+        path: where the file is, for formats that must seek.
+        progress: told of each batch.
+
+    Raises:
+        UnknownSelection, UnknownFormat, MissingLibrary, UnreadableAtoms.
+    """
+    format_ = format_named(recipe.format)
+    candidates = select_candidates(connection, recipe.tenant_id, recipe.position)
+    judged = select_judged(candidates, recipe.selection)
+    counted = connection.execute(select_counts(judged)).all()
+    excluded = {row.reason: row.calculations for row in counted if row.reason is not None}
+    total = sum(row.calculations for row in counted if row.reason is None)
+    schema = arrow_schema(recipe.units, recipe.about())
+    rows = Rows(connection, judged, format_.sequence, recipe.units, schema)
+    content, written = ContentHash(), 0
+    programs: Counter[str] = Counter()
+    writer: Writer | None = None
+    if file is not None:
+        writer = format_.open(Header(schema, recipe.units, recipe.about()), file, path)
+    try:
+        for batch in rows:
+            content.update(batch)
+            programs.update(_programs(batch))
+            if writer is not None:
+                writer.write(batch)
+            written += batch.num_rows
+            progress(batch.num_rows, total)
+    except BaseException:
+        if writer is not None:
+            # Nobody will read the file; it shall only be let go of.
+            with suppress(Exception):
+                writer.close()
+        raise
+    if writer is not None:
+        writer.close()
+    if written + rows.without_atoms != total:
+        raise AssertionError(f"{written} rows and {rows.without_atoms} without atoms of {total}")
+    if rows.without_atoms:
+        excluded[Excluded.NO_ATOMS.value] = rows.without_atoms
+    return Content(
+        rows=written,
+        atoms=rows.atoms,
+        excluded=dict(sorted(excluded.items())),
+        sha256=content.hexdigest(),
+        programs=dict(sorted(programs.items())),
+    )
+
+
+def export_file(
+    engine: Engine,
+    recipe: Recipe,
+    path: Path,
+    *,
+    as_of: str | None = None,
+    replace: bool = False,
+    progress: Progress = quietly,
+    before_it_appears: Callable[[Manifest], None] = lambda _: None,
+) -> Manifest:
+    """Write a dataset to a file, and its manifest beside it; both appear whole or not at all.
+
+    Args:
+        engine: of the database.
+        recipe: what to write; its position must be safe (`projections.moment.position_at`).
+        path: of the file.
+        as_of: the moment that was asked for, for the manifest.
+        replace: whether a file that is there may be replaced.
+        progress: told of each batch.
+        before_it_appears: called with the manifest when all is written, before the file has its
+            name; what it raises undoes the export.
+
+    Raises:
+        TargetExists, TargetBusy, TargetUnwritable, and what `write_rows` raises.
+    """
+    with whole_file(path, replace=replace) as partial:
+        with snapshot(engine) as connection, partial.open("wb") as file:
+            content = write_rows(connection, recipe, file, partial, progress)
+            recorded_at = last_recorded(connection, recipe.position)
+        written = Written(name=path.name, bytes=partial.stat().st_size, sha256=_sha256_of(partial))
+        manifest = manifest_of(recipe, content, as_of, recorded_at, written)
+        before_it_appears(manifest)
+        write_whole(beside_of(path), manifest.encoded(), replace=True)
+    return manifest
+
+
+def export_stream(
+    engine: Engine,
+    recipe: Recipe,
+    stream: IO[bytes],
+    *,
+    as_of: str | None = None,
+    progress: Progress = quietly,
+) -> Manifest:
+    """Write a dataset in a text format to a stream, which is left open.
+
+    Raises:
+        TextOnly, BrokenPipeError when nobody reads any more, and what `write_rows` raises.
+    """
+    if not format_named(recipe.format).is_text:
+        raise TextOnly(recipe.format)
+    with snapshot(engine) as connection:
+        content = write_rows(connection, recipe, stream, None, progress)
+        recorded_at = last_recorded(connection, recipe.position)
+    stream.flush()
+    return manifest_of(recipe, content, as_of, recorded_at, None)
+
+
+def manifest_of(
+    recipe: Recipe,
+    content: Content,
+    as_of: str | None,
+    recorded_at: datetime | None,
+    written: Written | None,
+) -> Manifest:
+    """The manifest of what was written now."""
+    names = ("calculations", "molecules", "molecule_properties_computed")
+    return Manifest(
+        recipe=recipe,
+        as_of=as_of,
+        recorded_at=recorded_at,
+        created_at=datetime.now(UTC),
+        rows=content.rows,
+        atoms=content.atoms,
+        excluded=content.excluded,
+        content_sha256=content.sha256,
+        file=written,
+        programs=content.programs,
+        software=software_versions(),
+        definitions={name: fingerprint(PROJECTIONS[name]) for name in names},
+        column_units=units_by_name(recipe.units),
+    )
+
+
+def last_recorded(connection: Connection, position: int) -> datetime | None:
+    """When the last event at or below a position was recorded; None for an empty log."""
+    row = connection.execute(select_last(0, position)).one_or_none()
+    return None if row is None else row.recorded_at
+
+
+def _programs(batch: pa.RecordBatch) -> dict[str, int]:
+    named = pc.binary_join_element_wise(
+        batch["program"],
+        batch["program_version"],
+        " ",
+        null_handling="replace",
+        null_replacement="?",
+    )
+    return {pair["values"]: pair["counts"] for pair in pc.value_counts(named).to_pylist()}
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,197 @@
+"""Which calculations a dataset holds: what was asked for, and why the others are left out."""
+
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+)
+
+from eventstore.errors import QuantumForgeError
+from projections.conditions import condition_of
+from projections.held import held_at
+from projections.queries import DESCRIPTORS
+from projections.registry import PROJECTIONS
+from schema.tables import event_logs
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for; it means the same at every position of the log.
+
+    where: conditions such as `gap>2`, in the units in which the tables store; all must hold.
+    order, descending, limit: of all that hold, only the first ones by a column.
+    """
+
+    where: list[str] = []
+    order: str | None = None
+    descending: bool = False
+    limit: int | None = None
+
+
+EVERYTHING = Selection()
+
+
+class UnknownSelection(QuantumForgeError):
+    """A condition or an order names no column, or a value that the column cannot hold."""
+
+    exit_status = 2
+
+
+class Sequence(StrEnum):
+    """In which order the rows of a dataset stand; both are the same whenever they are asked for."""
+
+    AS_COMPLETED = "as_completed"
+    BY_MOLECULE = "by_molecule"
+
+
+class Excluded(StrEnum):
+    """Why a calculation that was asked for, as far as is known of it, is left out."""
+
+    RETRACTED = "retracted"
+    MOLECULE_DELETED = "molecule_deleted"
+    VALUE_MISSING = "value_missing"
+    BEYOND_LIMIT = "beyond_limit"
+    NO_ATOMS = "no_atoms"
+    # and the statuses of calculations other than completed
+
+
+def select_candidates(connection: Connection, tenant_id: UUID, position: int) -> Subquery:
+    """Every calculation of a tenant as of a position, with its molecule and its properties.
+
+    Reads tables that hold this position, so run it in the same REPEATABLE READ transaction.
+    """
+    calculations, molecules, properties = (
+        held_at(connection, PROJECTIONS[name], position)
+        for name in ("calculations", "molecules", "molecule_properties_computed")
+    )
+    renamed = {"id": "calculation_id", "last_position": "log_position"}
+    hidden = {"tenant_id", "metadata", "created_at", "updated_at"}
+    of_molecule = ("smiles", "name", "formula", "inchikey", "molecular_weight", "project_id")
+    return (
+        select(
+            *(
+                column.label(renamed.get(column.name, column.name))
+                for column in calculations.c
+                if column.name not in hidden
+            ),
+            *(molecules.c[name] for name in of_molecule),
+            molecules.c.generation_method,
+            *(properties.c[name] for name in DESCRIPTORS),
+            molecules.c.id.is_not(None).label("has_molecule"),
+        )
+        .select_from(calculations)
+        .outerjoin(
+            molecules,
+            and_(
+                molecules.c.tenant_id == calculations.c.tenant_id,
+                molecules.c.id == calculations.c.molecule_id,
+            ),
+        )
+        .outerjoin(
+            properties,
+            and_(
+                properties.c.tenant_id == calculations.c.tenant_id,
+                properties.c.molecule_id == calculations.c.molecule_id,
+            ),
+        )
+        .where(calculations.c.tenant_id == tenant_id)
+        .subquery("candidates")
+    )
+
+
+def select_judged(candidates: Subquery, selection: Selection) -> Subquery:
+    """The candidates that were asked for, each with the `reason` why it is left out; null for none.
+
+    A condition on what an attempt that failed can have no value of does not hide the failure: what
+    is not known to be something else counts as asked for, and is left out with its reason.
+
+    Raises:
+        UnknownSelection: when a condition cannot be read.
+    """
+    matches = _condition(candidates, selection)
+    c = candidates.c
+    # A calculation's last event is the one that gave it its status.
+    last = event_logs.alias("last_event")
+    reason: ColumnElement[Any] = case(
+        (
+            and_(c.status == "invalidated", last.c.data["retraction_id"].astext.is_not(None)),
+            literal(Excluded.RETRACTED.value, Text()),
+        ),
+        (c.status != "completed", c.status),
+        (~c.has_molecule, literal(Excluded.MOLECULE_DELETED.value, Text())),
+        (matches.is_(None), literal(Excluded.VALUE_MISSING.value, Text())),
+        else_=cast(null(), Text()),
+    ).label("reason")
+    judged = (
+        select(*c, reason)
+        .outerjoin(last, and_(last.c.id == c.log_position, c.status == "invalidated"))
+        .where(or_(matches, matches.is_(None)))
+        .subquery("judged")
+    )
+    if selection.limit is None:
+        return judged
+    place = func.row_number().over(partition_by=judged.c.reason, order_by=_order(judged, selection))
+    ranked = select(*judged.c, place.label("place")).subquery("ranked")
+    too_many = and_(ranked.c.reason.is_(None), ranked.c.place > selection.limit)
+    limited = case(
+        (too_many, literal(Excluded.BEYOND_LIMIT.value, Text())), else_=ranked.c.reason
+    ).label("reason")
+    return select(
+        *(column for column in ranked.c if column.name not in ("reason", "place")), limited
+    ).subquery("limited")
+
+
+def select_counts(judged: Subquery) -> Select[Any]:
+    """How many calculations there are by reason; null: those that the dataset holds."""
+    return select(judged.c.reason, func.count().label("calculations")).group_by(judged.c.reason)
+
+
+def ordered(query: Select[Any], judged: Subquery, sequence: Sequence) -> Select[Any]:
+    """The query in the order of a sequence, which leaves no tie."""
+    if sequence is Sequence.AS_COMPLETED:
+        return query.order_by(judged.c.log_position)
+    settings = (judged.c.method, judged.c.solvation_model, judged.c.optimization_level)
+    return query.order_by(
+        judged.c.molecule_id,
+        *(func.coalesce(column, "").collate("C") for column in settings),
+        judged.c.log_position,
+    )
+
+
+def _condition(candidates: Subquery, selection: Selection) -> ColumnElement[Any]:
+    try:
+        conditions = [condition_of(candidates, written) for written in selection.where]
+    except ValueError as error:
+        raise UnknownSelection(str(error)) from error
+    return and_(true(), *conditions)
+
+
+def _order(judged: Subquery, selection: Selection) -> list[ColumnElement[Any]]:
+    name = selection.order or "log_position"
+    if name not in judged.c:
+        raise UnknownSelection(
+            f"{name!r} is no column to order by; there is {', '.join(judged.c.keys())}"
+        )
+    by: ColumnElement[Any] = judged.c[name]
+    if isinstance(by.type, Text):
+        by = by.collate("C")
+    return [
+        by.desc().nulls_last() if selection.descending else by.asc().nulls_last(),
+        cast(judged.c.log_position, BigInteger),
+    ]
