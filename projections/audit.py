@@ -90,6 +90,7 @@ user_audit_log = Projection(
         "user_agent": last(from_metadata("user_agent")),
         "status": last(always("success", *_DONE), always("denied", *_DENIED), ActionAudited.status),
     },
+    retained=True,
 )
 
 activity_logs = Projection(
@@ -104,6 +105,7 @@ activity_logs = Projection(
         "entity_id": last(entity_id),
         "details": last(short_facts),
     },
+    retained=True,
 )
 
 PROJECTIONS = [user_audit_log, activity_logs]

@@ -41,6 +41,9 @@ def fold(connection: Connection, projection: Projection, *, after: int, upto: in
     """
     bounds = {"after": after, "upto": upto}
     try:
+        trimmed = compiler.delete_trimmed(projection)
+        if trimmed is not None:
+            connection.execute(trimmed, bounds)
         ended = compiler.delete_ended(projection)
         if ended is not None:
             connection.execute(ended, bounds)

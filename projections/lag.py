@@ -34,7 +34,7 @@ def oldest_unfolded(projection: Projection, after: int, upto: int) -> Select[Any
         .where(
             event_logs.c.id > after,
             event_logs.c.id <= upto,
-            event_logs.c.event_type.in_(sorted(projection.events)),
+            event_logs.c.event_type.in_(sorted(projection.reads)),
         )
         .order_by(event_logs.c.id)
         .limit(1)

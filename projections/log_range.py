@@ -49,7 +49,7 @@ def count_events(
     query: Select[Any] = select(*_counted()).where(
         event_logs.c.id > after,
         event_logs.c.id <= upto,
-        event_logs.c.event_type.in_(list(projection.events)),
+        event_logs.c.event_type.in_(projection.reads),
     )
     events, ids_hash = connection.execute(query).one()
     return events, ids_hash

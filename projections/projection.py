@@ -34,6 +34,7 @@ from projections.value import (
     source_of,
 )
 from schema.events import Event
+from schema.events.retention import RetentionApplied
 from schema.events.secrecy import secret_fields
 
 ENVELOPE_COLUMNS = ("tenant_id", "created_at", "updated_at", "last_position")
@@ -76,6 +77,8 @@ class Projection:
         ends: the event types that end a row; what follows starts anew.
         elements: a list field; an event that has it touches one row per element.
         replaces: an event with `elements` ends the rows that earlier ones of its key made.
+        retained: each event is a row of its own, and the table holds none from before the latest
+            cutoff that `retention_applied` gives its tenant.
         only_with: what an event must have; where it is null or absent, the event is none of this
             projection's business, unless it ends the row.
         columns: the folds of the columns, or how one follows from others (`this`). A column that
@@ -96,6 +99,7 @@ class Projection:
         ends: Sequence[type[Event]] = (),
         elements: object = None,
         replaces: bool = False,
+        retained: bool = False,
         only_with: object = None,
         columns: Mapping[str, Fold | Derived] | None = None,
     ) -> None:
@@ -109,6 +113,7 @@ class Projection:
         )
         self.elements = field_of(elements) if elements is not None else None
         self.replaces = replaces
+        self.retained = retained
         if not self.opens <= frozenset(self.events):
             raise self._wrong("opens names an event type that is not among its events")
         self.key = self._resolved_key(key)
@@ -126,6 +131,14 @@ class Projection:
             self._check_no_short_facts()
         if replaces:
             self._check_replacing()
+        if retained:
+            self._check_retained()
+
+    @property
+    def reads(self) -> list[str]:
+        """Every event type that can change the table."""
+        trimming = [RetentionApplied.event_type] if self.retained else []
+        return list(dict.fromkeys([*self.events, *trimming]))
 
     @property
     def is_of_single_events(self) -> bool:
@@ -340,6 +353,10 @@ class Projection:
                 f"column {column.name} is {column.type.compile(_POSTGRESQL)}, which does not hold"
                 f" {found} from {event_type}"
             )
+
+    def _check_retained(self) -> None:
+        if not self.is_of_single_events:
+            raise self._wrong("retained needs a row for each event: a key of its position alone")
 
     def _check_replacing(self) -> None:
         if self.only_with:

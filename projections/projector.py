@@ -192,7 +192,7 @@ class Projector:
         upto = min(after + self._size.positions, end)
         with self._engine.connect() as connection:
             found = look(connection, after, upto)
-        contents = {each.name: found.of(each.events) for each in group}
+        contents = {each.name: found.of(each.reads) for each in group}
         alone = [each for each in group if contents[each.name].events > TOGETHER]
         together = [each for each in group if each not in alone]
         began = time.monotonic()

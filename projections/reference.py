@@ -32,6 +32,7 @@ from projections.value import (
 )
 from schema.events import EVENTS
 from schema.events.evolution import upcast
+from schema.events.retention import RetentionApplied
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -47,6 +48,7 @@ class Reference:
     def __init__(self, projection: Projection) -> None:
         self.projection = projection
         self.rows: dict[Key, Row] = {}
+        self._cutoffs: dict[UUID, datetime] = {}
 
     def apply_all(self, events: Iterable[RecordedEvent]) -> None:
         """Apply events one after the other."""
@@ -56,7 +58,12 @@ class Reference:
     def apply(self, event: RecordedEvent) -> None:
         """Apply one event: end rows, begin rows, change rows."""
         projection = self.projection
+        if projection.retained and event.event_type == RetentionApplied.event_type:
+            self._trim(event)
         if event.event_type not in projection.events:
+            return
+        cutoff = self._cutoffs.get(event.tenant_id)
+        if cutoff is not None and event.occurred_at < cutoff:
             return
         event = _up_to_date(event)
         if projection.replaces:
@@ -94,6 +101,16 @@ class Reference:
         if index is None:
             return exact, None
         return exact, dict(self._elements(exact))[index]
+
+    def _trim(self, event: RecordedEvent) -> None:
+        """Forget what happened before the cutoff of a retention, now and later."""
+        if event.data["table"] != self.projection.name:
+            return
+        tenant_id, cutoff = event.tenant_id, datetime.fromisoformat(event.data["cutoff"])
+        cutoff = self._cutoffs[tenant_id] = max(cutoff, self._cutoffs.get(tenant_id, cutoff))
+        for key, row in list(self.rows.items()):
+            if row["tenant_id"] == tenant_id and row["created_at"] < cutoff:
+                del self.rows[key]
 
     def _gave(self, key: Key, fold: ColumnFold, event: RecordedEvent) -> None:
         """Called when an event gave a column its value, or added to it."""

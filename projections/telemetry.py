@@ -12,6 +12,7 @@ performance_metrics = Projection(
     events=[PerformanceMetric],
     key={"id": position},
     columns={"timestamp": last(occurred_at())},
+    retained=True,
 )
 
 performance_metrics_hourly = Projection(
@@ -32,8 +33,9 @@ api_usage_logs = Projection(
     events=[ApiRequestServed],
     key={"id": position},
     columns={"user_id": last(user_id())},
+    retained=True,
 )
 
-errors = Projection(tables.errors, events=[Error], key={"id": position})
+errors = Projection(tables.errors, events=[Error], key={"id": position}, retained=True)
 
 PROJECTIONS = [performance_metrics, performance_metrics_hourly, api_usage_logs, errors]

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from eventstore.envelope import NewEvent
 from eventstore.ids import molecule_id
 from projections.projection import Projection
+from projections.registry import PROJECTIONS
 from schema.events import EVENTS, Event
 from schema.events.chemistry import MoleculeCreated, MoleculeDeleted, MoleculeUpdated
 
 TENANTS = [UUID(int=n, version=4) for n in (1, 2)]
 ENTITIES = [UUID(int=n, version=4) for n in (11, 12)]
+RETAINED = [each.name for each in PROJECTIONS.values() if each.retained] + ["toy", "no table"]
 SMILES = ["C", "CC", "CCO"]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,7 +46,7 @@ def histories(
     projections: Sequence[Projection], *, max_size: int = 30
 ) -> st.SearchStrategy[list[NewEvent]]:
     """Lists of events that concern these projections, in no sensible order."""
-    names = sorted({name for projection in projections for name in projection.events})
+    names = sorted({name for projection in projections for name in projection.reads})
     return st.lists(st.sampled_from(names).flatmap(_new_events), max_size=max_size)
 
 
@@ -83,6 +85,8 @@ def _payloads(cls: type[Event], tenant: UUID) -> st.SearchStrategy[Event]:
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for name in cls.__struct_fields__:
         match name:
+            case "table":
+                fields[name] = st.sampled_from(RETAINED)
             case "smiles":
                 fields[name] = st.sampled_from(SMILES)
             case "charge":

@@ -8,12 +8,13 @@ from sqlalchemy.types import TypeEngine
 
 from projections.compiler.expressions import labelled, of_event
 from projections.compiler.log import in_range, key_of, logged_by
+from projections.compiler.retention import kept_of
 from projections.projection import Projection
 from projections.value import Value
 
 
 def single_rows(projection: Projection) -> Select[Any]:
-    """What each event of the range says, as a row."""
+    """What each event of the range says, as a row, unless retention leaves it out."""
     logged = logged_by(projection)
     given: dict[str, ColumnElement[Any]] = {"tenant_id": logged.c.tenant_id}
     given |= {name: key_of(projection, name, logged) for name in projection.key}
@@ -30,6 +31,9 @@ def single_rows(projection: Projection) -> Select[Any]:
         if len(types) < len(projection.events):
             there = or_(logged.c.event_type.not_in(types), there)
         query = query.where(there)
+    if projection.retained:
+        kept, is_kept = kept_of(projection, logged)
+        query = query.select_from(kept).where(is_kept)
     return query
 
 

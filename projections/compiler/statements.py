@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql.dml import Insert
 from projections.compiler.folding import folded_rows
 from projections.compiler.log import group_key, in_range, key_of, logged_by
 from projections.compiler.replacing import replacing_rows
+from projections.compiler.retention import trimming
 from projections.compiler.shape import Shape
 from projections.compiler.single import single_rows
 from projections.projection import Projection
@@ -62,6 +63,12 @@ def insert_all(projection: Projection) -> Insert:
     return insert(projection.table).from_select(
         [column.name for column in folded.selected_columns], folded
     )
+
+
+@cache
+def delete_trimmed(projection: Projection) -> Delete | None:
+    """Delete the rows that retention in (`after`, `upto`] leaves behind, if it can."""
+    return trimming(projection) if projection.retained else None
 
 
 @cache

@@ -7,6 +7,7 @@ from schema.events import (
     bookmarks,
     chemistry,
     organizations,
+    retention,
     telemetry,
     users,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "chemistry",
     "event",
     "organizations",
+    "retention",
     "telemetry",
     "users",
 ]
