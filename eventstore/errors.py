@@ -280,3 +280,62 @@ class RuleBroken(QuantumForgeError):
             found = f"{entity} is {state}"
         needs = " or ".join("not yet there" if name == "new" else name for name in allowed)
         super().__init__(f"{found}; {event_type} needs it to be {needs}: nothing was recorded")
+
+
+class NameTaken(QuantumForgeError):
+    """An email address or username belongs to another account; nothing was recorded.
+
+    kind: what is taken, in words.
+    """
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind = kind
+        self.name = name
+        super().__init__(f"the {kind} {name} is taken: choose another one")
+
+
+class WeakPassword(QuantumForgeError):
+    """A password is too easy to guess; nothing was recorded."""
+
+    exit_status = 2
+
+    def __init__(self, shortest: int) -> None:
+        super().__init__(f"a password has at least {shortest} characters: choose a longer one")
+
+
+class NotLetIn(QuantumForgeError):
+    """Who came with this password, key or token is not let in; the attempt was recorded.
+
+    reason: for the log and for an administrator. The text is for whoever came, and does not tell
+    whether there is such an account.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        self.reason = reason
+        super().__init__(f"{what}: not let in")
+
+
+class EncryptionKeyMissing(QuantumForgeError):
+    """There is no key to encrypt with."""
+
+    exit_status = 2
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"there is no encryption key: set QFORGE_ENCRYPTION_KEYS, or make the file {path} with:"
+            " qforge db encryption-key"
+        )
+
+
+class Undecryptable(QuantumForgeError):
+    """What was encrypted cannot be read with the keys that there are."""
+
+    exit_status = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            "none of the encryption keys fits: add the key that was used then to"
+            " QFORGE_ENCRYPTION_KEYS or to the key file, after the first one"
+        )

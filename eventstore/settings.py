@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from eventstore.errors import DotenvSyntaxError, InvalidSetting
+from eventstore.secret import Secret
 
 NAMESPACE = uuid5(NAMESPACE_DNS, "quantum-forge")
 """The UUID namespace of the default tenant and of the users named after their login."""
@@ -28,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `url` is None for the embedded server, and hides its password when printed. `source` names the
     variables that decided on the database, for messages. `home` holds the embedded server and the
-    spool.
+    spool. `encryption_keys`: see eventstore/encryption.py; without any, the file has them.
     """
 
     url: URL | None = None
@@ -36,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     home: Path
     tenant_id: UUID = DEFAULT_TENANT_ID
     user_id: UUID
+    encryption_keys: tuple[Secret, ...] = ()
+    encryption_key_file: Path = Path("encryption.key")
 
 
 class _Parts(NamedTuple):
@@ -74,12 +77,17 @@ def load_settings(
             url, source = found
             break
 
+    home = _home(merged)
+    keys = merged.get("QFORGE_ENCRYPTION_KEYS", "").split(",")
+    key_file = merged.get("QFORGE_ENCRYPTION_KEY_FILE")
     return Settings(
         url=url,
         source=source,
-        home=_home(merged),
+        home=home,
         tenant_id=_uuid(merged, "QFORGE_TENANT_ID", DEFAULT_TENANT_ID),
         user_id=_uuid(merged, "QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}")),
+        encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
+        encryption_key_file=Path(key_file).expanduser() if key_file else home / "encryption.key",
     )
 
 

@@ -12,13 +12,14 @@ Every action checks the lifecycle of its entity (schema/events/lifecycle.py) aga
 it writes, and appends with the version that it read: see eventstore/rules.py for what it raises.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, Self, overload
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from eventstore.envelope import NewEvent, Placed
+from eventstore.decisions import append_decided
+from eventstore.envelope import NewEvent, Placed, Stream
 from eventstore.ids import uuid7
 from eventstore.recorders.author import Author
 from eventstore.rules import append_checked
@@ -54,6 +55,19 @@ class Domain:
     def decide(self, decide: Callable[[Connection], Sequence[NewEvent]]) -> list[Placed]:
         """Record, by the rules, what follows from what can be read now: see `append_checked`."""
         return append_checked(self.engine, decide)
+
+    def decide_from(
+        self, streams: Collection[Stream], decide: Callable[[Connection], Sequence[NewEvent]]
+    ) -> list[Placed]:
+        """Record, by the rules, what follows from these streams, to which nobody adds meanwhile.
+
+        See `append_decided`: at most one event goes to each of them.
+        """
+        return append_decided(self.engine, streams, decide)
+
+    def stream(self, entity_type: str, entity_id: UUID) -> Stream:
+        """The history of an entity of the author's tenant."""
+        return Stream(self.author.tenant_id, entity_type, entity_id)
 
 
 class creates(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword

@@ -3,7 +3,10 @@
 from enum import StrEnum
 from uuid import UUID
 
+from msgspec import UNSET, UnsetType
+
 from schema.events.base import Event, event
+from schema.events.changes import Changed
 from schema.events.lifecycle import NEW, lifecycle, when
 
 
@@ -27,6 +30,7 @@ class OrganizationRenamed(Event, frozen=True, kw_only=True):
     """It has another name."""
 
     name: str
+    changes: dict[str, Changed] | UnsetType = UNSET
 
 
 @event("organization")
@@ -50,6 +54,7 @@ class OrganizationMemberRoleChanged(Event, frozen=True, kw_only=True):
     organization_id: UUID
     user_id: UUID
     role: MemberRole
+    changes: dict[str, Changed] | UnsetType = UNSET
 
 
 @event("organization_member")
