@@ -6,21 +6,26 @@ Where somebody else was faster, all of that is done again, so that a rule holds 
 
 import random
 import time
+import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Connection, Engine, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Boolean, Connection, Engine, Integer, Text, Uuid, bindparam, text
 
 from eventstore.append import append, translated_errors
 from eventstore.envelope import ANY_VERSION, NewEvent, Placed, Stream
-from eventstore.errors import RuleBroken, VersionConflict
+from eventstore.errors import EventRefused, RuleBroken, VersionConflict
 from schema.events import LIFECYCLES
-from schema.events.lifecycle import NEW
+from schema.events.lifecycle import NEW, When, depth, needed_states, rule_of
 
 TRIES = 12
 """How often an append is decided anew because others wrote to the same streams meanwhile."""
+
+FIRST_PAUSE = 0.004
+LONGEST_PAUSE = 0.25
+"""Seconds at most before an append is decided anew: they double from one to the other."""
 
 CHUNK = 5_000
 """Events sent by one statement; an append of more is several statements of one transaction."""
@@ -39,6 +44,37 @@ _STANDINGS = text("""
        AND head.entity_id = ANY (:entity_ids)
 """).bindparams(
     bindparam("deciding", type_=ARRAY(Text)),
+    bindparam("tenant_id", type_=Uuid),
+    bindparam("entity_ids", type_=ARRAY(Uuid)),
+)
+
+
+BUCKETS = 256
+
+_HOLD = text("""
+    SELECT CASE WHEN alone THEN pg_advisory_xact_lock(:space, bucket)
+                ELSE pg_advisory_xact_lock_shared(:space, bucket) END
+      FROM (SELECT * FROM unnest(:buckets, :alone) AS wanted(bucket, alone) ORDER BY bucket) AS w
+""").bindparams(
+    bindparam("buckets", type_=ARRAY(Integer)),
+    bindparam("alone", type_=ARRAY(Boolean)),
+    # "QFrl" in ASCII; of two numbers, so that it is no append lock, which has one: see safe_head.
+    bindparam("space", 0x5146726C),
+)
+
+
+_TOLD = text("""
+    SELECT head.entity_id,
+           (SELECT log.data ->> :name FROM event_logs AS log
+             WHERE log.entity_id = head.entity_id AND log.entity_type = head.entity_type
+               AND log.tenant_id = head.tenant_id AND log.id >= head.first_position
+               AND (log.data ? :name OR log.event_type = ANY (:beginnings))
+             ORDER BY log.version DESC LIMIT 1) AS told
+      FROM event_streams AS head
+     WHERE head.tenant_id = :tenant_id AND head.entity_type = :entity_type
+       AND head.entity_id = ANY (:entity_ids)
+""").bindparams(
+    bindparam("beginnings", type_=ARRAY(Text)),
     bindparam("tenant_id", type_=Uuid),
     bindparam("entity_ids", type_=ARRAY(Uuid)),
 )
@@ -82,59 +118,174 @@ def checked(connection: Connection, events: Sequence[NewEvent]) -> list[NewEvent
     """The events, expecting the versions at which their streams let them happen.
 
     Each is checked against the state that those before it lead to. An expected version that an
-    event has already is left as it is.
+    event has already is left as it is. Until the transaction ends, an entity that one of them needs
+    in a state cannot leave it.
 
     Raises:
         RuleBroken: for the first event that may not happen now.
     """
     ruled = {event.stream for event in events if event.stream.entity_type in LIFECYCLES}
-    standings = read_standings(connection, ruled)
+    needed = {stream for event in events for stream, _ in _needs(event)}
+    hold(connection, needed, exclusively=_left(events))
+    standings = read_standings(connection, ruled | needed)
     states = {stream: standing.state for stream, standing in standings.items()}
     given = {event.stream for event in events if event.expected_version is not ANY_VERSION}
+    carried = _Carried(connection, events)
     result: list[NewEvent] = []
     for event in events:
-        stream = event.stream
-        if stream in ruled:
-            lifecycle = LIFECYCLES[stream.entity_type]
-            state = lifecycle.after(states[stream], event.event.event_type)
-            if state is None:
-                rule = lifecycle.rules[event.event.event_type]
-                raise RuleBroken(str(stream), states[stream], event.event.event_type, rule.states)
-            states[stream] = state
+        stream, event_type = event.stream, event.event.event_type
+        if (rule := rule_of(type(event.event))) is not None:
+            if states[stream] not in rule.states:
+                raise RuleBroken(str(stream), states[stream], event_type, rule.states)
+            for other, needs in _needs(event):
+                if states[other] != needs:
+                    raise RuleBroken(str(other), states[other], event_type, (needs,))
+            states[stream] = rule.then or states[stream]
+            event = carried.into(event, rule)
             if stream not in given:
                 event = msgspec.structs.replace(event, expected_version=standings[stream].version)
         result.append(event)
     return result
 
 
+class _Carried:
+    """The ids that entities were given, for the events that repeat them."""
+
+    def __init__(self, connection: Connection, events: Sequence[NewEvent]) -> None:
+        self._told: dict[Stream, dict[str, UUID | None]] = defaultdict(dict)
+        wanted: dict[tuple[UUID, str, str], list[Stream]] = defaultdict(list)
+        for event in events:
+            rule = rule_of(type(event.event))
+            for name in rule.carries.values() if rule else ():
+                wanted[event.tenant_id, event.event.entity_type, name].append(event.stream)
+        for (_, _, name), streams in wanted.items():
+            for stream, told in read_told(connection, streams, name).items():
+                self._told[stream][name] = told
+
+    def into(self, event: NewEvent, rule: When) -> NewEvent:
+        """The event with what it repeats, which counts from now on for those after it."""
+        known = self._told.get(event.stream)
+        if known is None:
+            return event
+        fields: dict[str, UUID | None] = {}
+        for name, source in rule.carries.items():
+            fields[name] = told = known[source]
+            if (claimed := getattr(event.event, name)) not in (msgspec.UNSET, told):
+                raise EventRefused(
+                    event.event.event_type, f"{name} is {claimed}, but was {told} - at `$.{name}`"
+                )
+        if fields:
+            payload = msgspec.structs.replace(event.event, **fields)
+            event = msgspec.structs.replace(event, event=payload)
+        for source in known:
+            now = getattr(event.event, source, msgspec.UNSET)
+            if now is not msgspec.UNSET or NEW in rule.states:
+                known[source] = None if now is msgspec.UNSET else now
+        return event
+
+
+def read_told(
+    connection: Connection, streams: Iterable[Stream], name: str
+) -> dict[Stream, UUID | None]:
+    """The id that each of these entities was last given in a field, since it began.
+
+    All of one tenant and one type of entity. Needs the right to read the log.
+    """
+    by_id = {stream.entity_id: stream for stream in streams}
+    if not by_id:
+        return {}
+    one = next(iter(by_id.values()))
+    parameters = {
+        "tenant_id": one.tenant_id,
+        "entity_type": one.entity_type,
+        "entity_ids": list(by_id),
+        "beginnings": LIFECYCLES[one.entity_type].beginnings,
+        "name": name,
+    }
+    found: dict[Stream, UUID | None] = dict.fromkeys(by_id.values())
+    for row in connection.execute(_TOLD, parameters):
+        found[by_id[row.entity_id]] = row.told and UUID(row.told)
+    return found
+
+
+def hold(
+    connection: Connection, streams: Iterable[Stream] = (), *, exclusively: Iterable[Stream] = ()
+) -> None:
+    """Keep entities in the states that others need, until the transaction ends; returns nothing.
+
+    Whoever needs the state holds the entity, together with others; whoever has it leave that state
+    holds it exclusively. What is read in a later statement stays true. Who calls it twice holds the
+    entities of least depth first, so that no two wait for each other.
+    """
+    shared, alone = _buckets(streams), _buckets(exclusively)
+    # In one order for everybody; a bucket that is held exclusively needs no shared hold.
+    buckets = sorted({*shared, *alone})
+    if buckets:
+        connection.execute(_HOLD, {"buckets": buckets, "alone": [b in alone for b in buckets]})
+
+
+def _needs(event: NewEvent) -> Iterator[tuple[Stream, str]]:
+    rule = rule_of(type(event.event))
+    for name, (entity_type, state) in (rule.needs if rule else {}).items():
+        if isinstance(id_ := getattr(event.event, name), UUID):
+            yield Stream(event.tenant_id, entity_type, id_), state
+
+
+def _left(events: Sequence[NewEvent]) -> Iterator[Stream]:
+    """The entities that an event has leave a state which others may need."""
+    types = {event.event.entity_type for event in events}
+    needed = {entity_type: needed_states(entity_type) for entity_type in types}
+    for event in events:
+        rule = rule_of(type(event.event))
+        if rule and rule.then and needed[event.event.entity_type] & {*rule.states} - {rule.then}:
+            yield event.stream
+
+
+def _buckets(streams: Iterable[Stream]) -> set[int]:
+    """A few numbers for any number of streams; what is needed comes before what needs it."""
+    depths: dict[str, int] = {}
+    buckets = set()
+    for stream in streams:
+        if stream.entity_type not in depths:
+            depths[stream.entity_type] = depth(stream.entity_type)
+        bucket = zlib.crc32(f"{stream.tenant_id}/{stream}".encode()) % BUCKETS
+        buckets.add(depths[stream.entity_type] * BUCKETS + bucket)
+    return buckets
+
+
 def append_checked(
-    engine: Engine, decide: Callable[[Connection], Sequence[NewEvent]]
+    engine: Engine,
+    decide: Callable[[Connection], Sequence[NewEvent]],
+    *,
+    tries: int | None = None,
 ) -> list[Placed]:
     """Append what `decide` wants, by the rules, all or none; commits.
 
     Args:
         engine: of the database.
         decide: reads what it needs over the connection, writes nothing, and returns the events. It
-            is called again when others wrote to the same streams meanwhile.
+            is called again when others wrote to the same streams meanwhile. Events that follow from
+            what it read of their stream expect the version that it read first.
+        tries: how often it is called at most; `TRIES` unless given.
 
     Raises:
         RuleBroken: when a rule does not allow it.
         EventRefused: when a payload does not fit its type.
-        VersionConflict: when a stream is not at the version that an event was made to expect, or
-            others were faster every time.
+        VersionConflict: when others were faster every time.
     """
-    for further in range(TRIES - 1, -1, -1):
+    left = tries or TRIES
+    pause = FIRST_PAUSE
+    while True:
+        left -= 1
         try:
             with engine.begin() as connection:
-                wanted = decide(connection)
-                is_ours = all(event.expected_version is ANY_VERSION for event in wanted)
-                return append_in_chunks(connection, checked(connection, wanted))
+                return append_in_chunks(connection, checked(connection, decide(connection)))
         except VersionConflict:
-            if not further or not is_ours:
+            if not left:
                 raise
-            # At most a few ms at first: whoever was faster is done by now.
-            time.sleep(random.uniform(0, 0.002 * 2 ** min(TRIES - further, 6)))
-    raise AssertionError("unreachable")
+            # Whoever was faster is done by now; of several, not all shall come back at once.
+            time.sleep(random.uniform(0, pause))
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def append_in_chunks(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:

@@ -13,9 +13,11 @@ from schema.events.chemistry import (
     CalculationRequested,
     CalculationRetryScheduled,
     CalculationStarted,
+    MoleculeAddedToProject,
     MoleculeCreated,
     MoleculeDeleted,
     MoleculePropertiesComputed,
+    MoleculeRemovedFromProject,
     MoleculeUpdated,
 )
 from schema.tables import chemistry as tables
@@ -25,6 +27,8 @@ molecules = Projection(
     events=[
         MoleculeCreated,
         MoleculeUpdated,
+        MoleculeAddedToProject,
+        MoleculeRemovedFromProject,
         CalculationCompleted,
         CalculationFailed,
         CalculationLost,

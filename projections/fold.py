@@ -1,6 +1,6 @@
 """How the events that share a key collapse into one value: the operations of a declaration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -52,6 +52,12 @@ def count(*types: type[Event], where: Mapping[str, Any] | None = None) -> Fold:
 def total(*takes: object, where: Mapping[str, Any] | None = None) -> Fold:
     """The sum of the values that are there, 0 without any; exact, in a column that is."""
     return _fold(Operation.SUM, takes, where)
+
+
+def balance(*, plus: Sequence[type[Event]], minus: Sequence[type[Event]]) -> Fold:
+    """How many events of the one kind there were, less those of the other: what there is now."""
+    signed = [(cls, 1) for cls in plus] + [(cls, -1) for cls in minus]
+    return Fold(Operation.SUM, tuple(Of(Constant(sign), (cls,)) for cls, sign in signed))
 
 
 def smallest(*takes: object, where: Mapping[str, Any] | None = None) -> Fold:

@@ -5,7 +5,17 @@ from itertools import chain
 from types import MappingProxyType
 
 from eventstore.errors import QuantumForgeError
-from projections import access, audit, batches, chemistry, organizations, telemetry, users
+from projections import (
+    access,
+    audit,
+    batches,
+    chemistry,
+    discovery,
+    hub,
+    organizations,
+    telemetry,
+    users,
+)
 from projections.projection import Projection, WrongDeclaration
 
 
@@ -34,7 +44,17 @@ PROJECTIONS: Mapping[str, Projection] = MappingProxyType(
     _by_name(
         chain.from_iterable(
             domain.PROJECTIONS
-            for domain in (chemistry, batches, telemetry, users, access, organizations, audit)
+            for domain in (
+                chemistry,
+                batches,
+                telemetry,
+                users,
+                access,
+                organizations,
+                audit,
+                discovery,
+                hub,
+            )
         )
     )
 )

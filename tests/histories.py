@@ -150,7 +150,8 @@ def _bounded(hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
         return st.integers(int(meta.ge or 0), int(meta.le or 1000))
     if hint is float:
         low = meta.gt if meta.gt is not None else meta.ge
-        return st.floats(low, 1e9, exclude_min=meta.gt is not None, allow_subnormal=False)
+        high = 1e9 if meta.le is None else meta.le
+        return st.floats(low, high, exclude_min=meta.gt is not None, allow_subnormal=False)
     if hint is str and meta.pattern is not None:
         # In full, and with nothing after its end: "$" would let a line feed follow.
         return st.from_regex(meta.pattern, fullmatch=True, alphabet=_characters).filter(

@@ -61,8 +61,8 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return st.sampled_from(hint)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        inner = typing.get_type_hints(hint, include_extras=True)
-        return st.builds(hint, *(_values(inner[name]) for name in hint.__struct_fields__))
+        parts = typing.get_type_hints(hint, include_extras=True)
+        return st.builds(hint, *(_values(parts[name]) for name in hint.__struct_fields__))
     simple: dict[Any, st.SearchStrategy[Any]] = {
         type(None): st.none(),
         bool: st.booleans(),
@@ -83,8 +83,14 @@ def _annotated(hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
     if hint is float:
         low = meta.gt if meta.gt is not None else meta.ge
         return st.floats(
-            low, exclude_min=meta.gt is not None, allow_nan=False, allow_infinity=False
+            low,
+            meta.le,
+            exclude_min=meta.gt is not None,
+            allow_nan=False,
+            allow_infinity=False,
         )
+    if hint is str and meta.pattern is not None:
+        return st.from_regex(meta.pattern.rstrip("$") + r"\Z", fullmatch=True)
     if hint is str:
         return texts_within(meta, texts)
     if typing.get_origin(hint) is list:

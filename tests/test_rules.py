@@ -177,7 +177,7 @@ def test_an_expected_version_of_the_caller_is_not_decided_anew(
     stale = AUTHOR.new(batch, BatchResumed(total_count=1), expected_version=7)
 
     with pytest.raises(VersionConflict, match="at version 7 but is at version 1"):
-        append_checked(engine, lambda _: [stale])
+        append_checked(engine, lambda _: [stale], tries=1)
 
 
 def test_many_streams_are_written_all_or_none(engine: Engine, batches: Batches) -> None:
@@ -360,3 +360,17 @@ def types(engine: Engine, entity_id: UUID) -> list[str]:
     query = text("SELECT event_type FROM event_logs WHERE entity_id = :id ORDER BY version")
     with engine.connect() as connection:
         return list(connection.scalars(query, {"id": entity_id}))
+
+
+def test_what_a_rule_needs_is_declared() -> None:
+    """The other entity's state exists, and the event has the field that names it."""
+    for declared in LIFECYCLES.values():
+        for name, one in declared.rules.items():
+            fields = EVENTS[name].__struct_fields__
+            assert {*one.needs, *one.carries} <= {*fields}, name
+            for entity_type, state in one.needs.values():
+                assert state in LIFECYCLES[entity_type].states, name
+            for source in one.carries.values():
+                assert any(
+                    source in EVENTS[other].__struct_fields__ for other in declared.beginnings
+                ), name

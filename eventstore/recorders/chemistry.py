@@ -6,8 +6,13 @@ A runner that computes uses `Recorder.calculation`, which records however an att
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection
+
+from eventstore.envelope import NewEvent, Stream
 from eventstore.ids import molecule_id
 from eventstore.recorders.domain import Domain, creates, happens
+from eventstore.rules import read_standings, read_told
+from schema.events import Event
 from schema.events.chemistry import (
     CalculationCompleted,
     CalculationErrorResolved,
@@ -17,9 +22,11 @@ from schema.events.chemistry import (
     CalculationRequested,
     CalculationRetryScheduled,
     CalculationStarted,
+    MoleculeAddedToProject,
     MoleculeCreated,
     MoleculeDeleted,
     MoleculePropertiesComputed,
+    MoleculeRemovedFromProject,
     MoleculeUpdated,
 )
 
@@ -35,6 +42,28 @@ class Molecules(Domain):
     update = happens(MoleculeUpdated)
     record_properties = happens(MoleculePropertiesComputed)
     delete = happens(MoleculeDeleted)
+
+    def move(self, molecule_id: UUID, *, project_id: UUID | None) -> None:
+        """Have a molecule leave the project that it is in, and join another; None: none.
+
+        Raises:
+            RuleBroken: when there is no such molecule or project.
+        """
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            stream = Stream(self.author.tenant_id, "molecule", molecule_id)
+            version = read_standings(connection, [stream])[stream].version
+            now = read_told(connection, [stream], "project_id")[stream]
+            happened: list[Event] = []
+            if now is not None and now != project_id:
+                happened.append(MoleculeRemovedFromProject())
+            if project_id is not None and now != project_id:
+                happened.append(MoleculeAddedToProject(project_id=project_id))
+            return [
+                self.author.new(molecule_id, event, expected_version=version) for event in happened
+            ]
+
+        self.decide(decide)
 
 
 class Calculations(Domain):

@@ -83,7 +83,10 @@ class MoleculeCreated(Event, frozen=True, kw_only=True):
 
 @event("molecule")
 class MoleculeUpdated(Event, frozen=True, kw_only=True):
-    """What people may change of a molecule: absent leaves a value alone, null clears it."""
+    """What people may change of a molecule: absent leaves a value alone, null clears it.
+
+    project_id: only for histories from elsewhere; `MoleculeAddedToProject` is what projects count.
+    """
 
     name: str | UnsetType | None = UNSET
     project_id: UUID | UnsetType | None = UNSET
@@ -92,10 +95,29 @@ class MoleculeUpdated(Event, frozen=True, kw_only=True):
 
 
 @event("molecule")
+class MoleculeAddedToProject(Event, frozen=True, kw_only=True):
+    """A molecule joined a project; to move it, have it leave another in the same append."""
+
+    project_id: UUID
+
+
+@event("molecule")
+class MoleculeRemovedFromProject(Event, frozen=True, kw_only=True):
+    """A molecule left a project. from_project_id: that it was in; recorders fill it in."""
+
+    from_project_id: UUID | UnsetType | None = UNSET
+    project_id: None = None
+
+
+@event("molecule")
 class MoleculeDeleted(Event, frozen=True, kw_only=True):
-    """A molecule was deleted; created again, it starts anew."""
+    """A molecule was deleted; created again, it starts anew.
+
+    from_project_id: the project that has one less now; recorders fill it in.
+    """
 
     reason: str | None = None
+    from_project_id: UUID | UnsetType | None = UNSET
 
 
 @event("molecule")
@@ -291,10 +313,14 @@ class ResultsRetracted(Event, frozen=True, kw_only=True):
 lifecycle(
     "molecule",
     {
-        MoleculeCreated: when(NEW, "deleted", then="present"),
+        MoleculeCreated: when(
+            NEW, "deleted", then="present", needs={"project_id": ("project", "active")}
+        ),
         MoleculeUpdated: when("present"),
+        MoleculeAddedToProject: when("present", needs={"project_id": ("project", "active")}),
+        MoleculeRemovedFromProject: when("present", carries={"from_project_id": "project_id"}),
         MoleculePropertiesComputed: when("present"),
-        MoleculeDeleted: when("present", then="deleted"),
+        MoleculeDeleted: when("present", then="deleted", carries={"from_project_id": "project_id"}),
     },
 )
 

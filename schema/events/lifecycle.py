@@ -5,7 +5,7 @@ that the history of another system can be imported as it is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from schema.events.base import Event
@@ -14,17 +14,36 @@ NEW = "new"
 """The state of an entity of which nothing is recorded yet."""
 
 
+Need = tuple[str, str]
+"""Another type of entity, and the state that it has to be in."""
+
+
 @dataclass(frozen=True)
 class When:
-    """The states in which an event may happen, and the state after it; None: the same."""
+    """The states in which an event may happen, and the state after it; None: the same.
+
+    needs: fields that name another entity, where they name one, and the state that it must be in.
+    carries: fields that repeat an id which the entity was given before, and under which name: they
+    are filled in, so that a fold of the other entity finds them in the event.
+    """
 
     states: tuple[str, ...]
     then: str | None
+    needs: Mapping[str, Need] = field(default_factory=dict)
+    carries: Mapping[str, str] = field(default_factory=dict)
 
 
-def when(*states: str, then: str | None = None) -> When:
-    """The event may happen in any of these states, and leads to `then`, or changes nothing."""
-    return When(states, then)
+def when(
+    *states: str,
+    then: str | None = None,
+    needs: Mapping[str, Need] | None = None,
+    carries: Mapping[str, str] | None = None,
+) -> When:
+    """The event may happen in any of these states, and leads to `then`, or changes nothing.
+
+    when(NEW, then="queued", needs={"device_id": ("device", "online")})
+    """
+    return When(states, then, needs or {}, carries or {})
 
 
 @dataclass(frozen=True)
@@ -39,10 +58,10 @@ class Lifecycle:
         """Every state that an event leads to, in the order of declaration."""
         return list(dict.fromkeys(rule.then for rule in self.rules.values() if rule.then))
 
-    def after(self, state: str, event_type: str) -> str | None:
-        """The state after an event; None when the event may not happen in this state."""
-        rule = self.rules[event_type]
-        return (rule.then or state) if state in rule.states else None
+    @property
+    def beginnings(self) -> list[str]:
+        """The event types that begin an entity, or begin it anew."""
+        return [name for name, rule in self.rules.items() if NEW in rule.states]
 
 
 _registry: dict[str, Lifecycle] = {}
@@ -75,6 +94,31 @@ def lifecycle(entity_type: str, rules: Mapping[type[Event], When]) -> Lifecycle:
             raise TypeError(f"{event_type}: no event leads to {', '.join(unknown)}")
     _registry[entity_type] = declared
     return declared
+
+
+def rule_of(cls: type[Event]) -> When | None:
+    """The rule of an event type; None where anything may happen any time."""
+    declared = LIFECYCLES.get(cls.entity_type)
+    return None if declared is None else declared.rules.get(cls.event_type)
+
+
+def depth(entity_type: str) -> int:
+    """0 for what needs no other entity, else one more than the deepest that it needs."""
+    declared = LIFECYCLES.get(entity_type)
+    rules = declared.rules.values() if declared else ()
+    needed = {name for rule in rules for name, _ in rule.needs.values()} - {entity_type}
+    return max((depth(name) + 1 for name in needed), default=0)
+
+
+def needed_states(entity_type: str) -> frozenset[str]:
+    """The states of a type of entity that events of other entities need it to be in."""
+    return frozenset(
+        state
+        for declared in LIFECYCLES.values()
+        for rule in declared.rules.values()
+        for needed, state in rule.needs.values()
+        if needed == entity_type
+    )
 
 
 def status_after(*types: type[Event]) -> dict[type[Event], str]:

@@ -65,6 +65,12 @@ molecules = read_model(
     ),
     Index("molecules_inchikey_idx", "tenant_id", "inchikey"),
     Index("molecules_created_idx", "tenant_id", "created_at"),
+    Index(
+        "molecules_project_idx",
+        "tenant_id",
+        "project_id",
+        postgresql_where=text("project_id IS NOT NULL"),
+    ),
     metadata=True,
 )
 
