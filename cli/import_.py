@@ -5,7 +5,11 @@ import click
 from cli.lazy import Lazy, LazyGroup
 
 COMMANDS = {
-    "jobs": Lazy("cli.import_jobs:jobs", "Import folders of finished jobs."),
+    "jobs": Lazy(
+        "cli.import_jobs:jobs",
+        "Import the finished jobs in and below DIR, as events with their original times.",
+    ),
+    "events": Lazy("cli.import_events:events", "Import exported events, with their ids and times."),
 }
 
 
@@ -16,4 +20,5 @@ def import_() -> None:
     \b
     Example:
       qforge import jobs jobs/ --dry-run
+      qforge import events old-log.parquet
     """
