@@ -96,7 +96,7 @@ def decode(
         EventRefused: when the type is unknown, the object does not fit it (it names the field), or
             a newer program wrote it.
     """
-    cls = event_class(event_type)
+    cls = EVENTS.get(event_type) or event_class(event_type)
     try:
         if schema_version is not None and schema_version != cls.schema_version:
             data = _up_to_date(cls, schema_version, data)

@@ -1,12 +1,12 @@
 """The connection to PostgreSQL: opened from the settings, pooled, with failures in plain words."""
 
 import time
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import psycopg
-from sqlalchemy import Engine, create_engine, event, func, select, text
-from sqlalchemy.engine import URL, ExceptionContext
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy.engine import URL, ExceptionContext, ExecutionContext
 
 from eventstore.codec import parse_json
 from eventstore.embedded import EmbeddedServer
@@ -28,6 +28,10 @@ APPLICATION_NAME = "quantum-forge"
 OLDEST_SUPPORTED = 15
 CONNECT_TIMEOUT = 10
 """Seconds for one address of the server."""
+
+BINARY_ROWS = "qforge_binary_rows"
+"""Execution option of a statement whose rows shall come in PostgreSQL's binary form: ids and times
+cost both sides a fraction of their text."""
 
 
 class Database:
@@ -99,6 +103,13 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
         json_deserializer=parse_json,
         connect_args={name: arguments[name] for name in arguments.keys() - url.query.keys()},
     )
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def choose_format(
+        _: Connection, cursor: Any, __: str, ___: Any, context: ExecutionContext, ____: bool
+    ) -> None:
+        if context.execution_options.get(BINARY_ROWS):
+            cursor.format = psycopg.pq.Format.BINARY
 
     @event.listens_for(engine, "handle_error")
     def translate(context: ExceptionContext) -> None:
