@@ -42,6 +42,7 @@ COMMANDS = {
     "dataset": Lazy(
         "cli.dataset:dataset", "Export training sets, make them again, and compare them."
     ),
+    "audit": Lazy("cli.audit:audit", "Print who did what when, and what it was before."),
     "retention": Lazy("cli.retention:retention", "Show and apply how long tables keep their rows."),
     "spool": Lazy("cli.spool:spool", "Look at what waits for the database, and bring it there."),
     "doctor": Lazy(
