@@ -10,9 +10,11 @@ import click
 
 from cli import console
 from cli.moments import moment_or_day
+from cli.options import json_option, limit_option
 from cli.session import migrated_database
 from eventstore.read import safe_head
-from eventstore.settings import load_settings
+from eventstore.recorders.author import Author
+from eventstore.settings import Settings, load_settings
 
 
 @click.group()
@@ -122,6 +124,7 @@ def export(
         asked = moment.isoformat() if isinstance(moment, datetime) else None
         if asked is not None:
             console.note(f"As of {asked}: position {position} of the log.")
+        author = _author(settings)
         with _progress() as progress:
             if output == "-":
                 manifest = export_stream(
@@ -130,6 +133,7 @@ def export(
                     sys.stdout.buffer,
                     as_of=asked,
                     progress=progress,
+                    author=author,
                 )
             else:
                 path = Path(output or f"{name}{format_.suffix}")
@@ -140,6 +144,7 @@ def export(
                     as_of=asked,
                     replace=force,
                     progress=progress,
+                    author=author,
                 )
     left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.excluded.items())
     console.note(
@@ -152,6 +157,99 @@ def export(
     else:
         console.emit(str(path))
         console.emit(str(beside_of(path)))
+
+
+MANIFEST = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataset.command()
+@click.argument("manifest", type=MANIFEST)
+@click.option("--output", type=click.Path(path_type=Path), help="Write the dataset here, too.")
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@json_option()
+def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -> None:
+    """Make a dataset again, and prove that it has the same content.
+
+    MANIFEST is the file beside an export; the export itself will do. Without --output only the hash
+    of the content is compared. The exit status is 1 if it is another, and nothing is written; the
+    message says what differs, and which versions. Where the content is the same but a library
+    writes other bytes, it says so.
+
+    \b
+    Example:
+      qforge dataset reproduce march.parquet.manifest.json
+      qforge dataset reproduce march.parquet --output again.parquet
+    """
+    from datasets.manifest import read_manifest
+    from datasets.reproduction import reproduce as reproduce_dataset
+
+    then = read_manifest(manifest)
+    settings = load_settings()
+    with migrated_database(settings) as database, _progress() as progress:
+        done = reproduce_dataset(
+            database.engine,
+            then,
+            _author(settings),
+            output=output,
+            replace=force,
+            progress=progress,
+        )
+    if as_json:
+        console.emit_json(done)
+        return
+    console.emit(f"{done.manifest.rows} rows, content {done.manifest.content_sha256}: the same.")
+    if done.same_bytes is False:
+        why = "; ".join(done.differences) or "nothing that the manifest tells of differs"
+        console.emit(f"The bytes of the file differ: {why}.")
+    elif done.same_bytes:
+        console.emit("The file is the same, byte by byte.")
+
+
+@dataset.command()
+@click.argument("before", type=MANIFEST)
+@click.argument("after", type=MANIFEST, required=False)
+@limit_option("the first rows by calculation id that differ")
+@json_option()
+def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
+    """Print what two datasets do not have in common.
+
+    BEFORE and AFTER are manifests, or the exports beside which they are. Without AFTER, BEFORE is
+    compared with what its query gives now. A row that is gone has its reason: retracted, and so on.
+
+    \b
+    Example:
+      qforge dataset diff march.parquet april.parquet
+      qforge dataset diff march.parquet --json | jq .removed_because
+    """
+    from datasets.difference import compare
+    from datasets.manifest import read_manifest
+
+    manifests = read_manifest(before), None if after is None else read_manifest(after)
+    settings = load_settings()
+    with migrated_database(settings) as database:
+        found = compare(database.engine, *manifests, _author(settings), limit=limit)
+    if as_json:
+        console.emit_json(found)
+        return
+    because = ", ".join(f"{count} {reason}" for reason, count in found.removed_because.items())
+    console.note(
+        f"From position {found.earlier} to {found.later}: {found.added} added, {found.removed} "
+        f"removed{f' ({because})' if because else ''}, {found.changed} changed."
+    )
+    lines = []
+    for change in found.examples:
+        id_ = str(change.key["calculation_id"])
+        row = change.after or change.before or {}
+        what = ", ".join(change.columns) or found.reasons.get(id_)
+        lines.append((change.kind, id_, row.get("smiles"), what))
+    console.table(("row", "calculation", "smiles", "what"), lines, whole=("calculation",))
+    more = found.added + found.removed + found.changed - len(found.examples)
+    if more:
+        console.note(f"… and {more} more rows; see them with --limit")
+
+
+def _author(settings: Settings) -> Author:
+    return Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
 
 
 class _Progress:

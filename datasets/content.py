@@ -18,8 +18,9 @@ class ContentHash:
 
     For each column, and for each level of a list, three streams are hashed: which values are there
     (a byte of 0 or 1 each), how long texts and lists are (int64), and the values: numbers in
-    little-endian order (0 for null), texts in UTF-8. Times are µs since 1970. The hash is that of
-    the JSON object, sorted by name, of all streams' hashes.
+    little-endian order (0 for null), texts in UTF-8. Times are µs since 1970. A column's hash is
+    that of the JSON object, sorted by name, of its streams' hashes; the hash of all is that of the
+    columns'.
     """
 
     def __init__(self) -> None:
@@ -32,8 +33,14 @@ class ContentHash:
 
     def hexdigest(self) -> str:
         """The hash of all rows so far."""
-        streams = {name: stream.hexdigest() for name, stream in self._streams.items()}
-        return hashlib.sha256(json.dumps(streams, sort_keys=True).encode()).hexdigest()
+        return _of_json(self.by_column())
+
+    def by_column(self) -> dict[str, str]:
+        """The hash of each column so far."""
+        columns: dict[str, dict[str, str]] = {}
+        for name, stream in self._streams.items():
+            columns.setdefault(name.partition("/")[0], {})[name] = stream.hexdigest()
+        return {name: _of_json(streams) for name, streams in columns.items()}
 
     def _take(self, name: str, values: pa.Array) -> None:
         self._add(f"{name}/valid", lambda: np.asarray(values.is_valid(), "u1"))
@@ -54,6 +61,10 @@ class ContentHash:
 
     def _add(self, name: str, content: Callable[[], Any]) -> None:
         self._streams.setdefault(name, hashlib.sha256()).update(content())
+
+
+def _of_json(hashes: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def _filled(values: pa.Array, kind: str) -> Any:

@@ -27,9 +27,13 @@ from datasets.rows import Rows
 from datasets.selection import Excluded, select_candidates, select_counts, select_judged
 from datasets.target import whole_file, write_whole
 from eventstore.errors import QuantumForgeError
+from eventstore.ids import uuid7
+from eventstore.recorders.author import Author
+from eventstore.recorders.domain import Domain
 from projections.checkpoint import fingerprint
 from projections.moment import select_last
 from projections.registry import PROJECTIONS
+from schema.events.audit import DataExported
 
 BLOCK = 2**20
 
@@ -57,6 +61,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     atoms: int
     excluded: dict[str, int]
     sha256: str
+    column_sha256: dict[str, str]
     programs: dict[str, int]
 
 
@@ -128,6 +133,7 @@ def write_rows(
         atoms=rows.atoms,
         excluded=dict(sorted(excluded.items())),
         sha256=content.hexdigest(),
+        column_sha256=content.by_column(),
         programs=dict(sorted(programs.items())),
     )
 
@@ -140,7 +146,8 @@ def export_file(
     as_of: str | None = None,
     replace: bool = False,
     progress: Progress = quietly,
-    before_it_appears: Callable[[Manifest], None] = lambda _: None,
+    author: Author | None = None,
+    accept: Callable[[Manifest], None] = lambda _: None,
 ) -> Manifest:
     """Write a dataset to a file, and its manifest beside it; both appear whole or not at all.
 
@@ -151,8 +158,9 @@ def export_file(
         as_of: the moment that was asked for, for the manifest.
         replace: whether a file that is there may be replaced.
         progress: told of each batch.
-        before_it_appears: called with the manifest when all is written, before the file has its
-            name; what it raises undoes the export.
+        author: who exports, for the event that records it; None records nothing.
+        accept: called with the manifest when all is written, before that is recorded and the file
+            has its name; what it raises undoes the export.
 
     Raises:
         TargetExists, TargetBusy, TargetUnwritable, and what `write_rows` raises.
@@ -163,7 +171,10 @@ def export_file(
             recorded_at = last_recorded(connection, recipe.position)
         written = Written(name=path.name, bytes=partial.stat().st_size, sha256=_sha256_of(partial))
         manifest = manifest_of(recipe, content, as_of, recorded_at, written)
-        before_it_appears(manifest)
+        accept(manifest)
+        if author is not None:
+            # First, so that no data leaves of which the log does not tell.
+            record_export(engine, author, manifest, str(path.absolute()))
         write_whole(beside_of(path), manifest.encoded(), replace=True)
     return manifest
 
@@ -175,19 +186,37 @@ def export_stream(
     *,
     as_of: str | None = None,
     progress: Progress = quietly,
+    author: Author | None = None,
 ) -> Manifest:
     """Write a dataset in a text format to a stream, which is left open.
+
+    What left until the reader had enough is recorded, too.
 
     Raises:
         TextOnly, BrokenPipeError when nobody reads any more, and what `write_rows` raises.
     """
     if not format_named(recipe.format).is_text:
         raise TextOnly(recipe.format)
-    with snapshot(engine) as connection:
-        content = write_rows(connection, recipe, stream, None, progress)
-        recorded_at = last_recorded(connection, recipe.position)
-    stream.flush()
-    return manifest_of(recipe, content, as_of, recorded_at, None)
+    left = 0
+
+    def count(rows: int, total: int) -> None:
+        nonlocal left
+        left += rows
+        progress(rows, total)
+
+    try:
+        with snapshot(engine) as connection:
+            content = write_rows(connection, recipe, stream, None, count)
+            recorded_at = last_recorded(connection, recipe.position)
+        stream.flush()
+    except BrokenPipeError:
+        if author is not None:
+            record(engine, author, recipe, left, None, "stdout, until the reader had enough")
+        raise
+    manifest = manifest_of(recipe, content, as_of, recorded_at, None)
+    if author is not None:
+        record_export(engine, author, manifest, "stdout")
+    return manifest
 
 
 def manifest_of(
@@ -208,12 +237,39 @@ def manifest_of(
         atoms=content.atoms,
         excluded=content.excluded,
         content_sha256=content.sha256,
+        column_sha256=content.column_sha256,
         file=written,
         programs=content.programs,
         software=software_versions(),
         definitions={name: fingerprint(PROJECTIONS[name]) for name in names},
         column_units=units_by_name(recipe.units),
     )
+
+
+def record_export(engine: Engine, author: Author, manifest: Manifest, destination: str) -> None:
+    """Append the event that an export is."""
+    record(engine, author, manifest.recipe, manifest.rows, manifest.content_sha256, destination)
+
+
+def record(
+    engine: Engine,
+    author: Author,
+    recipe: Recipe,
+    rows: int,
+    content_sha256: str | None,
+    destination: str,
+) -> None:
+    """Append the event of so many rows that left, to so much as is known of them."""
+    event = DataExported(
+        what=f"dataset {recipe.name}",
+        format=recipe.format,
+        row_count=rows,
+        position=recipe.position,
+        content_sha256=content_sha256,
+        destination=destination,
+        parameters=recipe.about(),
+    )
+    Domain(engine, author).record((uuid7(), event))
 
 
 def last_recorded(connection: Connection, position: int) -> datetime | None:

@@ -46,9 +46,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     as_of: the moment that was asked for; None: the end of the log. recorded_at: of the last event
     at or below the position. excluded: how many calculations were left out, by reason.
-    content_sha256: of the rows, whatever the format (datasets/content.py). programs: how many rows
-    each program computed. software: versions that can decide the bytes of a file. definitions:
-    fingerprints of the projections. column_units: the unit of each column that has one.
+    content_sha256: of the rows, whatever the format (datasets/content.py); column_sha256: of each
+    column. programs: how many rows each program computed. software: versions that can decide the
+    bytes of a file. definitions: fingerprints of the projections. column_units: the unit of each
+    column that has one.
     """
 
     manifest_version: int = 1
@@ -60,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     atoms: int
     excluded: dict[str, int]
     content_sha256: str
+    column_sha256: dict[str, str]
     file: Written | None
     programs: dict[str, int]
     software: dict[str, str]

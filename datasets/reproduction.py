@@ -1,0 +1,134 @@
+"""Making a dataset again from its manifest, and saying what differs where it is another."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Engine
+
+from datasets.export import (
+    Progress,
+    export_file,
+    last_recorded,
+    manifest_of,
+    quietly,
+    snapshot,
+    write_rows,
+)
+from datasets.manifest import Manifest
+from eventstore.errors import QuantumForgeError
+from eventstore.recorders.author import Author
+from projections.moment import position_at
+
+
+class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a reproduction whose content is the same.
+
+    same_bytes: whether the file is, too; None where none was written. differences: why not.
+    """
+
+    manifest: Manifest
+    same_bytes: bool | None
+    differences: list[str]
+
+
+class NotReproduced(QuantumForgeError):
+    """The content is not what the manifest says; nothing was written."""
+
+    def __init__(self, name: str, differences: list[str]) -> None:
+        self.differences = differences
+        super().__init__(
+            f"the dataset {name} is not what it was: {'; '.join(differences)}; nothing was written"
+        )
+
+
+class OtherTenantsDataset(QuantumForgeError):
+    """A manifest is of another tenant's data."""
+
+    exit_status = 2
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(
+            f"the dataset belongs to tenant {tenant}: set QFORGE_TENANT_ID, if you act for it"
+        )
+
+
+def reproduce(
+    engine: Engine,
+    manifest: Manifest,
+    author: Author,
+    *,
+    output: Path | None = None,
+    replace: bool = False,
+    progress: Progress = quietly,
+) -> Reproduction:
+    """Make the dataset of a manifest again, to a file or only to compare its hash.
+
+    Raises:
+        NotReproduced: when the content is another; it says what is known of why.
+        OtherTenantsDataset
+        BeyondHead: when the log does not reach the position: it is another log.
+        TargetExists, TargetBusy, TargetUnwritable
+    """
+    recipe = manifest.recipe
+    if recipe.tenant_id != author.tenant_id:
+        raise OtherTenantsDataset(str(recipe.tenant_id))
+    with engine.connect() as connection:
+        position_at(connection, recipe.position)
+
+    def accept(now: Manifest) -> None:
+        if now.content_sha256 != manifest.content_sha256:
+            raise NotReproduced(recipe.name, list(_content_differences(manifest, now)))
+
+    if output is None:
+        with snapshot(engine) as connection:
+            content = write_rows(connection, recipe, None, progress=progress)
+            recorded_at = last_recorded(connection, recipe.position)
+        now = manifest_of(recipe, content, manifest.as_of, recorded_at, None)
+        accept(now)
+        return Reproduction(manifest=now, same_bytes=None, differences=[])
+    now = export_file(
+        engine,
+        recipe,
+        output,
+        as_of=manifest.as_of,
+        replace=replace,
+        progress=progress,
+        author=author,
+        accept=accept,
+    )
+    if manifest.file is None or now.file is None:
+        return Reproduction(manifest=now, same_bytes=None, differences=[])
+    same = manifest.file.sha256 == now.file.sha256
+    differences = [] if same else list(_differing("", manifest.software, now.software))
+    return Reproduction(manifest=now, same_bytes=same, differences=differences)
+
+
+def _content_differences(then: Manifest, now: Manifest) -> Iterator[str]:
+    if then.rows != now.rows:
+        yield f"it had {then.rows} rows and has {now.rows}"
+    if then.excluded != now.excluded:
+        yield from _differing("left out as ", _texts(then.excluded), _texts(now.excluded))
+    columns = [
+        name
+        for name in then.column_sha256.keys() | now.column_sha256.keys()
+        if then.column_sha256.get(name) != now.column_sha256.get(name)
+    ]
+    yield f"different are the columns {', '.join(sorted(columns))}"
+    yield from _differing("the definition of ", then.definitions, now.definitions)
+    yield from _differing("", then.software, now.software)
+    if then.recorded_at != now.recorded_at:
+        yield (
+            f"the event before position {then.recipe.position} was recorded at {then.recorded_at}"
+            f" and now at {now.recorded_at}: this is another log"
+        )
+
+
+def _texts(numbers: Mapping[str, int]) -> dict[str, str]:
+    return {name: str(number) for name, number in numbers.items()}
+
+
+def _differing(what: str, then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            yield f"{what}{name} was {then.get(name, 'none')} and is {now.get(name, 'none')}"
