@@ -28,6 +28,9 @@ COMMANDS = {
     "properties": Lazy("cli.properties:properties", "Compute properties of molecules."),
     "calculations": Lazy("cli.calculations:calculations", "Find and show calculations."),
     "events": Lazy("cli.events:events", "Read the log, or append to it."),
+    "record": Lazy(
+        "cli.record:record", "Record that EVENT happened, if the rules of its entity allow it."
+    ),
     "project": Lazy("cli.project:project", "Bring the projections up to date."),
     "rebuild": Lazy("cli.rebuild:rebuild", "Rebuild projections from the log."),
     "verify": Lazy("cli.verify:verify", "Prove that read models are what the log says."),

@@ -30,6 +30,16 @@ Arguments = ParamSpec("Arguments")
 Identity = Callable[[UUID, Any], UUID]
 """Derives an entity's natural id from the tenant and the event that creates it."""
 
+_identities: dict[str, Identity] = {}
+
+
+def identity_of(cls: type[Event]) -> Identity | None:
+    """How the natural id of what an event begins is made; None where there is none.
+
+    Known once the recorder that has the action is imported.
+    """
+    return _identities.get(cls.event_type)
+
 
 class Domain:
     """Records what an author does; threads may share it. Needs the right to read the log.
@@ -78,6 +88,8 @@ class creates(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
     ) -> None:
         self._event = event
         self._identity = identity
+        if identity is not None and isinstance(event, type) and issubclass(event, Event):
+            _identities[event.event_type] = identity
         self.__doc__ = event.__doc__
 
     @overload
