@@ -13,6 +13,7 @@ from cli.session import migrated_database
 from eventstore import migrations
 from eventstore.database import Health, health, libpq_url, open_database, where
 from eventstore.embedded import EmbeddedServer
+from eventstore.encryption import add_key
 from eventstore.partitions import list_partitions, make_partitions
 from eventstore.postgres_binaries import tool_path
 from eventstore.roles import create_roles, describe_roles, roles_sql
@@ -205,6 +206,23 @@ def maintain(as_json: bool) -> None:
     columns = ["partition", "from", "to", "rows", "bytes"]
     rows = [msgspec.structs.astuple(partition) for partition in partitions]
     console.table(columns, rows, right=columns[1:], title="Partitions of event_logs")
+
+
+@db.command("encryption-key")
+def encryption_key() -> None:
+    """Make a key for what is stored encrypted, or a newer one that is used from now on.
+
+    The older ones stay in the file, since what they encrypted is still there. Back the file up
+    apart from the database.
+
+    \b
+    Example:
+      qforge db encryption-key
+    """
+    path = load_settings().encryption_key_file
+    keys = add_key(path)
+    console.emit(str(path))
+    console.note(f"The file has {keys} {'key' if keys == 1 else 'keys'}; the first one encrypts.")
 
 
 @db.command()

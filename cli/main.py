@@ -46,6 +46,7 @@ COMMANDS = {
         "cli.dataset:dataset", "Export training sets, make them again, and compare them."
     ),
     "audit": Lazy("cli.audit:audit", "Print who did what when, and what it was before."),
+    "users": Lazy("cli.users:users", "Register users, and give them passwords and API keys."),
     "retention": Lazy("cli.retention:retention", "Show and apply how long tables keep their rows."),
     "spool": Lazy("cli.spool:spool", "Look at what waits for the database, and bring it there."),
     "doctor": Lazy(

@@ -294,6 +294,14 @@ class NameTaken(QuantumForgeError):
         super().__init__(f"the {kind} {name} is taken: choose another one")
 
 
+class NoSuchUser(QuantumForgeError):
+    """Nobody has this email address or username."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no user {name!r}; qforge users list shows them")
+
+
 class WeakPassword(QuantumForgeError):
     """A password is too easy to guess; nothing was recorded."""
 

@@ -180,6 +180,9 @@ def test_a_session_is_resumed_until_it_ends(engine: Engine, ada: UUID, clock: Cl
         sessions.close(first.id)
     assert reason(sessions, Secret.random()) == "unknown session"
     assert count(engine, "access_denied") == 3
+    with engine.connect() as connection:
+        query = text("SELECT DISTINCT user_id FROM event_logs WHERE entity_type = 'session'")
+        assert list(connection.scalars(query)) == [ada]
 
 
 def test_without_an_active_user_there_is_no_session_and_no_key(

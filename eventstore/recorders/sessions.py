@@ -129,26 +129,27 @@ class Sessions(Domain):
         """
 
         def decide(connection: Connection) -> list[NewEvent]:
-            for session_id, event in happened:
-                if isinstance(event, SessionOpened):
-                    self._require_user(connection, event.user_id, event)
-                elif isinstance(event, SessionStateSaved | SessionExtended):
-                    self._require_alive(connection, session_id, event)
-            return [self.author.new(id_, event) for id_, event in happened]
+            return [self._checked(connection, id_, event) for id_, event in happened]
 
         return self.decide(decide)
 
-    def _require_alive(self, connection: Connection, session_id: UUID, event: Event) -> None:
-        stream = self._stream(session_id)
-        told = last_told(connection, stream, ["expires_at", "user_id"])
-        if told["expires_at"] is None:
-            return  # There is none, which the lifecycle says better.
-        if datetime.fromisoformat(told["expires_at"]) <= self.clock():
-            raise RuleBroken(str(stream), "expired", event.event_type, ("open",))
-        self._require_user(connection, UUID(told["user_id"]), event)
+    def _checked(self, connection: Connection, session_id: UUID, event: Event) -> NewEvent:
+        """The event, which may happen; who uses the session did it, unless the author says who."""
+        if isinstance(event, SessionOpened):
+            user_id: UUID | None = event.user_id
+        else:
+            told = last_told(connection, self._stream(session_id), ["expires_at", "user_id"])
+            user_id = told["user_id"] and UUID(told["user_id"])
+            if told["expires_at"] and isinstance(event, SessionStateSaved | SessionExtended):
+                self._require_time(session_id, told["expires_at"], event)
+        if user_id is not None and not isinstance(event, SessionClosed | SessionExpired):
+            require_active(connection, self.author.tenant_id, user_id, event.event_type)
+        author = msgspec.structs.replace(self.author, user_id=self.author.user_id or user_id)
+        return author.new(session_id, event)
 
-    def _require_user(self, connection: Connection, user_id: UUID, event: Event) -> None:
-        require_active(connection, self.author.tenant_id, user_id, event.event_type)
+    def _require_time(self, session_id: UUID, expires_at: str, event: Event) -> None:
+        if datetime.fromisoformat(expires_at) <= self.clock():
+            raise RuleBroken(str(self._stream(session_id)), "expired", event.event_type, ("open",))
 
     def _deny(self, session_id: UUID, reason: str) -> NoReturn:
         Audit(self.engine, self.author).deny(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from eventstore.encryption import Encryption
 from eventstore.envelope import NewEvent, Placed, Stream
-from eventstore.errors import NotLetIn, RuleBroken, WeakPassword
+from eventstore.errors import NoSuchUser, NotLetIn, RuleBroken, WeakPassword
 from eventstore.hashing import SHORTEST_PASSWORD, hash_password, password_matches
 from eventstore.ids import uuid7
 from eventstore.recorders.author import Author
@@ -150,6 +150,18 @@ class Users(Domain):
         event = UserPasswordChanged(hashed_password=_hashed(password))
         return self.record((user_id, event))[0]
 
+    def find(self, name: str) -> UUID:
+        """Who has this email address or username now, by the log.
+
+        Raises:
+            NoSuchUser: when nobody has it.
+        """
+        with self.engine.connect() as connection:
+            found = find_holder(connection, self.author.tenant_id, _kind_of(name), name)
+        if found is None:
+            raise NoSuchUser(name)
+        return found
+
     def log_in(self, name: str, password: Secret, *, login_method: str = "password") -> UUID:
         """Let somebody in who knows the password; record it, or that they did not.
 
@@ -164,8 +176,7 @@ class Users(Domain):
             NotLetIn: for whatever reason; it takes as long whether there is such an account or not.
         """
         with self.engine.connect() as connection:
-            kind = EMAIL if "@" in name else USERNAME
-            user_id = find_holder(connection, self.author.tenant_id, kind, name)
+            user_id = find_holder(connection, self.author.tenant_id, _kind_of(name), name)
             if user_id is None:
                 state, hashed = "new", None
             else:
@@ -232,6 +243,11 @@ def require_active(connection: Connection, tenant_id: UUID, user_id: UUID, event
     state = read_standings(connection, [stream])[stream].state
     if state != "active":
         raise RuleBroken(str(stream), state, event_type, ("active",))
+
+
+def _kind_of(name: str) -> str:
+    """A username has no @."""
+    return EMAIL if "@" in name else USERNAME
 
 
 def _hashed(password: Secret) -> str:

@@ -1,0 +1,61 @@
+"""`qforge users` and `qforge db encryption-key`."""
+
+import json
+import stat
+from pathlib import Path
+
+from tests.conftest import Qforge
+
+
+def test_a_user_is_registered_listed_and_gets_a_key(qforge: Qforge) -> None:
+    """The password comes from stdin; the key is printed once; nothing plain is in any answer."""
+    assert qforge("users", "list").stdout.splitlines()[1:] == []
+    registered = qforge(
+        *("users", "register", "ada", "--email", "ada@example.org", "--role", "admin"),
+        *("--password-stdin", "--json"),
+        input="correct horse battery\n",
+    )
+    taken = qforge(
+        *("users", "register", "Ada", "--email", "other@example.org", "--no-password"), status=1
+    )
+    qforge("project", "--once")
+    (listed,) = json.loads(qforge("users", "list", "--json").stdout)
+    key = qforge("users", "key", "ada", "notebook", "--scope", "read").stdout.strip()
+
+    assert listed["id"] == json.loads(registered.stdout)["id"]
+    assert (listed["username"], listed["role"], listed["is_active"]) == ("ada", "admin", True)
+    assert "hashed_password" not in listed
+    assert "the username Ada is taken" in taken.stderr
+    assert key.startswith("qf_")
+    assert key not in qforge("events", "list", "--json").stdout
+    qforge("users", "password", "ada@example.org", "--password-stdin", input="another password\n")
+
+
+def test_what_is_wrong_is_said_in_one_line(qforge: Qforge) -> None:
+    """No terminal to ask at, a short password, nobody of that name."""
+    email = ("--email", "ada@example.org")
+    asked = qforge("users", "register", "ada", *email, status=2)
+    short = qforge("users", "register", "ada", *email, "--password-stdin", input="abc\n", status=2)
+    nobody = qforge("users", "key", "nobody", "script", status=1)
+    wrong = qforge("users", "register", "a b", *email, "--no-password", status=1)
+
+    assert "--password-stdin" in asked.stderr
+    assert "at least 8 characters" in short.stderr
+    assert "there is no user 'nobody'" in nobody.stderr
+    assert "username" in wrong.stderr
+    assert "Traceback" not in asked.stderr + short.stderr + nobody.stderr + wrong.stderr
+
+
+def test_an_encryption_key_is_made_and_a_newer_one_put_before_it(
+    qforge: Qforge, tmp_path: Path
+) -> None:
+    """In a file that nobody else can read; the command prints its path, never a key."""
+    path = Path(qforge("db", "encryption-key").stdout.strip())
+    first = path.read_text()
+    second = qforge("db", "encryption-key")
+
+    assert path == tmp_path / "home" / "encryption.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text().endswith(first)
+    assert "2 keys" in second.stderr
+    assert first.strip() not in second.stdout + second.stderr
