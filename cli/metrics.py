@@ -1,0 +1,128 @@
+"""`qforge metrics`: how calculations and services do over time."""
+
+from datetime import datetime
+
+import click
+from sqlalchemy import Connection
+
+from cli import console, options
+from cli.lag import note_lag
+from cli.options import json_option
+from cli.session import migrated_database
+from eventstore.settings import load_settings
+from projections import regressions
+from projections.regressions import Bucket, By, Point
+
+PLOT_WIDTH = 30
+
+
+@click.group()
+def metrics() -> None:
+    """Show how calculations and services do over time.
+
+    \b
+    Example:
+      qforge metrics show --by method
+    """
+
+
+@metrics.command()
+@click.argument("name", required=False)
+@click.option(
+    "--by",
+    type=click.Choice([by.value for by in By]),
+    help="Tell calculations apart by method, size of the molecule, or program version.",
+)
+@click.option(
+    "--per",
+    type=click.Choice([bucket.value for bucket in Bucket]),
+    default=Bucket.DAY.value,
+    show_default=True,
+    help="Average over this time, in UTC.",
+)
+@click.option(
+    "--since", type=options.time, metavar="TIME", help="Only from this time on: 2026-11-01, or 30d."
+)
+@click.option("--until", type=options.time, metavar="TIME", help="Only before this time.")
+@json_option()
+def show(
+    name: str | None,
+    by: str | None,
+    per: str,
+    since: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+) -> None:
+    """Print the average wall time of calculations over time, or the metric NAME.
+
+    Of completed calculations, by the time at which they began. The change is that from the same
+    group's row before.
+
+    \b
+    Example:
+      qforge metrics show --by version --since 30d
+      qforge metrics show --by size --per hour --since 2d
+      qforge metrics show queue_depth --json
+    """
+    if name is not None and by is not None:
+        raise click.UsageError("--by tells calculations apart; a named metric has no such groups")
+    tenant_id = (settings := load_settings()).tenant_id
+    bucket = Bucket(per)
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        if name is None:
+            note_lag(connection, "calculations", "molecules")
+            query = regressions.select_wall_times(
+                tenant_id,
+                bucket=bucket,
+                by=None if by is None else By(by),
+                since=since,
+                until=until,
+            )
+        else:
+            note_lag(connection, "performance_metrics_hourly")
+            query = regressions.select_metric(
+                tenant_id, name, bucket=bucket, since=since, until=until
+            )
+        found = regressions.points(connection, query)
+        if not found:
+            _tell_what_there_is(connection, name)
+    if as_json:
+        console.emit_json(found)
+    else:
+        _plot(found)
+
+
+def _tell_what_there_is(connection: Connection, name: str | None) -> None:
+    if name is None:
+        console.note("No calculation has completed in this time.")
+        return
+    names = regressions.metric_names(connection, load_settings().tenant_id)
+    console.note(f"Nothing was measured as {name!r}; there is {', '.join(names) or 'no metric'}.")
+
+
+def _plot(found: list[Point]) -> None:
+    """A row for each point; on a terminal, with a bar whose length is the average's."""
+    top = max((point.average for point in found), default=0.0)
+    header = ["time", "group", "count", "average", "min", "max", "unit", "change"]
+    bars = ["plot"] if console.is_terminal() else []
+    console.table(
+        [*header, *bars],
+        (
+            [
+                point.time,
+                point.group,
+                point.count,
+                *(f"{value:.4g}" for value in (point.average, point.min, point.max)),
+                point.unit,
+                None if point.change is None else f"{point.change:+.0%}",
+                *([_bar(point.average, top)] if bars else []),
+            ]
+            for point in found
+        ),
+        right=["count", "average", "min", "max", "change"],
+        whole=["time", "plot"],
+    )
+
+
+def _bar(value: float, top: float) -> str:
+    return "█" * round(PLOT_WIDTH * max(value, 0.0) / top) if top > 0 else ""
