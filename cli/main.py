@@ -32,6 +32,10 @@ COMMANDS = {
         "cli.record:record", "Record that EVENT happened, if the rules of its entity allow it."
     ),
     "project": Lazy("cli.project:project", "Bring the projections up to date."),
+    "dead-letters": Lazy(
+        "cli.dead_letters:dead_letters",
+        "Look at events that could not be folded, and retry or discard them.",
+    ),
     "rebuild": Lazy("cli.rebuild:rebuild", "Rebuild projections from the log."),
     "verify": Lazy("cli.verify:verify", "Prove that read models are what the log says."),
     "as-of": Lazy("cli.as_of:as_of", "Print the rows of a read model as they were."),

@@ -63,12 +63,19 @@ def _note_rebuild(names: Iterable[str]) -> None:
     console.note(f"The definition of {', '.join(names)} has changed; rebuilding …")
 
 
+def _note_parked(name: str, count: int) -> None:
+    if count:
+        console.note(
+            f"{name}: {count} events could not be folded; see: qforge dead-letters list {name}"
+        )
+
+
 def _once(engine: Engine, projections: Sequence[Projection]) -> None:
     with engine.connect() as connection:
         head = safe_head(connection)
         lags = read_lags(connection, projections, head)
     positions = {lag.projection: int(lag.position) for lag in lags}
-    events = dict.fromkeys(positions, 0)
+    events, parked = dict.fromkeys(positions, 0), dict.fromkeys(positions, 0)
     behind = sum(lag.positions for lag in lags)
     if not behind:
         # No work, but what is stale is still refused.
@@ -84,6 +91,7 @@ def _once(engine: Engine, projections: Sequence[Projection]) -> None:
                 report(advance.position - positions[advance.projection])
                 positions[advance.projection] = advance.position
                 events[advance.projection] += advance.events
+                parked[advance.projection] += advance.parked
 
             projector.catch_up(engine, projections, on_advance=advanced)
     finally:
@@ -96,6 +104,8 @@ def _once(engine: Engine, projections: Sequence[Projection]) -> None:
             ],
             right=["events", "position"],
         )
+        for name, count in parked.items():
+            _note_parked(name, count)
 
 
 def _follow(engine: Engine, projections: Sequence[Projection], *, auto_rebuild: bool) -> None:
@@ -105,6 +115,7 @@ def _follow(engine: Engine, projections: Sequence[Projection], *, auto_rebuild: 
     def advanced(advance: Advance) -> None:
         if advance.events:
             console.row((advance.projection, advance.events, advance.position))
+        _note_parked(advance.projection, advance.parked)
 
     def tell(trouble: Exception | None) -> None:
         match trouble:

@@ -9,6 +9,7 @@ from cli.session import migrated_database
 from eventstore.database import Health, health, where
 from eventstore.settings import load_settings
 from eventstore.statistics import Head, Holder, events_by_type, read_head
+from projections.dead_letters import count_parked
 from projections.lag import Lag, read_lags
 from projections.projector import stale
 from projections.queries import calculations_by_status
@@ -19,7 +20,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What `qforge status` prints.
 
     `events`: of all tenants, by type, up to the safe head. `queue`: this tenant's calculations by
-    status, as projected. `stale`: the projections that wait for a rebuild.
+    status, as projected. `stale`: the projections that wait for a rebuild. `parked`: by projection,
+    how many events could not be folded and wait for somebody.
     """
 
     database: str
@@ -28,6 +30,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     events: dict[str, int]
     lags: list[Lag]
     stale: list[str]
+    parked: dict[str, int]
     queue: dict[str, int]
 
 
@@ -52,6 +55,7 @@ def status(as_json: bool) -> None:
             events=events_by_type(connection, head.safe),
             lags=read_lags(connection, projections, head.safe),
             stale=[projection.name for projection in stale(connection, projections)],
+            parked=count_parked(connection),
             queue=calculations_by_status(connection, settings.tenant_id),
         )
     if as_json:
@@ -82,23 +86,27 @@ def _show(found: Status) -> None:
     console.table(("event_type", "events"), found.events.items(), right=["events"])
     console.emit("")
     console.table(
-        ("projection", "position", "lag", "seconds_behind", "state"),
+        ("projection", "position", "lag", "seconds_behind", "parked", "state"),
         (
             (
                 lag.projection,
                 lag.position,
                 lag.positions,
                 f"{lag.seconds or 0:.1f}",
+                found.parked.get(lag.projection, 0),
                 _state(lag, found.stale),
             )
             for lag in found.lags
         ),
-        right=["position", "lag", "seconds_behind"],
+        right=["position", "lag", "seconds_behind", "parked"],
     )
     console.emit("")
     console.table(("calculations", "count"), found.queue.items(), right=["count"])
     if found.stale:
         console.note(f"Definitions have changed; run: qforge rebuild {' '.join(found.stale)}")
+    if found.parked:
+        number = sum(found.parked.values())
+        console.note(f"{number} events could not be folded; see: qforge dead-letters list")
     if any(lag.seconds is not None and lag.projection not in found.stale for lag in found.lags):
         console.note("Not all is projected; run: qforge project --once")
 

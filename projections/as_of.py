@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Select, Subquery, literal, literal_column,
 from sqlalchemy.sql import visitors
 
 from projections import compiler
+from projections.dead_letters import sparing
 from projections.projection import Projection
 
 
@@ -27,7 +28,7 @@ def as_of(projection: Projection, position: int, name: str | None = None) -> Sub
 
 def rows_at(projection: Projection, position: int) -> Select[Any]:
     """What `as_of` selects, as a query of its own."""
-    folded = _bounded(compiler.rows(projection, inlined=True), position)
+    folded = folded_at(projection, position)
     computed = {
         column.name: column.computed.sqltext
         for column in projection.table.columns
@@ -43,6 +44,11 @@ def rows_at(projection: Projection, position: int) -> Select[Any]:
         for column in projection.table.columns
     ]
     return select(*columns).select_from(given)
+
+
+def folded_at(projection: Projection, position: int) -> Select[Any]:
+    """The columns of `rows_at` that are stored, in the order in which statements insert them."""
+    return _bounded(compiler.rows(sparing(projection), inlined=True), position)
 
 
 def _bounded(query: Select[Any], position: int) -> Select[Any]:

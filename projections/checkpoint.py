@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, Connection, Text, func, literal, select, text, upd
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
-from projections import compiler
+from projections import compiler, dead_letters
 from projections.log_range import Contents
 from projections.projection import Projection
 from schema.create import ddl_of
@@ -62,8 +62,10 @@ def create_checkpoints(connection: Connection, projections: Iterable[Projection]
         }
         for projection in sorted(projections, key=lambda projection: projection.name)
     ]
-    statement = insert(projection_checkpoints).values(begun)
-    connection.execute(statement.on_conflict_do_nothing())
+    statement = insert(projection_checkpoints).values(begun).on_conflict_do_nothing()
+    made = connection.scalars(statement.returning(projection_checkpoints.c.projection))
+    # Of a table that was dropped, or emptied with its checkpoint.
+    dead_letters.forget(connection, made, dead_letters.LIVE)
 
 
 def lock_checkpoints(connection: Connection, names: Sequence[str]) -> dict[str, Checkpoint]:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from eventstore.checks import Check, Finding, ok, problem, warning
 from eventstore.read import safe_head
 from projections.checkpoint import read_checkpoints
+from projections.dead_letters import count_parked
 from projections.lag import read_lags
 from projections.projector import stale
 from projections.registry import PROJECTIONS
@@ -33,6 +34,14 @@ def projections(connection: Connection) -> Finding:
             "; ".join(said),
             "fill the tables anew from the log",
             f"qforge rebuild {' '.join(dict.fromkeys([*changed, *beyond]))}",
+        )
+    if parked := count_parked(connection):
+        said = [f"{name} leaves out {count} events" for name, count in parked.items()]
+        return warning(
+            check,
+            "; ".join(said) + " that could not be folded",
+            "see why, and retry or discard them",
+            "qforge dead-letters list",
         )
     lags = {
         lag.projection: lag.seconds

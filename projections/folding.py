@@ -1,5 +1,8 @@
 """Folds a range of the log into a projection's table."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -18,14 +21,39 @@ _TUNED = (
 )
 
 
-class FoldFailed(QuantumForgeError):
-    """The database refused to fold a range of events; the checkpoint stays before it."""
+POISON = frozenset({"21", "22", "23", "54", "P0"})
+"""Classes of SQLSTATE that are due to what is folded: cardinality, data, constraints, the limits of
+the program, errors that triggers raise. All others are due to the server or the schema."""
 
-    def __init__(self, projection: str, after: int, upto: int, reason: str) -> None:
+
+class FoldFailed(QuantumForgeError):
+    """The database refused to fold a range of events; the checkpoint stays before it.
+
+    is_poison: whether that is due to an event, which can be left out, and not to the server.
+    """
+
+    def __init__(
+        self, projection: str, after: int, upto: int, reason: str, sqlstate: str | None = None
+    ) -> None:
         self.projection = projection
         self.after = after
         self.upto = upto
+        self.reason = reason
+        self.is_poison = (sqlstate or "")[:2] in POISON
         super().__init__(f"{projection} stopped: events {after + 1} to {upto}: {reason}")
+
+
+@contextmanager
+def refusal(projection: Projection, after: int, upto: int) -> Iterator[None]:
+    """Raise what the database refuses as `FoldFailed`."""
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        reason = str(error.orig).splitlines()[0]
+        sqlstate = getattr(error.orig, "sqlstate", None)
+        raise FoldFailed(projection.name, after, upto, reason, sqlstate) from error
 
 
 def tune(connection: Connection) -> None:
@@ -40,7 +68,7 @@ def fold(connection: Connection, projection: Projection, *, after: int, upto: in
         FoldFailed: when the database refuses.
     """
     bounds = {"after": after, "upto": upto}
-    try:
+    with refusal(projection, after, upto):
         trimmed = compiler.delete_trimmed(projection)
         if trimmed is not None:
             connection.execute(trimmed, bounds)
@@ -48,8 +76,3 @@ def fold(connection: Connection, projection: Projection, *, after: int, upto: in
         if ended is not None:
             connection.execute(ended, bounds)
         connection.execute(compiler.upsert(projection), bounds)
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise
-        reason = str(error.orig).splitlines()[0]
-        raise FoldFailed(projection.name, after, upto, reason) from error

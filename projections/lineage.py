@@ -17,6 +17,7 @@ from eventstore.errors import QuantumForgeError
 from eventstore.read import EVERYTHING, fetch, matching
 from projections import compiler
 from projections.conditions import value_of
+from projections.dead_letters import list_dead_letters, sparing
 from projections.fold import Operation
 from projections.projection import ColumnFold, Projection
 from projections.queries import id_digits
@@ -60,10 +61,14 @@ class Effect(StrEnum):
     FOLDED = "folded"
     ENDED = "ended"
     IGNORED = "ignored"
+    PARKED = "parked"
 
 
 class Step(msgspec.Struct, frozen=True):
-    """An event of the row's history; ignored where there was no row that it could change."""
+    """An event of the row's history; ignored where there was no row that it could change.
+
+    parked: it could not be folded, and the table is as if it were not there.
+    """
 
     event: RecordedEvent
     effect: Effect
@@ -108,6 +113,8 @@ def explain(
     traced = _Traced(projection, tuple(key[name] for name in ("tenant_id", *projection.key)))
     events = fetch(connection, select_events(projection, key, position))
     steps = [Step(event, traced.step(event)) for event in events]
+    steps += [Step(event, Effect.PARKED) for event in _parked(connection, traced, position)]
+    steps.sort(key=lambda step: step.event.position)
     found = traced.rows.get(traced.key)
     row = None if found is None else {str(name): value for name, value in found.items()}
     return Lineage(
@@ -122,9 +129,23 @@ def explain(
 
 def select_events(projection: Projection, key: Mapping[str, Any], position: int) -> Select[Any]:
     """The query for the events that concern the row of a key, up to a position, in order."""
-    behind = compiler.events_behind(projection, key).subquery("behind")
+    behind = compiler.events_behind(sparing(projection), key).subquery("behind")
     query = matching(EVERYTHING).join(behind, event_logs.c.id == behind.c.position)
     return query.order_by(event_logs.c.id).params(after=0, upto=position)
+
+
+def _parked(connection: Connection, traced: "_Traced", position: int) -> list[RecordedEvent]:
+    """The events of the row that the table does without, as far as their keys can be read."""
+    tenant_id = traced.key[0]
+    letters = [
+        letter.position
+        for letter in list_dead_letters(connection, [traced.projection.name], discarded=True)
+        if letter.tenant_id == tenant_id and letter.position <= position
+    ]
+    if not letters:
+        return []
+    query = matching(EVERYTHING).where(event_logs.c.id.in_(letters)).order_by(event_logs.c.id)
+    return [event for event in fetch(connection, query) if traced.is_concerned(event)]
 
 
 def find_key(
@@ -179,6 +200,15 @@ class _Traced(Reference):
         super().__init__(projection)
         self.key = key
         self.sources: dict[str, list[Position]] = {}
+
+    def is_concerned(self, event: RecordedEvent) -> bool:
+        """Whether an event that may be malformed is one of the row's."""
+        try:
+            keys = self.keys_of(event)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+            return False
+        own = dict(zip(("tenant_id", *self.projection.key), self.key, strict=True))
+        return any(all(own[name] == value for name, value in key.items()) for key in keys)
 
     def step(self, event: RecordedEvent) -> Effect:
         before = self.rows.get(self.key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, DateTime, Double, Float, Integer, Numeric, Table
+from sqlalchemy import Column, DateTime, Double, Float, Integer, Numeric, Select, Table
 from sqlalchemy.dialects import postgresql
 
 from projections.derived import Derived
@@ -88,6 +88,9 @@ class Projection:
     Raises:
         WrongDeclaration: naming the column and the line of the declaration.
     """
+
+    left_out: Select[tuple[int]] | None = None
+    """The positions of events that statements pass over, as if they were not in the log."""
 
     def __init__(
         self,

@@ -19,7 +19,8 @@ from projections.checkpoint import (
     read_checkpoints,
 )
 from projections.folding import FoldFailed, fold, tune
-from projections.log_range import Contents, look
+from projections.log_range import Contents, count_events, look
+from projections.poison import fold_around
 from projections.projection import Projection
 
 TOGETHER = 1_000
@@ -27,6 +28,9 @@ TOGETHER = 1_000
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 """Seconds for which a projection is left alone after the database refused its events."""
+
+POISON_SECONDS = 1.0
+"""Seconds after which the search for events that cannot be folded is committed as far as it is."""
 
 PARTITIONS_EVERY = 10_000
 """Positions after which it is looked again whether the log needs partitions."""
@@ -44,11 +48,15 @@ class RebuildNeeded(QuantumForgeError):
 
 
 class Advance(msgspec.Struct, frozen=True):
-    """What one batch did to one projection."""
+    """What one batch did to one projection.
+
+    events: of its types. parked: how many of them could not be folded, and are left out.
+    """
 
     projection: str
     position: int
     events: int
+    parked: int = 0
 
 
 class Pass(msgspec.Struct, frozen=True):
@@ -90,7 +98,8 @@ def catch_up(
 ) -> int:
     """Fold everything up to the present safe head, in batches that each commit.
 
-    A projection that another process holds at the moment is left to that process.
+    A projection that another process holds at the moment is left to that process. Events that the
+    database refuses to fold are set aside (`projections.dead_letters`), and the others go on.
 
     Args:
         engine: of the database.
@@ -104,7 +113,8 @@ def catch_up(
 
     Raises:
         RebuildNeeded: when a definition has changed; the others are brought up to date first.
-        FoldFailed: when events cannot be folded; the others are brought up to date first.
+        FoldFailed: when the server cannot fold events, be they good or bad; the others are brought
+            up to date first.
     """
     done = Projector(engine, projections, batch=batch, on_advance=on_advance, stop=stop).catch_up()
     if done.failures:
@@ -208,7 +218,7 @@ class Projector:
             moved = self._commit(part, contents, after, upto)
         except FoldFailed as failure:
             if len(part) == 1:
-                self._pause(failure)
+                self._fold_around(part[0], failure, after, upto)
                 return
             # One of several: each for itself.
             busy = [each for each in part if contents[each.name].events]
@@ -218,10 +228,34 @@ class Projector:
                     self._fold(alone, contents, after, upto)
             return
         for name in moved:
-            self._positions[name] = upto
-            self._paused.pop(name, None)
-            self._folded += contents[name].events
-            self._on_advance(Advance(name, upto, contents[name].events))
+            self._moved(Advance(name, upto, contents[name].events))
+
+    def _moved(self, advance: Advance) -> None:
+        self._positions[advance.projection] = advance.position
+        self._paused.pop(advance.projection, None)
+        self._folded += advance.events
+        self._on_advance(advance)
+
+    def _fold_around(
+        self, projection: Projection, failure: FoldFailed, after: int, upto: int
+    ) -> None:
+        """Fold what can be folded, if it was an event that was refused."""
+        try:
+            if not failure.is_poison:
+                raise failure
+            with self._engine.begin() as connection:
+                tune(connection)
+                if not self._hold([projection], connection, after):
+                    return
+                around = fold_around(
+                    connection, projection, after=after, upto=upto, seconds=POISON_SECONDS
+                )
+                contents = Contents(*count_events(connection, projection, after, around.reached))
+                move_checkpoints(connection, {projection.name: contents}, around.reached)
+        except FoldFailed as refused:
+            self._pause(refused)
+        else:
+            self._moved(Advance(projection.name, around.reached, contents.events, around.parked))
 
     def _pause(self, failure: FoldFailed) -> None:
         """Leave a projection alone for a while, longer from time to time."""
@@ -237,17 +271,7 @@ class Projector:
         """Fold a range into the tables and move the checkpoints; say whose were moved."""
         with self._engine.begin() as connection:
             tune(connection)
-            held = lock_checkpoints(connection, [each.name for each in part])
-            ready = []
-            for projection in part:
-                checkpoint = held.get(projection.name)
-                if checkpoint is None or checkpoint.fingerprint != fingerprint(projection):
-                    # Left to the process that has it, or that has rebuilt it.
-                    self._positions.pop(projection.name, None)
-                elif checkpoint.position != after:
-                    self._positions[projection.name] = checkpoint.position
-                else:
-                    ready.append(projection)
+            ready = self._hold(part, connection, after)
             for projection in ready:
                 if contents[projection.name].events:
                     fold(connection, projection, after=after, upto=upto)
@@ -255,3 +279,20 @@ class Projector:
             if moved:
                 move_checkpoints(connection, moved, upto)
         return list(moved)
+
+    def _hold(
+        self, part: Sequence[Projection], connection: Connection, after: int
+    ) -> list[Projection]:
+        """Lock checkpoints for this transaction; those that still are where they were."""
+        held = lock_checkpoints(connection, [each.name for each in part])
+        ready = []
+        for projection in part:
+            checkpoint = held.get(projection.name)
+            if checkpoint is None or checkpoint.fingerprint != fingerprint(projection):
+                # Left to the process that has it, or that has rebuilt it.
+                self._positions.pop(projection.name, None)
+            elif checkpoint.position != after:
+                self._positions[projection.name] = checkpoint.position
+            else:
+                ready.append(projection)
+        return ready

@@ -42,6 +42,16 @@ _EXACT = Context(prec=1_000_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """For sums: PostgreSQL's numeric loses no digit either."""
 
 
+class Unfoldable(msgspec.Struct, frozen=True):
+    """What a column has that was given a value which it cannot hold.
+
+    SQL refuses an event that leaves one in a row, and then it is not applied here; but never looks
+    at a value that a later event of the same batch replaces.
+    """
+
+    reason: str
+
+
 class Reference:
     """A table in memory, kept by applying events in order of position."""
 
@@ -91,8 +101,9 @@ class Reference:
             row["created_at"] = min(row["created_at"], event.occurred_at)
             row["updated_at"] = max(row["updated_at"], event.occurred_at)
             row["last_position"] = event.position
-            for name, derived in projection.derived.items():
-                row[name] = derived.value(row)
+            if not any(isinstance(value, Unfoldable) for value in row.values()):
+                for name, derived in projection.derived.items():
+                    row[name] = derived.value(row)
 
     def _exactly(self, event: RecordedEvent, index: int | None) -> tuple[RecordedEvent, Any]:
         """The event, and its element, with every digit of their numbers."""
@@ -112,6 +123,25 @@ class Reference:
             if row["tenant_id"] == tenant_id and row["created_at"] < cutoff:
                 del self.rows[key]
 
+    def keys_of(self, event: RecordedEvent) -> list[Row]:
+        """The keys of the rows that an event concerns, by column; those that it ends, too.
+
+        Where the event replaces all rows of a key, without the columns that tell those apart.
+        """
+        if event.event_type not in self.projection.events:
+            # A retention: it concerns every row of its tenant.
+            return [{"tenant_id": event.tenant_id}]
+        event = _up_to_date(event)
+        names = ("tenant_id", *self.projection.key)
+        if self.projection.replaces:
+            own = self._own_key(event)
+            return [{"tenant_id": event.tenant_id, **own}]
+        if event.event_type in self.projection.ends:
+            keys = [self._key(event, None, None)]
+        else:
+            keys = [self._key(event, *each) for each in self._elements(event)]
+        return [dict(zip(names, key, strict=True)) for key in keys if None not in key]
+
     def _gave(self, key: Key, fold: ColumnFold, event: RecordedEvent) -> None:
         """Called when an event gave a column its value, or added to it."""
 
@@ -124,15 +154,19 @@ class Reference:
 
     def _end_group(self, event: RecordedEvent) -> None:
         """End every row that the event's key covers, whatever its elements."""
-        own = {
+        own = self._own_key(event)
+        for key, row in list(self.rows.items()):
+            if row["tenant_id"] == event.tenant_id and all(row[n] == v for n, v in own.items()):
+                del self.rows[key]
+
+    def _own_key(self, event: RecordedEvent) -> Row:
+        """What the event itself gives of its rows' key, whatever its elements."""
+        return {
             name: self._value(values[event.event_type], name, event, None, None)
             for name, values in self.projection.key.items()
             if event.event_type in values
             and not isinstance(values[event.event_type], Element | ElementIndex)
         }
-        for key, row in list(self.rows.items()):
-            if row["tenant_id"] == event.tenant_id and all(row[n] == v for n, v in own.items()):
-                del self.rows[key]
 
     def _elements(self, event: RecordedEvent) -> Iterator[tuple[int | None, Any]]:
         field = self.projection.elements
@@ -178,9 +212,17 @@ class Reference:
             text = _tallied(taken)
             row[name] = {**old, text: old.get(text, 0) + 1}
             return True
-        new = _typed(taken, fold.column.type)
+        new: Any
+        try:
+            new = _typed(taken, fold.column.type)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            new = Unfoldable(str(error))
         match fold.operation:
             case Operation.LAST:
+                row[name] = new
+            case _ if isinstance(old, Unfoldable):
+                return False
+            case _ if isinstance(new, Unfoldable):
                 row[name] = new
             case Operation.FIRST if old is None:
                 row[name] = new

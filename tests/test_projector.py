@@ -10,12 +10,11 @@ from eventstore.read import safe_head
 from projections import batch_size
 from projections.batch_size import BatchSize
 from projections.checkpoint import read_checkpoints
-from projections.folding import FoldFailed
 from projections.projection import Projection
 from projections.projector import RebuildNeeded, catch_up
 from projections.rebuild import rebuild
 from projections.registry import PROJECTIONS
-from tests.appending import TENANT, append_and_commit
+from tests.appending import append_and_commit
 from tests.projecting import BATCH_JOBS, assert_projected, history
 from tests.tables import table_rows
 
@@ -47,41 +46,6 @@ def test_a_changed_definition_asks_for_a_rebuild_which_settles_it(engine: Engine
     rebuild(engine, BATCH_JOBS)
     catch_up(engine, PROJECTIONS.values())
     assert_projected(engine)
-
-
-def test_an_event_that_the_database_refuses_to_fold_stops_its_projection_only(
-    engine: Engine,
-) -> None:
-    """The error names the projection and the range; the checkpoint stays before it."""
-    # Given: good events, and one appended in SQL without a name that its table requires
-    append_and_commit(engine, *history(10))
-    catch_up(engine, PROJECTIONS.values())
-    with engine.begin() as connection:
-        before = safe_head(connection)
-        bad = connection.scalar(
-            text("""
-                SELECT position FROM append_events(jsonb_build_array(jsonb_build_object(
-                    'event_id', gen_random_uuid(), 'tenant_id', CAST(:tenant AS text),
-                    'entity_type', 'batch', 'entity_id', gen_random_uuid(),
-                    'event_type', 'batch_started', 'data', '{"total_count": 1}'::jsonb)))
-            """),
-            {"tenant": str(TENANT)},
-        )
-    append_and_commit(engine, *history(10))
-
-    # When: the projector comes by
-    with pytest.raises(FoldFailed, match=f"batch_jobs stopped: events {before + 1} to") as caught:
-        catch_up(engine, PROJECTIONS.values())
-
-    # Then: only that projection waits, and it has not moved
-    failed = caught.value
-    assert bad is not None
-    assert failed.projection == "batch_jobs"
-    assert failed.after < bad <= failed.upto
-    with engine.connect() as connection:
-        head = safe_head(connection)
-        positions = {c.projection: c.position for c in read_checkpoints(connection).values()}
-    assert positions == dict.fromkeys(PROJECTIONS, head) | {"batch_jobs": before}
 
 
 def test_projections_that_no_event_concerns_cost_nothing_each(engine: Engine) -> None:

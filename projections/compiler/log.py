@@ -14,6 +14,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    null,
     select,
     true,
     type_coerce,
@@ -110,11 +111,20 @@ def _payload(projection: Projection) -> ColumnElement[Any]:
 
 
 def logged_by(projection: Projection) -> FromClause:
-    """The log as a projection reads it, with payloads up to date."""
-    if all(cls.schema_version == 1 for cls in projection.events.values()):
+    """The log as a projection reads it, with payloads up to date, without what it leaves out."""
+    is_current = all(cls.schema_version == 1 for cls in projection.events.values())
+    left_out = projection.left_out
+    if is_current and left_out is None:
         return event_logs
     others = [column for column in event_logs.c if column.name != "data"]
-    return select(*others, _payload(projection).label("data")).subquery("logged")
+    payload = _payload(projection)
+    if left_out is None:
+        return select(*others, payload.label("data")).subquery("logged")
+    counts = event_logs.c.id.not_in(left_out)
+    # Also around the payload: conditions are evaluated in any order, and what is left out may hold
+    # what no condition can be evaluated on.
+    guarded = case((counts, payload), else_=cast(null(), JSONB))
+    return select(*others, guarded.label("data")).where(counts).subquery("logged")
 
 
 def key_of(

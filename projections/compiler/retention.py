@@ -3,6 +3,7 @@
 from sqlalchemy import ColumnElement, Delete, FromClause, Subquery, Text, cast, delete, func, select
 
 from projections.compiler.log import AFTER, UPTO
+from projections.dead_letters import positions_left_out
 from projections.projection import Projection
 from schema.events.retention import RetentionApplied
 from schema.tables import event_logs
@@ -23,6 +24,8 @@ def cutoffs(projection: Projection, *, after: bool = False) -> Subquery:
             applied.c.id <= UPTO,
             cast(applied.c.data["table"].astext, Text) == projection.name,
             *([applied.c.id > AFTER] if after else []),
+            # Whatever the range: one that could not be applied must not spoil the later ones.
+            applied.c.id.not_in(positions_left_out(projection)),
         )
         .group_by(applied.c.tenant_id)
         .subquery("cutoffs")

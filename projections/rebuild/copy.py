@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, MetaData, Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from projections import dead_letters
 from projections.checkpoint import Checkpoint, fingerprint
 from projections.projection import Projection
 from schema.tables import METADATA, projection_copies
@@ -133,7 +134,8 @@ def enter_stage(connection: Connection, name: str, stage: Stage) -> None:
 
 
 def forget_copy(connection: Connection, name: str, kind: Kind) -> None:
-    """Delete the row of a copy, in the transaction that drops or moves its table."""
+    """Delete what is known of a copy, in the transaction that drops or moves its table."""
+    dead_letters.forget(connection, [name], kind)
     connection.execute(
         delete(projection_copies).where(
             projection_copies.c.projection == name, projection_copies.c.kind == kind

@@ -13,7 +13,7 @@ from eventstore.errors import NotAllowed, QuantumForgeError
 from eventstore.read import safe_head
 from projections.checkpoint import fingerprint, lock_checkpoint, read_checkpoints
 from projections.difference import Difference, difference
-from projections.folding import FoldFailed
+from projections.folding import FoldFailed, refusal
 from projections.projection import Projection
 from projections.projector import catch_up
 from projections.rebuild import attached
@@ -25,7 +25,6 @@ from projections.rebuild.shadow import (
     drop_shadow,
     fill,
     missing_indexes,
-    refusal,
     shadow_name,
     tune,
 )

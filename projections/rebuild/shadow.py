@@ -1,10 +1,6 @@
 """The table that a rebuild fills: made from the declaration, without keys and indexes at first."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import (
     CreateIndex,
     CreateTable,
@@ -13,8 +9,10 @@ from sqlalchemy.schema import (
 )
 
 from projections import compiler
-from projections.folding import FoldFailed, fold
+from projections.dead_letters import inherit, leaves_out, sparing
+from projections.folding import fold, refusal
 from projections.log_range import count_events
+from projections.poison import fold_around, refusal_of
 from projections.projection import Projection
 from projections.rebuild import attached
 from projections.rebuild.copy import Copy, Kind, forget_copy, onto, start_of, store_copy
@@ -67,23 +65,37 @@ def drop_shadow(connection: Connection, projection: Projection) -> None:
 def fill(connection: Connection, projection: Projection, shadow: Copy, upto: int) -> Copy:
     """Fold the events up to a position into the shadow, and store how far it has come.
 
+    Leaves out what the live table leaves out, and what the database refuses besides.
+
     Returns:
         The copy as it is then, once the caller commits.
 
     Raises:
-        FoldFailed: when the database refuses.
+        FoldFailed: when the database refuses, for another reason than an event.
     """
-    events, ids_hash = count_events(connection, projection, shadow.position, upto)
-    if events and not shadow.consumed:
-        bounds = {"after": shadow.position, "upto": upto}
-        with refusal(projection, shadow.position, upto):
-            connection.execute(compiler.insert_all(onto(projection, Kind.SHADOW)), bounds)
-    elif events:
+    after = shadow.position
+    events, ids_hash = count_events(connection, projection, after, upto)
+    target = onto(projection, Kind.SHADOW)
+    inherit(connection, target, shadow.fingerprint, after, upto)
+    if leaves_out(connection, target, after, upto):
+        target = sparing(target)
+    if events and refusal_of(connection, lambda: _insert(connection, target, shadow, upto)):
         add_key(connection, projection)
-        fold(connection, onto(projection, Kind.SHADOW), after=shadow.position, upto=upto)
+        fold_around(connection, target, after=after, upto=upto)
     filled = shadow.plus(upto, events, ids_hash)
     store_copy(connection, filled)
     return filled
+
+
+def _insert(connection: Connection, target: Projection, shadow: Copy, upto: int) -> None:
+    """Fold all at once: without looking at rows while there are none."""
+    if shadow.consumed:
+        add_key(connection, target)
+        fold(connection, target, after=shadow.position, upto=upto)
+        return
+    with refusal(target, shadow.position, upto):
+        bounds = {"after": shadow.position, "upto": upto}
+        connection.execute(compiler.insert_all(target), bounds)
 
 
 def add_key(connection: Connection, projection: Projection) -> None:
@@ -121,18 +133,6 @@ def missing_indexes(connection: Connection, projection: Projection, live: int) -
             if index not in names
         ),
     ]
-
-
-@contextmanager
-def refusal(projection: Projection, after: int, upto: int) -> Iterator[None]:
-    """Raise what the database refuses as `FoldFailed`."""
-    try:
-        yield
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise
-        reason = str(error.orig).splitlines()[0]
-        raise FoldFailed(projection.name, after, upto, reason) from error
 
 
 def _oid(connection: Connection, name: str) -> int:

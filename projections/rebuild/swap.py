@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import QuantumForgeError
 from eventstore.read import safe_head
+from projections import dead_letters
 from projections.checkpoint import (
     Checkpoint,
     create_checkpoints,
@@ -117,6 +118,7 @@ def swap_in_kept(connection: Connection, projection: Projection, *, keep: bool) 
     if keep:
         moved = f"ALTER TABLE {Kind.SHADOW.schema}.{projection.name} SET SCHEMA {Kind.KEPT.schema}"
         attached.run(connection, [moved])
+        dead_letters.hand_over(connection, projection.name, Kind.SHADOW, Kind.KEPT)
         store_copy(connection, kept_at(before))
     else:
         _drop(connection, projection, Kind.SHADOW)
@@ -237,6 +239,9 @@ def _exchange(
             *views,
         ],
     )
+    # What each table leaves out goes where the table goes.
+    dead_letters.hand_over(connection, projection.name, dead_letters.LIVE, outgoing)
+    dead_letters.hand_over(connection, projection.name, incoming, dead_letters.LIVE)
 
 
 def _drop(connection: Connection, projection: Projection, kind: Kind) -> None:

@@ -29,6 +29,7 @@ OBJECTS = (
     "prepare_load",
     "load_events",
     "copies",
+    "dead_letters",
 )
 
 

@@ -13,6 +13,7 @@ from schema.tables import (
     users,
 )
 from schema.tables.base import METADATA
+from schema.tables.dead_letters import projection_dead_letters
 from schema.tables.log import (
     event_logs,
     event_streams,
@@ -34,6 +35,7 @@ __all__ = [
     "organizations",
     "projection_checkpoints",
     "projection_copies",
+    "projection_dead_letters",
     "telemetry",
     "users",
 ]

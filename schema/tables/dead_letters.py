@@ -1,0 +1,30 @@
+"""Events that a projection could not fold: set aside, so that the rest goes on."""
+
+from sqlalchemy import BigInteger, Index, Integer, PrimaryKeyConstraint, Table, Text, Uuid
+
+from schema.tables.base import METADATA, TIMESTAMP, check, column
+
+projection_dead_letters = Table(
+    "projection_dead_letters",
+    METADATA,
+    column("projection", Text, "Name of the projection and of its table", required=True),
+    column(
+        "copy",
+        Text,
+        "Whose table leaves the event out: live; shadow: being filled; kept: before the last swap",
+        required=True,
+    ),
+    column("position", BigInteger, "Position of the event in the log", required=True),
+    column("tenant_id", Uuid, "Who owns the event", required=True),
+    column("event_type", Text, "What happened", required=True),
+    column("reason", Text, "What the database said when it last refused the event", required=True),
+    column("parked_at", TIMESTAMP, "When it was set aside, by the database's clock", required=True),
+    column("retries", Integer, "How often it was tried again since", required=True),
+    column("retried_at", TIMESTAMP, "When it was last tried again; null for never"),
+    column("discarded_at", TIMESTAMP, "When somebody decided to do without it; null: it waits"),
+    PrimaryKeyConstraint("projection", "copy", "position"),
+    check("copy_is_known", "copy IN ('live', 'shadow', 'kept')"),
+    check("retries_is_not_negative", "retries >= 0"),
+    Index("projection_dead_letters_tenant_idx", "tenant_id", "position"),
+    comment="Events that a projection leaves out because its table cannot take them",
+)
