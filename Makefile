@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 READERS := .venv/.readers
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help demo test soak venv lint bench clean
+.PHONY: help demo test soak venv lint docs bench clean
 
 help:  ## Show these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)  ## Write docs/catalogue.md: every table, column, event, made from the code
+	$(BIN)/python -m projections.catalogue
 
 bench: $(STAMP)  ## Measure, and write benchmarks/results.md
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,hdf5,dev,bench]'

@@ -54,6 +54,12 @@ def _access(name: str) -> list[str]:
     ]
 
 
+def policies_of(table: Table) -> list[str]:
+    """The names of the row-level-security policies of a read model."""
+    words = [statement.split() for statement in _access(table.name)]
+    return [name for create, what, name, *_ in words if (create, what) == ("CREATE", "POLICY")]
+
+
 def create_all(connection: Connection) -> None:
     """Create every table, function and trigger in an empty database; does not commit."""
     parts = [*map(sql_of, PRELUDE), ddl_of(METADATA.sorted_tables), *map(sql_of, OBJECTS)]
