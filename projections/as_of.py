@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, literal, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Subquery,
+    Table,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.sql import visitors
 
 from projections import compiler
@@ -29,21 +38,20 @@ def as_of(projection: Projection, position: int, name: str | None = None) -> Sub
 def rows_at(projection: Projection, position: int) -> Select[Any]:
     """What `as_of` selects, as a query of its own."""
     folded = folded_at(projection, position)
-    computed = {
-        column.name: column.computed.sqltext
-        for column in projection.table.columns
-        if column.computed is not None
-    }
-    if not computed:
+    if all(column.computed is None for column in projection.table.columns):
         return folded
     given = folded.subquery(projection.name)
-    columns: list[ColumnElement[Any]] = [
-        literal_column(f"({computed[column.name]})", column.type).label(column.name)
-        if column.name in computed
-        else given.c[column.name]
-        for column in projection.table.columns
+    return select(*whole_row(projection.table, given)).select_from(given)
+
+
+def whole_row(table: Table, given: FromClause) -> list[ColumnElement[Any]]:
+    """A table's columns over what folds give of them, with those that the database computes."""
+    return [
+        given.c[column.name]
+        if column.computed is None
+        else literal_column(f"({column.computed.sqltext})", column.type).label(column.name)
+        for column in table.columns
     ]
-    return select(*columns).select_from(given)
 
 
 def folded_at(projection: Projection, position: int) -> Select[Any]:

@@ -4,18 +4,20 @@ The events are folded again by the reference, which defines what folds mean, so 
 cannot disagree with the table unless the table is wrong.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Select, Uuid, select
+from sqlalchemy import Connection, Select, Uuid, cast, literal, select
 
 from eventstore.envelope import Position, RecordedEvent
 from eventstore.errors import QuantumForgeError
 from eventstore.read import EVERYTHING, fetch, matching
 from projections import compiler
+from projections.as_of import whole_row
 from projections.conditions import value_of
 from projections.dead_letters import list_dead_letters, sparing
 from projections.fold import Operation
@@ -116,7 +118,7 @@ def explain(
     steps += [Step(event, Effect.PARKED) for event in _parked(connection, traced, position)]
     steps.sort(key=lambda step: step.event.position)
     found = traced.rows.get(traced.key)
-    row = None if found is None else {str(name): value for name, value in found.items()}
+    row = None if found is None else _whole(connection, projection, found)
     return Lineage(
         projection=projection.name,
         position=Position(position),
@@ -125,6 +127,20 @@ def explain(
         origins=[] if row is None else _origins(projection, row, traced.sources),
         steps=steps,
     )
+
+
+def _whole(connection: Connection, projection: Projection, folded: Row) -> Row:
+    """A row with the columns that the database computes from others."""
+    given = select(
+        *(
+            cast(literal(folded[column.name], column.type), column.type).label(column.name)
+            for column in projection.table.columns
+            if column.name in folded
+        )
+    ).subquery()
+    query = select(*whole_row(projection.table, given)).select_from(given)
+    computed = connection.execute(query).mappings().one()
+    return {str(name): folded.get(name, value) for name, value in computed.items()}
 
 
 def select_events(projection: Projection, key: Mapping[str, Any], position: int) -> Select[Any]:
@@ -247,8 +263,11 @@ class _Traced(Reference):
 def _origins(
     projection: Projection, row: Row, sources: Mapping[str, list[Position]]
 ) -> list[Origin]:
-    return [
-        Origin(str(column.name), row[column.name], sources.get(column.name, []))
-        for column in projection.table.columns
-        if column.name in row
-    ]
+    origins = []
+    for column in projection.table.columns:
+        positions = sources.get(column.name, [])
+        if column.computed is not None:
+            named = set(re.findall(r"\w+", str(column.computed.sqltext)))
+            positions = sorted({p for name in named for p in sources.get(name, [])})
+        origins.append(Origin(str(column.name), row[column.name], positions))
+    return origins

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, DateTime, Double, Float, Integer, Numeric, Select, Table
+from sqlalchemy import Column, Select, Table
 from sqlalchemy.dialects import postgresql
 
-from projections.derived import Derived
 from projections.fold import Fold, Operation
 from projections.kinds import (
     MISSING,
@@ -81,9 +80,9 @@ class Projection:
             cutoff that `retention_applied` gives its tenant.
         only_with: what an event must have; where it is null or absent, the event is none of this
             projection's business, unless it ends the row.
-        columns: the folds of the columns, or how one follows from others (`this`). A column that
-            is not named takes the last value of the field of its name, from every event type (or
-            element) that has one.
+        columns: the folds of the columns. A column that is not named takes the last value of the
+            field of its name, from every event type (or element) that has one. What the table
+            derives from other columns has none.
 
     Raises:
         WrongDeclaration: naming the column and the line of the declaration.
@@ -104,7 +103,7 @@ class Projection:
         replaces: bool = False,
         retained: bool = False,
         only_with: object = None,
-        columns: Mapping[str, Fold | Derived] | None = None,
+        columns: Mapping[str, Fold] | None = None,
     ) -> None:
         self.declared_at = _line_of_the_declaration()
         self.table = table
@@ -121,15 +120,7 @@ class Projection:
             raise self._wrong("opens names an event type that is not among its events")
         self.key = self._resolved_key(key)
         self.only_with = self._resolved_condition(only_with)
-        given = columns or {}
-        self._check_names(given)
-        self.derived: dict[str, Derived] = {
-            name: how for name, how in given.items() if isinstance(how, Derived)
-        }
-        self.folds = self._resolved_folds(
-            {name: how for name, how in given.items() if isinstance(how, Fold)}
-        )
-        self._check_derived()
+        self.folds = self._resolved_folds(columns or {})
         if not self.is_of_single_events:
             self._check_no_short_facts()
         if replaces:
@@ -187,17 +178,17 @@ class Projection:
         values = {} if take is None else self._values("only_with", take)
         return {name: value for name, value in values.items() if name not in self.ends}
 
-    def _check_names(self, declared: Mapping[str, object]) -> None:
-        for name in declared:
-            if name not in self.table.c or name in self.key or name in ENVELOPE_COLUMNS:
-                raise self._wrong(f"{name} is not a column that a fold can fill")
-
     def _resolved_folds(self, declared: Mapping[str, Fold]) -> tuple[ColumnFold, ...]:
+        for name in declared:
+            column = self.table.c.get(name)
+            if column is None or name in self.key or name in ENVELOPE_COLUMNS:
+                raise self._wrong(f"{name} is not a column that a fold can fill")
+            if column.computed is not None:
+                raise self._wrong(f"{name} is computed by the database, so no fold can fill it")
         return tuple(
             self._resolved_fold(column, declared.get(column.name))
             for column in self.table.columns
-            if column.name not in (*self.key, *ENVELOPE_COLUMNS, *self.derived)
-            and column.computed is None
+            if column.name not in (*self.key, *ENVELOPE_COLUMNS) and column.computed is None
         )
 
     def _resolved_fold(self, column: Column[Any], fold: Fold | None) -> ColumnFold:
@@ -277,22 +268,6 @@ class Projection:
         for event_type, kinds in fold.kinds.items():
             if fold.operation is Operation.LAST and "NoneType" in kinds:
                 raise self._wrong(f"column {column} is required, but {event_type} can clear it")
-
-    def _check_derived(self) -> None:
-        plain = {str(fold.column.name): fold.column for fold in self.folds}
-        plain |= {name: self.table.c[name] for name in (*self.key, *ENVELOPE_COLUMNS)}
-        for name, derived in self.derived.items():
-            if not isinstance(self.table.c[name].type, Double) or not self.table.c[name].nullable:
-                raise self._wrong(
-                    f"column {name} follows from others, so it is a double that may be null"
-                )
-            for needed in derived.columns():
-                if needed not in plain:
-                    raise self._wrong(f"column {name} needs {needed}, which no fold fills")
-                if not isinstance(plain[needed].type, Integer | Numeric | Float | DateTime):
-                    raise self._wrong(
-                        f"column {name} needs {needed}, which is neither a number nor a time"
-                    )
 
     def _same_name(self, name: str) -> dict[str, Value]:
         values: dict[str, Value] = {}

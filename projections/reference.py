@@ -101,9 +101,6 @@ class Reference:
             row["created_at"] = min(row["created_at"], event.occurred_at)
             row["updated_at"] = max(row["updated_at"], event.occurred_at)
             row["last_position"] = event.position
-            if not any(isinstance(value, Unfoldable) for value in row.values()):
-                for name, derived in projection.derived.items():
-                    row[name] = derived.value(row)
 
     def _exactly(self, event: RecordedEvent, index: int | None) -> tuple[RecordedEvent, Any]:
         """The event, and its element, with every digit of their numbers."""

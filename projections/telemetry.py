@@ -1,6 +1,5 @@
 """How metrics, requests and errors follow from the log."""
 
-from projections.derived import this
 from projections.fold import count, largest, last, smallest, total
 from projections.projection import Projection
 from projections.value import hour_of, occurred_at, position, user_id
@@ -24,7 +23,6 @@ performance_metrics_hourly = Projection(
         "min": smallest(PerformanceMetric.value),
         "max": largest(PerformanceMetric.value),
         "sum": total(PerformanceMetric.value),
-        "average": this.sum / this.count,
     },
 )
 

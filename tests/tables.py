@@ -11,8 +11,21 @@ Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 def table_rows(connection: Connection, projection: Projection) -> Rows:
     """The rows of a projection's table by key, without what PostgreSQL computes from the rest."""
-    folded = [column for column in projection.table.columns if column.computed is None]
-    return selected_rows(connection, projection, select(*folded))
+    return folded_only(projection, whole_rows(connection, projection))
+
+
+def whole_rows(connection: Connection, projection: Projection) -> Rows:
+    """The rows of a projection's table by key."""
+    return selected_rows(connection, projection, select(projection.table))
+
+
+def folded_only(projection: Projection, rows: Rows) -> Rows:
+    """The rows without what PostgreSQL computes from the rest."""
+    computed = {column.name for column in projection.table.columns if column.computed is not None}
+    return {
+        key: {name: value for name, value in row.items() if name not in computed}
+        for key, row in rows.items()
+    }
 
 
 def selected_rows(

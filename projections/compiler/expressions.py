@@ -1,6 +1,5 @@
 """Values as SQL expressions: of an event, of a JSON document, of its lists."""
 
-from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from sqlalchemy import (
@@ -19,7 +18,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from projections.projection import Projection
 from projections.value import (
     Constant,
     Element,
@@ -128,15 +126,3 @@ def event_column(value: Value) -> str:
             return f"_{unit}_of_data_{name}"
         case _:
             raise AssertionError(value)
-
-
-def labelled(
-    projection: Projection, given: Mapping[str, ColumnElement[Any]]
-) -> list[ColumnElement[Any]]:
-    """The columns of a row in the table's order, those that follow from others among them."""
-    typed = {
-        name: type_coerce(value, projection.table.c[name].type) for name, value in given.items()
-    }
-    row = {**given, **{name: derived.sql(typed) for name, derived in projection.derived.items()}}
-    names = [str(column.name) for column in projection.table.columns]
-    return [row[name].label(name) for name in names if name in row]

@@ -24,7 +24,6 @@ from projections.compiler.expressions import (
     event_column,
     from_json,
     has_field,
-    labelled,
     may_be_absent,
 )
 from projections.compiler.grouping import carried_name, gathered_per_key, is_picked, tally_of
@@ -62,7 +61,7 @@ def folded_rows(shape: Shape) -> Select[Any]:
     given["created_at"] = _merged(shape, func.least, "created_at", per_key.c.earliest)
     given["updated_at"] = _merged(shape, func.greatest, "updated_at", per_key.c.latest)
     given["last_position"] = per_key.c.last_position
-    query = select(*labelled(shape.projection, given)).select_from(origin)
+    query = select(*(value.label(name) for name, value in given.items())).select_from(origin)
     for fold in shape.projection.folds:
         if fold.operation is Operation.TALLY:
             tally = tally_of(shape, live, fold)

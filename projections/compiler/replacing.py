@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
-from projections.compiler.expressions import elements_of, labelled, of_event
+from projections.compiler.expressions import elements_of, of_event
 from projections.compiler.log import group_key, in_range, key_of, logged_by
 from projections.projection import ColumnFold, Projection
 
@@ -50,7 +50,7 @@ def replacing_rows(projection: Projection) -> Select[Any]:
     given |= {str(fold.column.name): _one_of(fold, rows) for fold in projection.folds}
     given |= {"created_at": rows.c.occurred_at, "updated_at": rows.c.occurred_at}
     given["last_position"] = rows.c.id
-    return select(*labelled(projection, given))
+    return select(*(value.label(name) for name, value in given.items()))
 
 
 def _one_of(fold: ColumnFold, source: FromClause) -> ColumnElement[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Select, Text, case, or_, select
 from sqlalchemy.types import TypeEngine
 
-from projections.compiler.expressions import labelled, of_event
+from projections.compiler.expressions import of_event
 from projections.compiler.log import in_range, key_of, logged_by
 from projections.compiler.retention import kept_of
 from projections.projection import Projection
@@ -22,7 +22,8 @@ def single_rows(projection: Projection) -> Select[Any]:
         given[str(fold.column.name)] = _one_of(projection, fold.values, fold.column.type, logged)
     given |= {"created_at": logged.c.occurred_at, "updated_at": logged.c.occurred_at}
     given["last_position"] = logged.c.id
-    query = select(*labelled(projection, given)).where(*in_range(logged, list(projection.events)))
+    columns = (value.label(name) for name, value in given.items())
+    query = select(*columns).where(*in_range(logged, list(projection.events)))
     for name in projection.key:
         if given[name] is not logged.c.id:
             query = query.where(given[name].is_not(None))

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Double, Index, Integer, Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import TIMESTAMP, check, column, read_model
+from schema.tables.base import TIMESTAMP, check, column, derived, read_model
 
 performance_metrics = read_model(
     "performance_metrics",
@@ -30,7 +30,7 @@ performance_metrics_hourly = read_model(
     column("min", Double, "Smallest value, in `unit`"),
     column("max", Double, "Largest value, in `unit`"),
     column("sum", Numeric, "Sum of the values, exact, in `unit`", required=True),
-    column("average", Double, "sum / count, in `unit`"),
+    derived("average", Double, "sum / nullif(count, 0)", "sum / count, in `unit`"),
     Index("performance_metrics_hourly_hour_idx", "tenant_id", "hour"),
 )
 
