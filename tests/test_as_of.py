@@ -176,6 +176,7 @@ BY_STREAM = [
     projection
     for projection in PROJECTIONS.values()
     if set(next(iter(projection.key.values())).values()) == {Envelope("entity_id")}
+    and "calculation_completed" in projection.events
 ]
 
 
