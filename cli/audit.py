@@ -123,10 +123,8 @@ def audit(
         if form is None and not follow:
             columns.table(LISTED, [_row(entry) for entry in found])
             return
-        show = _lines_of(form)
-        for entry in found:
-            show(entry)
         if form is not None:
+            # Before a line of it: who has had enough of the output has had some of it.
             exported = DataExported(
                 what="audit trail",
                 format=form,
@@ -137,6 +135,9 @@ def audit(
             )
             with database.engine.begin() as connection:
                 append(connection, [author.new(uuid7(), exported)])
+        show = _lines_of(form)
+        for entry in found:
+            show(entry)
         if follow:
             for entry in _following(database, question, head):
                 show(entry)

@@ -4,12 +4,14 @@ import csv
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
+from eventstore.database import Database, libpq_url
 from eventstore.envelope import NewEvent
 from eventstore.ids import molecule_id
 from eventstore.load import load
@@ -27,7 +29,7 @@ from schema.events.users import (
     UserRegistered,
     UserRoleChanged,
 )
-from tests.campaigns import counted
+from tests.campaigns import counted, running
 from tests.chemical_history import created, happened, record
 from tests.conftest import Qforge
 
@@ -156,6 +158,21 @@ def test_every_export_of_the_trail_is_itself_recorded(qforge_here: Qforge, peopl
     assert export["changes"]["what"]["new"] == "audit trail"
     assert export["changes"]["format"]["new"] == "csv"
     assert export["changes"]["row_count"]["new"] == len(rows)
+
+
+def test_an_export_is_recorded_though_its_reader_leaves(
+    database: Database, people: Engine, tmp_path: Path
+) -> None:
+    """`| head` does not keep an export out of the trail."""
+    before = counted(people)["data_exported"]
+    variables = {"DATABASE_URL": libpq_url(database.url), "QFORGE_USER_ID": str(ADA)}
+
+    with running(tmp_path, "audit", "--csv", **variables) as export:
+        assert export.process.stdout is not None
+        export.process.stdout.close()
+        export.process.wait(60)
+
+    assert counted(people)["data_exported"] == before + 1
 
 
 def test_who_may_not_ask_is_recorded(qforge_here: Qforge, people: Engine) -> None:
