@@ -157,9 +157,6 @@ def _source(projection: Projection, folds: dict[str, ColumnFold], column: Column
         return _values(projection.key[column.name])
     if column.computed is not None:
         return f"`{column.computed.sqltext}`".replace("|", "\\|")
-    if column.name in projection.derived:
-        needs = dict.fromkeys(projection.derived[column.name].columns())
-        return "derived from " + ", ".join(f"`{name}`" for name in needs)
     fold = folds[column.name]
     condition = "".join(f", where {name} is {_json(value)}" for name, value in fold.where.items())
     if fold.operation is Operation.COUNT:
