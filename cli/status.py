@@ -85,21 +85,7 @@ def _show(found: Status) -> None:
     console.emit("")
     console.table(("event_type", "events"), found.events.items(), right=["events"])
     console.emit("")
-    console.table(
-        ("projection", "position", "lag", "seconds_behind", "parked", "state"),
-        (
-            (
-                lag.projection,
-                lag.position,
-                lag.positions,
-                f"{lag.seconds or 0:.1f}",
-                found.parked.get(lag.projection, 0),
-                _state(lag, found.stale),
-            )
-            for lag in found.lags
-        ),
-        right=["position", "lag", "seconds_behind", "parked"],
-    )
+    _show_projections(found)
     console.emit("")
     console.table(("calculations", "count"), found.queue.items(), right=["count"])
     if found.stale:
@@ -109,6 +95,32 @@ def _show(found: Status) -> None:
         console.note(f"{number} events could not be folded; see: qforge dead-letters list")
     if any(lag.seconds is not None and lag.projection not in found.stale for lag in found.lags):
         console.note("Not all is projected; run: qforge project --once")
+
+
+def _show_projections(found: Status) -> None:
+    """Print those that need something, and how many do not."""
+    needy = [
+        lag
+        for lag in found.lags
+        if lag.seconds is not None or lag.projection in {*found.stale, *found.parked}
+    ]
+    if needy:
+        console.table(
+            ("projection", "position", "lag", "seconds_behind", "parked", "state"),
+            (
+                (
+                    lag.projection,
+                    lag.position,
+                    lag.positions,
+                    f"{lag.seconds or 0:.1f}",
+                    found.parked.get(lag.projection, 0),
+                    _state(lag, found.stale),
+                )
+                for lag in needy
+            ),
+            right=["position", "lag", "seconds_behind", "parked"],
+        )
+    console.emit(f"{len(found.lags) - len(needy)} of {len(found.lags)} projections are up to date.")
 
 
 def _state(lag: Lag, stale: list[str]) -> str:

@@ -270,6 +270,7 @@ def test_status_of_an_empty_database_is_all_zero(qforge_here: Qforge) -> None:
     assert status["stale"] == []
     done = qforge_here("status")
     assert "safe head\t0" in done.stdout
+    assert f"{len(PROJECTIONS)} of {len(PROJECTIONS)} projections are up to date" in done.stdout
     assert done.stderr == ""
 
 
@@ -323,7 +324,9 @@ def test_status_tells_how_far_each_projection_is_behind(
     assert {lag["positions"] for lag in lags.values()} == {1}
     assert lags["molecules"]["seconds"] >= 0.2
     assert lags["calculations"]["seconds"] is None
-    assert "qforge project --once" in qforge_here("status").stderr
+    done = qforge_here("status")
+    assert "qforge project --once" in done.stderr
+    assert "behind" in done.stdout
 
 
 def test_a_gap_left_by_a_rollback_is_no_lag_in_time(qforge_here: Qforge, engine: Engine) -> None:
