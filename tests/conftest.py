@@ -217,7 +217,8 @@ def command_line(directory: Path, **variables: str) -> Qforge:
 def _fresh(server: EmbeddedServer, administrator: Engine, *, template: str) -> Iterator[Database]:
     name = f"test_{next(_numbers)}"
     with administrator.connect() as connection:
-        # Copying files takes half the time of writing every page to the WAL: nobody waits for fsync.
+        # Copying files takes half the time of writing every page to the WAL, and nobody waits for
+        # fsync.
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
     database = Database(make_engine(server.url(name)))
     yield database
