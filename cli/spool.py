@@ -1,5 +1,6 @@
 """`qforge spool`: what waits for the database on this machine, and bringing it there."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from cli import console
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.drain import Drained, drain
+from eventstore.recorders.author import Author
+from eventstore.recorders.system import Spools
 from eventstore.settings import load_settings
 from eventstore.spool import spool_directory
 from eventstore.spool_state import SpoolState, spool_state
@@ -82,6 +85,24 @@ def drain_command(past_damage: bool, as_json: bool) -> None:
     else:
         tell(drained)
     sys.exit(1 if drained.rejected or drained.aside or drained.damaged else 0)
+
+
+@spool.command("report")
+def report_command() -> None:
+    """Record how much waits in the spool now, for the view system_health.
+
+    For a timer on each machine: the database then knows what waits where.
+
+    \b
+    Example:
+      qforge spool report
+    """
+    settings = load_settings()
+    author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+    with migrated_database(settings) as database:
+        Spools(database.engine, author).report(
+            host=socket.gethostname(), directory=spool_directory(settings.home)
+        )
 
 
 def show(state: SpoolState) -> None:

@@ -22,6 +22,7 @@ from schema import tables
 from schema.create import policies_of
 from schema.events import EVENTS
 from schema.events.describe import fields_of, summary_of
+from schema.sql import sql_of
 from schema.tables.base import is_read_model
 
 PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
@@ -37,6 +38,8 @@ POINTS_TO = {
     "active_calculation_id": "calculations",
 }
 """Tables whose name does not follow from the column that names a row of theirs."""
+
+VIEWS = ("system_health", "database_stats")
 
 MANY = 12
 """From so many event types on, they are counted rather than named."""
@@ -58,7 +61,7 @@ def render() -> str:
         parts += [f"## {_title(name)}\n", *_diagram(_read_models(domain))]
         for table in _read_models(domain):
             parts += _table(PROJECTIONS[table.name])
-    parts += ["## Events\n", *_events()]
+    parts += ["## Views\n", *map(_view, VIEWS), "## Events\n", *_events()]
     return "\n".join(parts)
 
 
@@ -211,6 +214,12 @@ def _index(index: Index) -> str:
 
 def _check(constraint: CheckConstraint) -> str:
     return str(constraint.name).replace("_", " ")
+
+
+def _view(name: str) -> str:
+    """What the comment in its SQL says."""
+    (comment,) = re.findall(rf"COMMENT ON VIEW {name} IS\s+'([^']*)'", sql_of(name))
+    return f"### {name}\n\n{' '.join(comment.split())}. Declared in `schema/sql/{name}.sql`.\n"
 
 
 def _events() -> Iterator[str]:

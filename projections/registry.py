@@ -13,6 +13,7 @@ from projections import (
     discovery,
     hub,
     organizations,
+    system,
     telemetry,
     users,
 )
@@ -54,6 +55,7 @@ PROJECTIONS: Mapping[str, Projection] = MappingProxyType(
                 audit,
                 discovery,
                 hub,
+                system,
             )
         )
     )

@@ -20,11 +20,10 @@ PROMISED = {
     "discovery": "projects admet_predictions protein_structures docking_results",
     "hub": "quantum_apps app_versions marketplace_listings subscriptions subscription_keys"
     " platforms devices jobs job_results",
+    "system": "spools",
 }
 TABLES = [name for names in PROMISED.values() for name in names.split()]
 VIEWS = ["system_health", "database_stats"]
-MISSING = {*VIEWS}
-"""What has not landed yet; empty in the end."""
 
 
 def test_every_table_of_the_catalogue_is_there(database: Database) -> None:
@@ -36,7 +35,7 @@ def test_every_table_of_the_catalogue_is_there(database: Database) -> None:
     with database.engine.connect() as connection:
         there = set(connection.scalars(query))
 
-    assert {*TABLES, *VIEWS} - there == MISSING
+    assert {*TABLES, *VIEWS} <= there
     assert set(TABLES) == set(PROJECTIONS), "a table that the catalogue does not promise: add it"
 
 

@@ -33,7 +33,15 @@ from schema.events.chemistry import MoleculeCreated
 from schema.events.lifecycle import NEW, lifecycle, when
 from tests.appending import OTHER_TENANT, TENANT, append_and_commit
 
-WITHOUT_RULES = {"metric_source", "api_server", "service", "export", "access", "audited_action"}
+WITHOUT_RULES = {
+    "metric_source",
+    "api_server",
+    "service",
+    "export",
+    "access",
+    "audited_action",
+    "spool",
+}
 """Types of entity to which anything may happen at any time, each on purpose."""
 
 AUTHOR = Author(tenant_id=TENANT)

@@ -10,6 +10,7 @@ from schema.events import (
     hub,
     organizations,
     retention,
+    system,
     telemetry,
     users,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "hub",
     "organizations",
     "retention",
+    "system",
     "telemetry",
     "users",
 ]

@@ -30,6 +30,9 @@ OBJECTS = (
     "load_events",
     "copies",
     "dead_letters",
+    "visible_events",
+    "system_health",
+    "database_stats",
 )
 
 

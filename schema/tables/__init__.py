@@ -9,6 +9,7 @@ from schema.tables import (
     hub,
     log,
     organizations,
+    system,
     telemetry,
     users,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "projection_checkpoints",
     "projection_copies",
     "projection_dead_letters",
+    "system",
     "telemetry",
     "users",
 ]
