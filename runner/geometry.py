@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Self
 
 import msgspec
@@ -20,7 +21,7 @@ ELEMENTS: tuple[str, ...] = tuple(_SYMBOLS.split())
 ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(ELEMENTS) if number}
 
 
-class Geometry(msgspec.Struct, frozen=True):
+class Geometry(msgspec.Struct, frozen=True, dict=True):
     """Atoms in the order in which they were given; one position in Å for each atomic number."""
 
     numbers: tuple[int, ...]
@@ -53,7 +54,7 @@ class Geometry(msgspec.Struct, frozen=True):
         # One geometry, one text: what rounds to zero has no sign.
         return f"{len(self)}\n{comment}\n" + body.replace("-0.0000000000", " 0.0000000000")
 
-    @property
+    @cached_property
     def xyz_sha256(self) -> str:
         """The SHA-256 (hexadecimal) of `xyz_text()` with an empty comment."""
         return hashlib.sha256(self.xyz_text().encode()).hexdigest()

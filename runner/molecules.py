@@ -1,6 +1,7 @@
 """Which molecule an input is: its canonical SMILES, charge and multiplicity, and what follows."""
 
 import math
+from functools import lru_cache
 
 import msgspec
 from rdkit import Chem, rdBase
@@ -62,36 +63,78 @@ def identify(
         else:
             raise InputError("neither a SMILES nor a geometry", code="EMPTY_MOLECULE")
         _refuse_unknown_atoms(mol)
-        mol = _canonical(mol)
-        full = Chem.AddHs(mol)
-        if source.geometry is not None:
-            _refuse_other_atoms(full, source.geometry)
-        inchikey = rdinchi.MolToInchiKey(mol) or None
-    formal = Chem.GetFormalCharge(mol)
-    if wanted_charge is not None and wanted_charge != formal:
+        for atom in mol.GetAtoms():
+            atom.SetAtomMapNum(0)
+        found = _described(Chem.MolToSmiles(mol))
+    if source.geometry is not None:
+        _refuse_other_atoms(found.composition, source.geometry)
+    if wanted_charge is not None and wanted_charge != found.charge:
         raise InputError(
-            f"charge {wanted_charge:+d} contradicts the formal charge {formal:+d} of "
-            f"{Chem.MolToSmiles(mol)}; correct one of them",
+            f"charge {wanted_charge:+d} contradicts the formal charge {found.charge:+d} of "
+            f"{found.smiles}; correct one of them",
             code="CHARGE_CONTRADICTS_SMILES",
         )
-    electrons = sum(atom.GetAtomicNum() for atom in full.GetAtoms()) - formal
+    electrons = sum(number * count for number, count in found.composition.items()) - found.charge
     if electrons <= 0:
         raise InputError(
-            f"no electrons are left at charge {formal:+d}: nothing to calculate",
+            f"no electrons are left at charge {found.charge:+d}: nothing to calculate",
             code="NO_ELECTRONS",
         )
     return Molecule(
-        smiles=Chem.MolToSmiles(mol),
+        smiles=found.smiles,
         name=source.name,
-        formula=rdMolDescriptors.CalcMolFormula(mol),
-        inchikey=inchikey,
-        charge=formal,
-        multiplicity=_multiplicity(full, electrons, wanted_multiplicity),
-        molecular_weight=math.fsum(atom.GetMass() for atom in full.GetAtoms()),
-        atom_count=full.GetNumAtoms(),
+        formula=found.formula,
+        inchikey=found.inchikey,
+        charge=found.charge,
+        multiplicity=_multiplicity(found.radicals, electrons, wanted_multiplicity),
+        molecular_weight=found.molecular_weight,
+        atom_count=sum(found.composition.values()),
         electron_count=electrons,
         toolkit="RDKit",
         toolkit_version=rdBase.rdkitVersion,
+    )
+
+
+class _Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from a SMILES alone; composition: atoms, hydrogens too, by atomic number."""
+
+    smiles: str
+    charge: int
+    composition: dict[int, int]
+    radicals: int
+    molecular_weight: float
+    formula: str
+    inchikey: str | None
+
+
+@lru_cache(5_000)
+def _described(smiles: str) -> _Description:
+    """Describe the molecule of a SMILES that RDKit has written, as its own canonical SMILES reads.
+
+    One SMILES is not enough: what RDKit writes it may read back with fewer stereo centres, and
+    write differently. The same molecule must have one SMILES however it arrived.
+    """
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        raise InputError(
+            f"RDKit cannot read back its own SMILES {smiles}", code="UNREADABLE_SMILES"
+        )
+    composition: dict[int, int] = {}
+    masses: list[float] = []
+    radicals = 0
+    for atom in Chem.AddHs(mol).GetAtoms():
+        number = atom.GetAtomicNum()
+        composition[number] = composition.get(number, 0) + 1
+        masses.append(atom.GetMass())
+        radicals += atom.GetNumRadicalElectrons()
+    return _Description(
+        smiles=Chem.MolToSmiles(mol),
+        charge=Chem.GetFormalCharge(mol),
+        composition=composition,
+        radicals=radicals,
+        molecular_weight=math.fsum(masses),
+        formula=rdMolDescriptors.CalcMolFormula(mol),
+        inchikey=rdinchi.MolToInchiKey(mol) or None,
     )
 
 
@@ -159,27 +202,7 @@ def _refuse_unknown_atoms(mol: Chem.Mol) -> None:
             )
 
 
-def _canonical(mol: Chem.Mol) -> Chem.Mol:
-    """Return the molecule as its own canonical SMILES reads, without atom-map numbers.
-
-    One SMILES is not enough: what RDKit writes it may read back with fewer stereo centres, and
-    write differently. The same molecule must have one SMILES however it arrived.
-    """
-    for atom in mol.GetAtoms():
-        atom.SetAtomMapNum(0)
-    again = Chem.MolFromSmiles(Chem.MolToSmiles(mol))
-    if again is None:
-        raise InputError(
-            f"RDKit cannot read back its own SMILES {Chem.MolToSmiles(mol)}",
-            code="UNREADABLE_SMILES",
-        )
-    return again
-
-
-def _refuse_other_atoms(full: Chem.Mol, geometry: Geometry) -> None:
-    expected: dict[int, int] = {}
-    for atom in full.GetAtoms():
-        expected[atom.GetAtomicNum()] = expected.get(atom.GetAtomicNum(), 0) + 1
+def _refuse_other_atoms(expected: dict[int, int], geometry: Geometry) -> None:
     if expected != dict(geometry.composition()):
         raise InputError(
             f"the geometry has {_formula(dict(geometry.composition()))}, "
@@ -197,10 +220,9 @@ def _formula(composition: dict[int, int]) -> str:
     )
 
 
-def _multiplicity(full: Chem.Mol, electrons: int, wanted: int | None) -> int:
+def _multiplicity(radicals: int, electrons: int, wanted: int | None) -> int:
     lowest = 1 if electrons % 2 == 0 else 2
     if wanted is None:
-        radicals = sum(atom.GetNumRadicalElectrons() for atom in full.GetAtoms())
         fits = radicals <= electrons and (electrons - radicals) % 2 == 0
         return radicals + 1 if fits else lowest
     if wanted < 1 or (electrons - (wanted - 1)) % 2 or wanted - 1 > electrons:

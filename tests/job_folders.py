@@ -143,6 +143,8 @@ class _Job:
             for moment in (run.began, ended)
         )
         fields: dict[str, Any] = {"job_id": self.id, "molecule_name": self.subject.name}
+        if run.charge:
+            fields["charge"] = run.charge
         if new:
             fields |= {
                 "molecule_smiles": self.subject.smiles,

@@ -24,7 +24,12 @@ ENERGY_UNITS = {
 }
 """What one of each is in Eh (CODATA 2018)."""
 
+_ENDS = frozenset(unit.rpartition("_")[2] for unit in ENERGY_UNITS)
+
 _NESTED = 3
+_STATED = ""
+"""Under this name, which no field has, stand the units that names end with."""
+
 _METHODS = {
     **dict.fromkeys(("2", "gfn2", "gfn2-xtb", "gfn2xtb", "xtb2"), "GFN2-xTB"),
     **dict.fromkeys(("1", "gfn1", "gfn1-xtb", "gfn1xtb", "xtb1"), "GFN1-xTB"),
@@ -82,6 +87,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 def read_documents(metadata: Mapping[str, Any], results: Mapping[str, Any]) -> Facts:
     """Return what both say; results outweigh metadata, and what is nested what surrounds it."""
     given = {**dict(_flat(metadata)), **dict(_flat(results))}
+    given[_STATED] = _stated_units(given)
     status = _STATUSES.get((text(given.get("status") or given.get("state")) or "").lower())
     success = given.get("success")
     model = text(_first(given, "solvation_model"))
@@ -149,7 +155,7 @@ def _flat(document: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, An
     """Every field, those of nested objects last, so that they outweigh the others."""
     nested = []
     for key, value in document.items():
-        name = key.strip().lower().replace(" ", "_").replace("-", "_")
+        name = key.strip().lower().replace(" ", "_").replace("-", "_") or "_"
         if isinstance(value, dict):
             nested.append(value)
             if name == "units":
@@ -191,14 +197,21 @@ def _with_unit(given: Mapping[str, Any], names: tuple[str, ...]) -> tuple[float,
     """The first of these quantities that there is, and its unit where that is stated."""
     units = given.get("units")
     for name in names:
-        for key, value in given.items():
-            if key.startswith(name) and (found := number(value)) is not None:
-                if key == name:
-                    stated = text(units.get(name)) if isinstance(units, dict) else None
-                    return found, None if stated is None else stated.lower()
-                if (unit := key[len(name) + 1 :]) in ENERGY_UNITS:
-                    return found, unit
+        if (found := number(given.get(name))) is not None:
+            stated = text(units.get(name)) if isinstance(units, dict) else None
+            return found, None if stated is None else stated.lower()
+        for unit in given.get(_STATED, ()):
+            if (found := number(given.get(f"{name}_{unit}"))) is not None:
+                return found, unit
     return None
+
+
+def _stated_units(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which units stand in names: none, in most documents."""
+    ends = {key.rpartition("_")[2] for key in given}
+    if not ends & _ENDS:
+        return ()
+    return tuple(unit for unit in ENERGY_UNITS if any(key.endswith(f"_{unit}") for key in given))
 
 
 def _dipole(given: Mapping[str, Any]) -> float | None:

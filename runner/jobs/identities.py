@@ -9,7 +9,7 @@ from runner.jobs.job import Job
 from runner.molecules import Molecule, identify
 from runner.records import Input
 
-REMEMBERED = 10_000
+REMEMBERED = 5_000
 
 
 class Identities:

@@ -29,7 +29,7 @@ from schema.events.chemistry import MoleculeDeleted
 CONFLICTS = 5
 """How often a chunk is looked up again because others recorded the same at the same moment."""
 
-REMEMBERED = 200_000
+REMEMBERED = 50_000
 """Molecules that are known to be in the log."""
 
 
@@ -211,9 +211,12 @@ class Importer:
         }
         if not wanted:
             return []
-        known = last_events(
+        there = existing_streams(
             connection, self._target.tenant_id, "molecule", [each for each in wanted if each]
         )
+        # Of those the last event tells whether they were deleted; a new log has none.
+        tenant_id = self._target.tenant_id
+        known = last_events(connection, tenant_id, "molecule", list(there)) if there else {}
         creations = []
         for its_id, history in wanted.items():
             last = known.get(its_id) if its_id is not None else None

@@ -212,7 +212,7 @@ def _stamp(line: str) -> datetime | None:
     if found is None:
         return None
     try:
-        return datetime.strptime(f"{found[1]} {found[2][:15]}", "%Y/%m/%d %H:%M:%S.%f")  # noqa: DTZ007 - xtb prints no zone
+        return datetime.fromisoformat(f"{found[1].replace('/', '-')}T{found[2][:12]}")
     except ValueError:
         return None
 
