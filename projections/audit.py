@@ -18,6 +18,8 @@ from schema.events import EVENT_TYPES, Event
 from schema.events.access import ApiKeyIssued, ApiKeyRevoked
 from schema.events.audit import AccessDenied, ActionAudited, DataExported
 from schema.events.chemistry import MoleculeDeleted, ResultsRetracted
+from schema.events.discovery import ProjectDeleted
+from schema.events.hub import QuantumAppDeleted, SubscriptionKeyIssued, SubscriptionKeyRevoked
 from schema.events.organizations import (
     OrganizationCreated,
     OrganizationDeleted,
@@ -66,6 +68,10 @@ ACTIONS: Mapping[type[Event], str] = {
     DataExported: "data_export",
     MoleculeDeleted: "molecule_delete",
     ResultsRetracted: "results_retract",
+    ProjectDeleted: "project_delete",
+    QuantumAppDeleted: "quantum_app_delete",
+    SubscriptionKeyIssued: "subscription_key_issue",
+    SubscriptionKeyRevoked: "subscription_key_revoke",
 }
 """The audited events whose type says what was done."""
 

@@ -269,6 +269,8 @@ def test_members_join_once_and_leave_once(engine: Engine, ada: UUID) -> None:
     organizations.delete(lab)
     with pytest.raises(RuleBroken, match="deleted"):
         organizations.rename(lab, name="Lab")
+    with pytest.raises(RuleBroken, match=r"organization .* is deleted"):
+        organizations.add_member(organization_id=lab, user_id=uuid4())
 
 
 def test_a_thing_is_marked_once(engine: Engine, ada: UUID) -> None:

@@ -111,12 +111,7 @@ class ApiKeys(Domain):
             expires_at=expires_at,
         )
         key_id = self._id(key)
-
-        def decide(connection: Connection) -> list[NewEvent]:
-            require_active(connection, self.author.tenant_id, user_id, event.event_type)
-            return [self.author.new(key_id, event)]
-
-        self.decide(decide)
+        self.record((key_id, event))
         return IssuedKey(key_id, prefix, key)
 
     def use(self, key: Secret, *, scope: str | None = None) -> KeyHolder:

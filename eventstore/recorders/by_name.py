@@ -11,7 +11,7 @@ from eventstore.envelope import Placed, Stream
 from eventstore.errors import EventRefused
 from eventstore.ids import uuid7
 from eventstore.read import read_stream
-from eventstore.recorders import batches, chemistry, discovery, hub
+from eventstore.recorders import batches, bookmarks, chemistry, discovery, hub, organizations
 from eventstore.recorders.author import Author
 from eventstore.recorders.domain import identity_of
 from eventstore.rules import append_checked
@@ -19,7 +19,7 @@ from schema.events import Event
 from schema.events.discovery import ProjectDeleted
 from schema.events.lifecycle import NEW, rule_of
 
-IDENTIFIED = (batches, chemistry, hub)
+IDENTIFIED = (batches, bookmarks, chemistry, hub, organizations)
 """The recorders of entities with natural ids; to import them is to know how those are made."""
 
 NOT_ALONE = {

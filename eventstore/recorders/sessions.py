@@ -135,15 +135,13 @@ class Sessions(Domain):
 
     def _checked(self, connection: Connection, session_id: UUID, event: Event) -> NewEvent:
         """The event, which may happen; who uses the session did it, unless the author says who."""
-        if isinstance(event, SessionOpened):
-            user_id: UUID | None = event.user_id
-        else:
+        user_id: UUID | None = getattr(event, "user_id", None)
+        if user_id is None:
             told = last_told(connection, self._stream(session_id), ["expires_at", "user_id"])
             user_id = told["user_id"] and UUID(told["user_id"])
-            if told["expires_at"] and isinstance(event, SessionStateSaved | SessionExtended):
+            if user_id and isinstance(event, SessionStateSaved | SessionExtended):
                 self._require_time(session_id, told["expires_at"], event)
-        if user_id is not None and not isinstance(event, SessionClosed | SessionExpired):
-            require_active(connection, self.author.tenant_id, user_id, event.event_type)
+                require_active(connection, self.author.tenant_id, user_id, event.event_type)
         author = msgspec.structs.replace(self.author, user_id=self.author.user_id or user_id)
         return author.new(session_id, event)
 

@@ -82,10 +82,12 @@ class ApiKeyRevoked(Event, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+_ACTIVE_USER = {"user_id": ("user", "active")}
+
 lifecycle(
     "session",
     {
-        SessionOpened: when(NEW, then="open"),
+        SessionOpened: when(NEW, then="open", needs=_ACTIVE_USER),
         SessionStateSaved: when("open"),
         SessionExtended: when("open"),
         SessionClosed: when("open", then="closed"),
@@ -96,7 +98,7 @@ lifecycle(
 lifecycle(
     "api_key",
     {
-        ApiKeyIssued: when(NEW, then="valid"),
+        ApiKeyIssued: when(NEW, then="valid", needs=_ACTIVE_USER),
         ApiKeyUsed: when("valid"),
         ApiKeyRevoked: when("valid", then="revoked"),
     },

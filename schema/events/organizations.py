@@ -78,7 +78,9 @@ lifecycle(
 lifecycle(
     "organization_member",
     {
-        OrganizationMemberAdded: when(NEW, "left", then="member"),
+        OrganizationMemberAdded: when(
+            NEW, "left", then="member", needs={"organization_id": ("organization", "present")}
+        ),
         OrganizationMemberRoleChanged: when("member"),
         OrganizationMemberRemoved: when("member", then="left"),
     },
