@@ -49,7 +49,9 @@ COMMANDS = {
     "dataset": Lazy(
         "cli.dataset:dataset", "Export training sets, make them again, and compare them."
     ),
-    "metrics": Lazy("cli.metrics:metrics", "Show how calculations and services do over time."),
+    "metrics": Lazy(
+        "cli.metrics:metrics", "Print gauges for Prometheus, or how services do over time."
+    ),
     "audit": Lazy("cli.audit:audit", "Print who did what when, and what it was before."),
     "users": Lazy("cli.users:users", "Register users, and give them passwords and API keys."),
     "retention": Lazy("cli.retention:retention", "Show and apply how long tables keep their rows."),

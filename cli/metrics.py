@@ -1,4 +1,4 @@
-"""`qforge metrics`: how calculations and services do over time."""
+"""`qforge metrics`: gauges for a monitoring system, and how services do over time."""
 
 from datetime import datetime
 
@@ -10,20 +10,36 @@ from cli.lag import note_lag
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.settings import load_settings
+from eventstore.spool import spool_directory
+from eventstore.spool_state import spool_state
 from projections import regressions
+from projections.prometheus import exposition, read_gauges
+from projections.registry import PROJECTIONS
 from projections.regressions import Bucket, By, Point
 
 PLOT_WIDTH = 30
 
 
-@click.group()
-def metrics() -> None:
-    """Show how calculations and services do over time.
+@click.group(invoke_without_command=True)
+@click.pass_context
+def metrics(context: click.Context) -> None:
+    """Print gauges for Prometheus, or how calculations and services do over time.
+
+    Without a command: the head of the log, lag and dead letters of each projection, this machine's
+    spool and your calculations by status, in Prometheus' text format.
 
     \b
     Example:
+      qforge metrics > metrics.tmp && mv metrics.tmp /var/lib/node_exporter/qforge.prom
       qforge metrics show --by method
     """
+    if context.invoked_subcommand is not None:
+        return
+    settings = load_settings()
+    spool = spool_state(spool_directory(settings.home))
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        gauges = read_gauges(connection, PROJECTIONS.values(), settings.tenant_id, spool)
+    click.echo(exposition(gauges), nl=False)
 
 
 @metrics.command()
