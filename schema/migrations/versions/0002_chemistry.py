@@ -1,8 +1,6 @@
 """Read models of molecules and calculations."""
 
-from alembic import op
-
-from schema.migrations.frozen import run_frozen
+from schema.migrations.frozen import drop_read_models, run_frozen
 
 revision = "0002"
 down_revision = "0001"
@@ -17,7 +15,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop what `upgrade` made."""
-    op.execute("""
-        DROP TABLE molecules, calculations, atomic_properties, calculation_execution_metrics,
-                   calculation_errors
-    """)
+    drop_read_models(
+        "molecules",
+        "calculations",
+        "atomic_properties",
+        "calculation_execution_metrics",
+        "calculation_errors",
+    )

@@ -1,8 +1,6 @@
 """Read models of batches."""
 
-from alembic import op
-
-from schema.migrations.frozen import run_frozen
+from schema.migrations.frozen import drop_read_models, run_frozen
 
 revision = "0003"
 down_revision = "0002"
@@ -17,4 +15,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop what `upgrade` made."""
-    op.execute("""DROP TABLE batch_jobs, batch_items""")
+    drop_read_models(
+        "batch_jobs",
+        "batch_items",
+    )
