@@ -125,7 +125,8 @@ def read_job(contents: Contents) -> Job:
         error = EngineError(why, stdout_log=run.stdout_log, scf_iterations=0)
         return replace(job, failure=_failure(error), notes=tuple(notes))
     if job.geometry is None:
-        raise BrokenJob(facts.xyz_file or "*.xyz", "no geometry: the file is missing or not read")
+        name = (facts.xyz_file or "*.xyz").rpartition("/")[2]
+        raise BrokenJob(name, "no geometry: the file is missing or not read")
     result = _result(job, facts, run, notes)
     if asked.level and optimised is None:
         notes.append("the optimised geometry was not kept: positions are those of the input")
