@@ -1,9 +1,13 @@
 """`qforge db`: migrate, inspect and reset the database."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import msgspec
@@ -11,7 +15,8 @@ import msgspec
 from cli import console
 from cli.session import migrated_database
 from eventstore import migrations
-from eventstore.database import Health, health, libpq_url, open_database, where
+from eventstore.backup import Progress, restore_backup, write_backup
+from eventstore.database import Health, for_programs, health, libpq_url, open_database, where
 from eventstore.embedded import EmbeddedServer
 from eventstore.encryption import add_key
 from eventstore.partitions import list_partitions, make_partitions
@@ -242,6 +247,76 @@ def reset(yes: bool) -> None:
 
 
 @db.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def backup(file: Path, force: bool, as_json: bool) -> None:
+    """Write the whole database to a file.
+
+    FILE has pg_dump's custom format, and appears when it is complete. Work goes on meanwhile; the
+    backup is of the moment at which it begins. The roles are not in it: restore makes them.
+
+    \b
+    Example:
+      qforge db backup 2026-11-20.dump
+    """
+    with migrated_database() as database, _moving("backing up") as progress:
+        done = write_backup(database.engine, file, replace=force, progress=progress)
+    if as_json:
+        console.emit_json(done)
+    else:
+        console.emit(f"{file}: {done.bytes / 1e6:.1f} MB, {done.tables} tables")
+
+
+@db.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def restore(file: Path, as_json: bool) -> None:
+    """Put a backup into a database that has no events.
+
+    FILE is what `qforge db backup` wrote. Everything is restored, or nothing. A log that holds
+    events is never touched: restore into a new database, or a new QFORGE_HOME.
+
+    \b
+    Example:
+      QFORGE_HOME=/data/restored qforge db restore 2026-11-20.dump
+      QFORGE_HOME=/data/restored qforge verify
+    """
+    with open_database(load_settings()) as database, _moving("restoring") as progress:
+        done = restore_backup(database.engine, file, progress=progress)
+        behind = migrations.migration_state(database.engine).pending
+    if as_json:
+        console.emit_json(done)
+    else:
+        console.emit(f"restored {done.events} events, up to position {done.head}")
+    if behind:
+        console.note(f"The backup is {len(behind)} migrations behind; run: qforge db upgrade")
+
+
+@contextlib.contextmanager
+def _moving(label: str) -> Iterator[Progress]:
+    """Show how far a backup or a restore is: on one line for people, now and then in a pipe."""
+    on_terminal = console.is_terminal(sys.stderr)
+    shown = time.monotonic()
+    last = ""
+
+    def progress(tables: int, of: int, written: int) -> None:
+        nonlocal shown, last
+        every = 0.2 if on_terminal else console.PLAIN_PROGRESS_EVERY
+        if time.monotonic() - shown < every:
+            return
+        shown = time.monotonic()
+        last = f"{label}: {tables} of {of} tables, {written / 1e6:.1f} MB"
+        click.echo(f"\r\x1b[K{last}" if on_terminal else last, err=True, nl=not on_terminal)
+
+    try:
+        yield progress
+    finally:
+        if on_terminal and last:
+            click.echo("", err=True)
+
+
+@db.command()
 @click.option("--show-password", is_flag=True, help="Print the password instead of ***.")
 def url(show_password: bool) -> None:
     """Print the database's address. It is as psql and DATABASE_URL take it.
@@ -271,9 +346,7 @@ def psql(arguments: tuple[str, ...]) -> None:
       qforge db psql -c 'SELECT count(*) FROM event_logs'
     """
     with open_database(load_settings()) as database:
-        # Not in the arguments, which every user of the machine can read.
-        password = {"PGPASSWORD": database.url.password} if database.url.password else {}
-        address = libpq_url(database.url.set(password=None))
+        address, password = for_programs(database.url)
         # psql has its own use for Ctrl-C; and this process stays, to release the embedded server.
         signal.signal(signal.SIGINT, lambda *_: None)
         done = subprocess.run(

@@ -25,11 +25,11 @@ from datasets.manifest import (
 )
 from datasets.rows import Rows
 from datasets.selection import Excluded, select_candidates, select_counts, select_judged
-from datasets.target import whole_file, write_whole
 from eventstore.errors import QuantumForgeError
 from eventstore.ids import uuid7
 from eventstore.recorders.author import Author
 from eventstore.recorders.domain import Domain
+from eventstore.whole_file import whole_file, write_whole
 from projections.checkpoint import fingerprint
 from projections.moment import select_last
 from projections.registry import PROJECTIONS

@@ -230,6 +230,15 @@ def libpq_url(url: URL, *, hide_password: bool = False) -> str:
     return address + separator + query.replace("+", "%20")
 
 
+def for_programs(url: URL) -> tuple[str, dict[str, str]]:
+    """Return the address as an argument of a program, and the variables that go with it.
+
+    The password is not in the arguments, which every user of the machine can read.
+    """
+    password = {"PGPASSWORD": url.password} if url.password else {}
+    return libpq_url(url.set(password=None)), password
+
+
 def where(url: URL) -> str:
     """Return host, port and database in words, without user and password."""
     return f"{url.database or url.username} at {_server(url)}"

@@ -62,6 +62,31 @@ def reset(engine: Engine) -> None:
     upgrade(engine, HEAD)
 
 
+def remove_empty(engine: Engine, require_empty: Callable[[Connection], None]) -> str | None:
+    """Take away all tables, if a check lets them go; return the revision at which they were.
+
+    Nobody can append between the check and the end.
+
+    Args:
+        engine: of the database.
+        require_empty: raises what says why not.
+    """
+    with _only_one(engine), engine.connect() as connection:
+        revision = _current(connection)
+        if revision is None:
+            return None
+        if revision not in [known.name for known in revisions()]:
+            raise DatabaseNewer(revision)
+        connection.execute(text("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE"))
+        require_empty(connection)
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, BASE)
+        connection.execute(text("DROP TABLE alembic_version"))
+        connection.commit()
+    return revision
+
+
 def upgrade_sql(revision: str = HEAD, *, start: str = BASE) -> str:
     """Return the SQL that takes a database from `start` up to a revision; no database is asked."""
     return _printed(command.upgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")

@@ -49,6 +49,18 @@ def bin_directory(major: int = NEWEST) -> Path:
     return shipped[major]
 
 
+def tool_of(name: str, major: int) -> Path:
+    """Return where a tool of this major version is: shipped, or where Debian puts it.
+
+    pg_dump and pg_restore write and read what the next version's may not: where there is none of
+    this version, the newest shipped one, which at least works with older servers.
+    """
+    debian = Path(f"/usr/lib/postgresql/{major}/bin", name)
+    if major not in shipped_majors() and debian.exists():
+        return debian
+    return shipped_majors().get(major, bin_directory(NEWEST)) / name
+
+
 def tool_path(name: str) -> Path:
     """Return where the newest shipped `psql`, `pg_dump`, `pg_restore` or `pgbench` is.
 

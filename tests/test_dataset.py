@@ -26,12 +26,12 @@ from datasets.formats import FORMATS
 from datasets.manifest import Manifest, Recipe, beside_of, read_manifest
 from datasets.rows import UnreadableAtoms
 from datasets.selection import EVERYTHING, Selection, UnknownSelection, select_candidates
-from datasets.target import TargetBusy, TargetExists, TargetUnwritable, whole_file
 from datasets.units import STORED, Units
 from eventstore.database import Database, libpq_url
 from eventstore.embedded import EmbeddedServer
 from eventstore.read import safe_head
 from eventstore.settings import DEFAULT_TENANT_ID
+from eventstore.whole_file import TargetBusy, TargetExists, TargetUnwritable, whole_file
 from projections.held import held_at
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS

@@ -16,9 +16,7 @@ class TargetExists(QuantumForgeError):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(
-            f"{path} exists already: give another --output, or replace it with --force"
-        )
+        super().__init__(f"{path} exists already: give another name, or replace it with --force")
 
 
 class TargetBusy(QuantumForgeError):
@@ -39,7 +37,7 @@ class TargetUnwritable(QuantumForgeError):
     def __init__(self, path: Path, error: OSError) -> None:
         self.path = path
         reason = error.strerror or error
-        super().__init__(f"{path} cannot be written ({reason}); give another place with --output")
+        super().__init__(f"{path} cannot be written ({reason}); give another place")
 
 
 @contextmanager
