@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import append, peer, transfer
+from benchmarks import append, catalogue, peer, transfer
 from benchmarks.measure import Comparison, say
 from benchmarks.report import as_table
 from benchmarks.server import benchmark_server
 
-BENCHMARKS: dict[str, Any] = {"append": append, "transfer": transfer}
+BENCHMARKS: dict[str, Any] = {"append": append, "transfer": transfer, "catalogue": catalogue}
 RESULTS = Path(__file__).with_name("results.md")
 
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from eventstore.envelope import RecordedEvent, Stream
 from eventstore.errors import QuantumForgeError
 from eventstore.read import read_stream
+from schema.tables.batches import batch_items
 from schema.tables.chemistry import (
     atomic_properties,
     calculation_errors,
@@ -227,6 +228,16 @@ def select_molecules_by_smiles(tenant_id: UUID, smiles: str) -> Select[Any]:
         select(molecules)
         .where(molecules.c.tenant_id == tenant_id, molecules.c.smiles == smiles)
         .order_by(molecules.c.charge, molecules.c.multiplicity)
+    )
+
+
+def select_batch_items(tenant_id: UUID, batch_id: UUID) -> Select[Any]:
+    """The molecules of a batch, and how far each has come, by molecule."""
+    items = batch_items.c
+    return (
+        select(batch_items)
+        .where(items.tenant_id == tenant_id, items.batch_id == batch_id)
+        .order_by(items.molecule_id)
     )
 
 
