@@ -1,6 +1,5 @@
 """`qforge events`: read the log, and append to it."""
 
-import difflib
 from datetime import datetime
 from uuid import UUID
 
@@ -8,21 +7,13 @@ import click
 
 from cli import event_table, options
 from cli.append import append
+from cli.event_type import event_type
+from cli.export_events import export
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
 from eventstore.read import Filter, read_all, safe_head
 from eventstore.settings import load_settings
 from eventstore.subscribe import subscribe
-from schema.events import EVENTS
-
-
-def event_type(name: str) -> str:
-    """The type of an option that takes an event type; a wrong name is told what it resembles."""
-    if name not in EVENTS:
-        near = difflib.get_close_matches(name, EVENTS, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(EVENTS)}"
-        raise click.BadParameter(f"no event type {name!r}; {hint}")
-    return name
 
 
 @click.group()
@@ -36,6 +27,7 @@ def events() -> None:
 
 
 events.add_command(append)
+events.add_command(export)
 
 
 @events.command("list")

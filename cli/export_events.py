@@ -1,0 +1,107 @@
+"""`qforge events export`: the log, or a range of it, as a file."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from cli import console, options
+from cli.event_type import event_type
+from cli.options import json_option
+from cli.session import migrated_database
+from eventstore.log_export import export_events
+from eventstore.read import Filter
+from eventstore.recorders.author import Author
+from eventstore.settings import load_settings
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="POSITION",
+    help="Begin after this position: where the last export ended.",
+)
+@click.option(
+    "--upto",
+    type=click.IntRange(min=0),
+    metavar="POSITION",
+    help="Go up to this position.  [default: the end of the log]",
+)
+@click.option(
+    "--type",
+    "types",
+    type=event_type,
+    metavar="TYPE",
+    multiple=True,
+    help="Only of this type; may be repeated.",
+)
+@click.option("--tenant", type=click.UUID, help="Only of this tenant.  [default: yours]")
+@click.option("--all-tenants", is_flag=True, help="Of every tenant that you may read.")
+@click.option(
+    "--since", type=options.time, metavar="TIME", help="Only what occurred from this time on."
+)
+@click.option(
+    "--until", type=options.time, metavar="TIME", help="Only what occurred before this time."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@json_option("a summary as one JSON document, unless FILE is -")
+def export(
+    file: Path,
+    after: int,
+    upto: int | None,
+    types: tuple[str, ...],
+    tenant: UUID | None,
+    all_tenants: bool,
+    since: datetime | None,
+    until: datetime | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write events to a file, in the order of the log.
+
+    FILE ends with .jsonl (a line each, as `qforge events list --json` prints them) or .parquet (the
+    same fields, data and metadata as JSON texts); - is stdout. It appears when it is complete, and
+    holds everything up to the position that is told, with which the next export can go on.
+
+    `qforge import events FILE` puts the events into another log, with their ids and times.
+
+    \b
+    Example:
+      qforge events export log.parquet
+      qforge events export new.jsonl --after 4711
+      qforge events export - --type calculation_failed --since 2026-03-01 | jq .data
+    """
+    if tenant is not None and all_tenants:
+        raise click.UsageError("--tenant and --all-tenants contradict each other")
+    settings = load_settings()
+    where = Filter(
+        types=types or None,
+        tenant_id=None if all_tenants else tenant or settings.tenant_id,
+        since=since,
+        until=until,
+    )
+    with migrated_database(settings) as database:
+        done = export_events(
+            database.engine,
+            sys.stdout.buffer if str(file) == "-" else file,
+            Author(tenant_id=settings.tenant_id, user_id=settings.user_id),
+            after=after,
+            upto=upto,
+            where=where,
+            replace=force,
+        )
+    console.note(
+        f"{done.events} events, complete up to position {done.upto}; "
+        f"the next export goes on with: --after {done.upto}"
+    )
+    if str(file) == "-":
+        return
+    if as_json:
+        console.emit_json(done)
+    else:
+        console.emit(str(file))
