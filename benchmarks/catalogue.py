@@ -206,7 +206,10 @@ def questions(molecules: int, *, batch_size: int = BATCH) -> list[Pair]:
             "gap_range",
             "gap_idx",
             lambda c, r: _all(
-                c, select_calculations(TENANT, CalculationFilter(gap=gaps(r)), limit=PAGE)
+                c,
+                select_calculations(
+                    TENANT, CalculationFilter(gap=gaps(r)), order=Order.GAP, limit=PAGE
+                ),
             ),
             lambda c, r: _range(c, GAP_RANGE, gaps(r)),
         ),
@@ -262,7 +265,7 @@ GAP_RANGE = text("""
     SELECT c.*, m.smiles, m.name FROM calculations AS c
       LEFT JOIN molecules AS m ON m.tenant_id = c.tenant_id AND m.id = c.molecule_id
      WHERE c.tenant_id = :tenant_id AND c.gap BETWEEN :low AND :high
-     ORDER BY c.started_at, c.id LIMIT 100
+     ORDER BY c.gap, c.id LIMIT 100
 """)
 ENERGY_RANGE = text("""
     SELECT c.*, m.smiles, m.name FROM calculations AS c
