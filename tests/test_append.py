@@ -149,6 +149,27 @@ def test_a_conflict_says_what_to_do(connection: Connection) -> None:
 # Retries
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_id_for_two_streams_of_one_entity_is_refused(engine: Engine, is_there: bool) -> None:
+    """Though the one is known and the other is not: a known id must not hide a new event."""
+    # Given: an event, and a stream of the same entity, as another tenant's, that may be there
+    known = small_event()
+    append_and_commit(engine, known)
+    if is_there:
+        append_and_commit(engine, small_event(known.entity_id, tenant_id=OTHER_TENANT))
+    same_id = small_event(known.entity_id, tenant_id=OTHER_TENANT, event_id=known.event_id)
+
+    # When: its id comes for both streams in one call
+    for events in ([known, same_id], [same_id, known]):
+        with pytest.raises(EventIdReused):
+            append_and_commit(engine, *events)
+
+    # Then: nothing of it is there
+    with engine.connect() as connection:
+        assert len(positions_in_log(connection)) == 1 + is_there
+        assert heads_disagreeing_with_the_log(connection) == []
+
+
 def test_the_same_events_twice_are_appended_once(engine: Engine) -> None:
     """The retry gets the positions and versions of the first try, flagged as not appended."""
     # Given: events of two streams, appended

@@ -69,6 +69,7 @@ event_streams = Table(
     column("version", Integer, "Version of the stream's last event", required=True),
     column("first_position", BigInteger, "No event of the stream lies below it", required=True),
     PrimaryKeyConstraint("tenant_id", "entity_type", "entity_id"),
+    check("head_version_is_positive", "version > 0"),
     comment="The head of each stream; an append locks the heads that it touches",
     postgresql_with={"fillfactor": 80},
 )
