@@ -90,7 +90,8 @@ def _annotated(hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
             allow_infinity=False,
         )
     if hint is str and meta.pattern is not None:
-        return st.from_regex(meta.pattern.rstrip("$") + r"\Z", fullmatch=True)
+        pattern = meta.pattern.rstrip("$") + r"\Z"
+        return st.from_regex(pattern, fullmatch=True, alphabet=_characters)
     if hint is str:
         return texts_within(meta, texts)
     if typing.get_origin(hint) is list:
