@@ -34,7 +34,7 @@ _GRANTS = text("""
       FROM pg_class AS c
      CROSS JOIN aclexplode(c.relacl) AS a
       LEFT JOIN pg_roles AS r ON r.oid = a.grantee
-     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'S')
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
        AND a.grantee <> c.relowner
      UNION ALL
     SELECT 'function', p.proname, coalesce(r.rolname, 'PUBLIC'), a.privilege_type, false

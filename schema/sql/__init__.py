@@ -30,7 +30,9 @@ OBJECTS = (
     "load_events",
     "copies",
     "dead_letters",
-    "visible_events",
+    "count_visible_events",
+    "count_visible_events_by_type",
+    "count_visible_rows",
     "system_health",
     "database_stats",
 )
