@@ -1,4 +1,4 @@
-"""python -m benchmarks [append …] [--quick] [--json] [--rounds N]: measure, and say how fast.
+"""python -m benchmarks [NAME …] [--quick] [--json] [--rounds N]: measure, and say how fast.
 
 Without a name, all of them run, and benchmarks/results.md is written.
 """
@@ -14,12 +14,17 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import append, catalogue, peer, transfer
+from benchmarks import append, catalogue, peer, projections, transfer
 from benchmarks.measure import Comparison, say
 from benchmarks.report import as_table
 from benchmarks.server import benchmark_server
 
-BENCHMARKS: dict[str, Any] = {"append": append, "transfer": transfer, "catalogue": catalogue}
+BENCHMARKS: dict[str, Any] = {
+    "append": append,
+    "projections": projections,
+    "transfer": transfer,
+    "catalogue": catalogue,
+}
 RESULTS = Path(__file__).with_name("results.md")
 
 

@@ -22,8 +22,10 @@ VERSION = version("eventsourcing")
 
 
 @contextmanager
-def recorder(url: URL, *, create_table: bool = False) -> Iterator[ApplicationRecorder]:
-    """Its recorder, made by its factory from its environment variables.
+def infrastructure(
+    url: URL, *, create_table: bool = False
+) -> Iterator[InfrastructureFactory[TrackingRecorder]]:
+    """Its factory, made from its environment variables.
 
     Its tables are made once, before the writers come: made by several at once, they collide.
     """
@@ -41,9 +43,16 @@ def recorder(url: URL, *, create_table: bool = False) -> Iterator[ApplicationRec
     )
     factory: InfrastructureFactory[TrackingRecorder] = InfrastructureFactory.construct(environment)
     try:
-        yield factory.application_recorder()
+        yield factory
     finally:
         factory.close()
+
+
+@contextmanager
+def recorder(url: URL, *, create_table: bool = False) -> Iterator[ApplicationRecorder]:
+    """Its recorder of events."""
+    with infrastructure(url, create_table=create_table) as factory:
+        yield factory.application_recorder()
 
 
 @contextmanager
