@@ -50,7 +50,8 @@ COMMANDS = {
         "cli.dataset:dataset", "Export training sets, make them again, and compare them."
     ),
     "metrics": Lazy(
-        "cli.metrics:metrics", "Print gauges for Prometheus, or how services do over time."
+        "cli.metrics:metrics",
+        "Print gauges for Prometheus, or how calculations and services do over time.",
     ),
     "audit": Lazy("cli.audit:audit", "Print who did what when, and what it was before."),
     "users": Lazy("cli.users:users", "Register users, and give them passwords and API keys."),
