@@ -10,12 +10,12 @@ from eventstore.errors import QuantumForgeError
 from projections import compiler
 from projections.projection import Projection
 
-PAUSE_SECONDS = 1
+PAUSE_SECONDS = 1.5
 """For how long a batch may stand still between two statements: then its process was paused or cut
 off, and the server ends the transaction, so that another process can go on."""
 
 _TUNED = (
-    f"SET LOCAL idle_in_transaction_session_timeout = '{PAUSE_SECONDS}s';"
+    f"SET LOCAL idle_in_transaction_session_timeout = {PAUSE_SECONDS * 1000:.0f};"
     # What a batch is sorted in; the default of 4 MB would sort it on disk.
     " SET LOCAL work_mem = '64MB'"
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from eventstore.errors import QuantumForgeError
+from eventstore.errors import ConnectionLost, QuantumForgeError
 from eventstore.partitions import make_partitions
 from eventstore.read import safe_head
 from projections.batch_size import BatchSize
@@ -22,6 +22,9 @@ from projections.folding import FoldFailed, fold, tune
 from projections.log_range import Contents, count_events, look
 from projections.poison import fold_around
 from projections.projection import Projection
+
+LOSSES = 5
+"""Connections that may be lost one after the other, without a batch between them."""
 
 TOGETHER = 1_000
 """Events of a projection up to which its batch shares a transaction with those of others."""
@@ -149,22 +152,36 @@ class Projector:
         self._head = 0
         self._positions: dict[str, int] = {}
         self._folded = 0
+        self._losses = 0
         self._paused: dict[str, _Pause] = {}
 
     def catch_up(self) -> Pass:
         """Fold everything up to the present safe head, and say what was left undone."""
-        self._folded = 0
+        self._folded = self._losses = 0
         stale = self._look_at_checkpoints()
         while not self._stop.is_set() and (groups := self._behind()):
             ends = [*(after for after, _ in groups[1:]), self._head]
             for (after, group), end in zip(groups, ends, strict=True):
-                if self._stop.is_set():
+                if self._stop.is_set() or not self._attempt(group, after, end):
                     break
-                self._advance(group, after, end)
         if self._folded and self._head >= self._partitions_from:
             make_partitions(self._engine)
             self._partitions_from = self._head + PARTITIONS_EVERY
         return Pass(self._folded, stale, [pause.failure for pause in self._paused.values()])
+
+    def _attempt(self, group: Sequence[Projection], after: int, end: int) -> bool:
+        """Fold one batch; false when its connection was lost, so that it must be tried again.
+
+        The server ends a batch that stands still, which a busy machine can also be the cause of.
+        """
+        try:
+            self._advance(group, after, end)
+        except ConnectionLost:
+            self._losses += 1
+            if self._losses > LOSSES:
+                raise
+            return False
+        return True
 
     def _look_at_checkpoints(self) -> list[str]:
         """Where everybody is, and the head; returns whose table another definition filled."""
@@ -233,6 +250,7 @@ class Projector:
     def _moved(self, advance: Advance) -> None:
         self._positions[advance.projection] = advance.position
         self._paused.pop(advance.projection, None)
+        self._losses = 0
         self._folded += advance.events
         self._on_advance(advance)
 

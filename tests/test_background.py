@@ -82,7 +82,7 @@ def test_what_cannot_pass_ends_the_thread_and_is_raised(engine: Engine) -> None:
     projector = BackgroundProjector(engine)
     projector.start()
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE projection_checkpoints"))
+        connection.execute(text("ALTER TABLE projection_checkpoints RENAME TO gone"))
     until(lambda: not projector.is_running)
     with pytest.raises(DBAPIError, match="projection_checkpoints"):
         projector.stop()

@@ -1,15 +1,17 @@
 """Projecting: each batch once, whatever runs beside it and whatever is killed when."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.event import listen, remove
 
+from eventstore.errors import ConnectionLost
 from eventstore.read import safe_head
 from projections import batch_size
 from projections.batch_size import BatchSize
-from projections.checkpoint import read_checkpoints
+from projections.checkpoint import move_checkpoints, read_checkpoints
+from projections.log_range import Contents
 from projections.projection import Projection
 from projections.projector import RebuildNeeded, catch_up
 from projections.rebuild import rebuild
@@ -75,6 +77,30 @@ def test_projections_that_no_event_concerns_cost_nothing_each(engine: Engine) ->
     # Then: nothing more was sent, and everybody is at the head with the right count and hash
     assert with_idle == by_itself
     assert_projected(engine)
+
+
+def test_a_batch_that_lost_its_connection_is_tried_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends what stands still; once is no reason to give up, for ever is."""
+    append_and_commit(engine, *history(3))
+    lives = 2
+
+    def losing(connection: Connection, moved: Mapping[str, Contents], upto: int) -> None:
+        nonlocal lives
+        lives -= 1
+        if lives >= 0:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        move_checkpoints(connection, moved, upto)
+
+    monkeypatch.setattr("projections.projector.move_checkpoints", losing)
+    catch_up(engine, PROJECTIONS.values())
+    assert_projected(engine)
+
+    lives = 1_000
+    append_and_commit(engine, *history(3))
+    with pytest.raises(ConnectionLost):
+        catch_up(engine, PROJECTIONS.values())
 
 
 def test_a_batch_grows_while_it_is_quick_and_shrinks_once_it_is_long() -> None:

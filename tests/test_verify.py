@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -56,12 +57,19 @@ def test_an_untouched_table_is_proven_and_a_touched_one_is_not(
     key = {name: row[name] for name in ("tenant_id", *projection.key)}
 
     # When, then: a column is changed by hand, wherever the database lets it
-    columns = [column for column in projection.table.c if column.name not in key]
+    columns = [
+        column
+        for column in projection.table.c
+        if column.name not in key and column.computed is None
+    ]
     for column in data.draw(st.permutations(columns))[:4]:
         with tampering(engine, projection, row, {column.name: another(row, column)}) as done:
             if done:
                 (found,) = one_row_differs(engine, projection, "changed").rows.examples
-                assert (found.key, found.columns) == (key, [column.name])
+                stored = [
+                    name for name in found.columns if projection.table.c[name].computed is None
+                ]
+                assert (found.key, stored) == (key, [column.name])
 
     # When, then: the row is deleted, or moved, which inserts one
     with tampering(engine, projection, row, None):
@@ -235,7 +243,11 @@ def tampering(
         with engine.begin() as connection:
             connection.execute(table.delete().where(*of({**row, **(values or {})})))
             # None would be a JSON null in a JSONB column.
-            back = {name: null() if value is None else value for name, value in row.items()}
+            back = {
+                name: null() if value is None else value
+                for name, value in row.items()
+                if table.c[name].computed is None
+            }
             connection.execute(table.insert().values(back))
 
 
@@ -250,6 +262,8 @@ def another(row: dict[str, Any], column: Column[Any]) -> Any:
             return not value
         case int(value):
             return value - 1 if value > 1 else value + 1
+        case Decimal() as value:
+            return value + 1
         case float(value):
             return value * 1.5 if value else 1.0
         case datetime() as value:
