@@ -34,10 +34,10 @@ class BenchmarkServer:
         engine.dispose()
 
     @contextmanager
-    def database(self) -> Iterator[URL]:
-        """The address of a new, migrated database, which is dropped in the end."""
+    def database(self, template: str = "migrated") -> Iterator[URL]:
+        """The address of a new database, migrated by default, which is dropped in the end."""
         name = f"pair_{next(self._numbers)}"
-        self._administer(f"CREATE DATABASE {name} TEMPLATE migrated")
+        self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield self._server.url(name)
         finally:

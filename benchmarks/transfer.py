@@ -1,4 +1,4 @@
-"""Data in and out: importing job folders."""
+"""Data in and out: importing job folders, exporting training sets, backing up and restoring."""
 
 import json
 import multiprocessing
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.leaving import export_parquet, restore
 from benchmarks.measure import Comparison, compare, say
 from benchmarks.server import BenchmarkServer
 from benchmarks.workload import TENANT, USER
@@ -23,19 +24,24 @@ PROCESSES = 2
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """How much is transferred: job folders, of which all are good; rounds."""
+    """How much is transferred: job folders, of which all are good; calculations; rounds."""
 
     folders: int
+    calculations: int
     rounds: int
 
 
-FULL = Extent(folders=10_000, rounds=5)
-QUICK = Extent(folders=1_500, rounds=3)
+FULL = Extent(folders=10_000, calculations=40_000, rounds=5)
+QUICK = Extent(folders=1_500, calculations=4_000, rounds=3)
 
 
 def measure(server: BenchmarkServer, extent: Extent) -> tuple[list[Comparison], dict[str, Any]]:
     """Every comparison of data in and out."""
-    return [_import(server, extent)], {}
+    return [
+        _import(server, extent),
+        export_parquet(server, extent.calculations, extent.rounds),
+        restore(server, extent.calculations, extent.rounds),
+    ], {}
 
 
 def _import(server: BenchmarkServer, extent: Extent) -> Comparison:
