@@ -263,7 +263,8 @@ def another(row: dict[str, Any], column: Column[Any]) -> Any:
         case int(value):
             return value - 1 if value > 1 else value + 1
         case Decimal() as value:
-            return value + 1
+            # Not one more: of a large sum, that is beyond the digits that are kept.
+            return value * 2 if value else Decimal(1)
         case float(value):
             return value * 1.5 if value else 1.0
         case datetime() as value:
