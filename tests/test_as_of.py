@@ -43,7 +43,7 @@ from tests.recording import bounds, recorded, rolled_back
 from tests.tables import Rows, folded_only, selected_rows, whole_rows
 
 LAW = settings(
-    max_examples=10,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -18,6 +18,7 @@ from projections.rebuild import rebuild
 from projections.reference import Reference
 from projections.registry import PROJECTIONS
 from schema.events.chemistry import CalculationLost, CalculationStarted
+from tests.conftest import MAJOR
 from tests.histories import TENANTS, cuts, histories
 from tests.recording import bounds, in_order, recorded, rolled_back
 from tests.tables import selected_rows, table_rows
@@ -35,7 +36,7 @@ EVERY_PROJECTION = pytest.mark.parametrize(
 
 
 @EVERY_PROJECTION
-@settings(REAL_DATABASE, max_examples=40)
+@settings(REAL_DATABASE, max_examples=25 if MAJOR == 18 else 8)
 @given(data=st.data())
 def test_incremental_equals_rebuilt_equals_reference(
     projection: Projection, engine: Engine, data: st.DataObject
@@ -79,7 +80,7 @@ def holds(projection: Projection, engine: Engine, data: st.DataObject) -> None:
         assert selected_rows(connection, projection, at_once, span) == reference.rows
 
 
-@settings(REAL_DATABASE, max_examples=10)
+@settings(REAL_DATABASE, max_examples=4)
 @given(history=histories(list(PROJECTIONS.values()), max_size=40), data=st.data())
 def test_the_projector_and_a_rebuild_give_the_tables_of_the_reference(
     engine: Engine, history: list[NewEvent], data: st.DataObject

@@ -35,7 +35,7 @@ SEVERAL = {Operation.COUNT, Operation.SUM, Operation.TALLY}
 
 @pytest.mark.parametrize("projection", PROJECTIONS.values(), ids=lambda p: p.name)
 @settings(
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

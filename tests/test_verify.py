@@ -36,7 +36,7 @@ every_projection = pytest.mark.parametrize(
 
 @every_projection
 @settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
