@@ -62,7 +62,8 @@ def test_what_physics_allows_is_not_refused(charge: int, multiplicity: int) -> N
         ({"charges": (0.5, 0.0)}, r"the atomic charges add up to \+0.500"),
         ({"charges": (0.0,)}, "1 charges and 2 gradients for 2 atoms"),
         ({"homo": 1.0, "lumo": 0.5}, "the HOMO .* lies above the LUMO"),
-        ({"gap": -0.1}, "a closed shell with a negative gap"),
+        ({"gap": -0.1}, "a gap of -0.1 eV, but .* from HOMO to LUMO"),
+        ({"gap": -0.1, "lumo": None}, "a closed shell with a negative gap"),
     ],
 )
 def test_every_broken_number_is_refused(change: dict[str, Any], reason: str) -> None:
