@@ -80,7 +80,7 @@ def holds(projection: Projection, engine: Engine, data: st.DataObject) -> None:
         assert selected_rows(connection, projection, at_once, span) == reference.rows
 
 
-@settings(REAL_DATABASE, max_examples=4)
+@settings(REAL_DATABASE, max_examples=2)
 @given(history=histories(list(PROJECTIONS.values()), max_size=40), data=st.data())
 def test_the_projector_and_a_rebuild_give_the_tables_of_the_reference(
     engine: Engine, history: list[NewEvent], data: st.DataObject
