@@ -3,16 +3,34 @@
 import contextlib
 from collections.abc import Iterator
 
+import click
+
+from eventstore.access import refusals_recorded
 from eventstore.database import Database, open_database
 from eventstore.migrations import require_migrated
+from eventstore.recorders.author import Author
 from eventstore.settings import Settings, load_settings
 from eventstore.wakeups import announce_appends
 
 
 @contextlib.contextmanager
 def migrated_database(settings: Settings | None = None) -> Iterator[Database]:
-    """Open the database for the length of a command; refuse one whose schema does not fit."""
-    with open_database(settings or load_settings()) as database:
+    """Open the database for the length of a command; refuse one whose schema does not fit.
+
+    What the database does not allow the command is recorded.
+    """
+    settings = settings or load_settings()
+    author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+    with (
+        open_database(settings) as database,
+        refusals_recorded(database.engine, author, _command()),
+    ):
         require_migrated(database.engine)
         announce_appends(database.engine)
         yield database
+
+
+def _command() -> str:
+    """The name of the command that runs, as an action of the audit trail: `dataset_export`."""
+    words = click.get_current_context().command_path.split()[1:]
+    return "_".join(words).replace("-", "_")

@@ -1,17 +1,20 @@
 """Who may read what beyond their own: asked here by commands, and every refusal is recorded.
 
-What the database enforces (roles and row-level security) holds for every program. This adds what
-only the application knows: which person asks. A tenant without users is somebody's own space, whose
-owner may do everything in it.
+What the database enforces (roles and row-level security) holds for every program; what it refuses
+is recorded, too. This adds what only the application knows: which person asks. A tenant without
+users is somebody's own space, whose owner may do everything in it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, select
+import msgspec
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.append import append
-from eventstore.errors import QuantumForgeError
+from eventstore.errors import NotAllowed, OtherTenant, QuantumForgeError
 from eventstore.ids import uuid7
 from eventstore.recorders.author import Author
 from schema.events.audit import AccessDenied
@@ -24,12 +27,13 @@ _POWER = {"owner": Role.ADMIN, "admin": Role.ADMIN, "member": Role.RESEARCHER}
 
 
 class AccessRefused(QuantumForgeError):
-    """Somebody asked for what they may not have; the refusal is in the audit trail."""
+    """Somebody asked for what they may not have."""
 
-    def __init__(self, action: str, reason: str) -> None:
+    def __init__(self, action: str, reason: str, *, is_recorded: bool) -> None:
         self.action = action
         self.reason = reason
-        super().__init__(f"{action} is not allowed: {reason}; the attempt was recorded")
+        recorded = "; the attempt was recorded" if is_recorded else ""
+        super().__init__(f"{action} is not allowed: {reason}{recorded}")
 
 
 def roles_of(connection: Connection, tenant_id: UUID, user_id: UUID) -> set[Role] | None:
@@ -72,7 +76,7 @@ def require_role(
         target_id: which one.
 
     Raises:
-        AccessRefused: after `access_denied` was recorded in the log of that tenant.
+        AccessRefused: after `access_denied` was recorded in the log of that tenant, if it may be.
     """
     if author.user_id is None:
         return
@@ -89,6 +93,29 @@ def require_role(
     denied = AccessDenied(
         action=action, reason=reason, target_type=target_type, target_id=target_id
     )
-    with engine.begin() as connection:
-        append(connection, [author.new(uuid7(), denied)])
-    raise AccessRefused(action, reason)
+    raise AccessRefused(action, reason, is_recorded=_record(engine, author, denied))
+
+
+@contextmanager
+def refusals_recorded(engine: Engine, author: Author, action: str) -> Iterator[None]:
+    """Record what the database refuses to whoever does an action; the refusal goes on."""
+    try:
+        yield
+    except (NotAllowed, OtherTenant) as refused:
+        _record(engine, author, AccessDenied(action=action, reason=refused.reason))
+        raise
+
+
+def _record(engine: Engine, author: Author, denied: AccessDenied) -> bool:
+    """Whether the log has it now: who is refused may have no right to append, either.
+
+    It goes to the tenant that the login is bound to, whichever the author asked for.
+    """
+    try:
+        with engine.begin() as connection:
+            bound = connection.scalar(select(func.current_tenant()))
+            author = msgspec.structs.replace(author, tenant_id=bound or author.tenant_id)
+            append(connection, [author.new(uuid7(), denied)])
+    except (QuantumForgeError, SQLAlchemyError):
+        return False
+    return True

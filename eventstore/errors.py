@@ -176,6 +176,7 @@ class OtherTenant(QuantumForgeError):
     """A session appended an event of a tenant that it does not act for; nothing was appended."""
 
     def __init__(self, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"{reason}; set QFORGE_TENANT_ID, or connect as a member of qforge_admin")
 
 
@@ -192,6 +193,7 @@ class NotAllowed(QuantumForgeError):
     """The login has no right to what it tried."""
 
     def __init__(self, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"{reason}; `qforge db roles` shows which role may do what")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -15,7 +15,7 @@ from eventstore.database import Database, libpq_url
 from eventstore.envelope import NewEvent
 from eventstore.ids import molecule_id
 from eventstore.load import load
-from eventstore.read import Filter, matching
+from eventstore.read import Filter, matching, read_all
 from eventstore.settings import DEFAULT_TENANT_ID
 from schema.events import Event
 from schema.events.audit import ActionAudited, AuditStatus, DataExported
@@ -186,6 +186,41 @@ def test_who_may_not_ask_is_recorded(qforge_here: Qforge, people: Engine) -> Non
     assert "needs the role admin, and you are viewer" in denied[0]["reason"]
     assert "does not belong to tenant" in denied[1]["reason"]
     assert counted(people)["access_denied"] == 2
+
+
+@pytest.mark.parametrize(
+    ("roles", "bound_to", "recorded_for"),
+    [
+        ("qforge_appender", None, DEFAULT_TENANT_ID),
+        ("qforge_auditor, qforge_appender", OTHER_TENANT, OTHER_TENANT),
+        ("qforge_reader", None, None),
+    ],
+)
+def test_what_the_database_refuses_is_recorded_once(
+    qforge_here: Qforge,
+    database: Database,
+    roles: str,
+    bound_to: UUID | None,
+    recorded_for: UUID | None,
+) -> None:
+    """Who may not read, who may not act for that tenant; and who may not even append is refused."""
+    login = f"login_{uuid4().hex[:12]}"
+    with database.engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {login} LOGIN IN ROLE {roles}"))
+        if bound_to is not None:
+            connection.execute(text(f"ALTER ROLE {login} SET qforge.tenant_id = '{bound_to}'"))
+
+    url = libpq_url(database.url.set(username=login))
+    variables = {"DATABASE_URL": url, "QFORGE_USER_ID": str(BOB)}
+    data = ("--data", '{"name": "Malaria"}')
+    refused = qforge_here("record", "project_created", *data, env=variables, status=1)
+
+    with database.engine.begin() as connection:
+        connection.execute(text(f"DROP ROLE {login}"))
+        found = list(read_all(connection, where=Filter(types=["access_denied"])))
+    expected = [] if recorded_for is None else [(recorded_for, BOB, "record")]
+    assert [(each.tenant_id, each.user_id, each.data["action"]) for each in found] == expected
+    assert all(each.data["reason"] in refused.stderr for each in found)
 
 
 def test_in_a_space_without_users_its_owner_may_ask(qforge_here: Qforge, engine: Engine) -> None:
