@@ -123,24 +123,37 @@ def audit(
         if form is None and not follow:
             columns.table(LISTED, [_row(entry) for entry in found])
             return
-        if form is not None:
-            # Before a line of it: who has had enough of the output has had some of it.
+
+        def record(rows: int, position: int, destination: str) -> None:
+            if form is None:
+                return
             exported = DataExported(
                 what="audit trail",
                 format=form,
-                row_count=len(found),
-                position=head,
-                destination="stdout",
+                row_count=rows,
+                position=position,
+                destination=destination,
                 parameters=msgspec.to_builtins(question),
             )
             with database.engine.begin() as connection:
                 append(connection, [author.new(uuid7(), exported)])
+
+        # Before a line of it: who has had enough of the output has had some of it.
+        record(len(found), head, "stdout")
         show = _lines_of(form)
         for entry in found:
             show(entry)
         if follow:
-            for entry in _following(database, question, head):
-                show(entry)
+            shown, position = 0, int(head)
+            try:
+                for entry in _following(database, question, head):
+                    # First, for Ctrl-C may come when it is out.
+                    shown, position = shown + 1, entry.position
+                    show(entry)
+            finally:
+                # Ctrl-C and a closed pipe are how following ends.
+                if shown:
+                    record(shown, position, "stdout, following")
 
 
 def _following(database: Database, question: Question, head: int) -> Iterator[Entry]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,6 +174,36 @@ def test_an_export_is_recorded_though_its_reader_leaves(
         export.process.wait(60)
 
     assert counted(people)["data_exported"] == before + 1
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "closed pipe"])
+def test_what_was_followed_is_recorded_at_the_end(
+    database: Database, people: Engine, tmp_path: Path, end: str
+) -> None:
+    """What came while the trail was followed is an export of its own, a row on its way included."""
+    variables = {"DATABASE_URL": libpq_url(database.url), "QFORGE_USER_ID": str(ADA)}
+    question = ("audit", "--json", "--follow", "--action", "login")
+
+    with running(tmp_path, *question, **variables) as follower:
+        assert follower.process.stdout is not None
+        lines = [follower.process.stdout.readline() for _ in range(2)]
+        record(people, at("2026-11-01", UserLoggedIn(), BOB, BOB))
+        lines.append(follower.process.stdout.readline())
+        if end == "Ctrl-C":
+            follower.signal_group(signal.SIGINT)
+        else:
+            follower.process.stdout.close()
+            record(people, at("2026-11-02", UserLoggedIn(), BOB, BOB))
+        assert follower.process.wait(60) == (130 if end == "Ctrl-C" else 0)
+
+    assert {json.loads(line)["action"] for line in lines} == {"login"}
+    with people.connect() as connection:
+        where = Filter(types=["data_exported"], user_id=ADA)
+        exports = [event.data for event in read_all(connection, where=where)][-2:]
+    assert [(each["row_count"], each["destination"]) for each in exports] == [
+        (2, "stdout"),
+        (1 if end == "Ctrl-C" else 2, "stdout, following"),
+    ]
 
 
 def test_who_may_not_ask_is_recorded(qforge_here: Qforge, people: Engine) -> None:
