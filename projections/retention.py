@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Table, func, select
 
 from eventstore.envelope import NewEvent
-from eventstore.errors import QuantumForgeError
+from eventstore.errors import EventRefused, QuantumForgeError
 from eventstore.ids import natural_id
 from eventstore.read import last_events, read_streams
 from eventstore.recorders.author import Author
@@ -90,11 +90,14 @@ def read_retention(
     for id_, table in ids.items():
         days, is_default, applied = DEFAULTS.get(table), True, None
         for event in streams.get(id_, []):
-            if event.event_type == RetentionSet.event_type:
-                days, is_default = event.data["days"], False
-            else:
-                cutoff = datetime.fromisoformat(event.data["cutoff"])
-                applied = cutoff if applied is None else max(applied, cutoff)
+            try:
+                told = event.event
+            except EventRefused:
+                continue  # the log took it from somebody else; projectors leave it out, too
+            if isinstance(told, RetentionSet):
+                days, is_default = told.days, False
+            elif isinstance(told, RetentionApplied):
+                applied = told.cutoff if applied is None else max(applied, told.cutoff)
         due = None if days is None else now - timedelta(days=days)
         found.append(
             Retention(

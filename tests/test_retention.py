@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 
 from eventstore.envelope import NewEvent
@@ -24,6 +25,7 @@ from eventstore.recorders.author import Author
 from eventstore.settings import DEFAULT_TENANT_ID
 from projections import compiler
 from projections.as_of import as_of
+from projections.dead_letters import list_dead_letters
 from projections.folding import fold
 from projections.projection import Projection, WrongDeclaration
 from projections.projector import catch_up
@@ -99,6 +101,33 @@ def session(id_: UUID, *days_ago: float) -> list[NewEvent]:
 def values(engine: Engine) -> list[float]:
     """The metrics that the table holds."""
     return sorted(row["value"] for row in rows(engine, "performance_metrics"))
+
+
+def test_a_cutoff_that_is_no_time_stops_nothing(engine: Engine) -> None:
+    """SQL may append one: the table is kept up without it, and retention goes on."""
+    table = "performance_metrics"
+    record(engine, measured(100))
+    set_retention(engine, AUTHOR, table, 200)
+    with engine.begin() as connection:
+        again = """
+            SELECT append_events(jsonb_build_array(jsonb_build_object(
+                'event_id', gen_random_uuid(), 'tenant_id', tenant_id, 'entity_type', entity_type,
+                'entity_id', entity_id, 'event_type', 'retention_applied',
+                'data', jsonb_build_object('table', data -> 'table', 'cutoff', 'soon'))))
+              FROM event_logs WHERE event_type = 'retention_set'
+        """
+        connection.execute(text(again))
+    record(engine, measured(1))
+
+    assert values(engine) == [1, 100]
+    with engine.connect() as connection:
+        (parked,) = list_dead_letters(connection, [table])
+        (before,) = [r for r in read_retention(connection, DEFAULT_TENANT_ID) if r.table == table]
+    assert (parked.event_type, before.days, before.applied) == ("retention_applied", 200, None)
+    set_retention(engine, AUTHOR, table, 50)
+    apply_retention(engine, AUTHOR, now=NOW)
+    assert values(engine) == [1]
+    assert verify(engine, PROJECTIONS[table]).agrees
 
 
 @settings(
