@@ -44,7 +44,10 @@ def roles_of(connection: Connection, tenant_id: UUID, user_id: UUID) -> set[Role
     mine = select(users.c.role, users.c.is_active).where(
         users.c.tenant_id == tenant_id, users.c.id == user_id
     )
-    found = {Role(row.role) for row in connection.execute(mine) if row.is_active}
+    account = connection.execute(mine).one_or_none()
+    if account is not None and not account.is_active:
+        return set()
+    found = set() if account is None else {Role(account.role)}
     members = organization_members.c
     joined = select(members.role).where(
         members.tenant_id == tenant_id, members.user_id == user_id, members.left_at.is_(None)

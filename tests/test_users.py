@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from eventstore import hashing
+from eventstore.access import roles_of
 from eventstore.errors import EventRefused, NameTaken, NotLetIn, RuleBroken, WeakPassword
+from eventstore.read import read_streams
 from eventstore.recorders.api_keys import ApiKeys
 from eventstore.recorders.author import Author
 from eventstore.recorders.bookmarks import Bookmarks
@@ -18,6 +20,8 @@ from eventstore.recorders.organizations import Organizations, member_id
 from eventstore.recorders.sessions import Sessions
 from eventstore.recorders.users import Users
 from eventstore.secret import Secret
+from projections.projector import catch_up
+from projections.registry import named
 from schema.events.organizations import MemberRole
 from schema.events.users import Role
 from tests.appending import OTHER_TENANT, TENANT
@@ -267,10 +271,49 @@ def test_members_join_once_and_leave_once(engine: Engine, ada: UUID) -> None:
     organizations.add_member(**member)
     organizations.rename(lab, name="Laboratory")
     organizations.delete(lab)
+    with pytest.raises(RuleBroken, match="left"):
+        organizations.remove_member(**member)
     with pytest.raises(RuleBroken, match="deleted"):
         organizations.rename(lab, name="Lab")
     with pytest.raises(RuleBroken, match=r"organization .* is deleted"):
         organizations.add_member(organization_id=lab, user_id=uuid4())
+
+
+def test_who_was_in_a_deleted_organisation_has_no_power_left(engine: Engine, ada: UUID) -> None:
+    """Its members leave with it, in one append; those of another one and who had left do not."""
+    organizations = Organizations(engine, AUTHOR)
+    lab, other = organizations.create(name="Lab"), organizations.create(name="Other")
+    owner, guest, gone = uuid4(), uuid4(), uuid4()
+    for user_id, role in ((owner, MemberRole.OWNER), (gone, MemberRole.MEMBER)):
+        organizations.add_member(organization_id=lab, user_id=user_id, role=role)
+    organizations.add_member(organization_id=other, user_id=guest)
+    organizations.remove_member(organization_id=lab, user_id=gone)
+
+    deleted = organizations.delete(lab)
+
+    catch_up(engine, named(["users", "organization_members"]))
+    with engine.connect() as connection:
+        powers = [roles_of(connection, TENANT, user_id) for user_id in (owner, guest, ada)]
+        (left,) = read_streams(
+            connection, TENANT, "organization_member", [member_id(TENANT, lab, owner)]
+        ).values()
+    assert powers == [set(), {Role.RESEARCHER}, {Role.RESEARCHER}]
+    assert left[-1].metadata["causation_id"] == str(deleted.event_id)
+    assert count(engine, "organization_member_removed") == 2
+
+
+def test_a_closed_account_has_no_power_as_a_member_either(
+    engine: Engine, users: Users, ada: UUID
+) -> None:
+    """Whoever left the laboratory is no owner of it any more."""
+    organizations = Organizations(engine, AUTHOR)
+    lab = organizations.create(name="Lab")
+    organizations.add_member(organization_id=lab, user_id=ada, role=MemberRole.OWNER)
+    users.deactivate(ada)
+
+    catch_up(engine, named(["users", "organization_members"]))
+    with engine.connect() as connection:
+        assert roles_of(connection, TENANT, ada) == set()
 
 
 def test_a_thing_is_marked_once(engine: Engine, ada: UUID) -> None:

@@ -18,6 +18,7 @@ from eventstore.rules import append_checked
 from schema.events import Event
 from schema.events.discovery import ProjectDeleted
 from schema.events.lifecycle import NEW, rule_of
+from schema.events.organizations import OrganizationDeleted
 
 IDENTIFIED = (batches, bookmarks, chemistry, hub, organizations)
 """The recorders of entities with natural ids; to import them is to know how those are made."""
@@ -76,6 +77,10 @@ def record_by_name(
     event = decode(event_type, data)
     if isinstance(event, ProjectDeleted) and entity_id is not None:
         return _delete_project(engine, author, entity_id, event.reason)
+    if isinstance(event, OrganizationDeleted) and entity_id is not None:
+        placed = organizations.Organizations(engine, author).delete(entity_id)
+        stream = Stream(author.tenant_id, event.entity_type, entity_id)
+        return _recorded(placed, stream, event_type)
     its_id = entity_id or _new_id(author.tenant_id, event)
     new = author.new(its_id, event, expected_version=expected_version)
     (placed,) = append_checked(

@@ -5,10 +5,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from eventstore.envelope import NewEvent, Placed
+from eventstore.envelope import NewEvent, Placed, Stream
 from eventstore.ids import natural_id
-from eventstore.recorders.domain import Domain, creates, happens
+from eventstore.read import Filter, fetch, matching
+from eventstore.recorders.domain import Domain, creates
 from eventstore.recorders.revisions import revises, with_changes
+from eventstore.rules import hold, read_standings
 from schema.events.organizations import (
     MemberRole,
     OrganizationCreated,
@@ -34,8 +36,36 @@ class Organizations(Domain):
 
     create = creates(OrganizationCreated)
     rename = revises(OrganizationRenamed)
-    delete = happens(OrganizationDeleted)
     add_member = creates(OrganizationMemberAdded, identity=_by_both)
+
+    def delete(self, organization_id: UUID, /) -> Placed:
+        """Record that an organisation is no more, and that each of its members left; all or none.
+
+        Raises:
+            RuleBroken: when there is no such organisation, or it was deleted before.
+        """
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            # From here on nobody joins.
+            hold(connection, exclusively=[self.stream("organization", organization_id)])
+            deleted = self.author.new(organization_id, OrganizationDeleted())
+            author = self.author.because_of(deleted.event_id)
+            return [
+                deleted,
+                *(
+                    author.new(
+                        member.entity_id,
+                        OrganizationMemberRemoved(
+                            organization_id=organization_id,
+                            user_id=user_id,
+                            reason="the organisation was deleted",
+                        ),
+                    )
+                    for member, user_id in self._members(connection, organization_id).items()
+                ),
+            ]
+
+        return self.decide(decide)[0]
 
     def change_member_role(
         self, *, organization_id: UUID, user_id: UUID, role: MemberRole
@@ -60,3 +90,15 @@ class Organizations(Domain):
             organization_id=organization_id, user_id=user_id, reason=reason
         )
         return self.record((_by_both(self.author.tenant_id, event), event))[0]
+
+    def _members(self, connection: Connection, organization_id: UUID) -> dict[Stream, UUID]:
+        """The users who are members now, by the log, by their membership's stream."""
+        added = Filter(tenant_id=self.author.tenant_id, types=[OrganizationMemberAdded.event_type])
+        users = {
+            event.stream: joined.user_id
+            for event in fetch(connection, matching(added))
+            if isinstance(joined := event.event, OrganizationMemberAdded)
+            and joined.organization_id == organization_id
+        }
+        standings = read_standings(connection, users)
+        return {member: id_ for member, id_ in users.items() if standings[member].state == "member"}
