@@ -9,11 +9,11 @@ import msgspec
 from sqlalchemy import ARRAY, Connection, Text, func, literal, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.schema import CreateTable
 
 from projections import compiler, dead_letters
 from projections.log_range import Contents
 from projections.projection import Projection
-from schema.create import ddl_of
 from schema.tables import projection_checkpoints
 
 Fingerprint = NewType("Fingerprint", str)
@@ -36,10 +36,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 @cache
 def fingerprint(projection: Projection) -> Fingerprint:
-    """What identifies a definition: changed folds or columns give another one."""
+    """What identifies a definition: changed folds, columns or checks give another one.
+
+    Not indexes, comments and grants, which a migration changes and no row depends on.
+    """
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
     statement = compiler.rows(projection).compile(dialect=dialect)
-    text = f"{statement}\n{sorted(statement.params.items(), key=str)}\n{ddl_of([projection.table])}"
+    table = CreateTable(projection.table).compile(dialect=dialect)
+    text = f"{statement}\n{sorted(statement.params.items(), key=str)}\n{table}"
     return Fingerprint(hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
