@@ -37,26 +37,34 @@ def ddl_of(tables: Sequence[Table]) -> str:
             str(SetColumnComment(column).compile(dialect=dialect)) for column in table.columns
         ]
         if is_read_model(table):
-            statements += _access(table.name)
+            statements += _access(table)
     return "".join(f"{statement};\n\n" for statement in statements)
 
 
-def _access(name: str) -> list[str]:
-    """Who may see and change the rows of a read model."""
+def _access(table: Table) -> list[str]:
+    """Who may see and change the rows of a read model; its readers, all but the secret columns."""
+    name = table.name
+    shown = [column.name for column in table.columns if not column.info.get("secret")]
+    select = f"GRANT SELECT ON {name} TO qforge_reader, qforge_auditor"
+    if len(shown) < len(table.columns):
+        select = (
+            f"GRANT SELECT ON {name} TO qforge_auditor;\n\n"
+            f"GRANT SELECT ({', '.join(shown)}) ON {name} TO qforge_reader"
+        )
     return [
         f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
         f"CREATE POLICY own_tenant ON {name} FOR SELECT"
         " USING (tenant_id = (SELECT current_tenant()))",
         f"CREATE POLICY every_tenant ON {name} TO qforge_projector, qforge_admin"
         " USING (true) WITH CHECK (true)",
-        f"GRANT SELECT ON {name} TO qforge_reader, qforge_auditor",
+        select,
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO qforge_projector, qforge_admin",
     ]
 
 
 def policies_of(table: Table) -> list[str]:
     """The names of the row-level-security policies of a read model."""
-    words = [statement.split() for statement in _access(table.name)]
+    words = [statement.split() for statement in _access(table)]
     return [name for create, what, name, *_ in words if (create, what) == ("CREATE", "POLICY")]
 
 

@@ -154,6 +154,21 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
         ),
         (
             "grants",
+            "SELECT (email) on users for qforge_reader is missing",
+            ["REVOKE SELECT (email) ON users FROM qforge_reader"],
+        ),
+        (
+            "grants",
+            "SELECT (hashed_password) on users for qforge_reader is too much",
+            ["GRANT SELECT (hashed_password) ON users TO qforge_reader"],
+        ),
+        (
+            "grants",
+            "SELECT on users for qforge_reader is too much",
+            ["GRANT SELECT ON users TO qforge_reader"],
+        ),
+        (
+            "grants",
             "EXECUTE on append_events for qforge_appender is missing",
             ["REVOKE EXECUTE ON FUNCTION append_events FROM qforge_appender"],
         ),

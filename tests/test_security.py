@@ -12,14 +12,20 @@ from eventstore.append import append
 from eventstore.database import Database, make_engine
 from eventstore.envelope import NewEvent
 from eventstore.errors import NotAllowed, OtherTenant
+from eventstore.hashing import hash_password
 from eventstore.ids import molecule_id
 from eventstore.partitions import list_partitions, make_partitions
 from eventstore.read import read_all, safe_head
 from eventstore.roles import PURPOSES, describe_roles
+from eventstore.secret import Secret
 from eventstore.tenancy import act_always_for, act_for
+from projections.people import select_users
 from projections.projector import catch_up
+from projections.rebuild import rebuild
 from projections.registry import PROJECTIONS
 from schema.events.chemistry import MoleculeCreated
+from schema.events.secrecy import secret_fields
+from schema.events.users import UserRegistered
 from schema.tables import event_logs
 from schema.tables.chemistry import molecules
 
@@ -136,6 +142,42 @@ def test_a_reader_sees_the_rows_of_its_tenant_only(populated: Engine, login: Log
         connection.execute(select(event_logs.c.id))
     with pytest.raises(NotAllowed), acting_for(reader, OURS) as connection:
         connection.execute(text("UPDATE molecules SET name = 'mine'"))
+
+
+def test_a_reader_sees_no_hash_and_no_ciphertext(engine: Engine, login: Login) -> None:
+    """Of what became of secrets only auditors see, in the log; a rebuild changes nothing of it."""
+    register = UserRegistered(
+        email="ada@example.org", username="ada", hashed_password=hash_password(Secret("battery"))
+    )
+    with engine.begin() as connection:
+        append(connection, [NewEvent(tenant_id=OURS, entity_id=OURS, event=register)])
+    catch_up(engine, PROJECTIONS.values())
+    rebuild(engine, PROJECTIONS["users"])
+
+    reader = login("qforge_reader")
+    with acting_for(reader, OURS) as connection:
+        assert [user.username for user in connection.execute(select_users(OURS, limit=9))] == [
+            "ada"
+        ]
+        assert connection.execute(text("SELECT count(*) FROM database_stats")).scalar_one() > 0
+        rights = text(
+            "SELECT c.relname, a.attname FROM pg_class AS c"
+            "  JOIN pg_attribute AS a ON a.attrelid = c.oid"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0"
+            "   AND NOT has_column_privilege(c.oid, a.attnum, 'SELECT')"
+        )
+        hidden = {tuple(row) for row in connection.execute(rights)}
+    secrets = {
+        (projection.name, name)
+        for projection in PROJECTIONS.values()
+        for cls in projection.events.values()
+        for name in secret_fields(cls)
+        if name in projection.table.c
+    }
+    assert {each for each in hidden if each[0] in PROJECTIONS} == secrets
+    for table, column in secrets:
+        with pytest.raises(NotAllowed), acting_for(reader, OURS) as connection:
+            connection.execute(text(f"SELECT {column} FROM {table}"))
 
 
 def test_an_auditor_reads_the_log_of_its_tenant(populated: Engine, login: Login) -> None:

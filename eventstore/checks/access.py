@@ -37,6 +37,15 @@ _GRANTS = text("""
      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
        AND a.grantee <> c.relowner
      UNION ALL
+    SELECT 'table', c.relname, coalesce(r.rolname, 'PUBLIC'),
+           format('%s (%s)', a.privilege_type, t.attname), c.relispartition
+      FROM pg_class AS c
+      JOIN pg_attribute AS t ON t.attrelid = c.oid AND NOT t.attisdropped
+     CROSS JOIN aclexplode(t.attacl) AS a
+      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+       AND a.grantee <> c.relowner
+     UNION ALL
     SELECT 'function', p.proname, coalesce(r.rolname, 'PUBLIC'), a.privilege_type, false
       FROM pg_proc AS p
      CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
@@ -131,7 +140,7 @@ def grants(connection: Connection) -> Finding:
             # Whoever may call what everybody may is no finding.
             bad = row.name in declared.closed_functions() and row.role in ours
         else:
-            writes = row.privilege in ("INSERT", "UPDATE", "DELETE", "TRUNCATE")
+            writes = row.privilege.startswith(("INSERT", "UPDATE", "DELETE", "TRUNCATE"))
             of_log = row.is_partition or row.name in _LOG
             bad = (writes and of_log) or (
                 row.role in ours and (row.is_partition or (row.kind, row.name) in known)
@@ -143,12 +152,20 @@ def grants(connection: Connection) -> Finding:
         return ok(check, f"all {len(wanted)} are as declared")
     said = [f"{_words(grant)} is missing" for grant in sorted(missing)]
     said += [f"{_words(grant)} is too much" for grant in sorted(surplus)]
+    # To revoke the right to a table revokes those to its columns.
+    again = {
+        grant
+        for grant in wanted
+        for other in surplus
+        if (grant.kind, grant.name, grant.role) == (other.kind, other.name, other.role)
+        and grant.privilege.startswith(f"{other.privilege} (")
+    }
     return problem(
         check,
         shortened(said),
-        "grant what is missing, revoke what is too much",
-        *(psql(_statement("GRANT", grant, connection)) for grant in sorted(missing)),
+        "revoke what is too much, grant what is missing",
         *(psql(_statement("REVOKE", grant, connection)) for grant in sorted(surplus)),
+        *(psql(_statement("GRANT", grant, connection)) for grant in sorted(missing | again)),
     )
 
 

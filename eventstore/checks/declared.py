@@ -15,7 +15,8 @@ from schema.tables import METADATA
 
 _BODY = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 _GRANT = re.compile(
-    r"^GRANT ([A-Z, ]+?) ON (?:(FUNCTION|SEQUENCE|TABLE) )?(.+?)\s+TO (.+?);", re.M | re.S
+    r"^GRANT ([A-Z, ]+?)(?: \((.+?)\))? ON (?:(FUNCTION|SEQUENCE|TABLE) )?(.+?)\s+TO (.+?);",
+    re.M | re.S,
 )
 _REVOKE = re.compile(r"^REVOKE EXECUTE ON FUNCTION (.+?)\s+FROM PUBLIC;", re.M | re.S)
 _POLICY = re.compile(r"^CREATE POLICY (\w+) ON (\w+)(.*?);", re.M | re.S)
@@ -25,7 +26,7 @@ _NAMES = re.compile(r"(\w+)(?:\([^)]*\))?")
 
 
 class Grant(msgspec.Struct, frozen=True, order=True):
-    """A right to a table, sequence or function."""
+    """A right to a table, sequence or function; to one column: `SELECT (id)`."""
 
     kind: str
     name: str
@@ -57,11 +58,14 @@ def grants() -> frozenset[Grant]:
 
 
 def _grants() -> Iterator[Grant]:
-    for privileges, kind, objects, roles in _GRANT.findall(_text()):
+    for verbs, columns, kind, objects, roles in _GRANT.findall(_text()):
+        privileges = [verb.strip() for verb in verbs.split(",")]
+        if columns:
+            privileges = [f"{verb} ({name})" for verb in privileges for name in _names(columns)]
         for name in _names(objects):
             for role in _names(roles):
-                for privilege in privileges.split(","):
-                    yield Grant(kind.lower() or "table", name, role, privilege.strip())
+                for privilege in privileges:
+                    yield Grant(kind.lower() or "table", name, role, privilege)
 
 
 @cache

@@ -10,7 +10,13 @@ user_sessions = read_model(
     "One row per open session of a browser, with all it takes to come back to it",
     [column("id", Uuid, "The session")],
     column("user_id", Uuid, "Whose it is", required=True),
-    column("token_hash", Text, "SHA-256 of the token that the browser holds", required=True),
+    column(
+        "token_hash",
+        Text,
+        "SHA-256 of the token that the browser holds",
+        required=True,
+        secret=True,
+    ),
     column("current_view", Text, "The page that is shown"),
     column("active_molecule_id", Uuid, "The molecule that is edited"),
     column("active_calculation_id", Uuid, "The calculation that is looked at"),
@@ -33,7 +39,9 @@ user_api_keys = read_model(
     column("user_id", Uuid, "For whom it acts", required=True),
     column("name", Text, "What it is for", required=True),
     column("prefix", Text, "Its first characters, by which people tell it", required=True),
-    column("key_hash", Text, "SHA-256 of the key, which was shown once", required=True),
+    column(
+        "key_hash", Text, "SHA-256 of the key, which was shown once", required=True, secret=True
+    ),
     column("scopes", JSONB, "What it may do", required=True),
     column("rate_limit", BigInteger, "Requests per minute; null: without limit"),
     column("usage_quota", BigInteger, "Requests in all; null: without limit"),

@@ -38,9 +38,13 @@ def column(
     comment: str,
     *,
     required: bool = False,
+    secret: bool = False,
 ) -> Column[Any]:
-    """A column with its meaning and unit as COMMENT; NOT NULL where `required`."""
-    return Column(name, type_, nullable=not required, comment=comment)
+    """A column with its meaning and unit as COMMENT; NOT NULL where `required`.
+
+    secret: a hash or a ciphertext, which `qforge_reader` may not read.
+    """
+    return Column(name, type_, nullable=not required, comment=comment, info={"secret": secret})
 
 
 def derived(

@@ -10,7 +10,12 @@ users = read_model(
     [column("id", Uuid, "The user")],
     column("email", Text, "E-mail address, unique in the tenant whatever its case", required=True),
     column("username", Text, "User name, unique in the tenant whatever its case", required=True),
-    column("hashed_password", Text, "What the password became; null where one signs in elsewhere"),
+    column(
+        "hashed_password",
+        Text,
+        "What the password became; null where one signs in elsewhere",
+        secret=True,
+    ),
     column("full_name", Text, "How the user is called"),
     column("institution", Text, "Where the user works"),
     column("role", Text, "admin, researcher or viewer", required=True),
@@ -48,7 +53,9 @@ user_preferences = read_model(
     column("language", Text, "BCP 47 tag: en, de-CH, …"),
     column("enable_email_notifications", Boolean, "Whether to send e-mail"),
     column("enable_slack_notifications", Boolean, "Whether to write to Slack"),
-    column("slack_webhook_url", Text, "Encrypted; only the holder of the key can read it"),
+    column(
+        "slack_webhook_url", Text, "Encrypted; only the holder of the key can read it", secret=True
+    ),
     column("notification_on_completion", Boolean, "Whether to tell that a batch is done"),
     column("notification_on_error", Boolean, "Whether to tell that something failed"),
     check("display_units_are_known", "display_units IN ('hartree', 'ev')"),
