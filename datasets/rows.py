@@ -1,14 +1,13 @@
 """The rows of a dataset, in order and in bounded memory, as Arrow record batches."""
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, pairwise
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
-import msgspec
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -26,24 +25,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from datasets.columns import OF_CALCULATIONS, TIME, VECTOR, Column
+from datasets.atoms import BadAtoms, atom_columns, count_atoms
+from datasets.columns import OF_CALCULATIONS, TIME, Column
 from datasets.selection import Sequence, ordered
-from datasets.units import Quantity, Units
+from datasets.units import Units
 from eventstore.errors import QuantumForgeError
 from projections.compiler.log import logged_by
 from projections.registry import PROJECTIONS
 
-PAGE = 256
-"""Calculations fetched at once; their atoms are looked up by the positions of their events."""
+PAGE, PAGE_BYTES, FIRST_PAGE = 512, 2**21, 64
+"""Calculations fetched at once, or so many that their atoms have about so many bytes of JSON; the
+first ones tell how large they are. Atoms are looked up by the positions of their events."""
+
+AHEAD = 4
+"""Pages fetched while others are worked on: a batch's, so that the server never waits."""
 
 LARGEST_BATCH = 1024
 MOST_ATOMS = 50_000
 """A batch ends with the calculation that reaches either: what bounds memory."""
-
-# As schema.events.chemistry.Atom, but as plain tuples, of which columns are made at once.
-_Maybe = float | None
-_Atom = tuple[str, int, _Maybe, float, float, float, _Maybe, _Maybe, _Maybe]
-_atoms: msgspec.json.Decoder[list[_Atom]] = msgspec.json.Decoder(list[_Atom])
 
 Page = list[tuple[tuple[Any, ...], str | None]]
 """Calculations as tuples in the order of OF_CALCULATIONS, each with its atoms in JSON."""
@@ -81,64 +80,75 @@ class Rows:
         )
         self._units = units
         self._schema = schema
+        self._page = FIRST_PAGE
         self.atoms = 0
         self.without_atoms = 0
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Batches; where one ends depends on the rows alone."""
         held: list[tuple[Any, ...]] = []
-        atoms: list[list[_Atom]] = []
-        count = 0
+        documents: list[str] = []
+        counts: list[int] = []
+        atoms = 0
         for row, document in chain.from_iterable(self._pages()):
-            its = _parsed(row, document)
-            if not its:
+            its = count_atoms(document)
+            if document is None or not its:
                 self.without_atoms += 1
                 continue
             held.append(row)
-            atoms.append(its)
-            count += len(its)
-            if len(held) == LARGEST_BATCH or count >= MOST_ATOMS:
-                yield self._batch(held, atoms)
-                held, atoms, count = [], [], 0
+            documents.append(document)
+            counts.append(its)
+            atoms += its
+            if len(held) == LARGEST_BATCH or atoms >= MOST_ATOMS:
+                yield self._batch(held, documents, counts)
+                held, documents, counts, atoms = [], [], [], 0
         if held:
-            yield self._batch(held, atoms)
+            yield self._batch(held, documents, counts)
 
     def _pages(self) -> Iterator[Page]:
-        """Pages, the next of which is fetched while one is worked on."""
+        """Pages, the next of which are fetched while one is worked on."""
         streamed = self._query.execution_options(stream_results=True, max_row_buffer=PAGE)
         with (
             ThreadPoolExecutor(1, "qforge-export") as fetching,
             self._connection.execute(streamed) as result,
         ):
-            ahead: Future[Page] = fetching.submit(self._fetch, result)
+            ahead = deque(fetching.submit(self._fetch, result) for _ in range(AHEAD))
             try:
-                while page := ahead.result():
-                    ahead = fetching.submit(self._fetch, result)
+                while page := ahead.popleft().result():
+                    ahead.append(fetching.submit(self._fetch, result))
                     yield page
             except BaseException:
                 # What is being fetched is given up rather than waited for.
-                if not ahead.done():
+                fetching.shutdown(wait=False, cancel_futures=True)
+                if not all(page.done() for page in ahead):
                     driver = self._connection.connection.driver_connection
                     assert isinstance(driver, psycopg.Connection)
                     driver.cancel_safe(timeout=5)
                 raise
 
     def _fetch(self, result: CursorResult[Any]) -> Page:
-        rows = [tuple(row) for row in result.fetchmany(PAGE)]
+        rows = [tuple(row) for row in result.fetchmany(min(PAGE, self._page))]
+        if not rows:
+            return []
         found = self._connection.execute(_ATOMS, {"positions": [row[-1] for row in rows]})
-        documents: dict[int, str] = {row[0]: row[1] for row in found}
+        documents: dict[int, str] = {row[0]: row[1] or "" for row in found}
+        size = sum(map(len, documents.values()))
+        self._page = max(1, PAGE_BYTES * len(rows) // (size + 1))
         return [(row, documents.get(row[-1])) for row in rows]
 
-    def _batch(self, rows: list[tuple[Any, ...]], atoms: list[list[_Atom]]) -> pa.RecordBatch:
+    def _batch(
+        self, rows: list[tuple[Any, ...]], documents: list[str], counts: list[int]
+    ) -> pa.RecordBatch:
         columns = [
             _scalar_column(column, values, self._units)
             for column, values in zip(OF_CALCULATIONS, zip(*rows, strict=True), strict=True)
         ]
-        lengths = [len(its) for its in atoms]
-        self.atoms += sum(lengths)
-        return pa.RecordBatch.from_arrays(
-            [*columns, *_atom_columns(lengths, atoms, self._units)], schema=self._schema
-        )
+        try:
+            lists = atom_columns(documents, counts, self._units)
+        except BadAtoms as error:
+            raise UnreadableAtoms(rows[error.index][-1], str(error)) from error
+        self.atoms += len(lists[0].values)
+        return pa.RecordBatch.from_arrays([*columns, *lists], schema=self._schema)
 
 
 def _scalars(judged: Subquery) -> list[Label[Any]]:
@@ -167,52 +177,8 @@ def _select_atoms() -> Select[Any]:
 _ATOMS = _select_atoms()
 
 
-def _parsed(row: tuple[Any, ...], document: str | None) -> list[_Atom]:
-    try:
-        return _atoms.decode(document or "[]")
-    except msgspec.MsgspecError as error:
-        raise UnreadableAtoms(row[-1], str(error)) from error
-
-
 def _scalar_column(column: Column, values: tuple[Any, ...], units: Units) -> pa.Array:
     factor = 1.0 if column.quantity is None else units.factor(column.quantity)
     if factor != 1:
         values = tuple(None if value is None else value * factor for value in values)
     return pa.array(values, column.type)
-
-
-def _atom_columns(lengths: list[int], atoms: list[list[_Atom]], units: Units) -> list[pa.Array]:
-    """The lists of a batch; one that is null for every atom of a calculation is null itself."""
-    parts = list(zip(*chain.from_iterable(atoms), strict=True))
-    element, number, charge, x, y, z, fx, fy, fz = parts
-    offsets = [0]
-    for length in lengths:
-        offsets.append(offsets[-1] + length)
-    bounds = list(pairwise(offsets))
-
-    def lists(values: pa.Array, known: list[bool] | None = None) -> pa.Array:
-        absent = None if known is None else pa.array([not there for there in known])
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=absent)
-
-    def vectors(*axes: tuple[float | None, ...], quantity: Quantity) -> pa.Array:
-        factor = units.factor(quantity)
-        flat = pa.array(chain.from_iterable(zip(*axes, strict=True)), pa.float64())
-        if factor != 1:
-            flat = pc.multiply(flat, factor)
-        return pa.FixedSizeListArray.from_arrays(flat, type=VECTOR)
-
-    def known(*values: tuple[float | None, ...]) -> list[bool] | None:
-        if all(None not in axis for axis in values):
-            return None
-        return [
-            any(value is not None for axis in values for value in axis[begin:end])
-            for begin, end in bounds
-        ]
-
-    return [
-        lists(pa.array(element, pa.string())),
-        lists(pa.array(number, pa.int32())),
-        lists(pa.array(charge, pa.float64()), known(charge)),
-        lists(vectors(x, y, z, quantity=Quantity.LENGTH)),
-        lists(vectors(fx, fy, fz, quantity=Quantity.FORCE), known(fx, fy, fz)),
-    ]

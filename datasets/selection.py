@@ -126,11 +126,17 @@ def select_judged(candidates: Subquery, selection: Selection) -> Subquery:
     """
     matches = _condition(candidates, selection)
     c = candidates.c
-    # A calculation's last event is the one that gave it its status.
-    last = event_logs.alias("last_event")
+    # A calculation's last event is the one that gave it its status. It is looked up for the few
+    # that are invalidated; a join would read the whole log.
+    retraction = (
+        select(event_logs.c.data["retraction_id"].astext)
+        .where(event_logs.c.id == c.log_position)
+        .correlate(candidates)
+        .scalar_subquery()
+    )
     reason: ColumnElement[Any] = case(
         (
-            and_(c.status == "invalidated", last.c.data["retraction_id"].astext.is_not(None)),
+            and_(c.status == "invalidated", retraction.is_not(None)),
             literal(Excluded.RETRACTED.value, Text()),
         ),
         (c.status != "completed", c.status),
@@ -138,12 +144,7 @@ def select_judged(candidates: Subquery, selection: Selection) -> Subquery:
         (matches.is_(None), literal(Excluded.VALUE_MISSING.value, Text())),
         else_=cast(null(), Text()),
     ).label("reason")
-    judged = (
-        select(*c, reason)
-        .outerjoin(last, and_(last.c.id == c.log_position, c.status == "invalidated"))
-        .where(or_(matches, matches.is_(None)))
-        .subquery("judged")
-    )
+    judged = select(*c, reason).where(or_(matches, matches.is_(None))).subquery("judged")
     if selection.limit is None:
         return judged
     place = func.row_number().over(partition_by=judged.c.reason, order_by=_order(judged, selection))
