@@ -7,10 +7,12 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
 from eventstore import hashing
 from eventstore.access import roles_of
+from eventstore.encryption import Encryption
 from eventstore.errors import EventRefused, NameTaken, NotLetIn, RuleBroken, WeakPassword
 from eventstore.read import read_streams
 from eventstore.recorders.api_keys import ApiKeys
@@ -113,6 +115,20 @@ def test_a_changed_address_frees_the_old_one_and_says_what_it_was(users: Users, 
     assert last_data(users.engine, ada)["changes"] == {
         "role": {"old": "researcher", "new": "viewer"}
     }
+
+
+def test_what_profile_and_preferences_were_before_is_told(engine: Engine, ada: UUID) -> None:
+    """Field by field; of the encrypted webhook neither the old nor the new one is repeated."""
+    users = Users(engine, AUTHOR, encryption=Encryption([Secret(Fernet.generate_key().decode())]))
+    users.update_profile(ada, bio="Analyst", affiliation="London")
+    users.update_profile(ada, bio=None, affiliation="London")
+    assert last_data(engine, ada)["changes"] == {"bio": {"old": "Analyst", "new": None}}
+
+    users.change_preferences(ada, display_precision=4)
+    assert last_data(engine, ada)["changes"] == {"display_precision": {"old": None, "new": 4}}
+    users.set_webhook(ada, Secret("https://hooks.example.org/T0"))
+    assert last_data(engine, ada)["changes"] == {}
+    assert users.webhook_of(ada) is not None
 
 
 def test_a_user_logs_in_by_name_or_address(users: Users, ada: UUID) -> None:

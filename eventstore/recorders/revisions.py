@@ -12,16 +12,18 @@ from eventstore.recorders.domain import Domain
 from eventstore.told import last_told
 from schema.events import Event
 from schema.events.changes import Changed
+from schema.events.secrecy import secret_fields
 
 Arguments = ParamSpec("Arguments")
 
 
 def with_changes(connection: Connection, stream: Stream, event: Event) -> Event:
-    """The event with its `changes`: old and new value of each field that it changes."""
+    """The event with its `changes`: old and new value of each field that it changes, no secrets."""
+    untold = {"changes", *secret_fields(type(event))}
     told = {
         name: value
         for name, value in msgspec.to_builtins(event).items()
-        if name != "changes" and value is not msgspec.UNSET
+        if name not in untold and value is not msgspec.UNSET
     }
     before = last_told(connection, stream, told)
     changes = {

@@ -62,8 +62,8 @@ class Users(Domain):
     enable_two_factor = happens(UserTwoFactorEnabled)
     disable_two_factor = happens(UserTwoFactorDisabled)
     log_out = happens(UserLoggedOut)
-    update_profile = happens(UserProfileUpdated)
-    change_preferences = happens(UserPreferencesChanged)
+    update_profile = revises(UserProfileUpdated)
+    change_preferences = revises(UserPreferencesChanged)
 
     def register(
         self,

@@ -139,6 +139,7 @@ class UserProfileUpdated(Event, frozen=True, kw_only=True):
     website: str | UnsetType | None = UNSET
     orcid: Annotated[str, Meta(pattern=r"^(\d{4}-){3}\d{3}[\dX]$")] | UnsetType | None = UNSET
     affiliation: str | UnsetType | None = UNSET
+    changes: dict[str, Changed] | UnsetType = UNSET
 
 
 @event("user")
@@ -160,6 +161,7 @@ class UserPreferencesChanged(Event, frozen=True, kw_only=True):
     slack_webhook_url: Encrypted | UnsetType | None = UNSET
     notification_on_completion: bool | UnsetType | None = UNSET
     notification_on_error: bool | UnsetType | None = UNSET
+    changes: dict[str, Changed] | UnsetType = UNSET
 
 
 @event("unique_name")
