@@ -39,7 +39,7 @@ from schema.events.chemistry import CalculationRetryScheduled, MoleculeCreated, 
 _RUN_HERE = frozenset(ENGINES)
 ATTENTION_SECONDS = 0.2
 LOOK_SECONDS = 2.0
-"""How often one that follows looks for what failed elsewhere."""
+"""How often it looks for what failed elsewhere, and tells batches what has a result by now."""
 
 OVERRULED = (VersionConflict, RuleBroken)
 """Another process did something to the same calculation first; what it did stands."""
@@ -116,6 +116,7 @@ class Retries:
             known: list[Troubled] = []
             while not stop:
                 if time.monotonic() - looked >= LOOK_SECONDS or not looked:
+                    self._tell_batches()
                     known = self._scheduled(self._find())
                     looked = time.monotonic()
                 due = self._due(known)
@@ -321,7 +322,8 @@ class Retries:
 
     def _tell_batches(self) -> None:
         """Count in batches that had completed what has a result now."""
-        for batch_id, rescued in self._rescued.items():
+        while self._rescued:
+            batch_id, rescued = self._rescued.popitem()
 
             def corrected(
                 connection: Connection, batch_id: UUID = batch_id, rescued: int = rescued

@@ -49,6 +49,13 @@ def methane_hangs(task: Task) -> Outcome:
     return Failed(task_id=task.id, failure=classify(InputError(f"refused {task.smiles}")))
 
 
+def hydrogen_but_for_methane(task: Task) -> Outcome:
+    """Take for ever over methane, and give hydrogen's result for everything else."""
+    if task.smiles == "C":
+        time.sleep(600)
+    return hydrogen(task)
+
+
 def nothing_converges(task: Task) -> Outcome:
     """Fail at everything, as a calculation that does not converge."""
     failure = classify(EngineError("SCF not converged", stdout_log="", scf_iterations=250))

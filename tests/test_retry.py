@@ -141,8 +141,11 @@ def test_a_geometry_from_a_file_is_repeated_as_it_was(engine: Engine, tmp_path: 
 
 
 def test_a_killed_retry_is_gone_on_with(database: Database, engine: Engine, tmp_path: Path) -> None:
-    """Kill -9 during an attempt: the next run records it as lost, and tries again."""
-    file = write(tmp_path / "slow.smi", ["C methane"])
+    """Kill -9 during an attempt: the next run records it as lost, and tries again.
+
+    What had a result by then counts in its batch already.
+    """
+    file = write(tmp_path / "slow.smi", ["C methane", "CC ethane"])
     campaign(engine, file, function="runner_functions:nothing_is_in_time")
     script = """
 import sys
@@ -152,26 +155,30 @@ from eventstore.recorder import Recorder
 from eventstore.settings import DEFAULT_TENANT_ID, parse_database_url
 from runner.backoff import Backoff
 from runner.liveness import identity
-from runner.retry import Retries
+import runner.retry
+runner.retry.LOOK_SECONDS = 0.1
 engine = make_engine(parse_database_url(sys.argv[1]))
 recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
-Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=1,
-        function="runner_functions:methane_hangs").run()
+runner.retry.Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=2,
+                     function="runner_functions:hydrogen_but_for_methane").run()
 """
     rows(engine, "calculations")
     process = subprocess.Popen([sys.executable, "-c", script, libpq_url(database.url), HERE])
     try:
-        until(lambda: counted(engine)["calculation_started"] == 2, "a second attempt")
+        until(lambda: counted(engine)["calculation_started"] == 4, "a second attempt of each")
+        until(lambda: counted(engine)["batch_completed"] == 2, "the first success in the batch")
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
 
+    assert rows(engine, "batch_jobs", ["successful_count"]) == [{"successful_count": 1}]
     done = retried(engine, "hydrogen")
 
     assert (done.attempts, done.completed) == (1, 1)
-    assert statuses(engine) == {"completed": 1}
+    assert statuses(engine) == {"completed": 2}
+    assert rows(engine, "batch_jobs", ["successful_count"]) == [{"successful_count": 2}]
     story = counted(engine)
-    assert (story["calculation_lost"], story["calculation_retry_scheduled"]) == (1, 2)
+    assert (story["calculation_lost"], story["calculation_retry_scheduled"]) == (1, 3)
 
 
 def test_another_programs_calculation_is_left_alone(engine: Engine) -> None:
