@@ -13,7 +13,9 @@ CREATE TABLE molecules (
 	user_id UUID, 
 	toolkit TEXT NOT NULL, 
 	toolkit_version TEXT NOT NULL, 
-	calculation_count BIGINT NOT NULL, 
+	completed_calculation_count BIGINT NOT NULL, 
+	retracted_calculation_count BIGINT NOT NULL, 
+	calculation_count BIGINT GENERATED ALWAYS AS (CAST(completed_calculation_count - retracted_calculation_count AS BIGINT)) STORED, 
 	failed_calculation_count BIGINT NOT NULL, 
 	metadata JSONB, 
 	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
@@ -62,7 +64,11 @@ COMMENT ON COLUMN molecules.toolkit IS 'Toolkit that canonicalised the SMILES';
 
 COMMENT ON COLUMN molecules.toolkit_version IS 'Version of that toolkit';
 
-COMMENT ON COLUMN molecules.calculation_count IS 'Completed calculations';
+COMMENT ON COLUMN molecules.completed_calculation_count IS 'Times that one of its calculations completed';
+
+COMMENT ON COLUMN molecules.retracted_calculation_count IS 'Completed results that were invalidated later';
+
+COMMENT ON COLUMN molecules.calculation_count IS 'Completed calculations that still count';
 
 COMMENT ON COLUMN molecules.failed_calculation_count IS 'Attempts that failed or were lost';
 

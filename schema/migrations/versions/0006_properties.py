@@ -1,12 +1,8 @@
-"""Computed properties of molecules, performance of batches, and counts that retractions lower.
-
-`molecules` gets new columns in its middle, so it is made anew, and the next projector fills it from
-the start of the log.
-"""
+"""Computed properties of molecules, and performance of batches."""
 
 from alembic import op
 
-from schema.migrations.frozen import run_frozen
+from schema.migrations.frozen import drop_read_models, run_frozen
 
 revision = "0006"
 down_revision = "0005"
@@ -16,23 +12,10 @@ depends_on = None
 
 def upgrade() -> None:
     """Run the SQL frozen beside this file."""
-    _forget()
-    op.execute("DROP TABLE molecules")
     run_frozen("0006_properties")
 
 
 def downgrade() -> None:
-    """Drop what `upgrade` made, and make `molecules` as it was."""
-    _forget()
-    op.execute("""
-        DROP INDEX calculations_completed_gap_idx;
-        DROP TABLE molecules, molecule_properties_computed, batch_job_performance;
-    """)
-    run_frozen("0006_properties_down")
-
-
-def _forget() -> None:
-    op.execute("""
-        DELETE FROM projection_checkpoints
-         WHERE projection IN ('molecules', 'molecule_properties_computed', 'batch_job_performance')
-    """)
+    """Drop what `upgrade` made."""
+    op.execute("DROP INDEX calculations_completed_gap_idx")
+    drop_read_models("molecule_properties_computed", "batch_job_performance")
