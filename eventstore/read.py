@@ -163,11 +163,7 @@ def last_events(
     """The newest event of each of these streams; streams that do not exist are left out."""
     query = (
         _events()
-        .where(
-            event_logs.c.entity_id.in_(entity_ids),
-            event_logs.c.entity_type == entity_type,
-            event_logs.c.tenant_id == tenant_id,
-        )
+        .where(*_of_streams(tenant_id, entity_type, entity_ids))
         .ext(distinct_on(event_logs.c.entity_id))
         .order_by(event_logs.c.entity_id, event_logs.c.version.desc())
     )
@@ -183,11 +179,7 @@ def read_streams(
     """
     query = (
         _events()
-        .where(
-            event_logs.c.entity_id.in_(entity_ids),
-            event_logs.c.entity_type == entity_type,
-            event_logs.c.tenant_id == tenant_id,
-        )
+        .where(*_of_streams(tenant_id, entity_type, entity_ids))
         .order_by(event_logs.c.entity_id, event_logs.c.version)
     )
     streams: dict[UUID, list[RecordedEvent]] = {}
@@ -220,6 +212,16 @@ def matching(where: Filter) -> Select[Any]:
     if where.until is not None:
         query = query.where(event_logs.c.occurred_at < where.until)
     return query
+
+
+def _of_streams(
+    tenant_id: UUID, entity_type: str, entity_ids: Sequence[UUID]
+) -> tuple[ColumnElement[bool], ...]:
+    return (
+        event_logs.c.entity_id.in_(entity_ids),
+        event_logs.c.entity_type == entity_type,
+        event_logs.c.tenant_id == tenant_id,
+    )
 
 
 def _events() -> Select[Any]:
