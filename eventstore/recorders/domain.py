@@ -135,8 +135,12 @@ class happens(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
             return self
 
         def happen(id_: UUID, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Placed:
-            (placed,) = domain.record((id_, self._event(*args, **kwargs)))
-            return placed
+            return self.record(domain, id_, self._event(*args, **kwargs))
 
         happen.__doc__ = self.__doc__
         return happen
+
+    def record(self, domain: Domain, id_: UUID, event: Event) -> Placed:
+        """Record the event of an entity."""
+        (placed,) = domain.record((id_, event))
+        return placed

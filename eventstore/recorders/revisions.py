@@ -1,20 +1,16 @@
 """Actions that change what was recorded before: the event says what it was, and what it is now."""
 
-from collections.abc import Callable
-from typing import Any, Concatenate, Generic, ParamSpec, Self, overload
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection
 
-from eventstore.envelope import Placed, Stream
-from eventstore.recorders.domain import Domain
+from eventstore.envelope import NewEvent, Placed, Stream
+from eventstore.recorders.domain import Arguments, Domain, happens
 from eventstore.told import last_told
 from schema.events import Event
 from schema.events.changes import Changed
 from schema.events.secrecy import secret_fields
-
-Arguments = ParamSpec("Arguments")
 
 
 def with_changes(connection: Connection, stream: Stream, event: Event) -> Event:
@@ -32,35 +28,15 @@ def with_changes(connection: Connection, stream: Stream, event: Event) -> Event:
     return msgspec.structs.replace(event, changes=changes)
 
 
-class revises(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
+class revises(happens[Arguments]):  # noqa: N801  # used as if it were a keyword
     """An action on an entity, as `happens` is, whose event also says what it changes."""
 
-    def __init__(self, event: Callable[Arguments, Event]) -> None:
-        self._event = event
-        self.__doc__ = event.__doc__
+    def record(self, domain: Domain, id_: UUID, event: Event) -> Placed:
+        """Record the event of an entity, with its changes."""
+        stream = domain.stream(event.entity_type, id_)
 
-    @overload
-    def __get__(self, domain: None, owner: type[Domain]) -> Self: ...
-    @overload
-    def __get__(
-        self, domain: Domain, owner: type[Domain]
-    ) -> Callable[Concatenate[UUID, Arguments], Placed]: ...
+        def decide(connection: Connection) -> list[NewEvent]:
+            return [domain.author.new(id_, with_changes(connection, stream, event))]
 
-    def __get__(
-        self, domain: Domain | None, owner: type[Domain]
-    ) -> Self | Callable[Concatenate[UUID, Arguments], Placed]:
-        if domain is None:
-            return self
-
-        def revise(id_: UUID, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Placed:
-            event = self._event(*args, **kwargs)
-            stream = domain.stream(event.entity_type, id_)
-
-            def decide(connection: Connection) -> list[Any]:
-                return [domain.author.new(id_, with_changes(connection, stream, event))]
-
-            (placed,) = domain.decide_from([stream], decide)
-            return placed
-
-        revise.__doc__ = self.__doc__
-        return revise
+        (placed,) = domain.decide_from([stream], decide)
+        return placed
