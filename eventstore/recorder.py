@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -31,6 +30,7 @@ from eventstore.drain import (
 from eventstore.envelope import ANY_VERSION, MUST_NOT_EXIST, NewEvent, Placed, Stream
 from eventstore.errors import DatabaseUnreachable, SpoolUnwritable
 from eventstore.ids import uuid7
+from eventstore.recorders.author import Author
 from eventstore.recorders.calculation import CalculationRecording, Classify
 from eventstore.spool import Segment, described, events_of
 from schema.events import Event
@@ -82,8 +82,7 @@ class Recorder:
     ) -> None:
         self.engine = engine
         self.tenant_id = tenant_id
-        self.user_id = user_id
-        self.metadata = dict(metadata or {})
+        self.author = Author(tenant_id=tenant_id, user_id=user_id, more=dict(metadata or {}))
         self._spool = spool
         self._deadline = deadline
         self._on_away = on_away
@@ -106,15 +105,7 @@ class Recorder:
         self, entity_id: UUID, event: Event, *, expected_version: int | None = ANY_VERSION
     ) -> NewEvent:
         """Make an event of this author, now."""
-        return NewEvent(
-            tenant_id=self.tenant_id,
-            entity_id=entity_id,
-            event=event,
-            user_id=self.user_id,
-            expected_version=expected_version,
-            occurred_at=datetime.now(UTC),
-            metadata=self.metadata,
-        )
+        return self.author.new(entity_id, event, expected_version=expected_version)
 
     def record(self, *events: NewEvent) -> list[Placed] | None:
         """Record events, all or none; on return they survive a crash of this machine.
