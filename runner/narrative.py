@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
+from eventstore.recorders.calculation import storable as storable
 from runner.failures import Failure
 from runner.geometry import Geometry
 from runner.molecules import Molecule
@@ -137,11 +138,6 @@ def lost(
         retry_count=len(attempt.earlier),
         wall_time_seconds=seconds,
     )
-
-
-def storable(text: str) -> str:
-    """Text without the two things that no UTF-8 database stores: NUL and lone surrogates."""
-    return text.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
 
 
 def _completed(attempt: Attempt, outcome: Completed) -> CalculationCompleted:
