@@ -11,7 +11,7 @@ from cli.options import json_option, limit_option, number_range
 from cli.session import migrated_database
 from eventstore import ids
 from eventstore.settings import load_settings
-from projections import queries
+from projections import lookup, queries
 from projections.queries import STATUSES, CalculationFilter, Order, Range
 from schema.tables import chemistry
 
@@ -150,7 +150,7 @@ def list_(
             methods=methods or None,
             molecule_ids=None
             if molecule is None
-            else [row["id"] for row in queries.find_molecules(connection, tenant_id, molecule)],
+            else [row["id"] for row in lookup.find_molecules(connection, tenant_id, molecule)],
             batch_id=None if batch is None else _batch_id(tenant_id, batch),
         )
         query = queries.select_calculations(
@@ -190,7 +190,7 @@ def show(id_: str, as_json: bool) -> None:
             "atomic_properties",
             "calculation_errors",
         )
-        details = queries.calculation_details(connection, settings.tenant_id, id_)
+        details = lookup.calculation_details(connection, settings.tenant_id, id_)
     if as_json:
         console.emit_json(details)
         return

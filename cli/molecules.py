@@ -9,7 +9,7 @@ from cli.lag import note_lag, note_undescribed
 from cli.options import json_option, limit_option, number_range
 from cli.session import migrated_database
 from eventstore.settings import load_settings
-from projections import queries
+from projections import lookup, queries
 from projections.queries import Range
 from schema.tables import chemistry
 
@@ -86,7 +86,7 @@ def show(molecule: str, as_json: bool) -> None:
     settings = load_settings()
     with migrated_database(settings) as database, database.engine.connect() as connection:
         note_lag(connection, "molecules", "calculations")
-        details = queries.molecule_details(connection, settings.tenant_id, molecule)
+        details = lookup.molecule_details(connection, settings.tenant_id, molecule)
     if as_json:
         console.emit_json(details)
         return

@@ -21,8 +21,8 @@ from projections.as_of import whole_row
 from projections.conditions import value_of
 from projections.dead_letters import list_dead_letters, sparing
 from projections.fold import Operation
+from projections.lookup import id_digits
 from projections.projection import ColumnFold, Projection
-from projections.queries import id_digits
 from projections.reference import Key, Reference, Row
 from schema.tables import event_logs
 
