@@ -5,7 +5,10 @@ import time
 from uuid import UUID, uuid5
 
 NAMESPACE = UUID("6f1d4a52-6d0c-5c1e-9b0e-51464f524745")
-"""Root of all natural ids; changing it would give every molecule a second identity."""
+"""Root of all natural ids, of the default tenant, and of the users named after their login.
+
+Changing it would give every molecule a second identity.
+"""
 
 
 def uuid7() -> UUID:

@@ -5,7 +5,7 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from uuid import NAMESPACE_DNS, UUID, uuid5
+from uuid import UUID, uuid5
 
 import msgspec
 from platformdirs import user_data_path
@@ -13,10 +13,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from eventstore.errors import DotenvSyntaxError, InvalidSetting
+from eventstore.ids import NAMESPACE
 from eventstore.secret import Secret
-
-NAMESPACE = uuid5(NAMESPACE_DNS, "quantum-forge")
-"""The UUID namespace of the default tenant and of the users named after their login."""
 
 DEFAULT_TENANT_ID = uuid5(NAMESPACE, "default tenant")
 DRIVER = "postgresql+psycopg"
