@@ -1,14 +1,14 @@
 """What is recorded of a calculation: outcomes of the workers as events of the log."""
 
 from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
 
-import msgspec
 from msgspec import UNSET
 
-from eventstore.recorders.calculation import storable as storable
-from runner.failures import Failure
+from eventstore.recorders.attempt import Attempt as Attempt
+from eventstore.recorders.attempt import failed as failed
+from eventstore.recorders.attempt import invalidated
+from eventstore.recorders.attempt import lost as lost
+from eventstore.recorders.attempt import storable as storable
 from runner.geometry import Geometry
 from runner.molecules import Molecule
 from runner.plan import Plan
@@ -18,28 +18,10 @@ from schema.events.chemistry import (
     Atom,
     CalculationCompleted,
     CalculationEvent,
-    CalculationFailed,
-    CalculationInvalidated,
-    CalculationLost,
     CalculationStarted,
     ErrorType,
     MoleculeCreated,
 )
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at a calculation.
-
-    number counts from 1. earlier: what is known of the attempts before it.
-    molecule_id: None where the input is no molecule. version: of the calculation's stream, once it
-    has begun.
-    """
-
-    calculation_id: UUID
-    molecule_id: UUID | None
-    batch_id: UUID | None
-    number: int
-    earlier: tuple[dict[str, Any], ...] = ()
 
 
 def created(molecule: Molecule) -> MoleculeCreated:
@@ -90,13 +72,7 @@ def ended(attempt: Attempt, outcome: Outcome) -> CalculationEvent:
         case Completed():
             return _completed(attempt, outcome)
         case Invalidated(reason=reason):
-            return CalculationInvalidated(
-                molecule_id=attempt.molecule_id,
-                batch_id=attempt.batch_id,
-                reason=reason,
-                attempt=attempt.number,
-                wall_time_seconds=outcome.wall_time_seconds,
-            )
+            return invalidated(attempt, reason, outcome.wall_time_seconds)
         case Failed(failure=failure):
             return failed(attempt, failure, outcome.wall_time_seconds)
         case Lost(failure=failure) if failure.error_type is ErrorType.COMPUTE_LOST:
@@ -105,39 +81,6 @@ def ended(attempt: Attempt, outcome: Outcome) -> CalculationEvent:
             )
         case Lost(failure=failure):
             return failed(attempt, failure, outcome.wall_time_seconds)
-
-
-def failed(attempt: Attempt, failure: Failure, seconds: float | None = None) -> CalculationFailed:
-    """The event of an attempt without a result, for a reason that is known."""
-    return CalculationFailed(
-        molecule_id=attempt.molecule_id,
-        batch_id=attempt.batch_id,
-        attempt=attempt.number,
-        error_type=failure.error_type,
-        error_severity=failure.error_severity,
-        error_message=storable(failure.message),
-        error_code=failure.error_code,
-        stack_trace=failure.stack_trace and storable(failure.stack_trace),
-        retry_count=len(attempt.earlier),
-        retry_attempts=list(attempt.earlier) or None,
-        user_action_required=failure.user_action_required,
-        wall_time_seconds=seconds,
-    )
-
-
-def lost(
-    attempt: Attempt, reason: str, seconds: float | None = None, *, code: str | None = None
-) -> CalculationLost:
-    """The event of an attempt whose process went away."""
-    return CalculationLost(
-        molecule_id=attempt.molecule_id,
-        batch_id=attempt.batch_id,
-        attempt=attempt.number,
-        error_message=storable(reason),
-        error_code=code,
-        retry_count=len(attempt.earlier),
-        wall_time_seconds=seconds,
-    )
 
 
 def _completed(attempt: Attempt, outcome: Completed) -> CalculationCompleted:

@@ -4,18 +4,16 @@ import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 import msgspec
 
 from eventstore.errors import CalculationEnded, EventRefused, VersionConflict
+from eventstore.recorders.attempt import Attempt, Cause, Classified, failed, invalidated, lost
 from schema.events.chemistry import (
     CalculationCompleted,
     CalculationEvent,
-    CalculationFailed,
-    CalculationInvalidated,
-    CalculationLost,
     CalculationStarted,
     ErrorSeverity,
     ErrorType,
@@ -23,34 +21,6 @@ from schema.events.chemistry import (
 
 if TYPE_CHECKING:
     from eventstore.recorder import Recorder
-
-
-class Classified(Protocol):
-    """What an exception means, for a person (`message`) and for a program (the rest)."""
-
-    @property
-    def error_type(self) -> ErrorType:
-        """Of the catalogue."""
-
-    @property
-    def error_severity(self) -> ErrorSeverity:
-        """How bad it is."""
-
-    @property
-    def error_code(self) -> str:
-        """Of the error itself, in capitals."""
-
-    @property
-    def message(self) -> str:
-        """One line."""
-
-    @property
-    def user_action_required(self) -> bool:
-        """Whether another try of the same must fail again."""
-
-    @property
-    def stack_trace(self) -> str | None:
-        """Where it was raised."""
 
 
 Classify = Callable[[BaseException], Classified]
@@ -74,6 +44,12 @@ class CalculationRecording:
         self.id = calculation_id
         self.version = expected_version
         self.attempt = started.attempt
+        self._attempt = Attempt(
+            calculation_id=calculation_id,
+            molecule_id=started.molecule_id,
+            batch_id=started.batch_id,
+            number=started.attempt,
+        )
         self._recorder = recorder
         self._started = started
         self._classify = classify
@@ -111,46 +87,23 @@ class CalculationRecording:
         user_action_required: bool = False,
     ) -> None:
         """Record that there is no result, and why; raises as `complete` does."""
-        self._end(
-            CalculationFailed(
-                molecule_id=self._started.molecule_id,
-                batch_id=self._started.batch_id,
-                attempt=self._started.attempt,
-                error_type=error_type,
-                error_severity=error_severity,
-                error_message=storable(message),
-                error_code=error_code,
-                stack_trace=stack_trace and storable(stack_trace),
-                retry_count=self._started.attempt - 1,
-                user_action_required=user_action_required,
-                wall_time_seconds=self._seconds(),
-            )
+        cause = Cause(
+            message=message,
+            error_type=error_type,
+            error_severity=error_severity,
+            error_code=error_code,
+            stack_trace=stack_trace,
+            user_action_required=user_action_required,
         )
+        self._end(failed(self._attempt, cause, self._seconds()))
 
     def invalidate(self, reason: str) -> None:
         """Record a result that physics or a person refuses; raises as `complete` does."""
-        self._end(
-            CalculationInvalidated(
-                molecule_id=self._started.molecule_id,
-                batch_id=self._started.batch_id,
-                reason=storable(reason),
-                attempt=self._started.attempt,
-                wall_time_seconds=self._seconds(),
-            )
-        )
+        self._end(invalidated(self._attempt, reason, self._seconds()))
 
     def lose(self, reason: str) -> None:
         """Record that what computed went away; raises as `complete` does."""
-        self._end(
-            CalculationLost(
-                molecule_id=self._started.molecule_id,
-                batch_id=self._started.batch_id,
-                attempt=self._started.attempt,
-                error_message=storable(reason),
-                retry_count=self._started.attempt - 1,
-                wall_time_seconds=self._seconds(),
-            )
-        )
+        self._end(lost(self._attempt, reason, self._seconds()))
 
     def __exit__(
         self,
@@ -178,15 +131,7 @@ class CalculationRecording:
             text = " ".join(str(error).split()) or type(error).__name__
             self.fail(text, error_code=type(error).__name__, stack_trace=trace)
             return
-        meant = self._classify(error)
-        self.fail(
-            meant.message,
-            error_type=meant.error_type,
-            error_severity=meant.error_severity,
-            error_code=meant.error_code,
-            stack_trace=meant.stack_trace,
-            user_action_required=meant.user_action_required,
-        )
+        self._end(failed(self._attempt, self._classify(error), self._seconds()))
 
     def _completed(self, result: object) -> CalculationCompleted:
         name = CalculationCompleted.event_type
@@ -222,8 +167,3 @@ class CalculationRecording:
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._began
-
-
-def storable(text: str) -> str:
-    """Text without the two things that no UTF-8 database stores: NUL and lone surrogates."""
-    return text.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")

@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from eventstore.envelope import Placed
 from eventstore.ids import uuid7
+from eventstore.recorders.attempt import storable
 from eventstore.recorders.author import Author
-from eventstore.recorders.calculation import storable
 from eventstore.recorders.domain import Domain
 from schema.events import Event
 from schema.events.chemistry import ErrorSeverity
