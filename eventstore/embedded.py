@@ -12,12 +12,10 @@ Three lock files, all released by the kernel whatever is killed when:
 import atexit
 import contextlib
 import fcntl
-import hashlib
 import os
 import shutil
 import signal
 import socket
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,6 +28,7 @@ from sqlalchemy.engine import URL
 
 from eventstore import postgres_binaries
 from eventstore.errors import EmbeddedServerError
+from eventstore.private_directories import make_private, socket_directory
 from eventstore.unprivileged import Identity, identity_for
 
 DATABASE = "qforge"
@@ -43,9 +42,6 @@ START_TIMEOUT = 300.0
 STOP_TIMEOUT = 120.0
 RETRY_FOR = 5.0
 """Seconds during which a server that exits while starting is started again."""
-
-LONGEST_SOCKET_PATH = 100
-"""Bytes; the kernel's own limit is 107 on Linux and 103 elsewhere (sun_path)."""
 
 LARGEST_LOG = 10_000_000
 
@@ -99,7 +95,7 @@ class EmbeddedServer:
         """Use the server until `close`, starting it, and making it the first time, where needed."""
         if self._use is not None:
             return
-        _make_private(self.directory)
+        make_private(self.directory)
         with self._lifecycle():
             use = self._open_lock("users.lock")
             try:
@@ -149,8 +145,8 @@ class EmbeddedServer:
     def socket_directory(self) -> Path:
         """The folder of the server's socket, open to this user only."""
         if self._socket_directory is None:
-            _make_private(self.directory)
-            self._socket_directory = _socket_directory(self.directory)
+            make_private(self.directory)
+            self._socket_directory = socket_directory(self.directory, f".s.PGSQL.{PORT}")
         return self._socket_directory
 
     def __enter__(self) -> Self:
@@ -390,56 +386,6 @@ class EmbeddedServer:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         tail = " / ".join(lines[-5:])
         return EmbeddedServerError(problem, f"its log, {self.log}, ends with: {tail}")
-
-
-def _make_private(directory: Path) -> None:
-    """Make the directory, or see to it that an existing one is this user's and closed to others."""
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        directory.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise EmbeddedServerError(
-            f"cannot have its directory {directory} ({error.strerror})",
-            "set QFORGE_HOME to a place that you can write to, or set DATABASE_URL",
-        ) from error
-    found = directory.lstat()
-    if os.geteuid() not in (0, found.st_uid) or not stat.S_ISDIR(found.st_mode):
-        raise EmbeddedServerError(
-            f"cannot use {directory}, which is not your directory",
-            "set QFORGE_HOME to a place of your own, or set DATABASE_URL",
-        )
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        directory.chmod(0o700)
-
-
-def _socket_directory(directory: Path) -> Path:
-    """Return where the socket goes: the directory itself, or a short one if its path is unfit.
-
-    The short one depends on nothing but the path and the owner, so that a cron job and a login find
-    the same; $XDG_RUNTIME_DIR, which goes away at logout, would not do.
-    """
-    path = os.fsencode(directory / f".s.PGSQL.{PORT}")
-    # libpq and the server both take a comma for the end of a directory.
-    if len(path) <= LONGEST_SOCKET_PATH and b"," not in path:
-        return directory
-    owner = directory.stat()
-    digest = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
-    short = Path(f"/tmp/qforge-{owner.st_uid}-{digest}")
-    with contextlib.suppress(FileExistsError):
-        short.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            os.chown(short, owner.st_uid, owner.st_gid)
-    found = short.lstat()
-    if (
-        not stat.S_ISDIR(found.st_mode)
-        or found.st_uid != owner.st_uid
-        or stat.S_IMODE(found.st_mode) & 0o077
-    ):
-        raise EmbeddedServerError(
-            f"needs {short} for its socket, and somebody else made it",
-            "set QFORGE_HOME to a path of fewer than 80 characters",
-        )
-    return short
 
 
 def _environment() -> dict[str, str]:
