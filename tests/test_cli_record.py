@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import Engine
 
 from eventstore.ids import batch_id
@@ -109,6 +110,27 @@ def test_an_expected_version_is_insisted_on(qforge_here: Qforge) -> None:
     qforge_here(*update, "--expect", "1")
 
     assert "was expected at version 7 but is at version 1" in stale.stderr
+
+
+@pytest.mark.parametrize("kind", ["project", "organization"])
+def test_what_is_deleted_with_others_is_so_at_the_expected_version_only(
+    qforge_here: Qforge, engine: Engine, kind: str
+) -> None:
+    """An organisation takes its members along, by hand as well."""
+    created = qforge_here("record", f"{kind}_created", "--data", '{"name": "a"}', "--json")
+    its_id = json.loads(created.stdout)["entity_id"]
+    if kind == "organization":
+        member = json.dumps({"organization_id": its_id, "user_id": str(uuid4())})
+        qforge_here("record", "organization_member_added", "--data", member)
+    delete = ("record", f"{kind}_deleted", "--entity-id", its_id)
+
+    stale = qforge_here(*delete, "--expect", "7", status=1)
+    qforge_here(*delete, "--expect", "1")
+
+    assert "was expected at version 7 but is at version 1" in stale.stderr
+    with engine.connect() as connection:
+        types = {event.event_type for event in read_all(connection)}
+    assert ("organization_member_removed" in types) == (kind == "organization")
 
 
 def test_every_event_type_is_listed_with_its_fields(qforge_here: Qforge) -> None:

@@ -76,9 +76,10 @@ def record_by_name(
         raise EventRefused(event_type, f"is never recorded alone; use {NOT_ALONE[event_type]}")
     event = decode(event_type, data)
     if isinstance(event, ProjectDeleted) and entity_id is not None:
-        return _delete_project(engine, author, entity_id, event.reason)
+        return _delete_project(engine, author, entity_id, event.reason, expected_version)
     if isinstance(event, OrganizationDeleted) and entity_id is not None:
-        placed = organizations.Organizations(engine, author).delete(entity_id)
+        its_domain = organizations.Organizations(engine, author)
+        placed = its_domain.delete(entity_id, expected_version=expected_version)
         stream = Stream(author.tenant_id, event.entity_type, entity_id)
         return _recorded(placed, stream, event_type)
     its_id = entity_id or _new_id(author.tenant_id, event)
@@ -101,10 +102,15 @@ def _recorded(placed: Placed, stream: Stream, event_type: str) -> Recorded:
 
 
 def _delete_project(
-    engine: Engine, author: Author, project_id: UUID, reason: str | None
+    engine: Engine,
+    author: Author,
+    project_id: UUID,
+    reason: str | None,
+    expected_version: int | None,
 ) -> Recorded:
     """With everything in it."""
-    discovery.Projects(engine, author).delete(project_id, reason=reason)
+    projects = discovery.Projects(engine, author)
+    projects.delete(project_id, reason=reason, expected_version=expected_version)
     stream = Stream(author.tenant_id, "project", project_id)
     with engine.connect() as connection:
         (last,) = islice(read_stream(connection, stream, backward=True), 1)

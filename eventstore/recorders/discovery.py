@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table
 
-from eventstore.envelope import NewEvent, Stream
+from eventstore.envelope import ANY_VERSION, NewEvent, Stream
 from eventstore.members import members
 from eventstore.recorders.domain import Domain, creates, happens
 from eventstore.rules import hold
@@ -32,7 +32,13 @@ class Projects(Domain):
     create = creates(ProjectCreated)
     update = happens(ProjectUpdated)
 
-    def delete(self, project_id: UUID, *, reason: str | None = None) -> ProjectDeleted:
+    def delete(
+        self,
+        project_id: UUID,
+        *,
+        reason: str | None = None,
+        expected_version: int | None = ANY_VERSION,
+    ) -> ProjectDeleted:
         """Delete a project, its molecules, and their and its predictions, structures and dockings.
 
         One atomic append with one event for each, all caused by the project's own. What others add
@@ -43,6 +49,7 @@ class Projects(Domain):
 
         Raises:
             RuleBroken: when there is no such project, or it was deleted before.
+            VersionConflict: when its history is not at the expected version.
         """
         deleted = ProjectDeleted(reason=reason)
 
@@ -56,7 +63,7 @@ class Projects(Domain):
                 structure_count=len(parts["protein_structure"]),
                 docking_count=len(parts["docking_result"]),
             )
-            first = self.author.new(project_id, deleted)
+            first = self.author.new(project_id, deleted, expected_version=expected_version)
             author = self.author.because_of(first.event_id)
             return [
                 first,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from eventstore.envelope import NewEvent, Placed, Stream
+from eventstore.envelope import ANY_VERSION, NewEvent, Placed, Stream
 from eventstore.ids import natural_id
 from eventstore.read import Filter, fetch, matching
 from eventstore.recorders.domain import Domain, creates
@@ -38,17 +38,22 @@ class Organizations(Domain):
     rename = revises(OrganizationRenamed)
     add_member = creates(OrganizationMemberAdded, identity=_by_both)
 
-    def delete(self, organization_id: UUID, /) -> Placed:
+    def delete(
+        self, organization_id: UUID, /, *, expected_version: int | None = ANY_VERSION
+    ) -> Placed:
         """Record that an organisation is no more, and that each of its members left; all or none.
 
         Raises:
             RuleBroken: when there is no such organisation, or it was deleted before.
+            VersionConflict: when its history is not at the expected version.
         """
 
         def decide(connection: Connection) -> list[NewEvent]:
             # From here on nobody joins.
             hold(connection, exclusively=[self.stream("organization", organization_id)])
-            deleted = self.author.new(organization_id, OrganizationDeleted())
+            deleted = self.author.new(
+                organization_id, OrganizationDeleted(), expected_version=expected_version
+            )
             author = self.author.because_of(deleted.event_id)
             return [
                 deleted,
