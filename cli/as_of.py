@@ -35,8 +35,9 @@ def as_of(
 ) -> None:
     """Print the rows of a read model as they were.
 
-    TIME is a position of the log, a time, or how long ago: 4711, 2026-11-20T14:30, 2h. TABLE is the
-    name of a projection. The rows are folded from the log; the table is not read.
+    TIME is a position of the log, a time, or how long ago: 4711, 2026-11-20T14:30, 2h. A day or a
+    month means its end. TABLE is the name of a projection. The rows are folded from the log; the
+    table is not read.
 
     \b
     Example:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cli import console
-from cli.moments import moment_or_day
+from cli.moments import MOMENT, moment
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
 from eventstore.read import safe_head
@@ -40,9 +40,9 @@ def dataset() -> None:
 @click.option(
     "--as-of",
     "as_of",
+    type=moment,
     metavar="TIME",
-    help="As the results were then: a day or month means its end; else a time, an age such as 2h,"
-    " or a position of the log.  [default: now]",
+    help=f"As the results were then: {MOMENT}.  [default: now]",
 )
 @click.option(
     "--format",
@@ -71,7 +71,7 @@ def dataset() -> None:
 def export(
     name: str,
     where: tuple[str, ...],
-    as_of: str | None,
+    as_of: int | datetime | None,
     format_name: str,
     units: str | None,
     order: str | None,
@@ -108,11 +108,10 @@ def export(
     if not name.strip() or "/" in name or not name.isprintable():
         raise click.BadParameter("give a name that a file can have", param_hint="NAME")
     format_ = format_named(format_name)
-    moment = None if as_of is None else moment_or_day(as_of)
     settings = load_settings()
     with migrated_database(settings) as database:
         with database.engine.connect() as connection:
-            position = safe_head(connection) if moment is None else position_at(connection, moment)
+            position = safe_head(connection) if as_of is None else position_at(connection, as_of)
         recipe = Recipe(
             name=name,
             tenant_id=settings.tenant_id,
@@ -121,7 +120,7 @@ def export(
             format=format_.name,
             units=format_.units if units is None else parse_units(units),
         )
-        asked = moment.isoformat() if isinstance(moment, datetime) else None
+        asked = as_of.isoformat() if isinstance(as_of, datetime) else None
         if asked is not None:
             console.note(f"As of {asked}: position {position} of the log.")
         author = _author(settings)

@@ -7,7 +7,7 @@ import click
 from sqlalchemy import Subquery, select
 
 from cli import console
-from cli.moments import moment
+from cli.moments import MOMENT, moment
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
 from eventstore.read import safe_head
@@ -26,7 +26,7 @@ from projections.registry import named
     type=moment,
     metavar="TIME",
     required=True,
-    help="The one moment: a position, 2026-11-20T14:30, or how long ago, as 2h.",
+    help=f"The one moment: {MOMENT}.",
 )
 @click.option(
     "--to",
@@ -47,7 +47,7 @@ def diff(
     \b
     Example:
       qforge diff calculations --from 2h
-      qforge diff molecules --from 2026-11-20 --to 2026-11-21 --json
+      qforge diff molecules --from 2026-10 --to 2026-11 --json    # what November changed
     """
     (projection,) = named([table])
     settings = load_settings()

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from cli import columns, console
 from cli.event_table import LONGEST_DATA, shortened
 from cli.lag import note_lag
-from cli.moments import moment
+from cli.moments import MOMENT, moment
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.settings import load_settings
@@ -30,7 +30,7 @@ MOST_POSITIONS = 8
     "--at",
     type=moment,
     metavar="TIME",
-    help="Explain the row as it was: at a position, 2026-11-20T14:30, or how long ago, as 2h.",
+    help=f"Explain the row as it was at {MOMENT}.",
 )
 @json_option()
 def explain(table: str, key: str, at: int | datetime | None, as_json: bool) -> None:

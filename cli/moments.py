@@ -8,26 +8,23 @@ import click
 
 from cli import options
 
-
-def moment(text: str) -> int | datetime:
-    """The type of an argument that takes a position, or a time as `parse_time` reads it now."""
-    try:
-        return int(text)
-    except ValueError:
-        return options.time(text)
+MOMENT = "a position, a day or month (its end), 2026-11-20T14:30, or how long ago, as 2h"
+"""For the help of whatever takes a moment."""
 
 
-def end_of(text: str, now: datetime) -> int | datetime:
-    """As `moment`, but a day or a month alone means its end: 2026-03-31 and 2026-03 are the same.
+def parse_moment(text: str, now: datetime) -> int | datetime:
+    """The position, or the time, that a text means.
 
-    A day or a month that is not over means now.
+    A day or a month alone means its end: `as of 31 March` and `as of March` count what was recorded
+    in March, as everybody's books do. One that is not over yet means now. (A range of time, as
+    --since and --until give it, is cut where a day begins: see `options.parse_time`.)
 
     Raises:
         ValueError: when it is neither.
     """
     found = re.fullmatch(r"\s*(\d{4})-(\d{2})(?:-(\d{2}))?\s*", text)
     if found is None:
-        return int(text) if text.strip().isdecimal() else options.parse_time(text, now)
+        return int(text) if _is_number(text) else options.parse_time(text, now)
     year, month, day = (int(part or 1) for part in found.groups())
     try:
         begin = date(year, month, day)
@@ -35,12 +32,16 @@ def end_of(text: str, now: datetime) -> int | datetime:
         end = datetime.combine(begin + timedelta(days=length), time.min).astimezone()
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is no day and no month; write 2026-03-31 or 2026-03") from None
-    return min(end, now)
+    return min(end, now) if begin <= now.astimezone().date() else end
 
 
-def moment_or_day(text: str) -> int | datetime:
-    """The type of an option that takes what `end_of` reads now."""
+def moment(text: str) -> int | datetime:
+    """The type of what takes a moment, as `parse_moment` reads it now."""
     try:
-        return end_of(text, datetime.now(UTC))
+        return parse_moment(text, datetime.now(UTC))
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\s*-?\d+\s*", text) is not None

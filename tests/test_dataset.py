@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, text
 
-from cli.moments import end_of
+from cli.moments import parse_moment
 from datasets import rows
 from datasets.columns import arrow_schema
 from datasets.content import ContentHash
@@ -414,17 +414,18 @@ def test_the_command_writes_text_to_stdout_until_nobody_reads(
 
 
 def test_a_day_means_its_end() -> None:
-    """A month, too; what is not over yet means now; anything else is a moment as elsewhere."""
+    """Wherever a moment is asked for; a month, too; what is not over yet means now."""
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
     def local(*parts: int) -> datetime:
         return datetime(*parts).astimezone()  # type: ignore[arg-type]  # local on purpose
 
-    assert end_of("2026-03-31", now) == local(2026, 4, 1)
-    assert end_of("2026-03", now) == local(2026, 4, 1)
-    assert end_of("2026-11-20", now) == now
-    assert end_of("2026-03-31T00:00", now) == local(2026, 3, 31)
-    assert end_of("4711", now) == 4711
+    assert parse_moment("2026-03-31", now) == local(2026, 4, 1)
+    assert parse_moment("2026-03", now) == local(2026, 4, 1)
+    assert parse_moment("2026-11-20", now) == now
+    assert parse_moment("2026-12", now) == local(2027, 1, 1)  # which position_at refuses
+    assert parse_moment("2026-03-31T00:00", now) == local(2026, 3, 31)
+    assert parse_moment("4711", now) == 4711
     for wrong in ("2026-13", "2026-02-30", "march"):
         with pytest.raises(ValueError, match="2026-"):
-            end_of(wrong, now)
+            parse_moment(wrong, now)
