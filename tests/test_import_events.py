@@ -92,6 +92,20 @@ def as_parquet(events: list[dict[str, Any]], path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_an_exported_log_is_the_same_log_elsewhere(
+    engine: Engine, qforge_here: Qforge, elsewhere: Database, there: Qforge, suffix: str
+) -> None:
+    """`qforge events export`, then `qforge import events`: ids, versions, authors and times."""
+    record(engine, *HISTORY)
+    before = facts(engine)
+
+    qforge_here("events", "export", f"whole{suffix}")
+    there("import", "events", f"whole{suffix}")
+
+    assert facts(elsewhere.engine) == before
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_what_was_exported_comes_back_as_it_was_and_once(
     engine: Engine,
     exported: list[dict[str, Any]],
