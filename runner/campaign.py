@@ -15,6 +15,7 @@ from eventstore.drain import UNANSWERED
 from eventstore.envelope import NewEvent
 from eventstore.errors import QuantumForgeError, VersionConflict
 from eventstore.recorder import Recorder
+from eventstore.recorders.attempt import as_earlier
 from runner import narrative
 from runner.batch import Batch
 from runner.errors import CampaignInterrupted
@@ -252,7 +253,9 @@ class Campaign:
             abandoned = self._attempt(candidate, earlier, batch_id=candidate.batch_id)
             reason = "its runner ended without recording a result"
             events.append(self._of(abandoned, narrative.lost(abandoned, reason), version))
-            earlier = (*earlier, _as_earlier(abandoned, reason))
+            lost = ErrorType.COMPUTE_LOST.value
+            its_end = as_earlier(abandoned.number, lost, reason, datetime.now(UTC))
+            earlier = (*earlier, its_end)
         attempt = self._attempt(candidate, earlier, batch_id=self.batch.id)
         begun = narrative.started(
             attempt,
@@ -392,13 +395,3 @@ def _input_text(candidate: Candidate) -> str | None:
         return candidate.source.source
     geometry = candidate.source.geometry
     return None if geometry is None else geometry.xyz_text()
-
-
-def _as_earlier(attempt: Attempt, reason: str) -> dict[str, Any]:
-    """A lost attempt as the next one remembers it."""
-    return {
-        "attempt": attempt.number,
-        "error_type": ErrorType.COMPUTE_LOST.value,
-        "error_message": reason,
-        "at": datetime.now(UTC).isoformat(),
-    }

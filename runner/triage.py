@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from eventstore.envelope import RecordedEvent, Stream
 from eventstore.ids import molecule_id
 from eventstore.read import last_events, read_stream
+from eventstore.recorders.attempt import earlier_in
 from runner.errors import InputError
 from runner.failures import Failure, classify
 from runner.liveness import is_gone
@@ -23,7 +24,6 @@ from schema.events.chemistry import (
     CalculationCompleted,
     CalculationFailed,
     CalculationInvalidated,
-    CalculationLost,
     CalculationStarted,
     ErrorType,
     MoleculeDeleted,
@@ -167,16 +167,7 @@ def _failed_attempts(
     if last is None or last.event_type == CalculationCompleted.event_type:
         return ()
     stream = Stream(last.tenant_id, last.entity_type, last.entity_id)
-    return tuple(
-        {
-            "attempt": event.data["attempt"],
-            "error_type": event.data["error_type"],
-            "error_message": event.data["error_message"],
-            "at": event.occurred_at.isoformat(),
-        }
-        for event in read_stream(connection, stream)
-        if event.event_type in (CalculationFailed.event_type, CalculationLost.event_type)
-    )
+    return earlier_in(read_stream(connection, stream))
 
 
 def _version_to_create(known: RecordedEvent | None) -> int | None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, or_, select
 
 from eventstore.envelope import RecordedEvent
 from eventstore.read import read_streams
+from eventstore.recorders.attempt import FAILED, earlier_in
 from runner.backoff import Backoff
 from runner.liveness import is_gone
 from schema.events.chemistry import (
@@ -133,7 +134,7 @@ def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) 
         return None
     started = starts[-1].event
     assert isinstance(started, CalculationStarted)
-    failed = [event for event in attempts if event.event_type in _FAILED]
+    failed = [event for event in attempts if event.event_type in FAILED]
     last = attempts[-1]
     error_type = ErrorType(failed[-1].data["error_type"]) if failed else None
     failures = Counter(event.data["error_type"] for event in failed)
@@ -160,15 +161,7 @@ def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) 
         batch_id=started.batch_id,
         version=events[-1].version,
         verdict=verdict,
-        earlier=tuple(
-            {
-                "attempt": event.data["attempt"],
-                "error_type": event.data["error_type"],
-                "error_message": event.data["error_message"],
-                "at": event.occurred_at.isoformat(),
-            }
-            for event in failed
-        ),
+        earlier=earlier_in(failed),
         failures=dict(failures),
         error_type=error_type,
         error_message=failed[-1].data["error_message"] if failed else None,
@@ -180,4 +173,3 @@ def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) 
 
 _STARTED = CalculationStarted.event_type
 _RESOLVED = CalculationErrorResolved.event_type
-_FAILED = (CalculationFailed.event_type, CalculationLost.event_type)

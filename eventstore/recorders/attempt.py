@@ -1,10 +1,13 @@
 """An attempt at a calculation, and the events of how it ended without a result that counts."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
+from eventstore.envelope import RecordedEvent
 from schema.events.chemistry import (
     CalculationFailed,
     CalculationInvalidated,
@@ -116,6 +119,34 @@ def lost(
         retry_count=attempt.retries,
         wall_time_seconds=seconds,
     )
+
+
+FAILED = (CalculationFailed.event_type, CalculationLost.event_type)
+"""The events of attempts without a result."""
+
+
+def earlier_in(history: Iterable[RecordedEvent]) -> tuple[dict[str, Any], ...]:
+    """What the next attempt shall know of those in a calculation's history that failed."""
+    return tuple(
+        as_earlier(
+            event.data["attempt"],
+            event.data["error_type"],
+            event.data["error_message"],
+            event.occurred_at,
+        )
+        for event in history
+        if event.event_type in FAILED
+    )
+
+
+def as_earlier(number: int, error_type: str, message: str, at: datetime) -> dict[str, Any]:
+    """A failed attempt, as the next one knows it."""
+    return {
+        "attempt": number,
+        "error_type": error_type,
+        "error_message": message,
+        "at": at.isoformat(),
+    }
 
 
 def storable(text: str) -> str:
