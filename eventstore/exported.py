@@ -11,7 +11,7 @@ import msgspec
 
 from eventstore.codec import decode, decode_object, encode_metadata
 from eventstore.errors import EventRefused, QuantumForgeError
-from eventstore.lines import LONGEST_LINE, BadLine
+from eventstore.lines import BadLine, numbered
 from eventstore.load import EncodedEvent
 
 SUFFIXES = (".jsonl", ".ndjson", ".parquet")
@@ -76,15 +76,8 @@ def read_exported(path: Path) -> Iterator[EncodedEvent | BadLine]:
 def _lines(path: Path) -> Iterator[EncodedEvent | BadLine]:
     try:
         with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LONGEST_LINE):
-                number += 1
-                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                    while (more := file.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
-                        pass
-                    yield BadLine(number, f"longer than {LONGEST_LINE // 2**20} MB")
-                elif line.strip():
-                    yield _checked(number, line)
+            for found in numbered(file):
+                yield found if isinstance(found, BadLine) else _checked(*found)
     except OSError as error:
         raise UnreadableExport(path, f"cannot be read: {error.strerror or error}") from error
 

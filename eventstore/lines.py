@@ -85,6 +85,19 @@ def read_lines(
     file: IO[bytes], *, tenant_id: UUID, user_id: UUID | None
 ) -> Iterator[NewEvent | BadLine]:
     """The event, or what is wrong, of each line that is not blank, in bounded memory."""
+    for found in numbered(file):
+        if isinstance(found, BadLine):
+            yield found
+            continue
+        number, line = found
+        try:
+            yield parse_line(line, number, tenant_id=tenant_id, user_id=user_id)
+        except BadLine as bad:
+            yield bad
+
+
+def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes] | BadLine]:
+    """Each line that is not blank with its number, or that it is too long, in bounded memory."""
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
@@ -93,7 +106,4 @@ def read_lines(
                 pass
             yield BadLine(number, f"longer than {LONGEST_LINE // 2**20} MB")
         elif line.strip():
-            try:
-                yield parse_line(line, number, tenant_id=tenant_id, user_id=user_id)
-            except BadLine as bad:
-                yield bad
+            yield number, line

@@ -23,6 +23,7 @@ from schema.events.chemistry import (
     CalculationLost,
     CalculationStarted,
 )
+from schema.events.lifecycle import status_after
 from schema.tables import batches as tables
 
 batch_jobs = Projection(
@@ -41,14 +42,14 @@ batch_jobs = Projection(
     columns={
         "user_id": last(user_id(BatchCreated, BatchStarted)),
         "status": constant(
-            {
-                BatchCreated: "pending",
-                BatchStarted: "processing",
-                BatchResumed: "processing",
-                BatchCompleted: "completed",
-                BatchFailed: "failed",
-                BatchCancelled: "cancelled",
-            }
+            status_after(
+                BatchCreated,
+                BatchStarted,
+                BatchResumed,
+                BatchCompleted,
+                BatchFailed,
+                BatchCancelled,
+            )
         ),
         "started_at": first(occurred_at(BatchStarted)),
         "completed_at": last(

@@ -20,6 +20,7 @@ from schema.events.chemistry import (
     MoleculeRemovedFromProject,
     MoleculeUpdated,
 )
+from schema.events.lifecycle import status_after
 from schema.tables import chemistry as tables
 
 molecules = Projection(
@@ -69,15 +70,15 @@ calculations = Projection(
     columns={
         "user_id": last(user_id(CalculationRequested, CalculationStarted)),
         "status": constant(
-            {
-                CalculationRequested: "pending",
-                CalculationStarted: "running",
-                CalculationCompleted: "completed",
-                CalculationFailed: "failed",
-                CalculationLost: "lost",
-                CalculationInvalidated: "invalidated",
-                CalculationRetryScheduled: "pending",
-            }
+            status_after(
+                CalculationRequested,
+                CalculationStarted,
+                CalculationCompleted,
+                CalculationFailed,
+                CalculationLost,
+                CalculationInvalidated,
+                CalculationRetryScheduled,
+            )
         ),
         "attempt": last(CalculationStarted.attempt),
         "execution_time_seconds": last(
