@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from typing import IO
 
 import click
-import msgspec
 
 from cli import console
+from cli.appended import BadLines, progressing, tell
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.append import append as append_events
@@ -21,19 +21,6 @@ from eventstore.settings import Settings, load_settings
 
 AT_ONCE = 10_000
 """Events that are appended in one transaction; more go in several."""
-
-BAD_LINES_SHOWN = 20
-PROBLEMS_KEPT = 1000
-"""Bad lines that --json lists; it counts all."""
-
-
-class Appended(msgspec.Struct, frozen=True, kw_only=True):
-    """What `--json` prints; `repeated` events were in the log already."""
-
-    appended: int
-    repeated: int
-    invalid: int
-    problems: list[dict[str, object]]
 
 
 @click.command()
@@ -73,9 +60,10 @@ def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json:
             spool = stack.enter_context(tempfile.TemporaryFile(prefix="qforge-"))
             shutil.copyfileobj(file, spool)
             file = spool
-        good, invalid, problems = _check(file, settings, show_all=skip_invalid)
+        bad = BadLines(show_all=skip_invalid)
+        good = _check(file, settings, bad)
         done = Loaded()
-        if not invalid or skip_invalid:
+        if not bad.count or skip_invalid:
             database = stack.enter_context(migrated_database(settings))
             with console.progress("append", good) as report:
                 if good <= AT_ONCE:
@@ -86,51 +74,27 @@ def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json:
                     done = Loaded(appended, len(placed) - appended)
                     report(good)
                 else:
-                    shown = 0
-
-                    def loaded(so_far: Loaded) -> None:
-                        nonlocal shown
-                        report(so_far.appended + so_far.repeated - shown)
-                        shown = so_far.appended + so_far.repeated
-
                     source = _good(file, settings)
-                    done = load(database.engine, source, on_chunk=loaded)
-    _show(
-        Appended(
-            appended=done.appended, repeated=done.repeated, invalid=invalid, problems=problems
-        ),
-        as_json=as_json,
-    )
-    if invalid and not skip_invalid:
-        console.error("nothing was appended: correct the lines, or give --skip-invalid")
-    if invalid:
-        context.exit(1)
+                    done = load(database.engine, source, on_chunk=progressing(report))
+    tell(context, done, bad, verb="appended", skip_invalid=skip_invalid, as_json=as_json)
 
 
-def _check(
-    file: IO[bytes], settings: Settings, *, show_all: bool
-) -> tuple[int, int, list[dict[str, object]]]:
-    """Read all lines; name the bad ones, and count both kinds."""
-    good = invalid = 0
-    problems: list[dict[str, object]] = []
+def _check(file: IO[bytes], settings: Settings, bad: BadLines) -> int:
+    """Read all lines; name the bad ones, and count the others."""
+    good = 0
     expects = False
     for line in _lines(file, settings):
         if isinstance(line, NewEvent):
             good += 1
             expects = expects or line.expected_version is not None
-            continue
-        invalid += 1
-        if len(problems) < PROBLEMS_KEPT:
-            problems.append({"line": line.number, "reason": line.reason})
-        if show_all or invalid <= BAD_LINES_SHOWN:
-            console.note(console.printable(str(line)))
-    if invalid > BAD_LINES_SHOWN and not show_all:
-        console.note(f"… and {invalid - BAD_LINES_SHOWN} more bad lines")
+        else:
+            bad.add(line)
+    bad.end()
     if good > AT_ONCE and expects:
         raise EventRefused(
             "append", f"only up to {AT_ONCE} events can expect a version: split the file"
         )
-    return good, invalid, problems
+    return good
 
 
 def _lines(file: IO[bytes], settings: Settings) -> Iterator[NewEvent | BadLine]:
@@ -140,18 +104,3 @@ def _lines(file: IO[bytes], settings: Settings) -> Iterator[NewEvent | BadLine]:
 
 def _good(file: IO[bytes], settings: Settings) -> Iterator[NewEvent]:
     return (line for line in _lines(file, settings) if isinstance(line, NewEvent))
-
-
-def _show(done: Appended, *, as_json: bool) -> None:
-    if as_json:
-        console.emit_json(done)
-    else:
-        console.table(
-            ("outcome", "events"),
-            [
-                ("appended", done.appended),
-                ("there already", done.repeated),
-                ("bad lines", done.invalid),
-            ],
-            right=["events"],
-        )

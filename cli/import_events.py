@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
-import msgspec
 
 from cli import console
+from cli.appended import BadLines, progressing, tell
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.exported import read_exported
@@ -14,18 +14,6 @@ from eventstore.load import EncodedEvent, Loaded, load
 from eventstore.settings import load_settings
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
-
-BAD_LINES_SHOWN = 20
-PROBLEMS_KEPT = 1_000
-
-
-class ImportedEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """What `--json` prints; `repeated` events were in the log already."""
-
-    appended: int
-    repeated: int
-    invalid: int
-    problems: list[dict[str, object]]
 
 
 @click.command()
@@ -49,51 +37,20 @@ def events(context: click.Context, file: Path, skip_invalid: bool, as_json: bool
       qforge import events old-log.parquet
       qforge import events history.jsonl --skip-invalid --json
     """
-    good = invalid = 0
-    problems: list[dict[str, object]] = []
+    good, bad = 0, BadLines()
     for line in read_exported(file):
         if isinstance(line, EncodedEvent):
             good += 1
-            continue
-        invalid += 1
-        if len(problems) < PROBLEMS_KEPT:
-            problems.append({"line": line.number, "reason": line.reason})
-        if invalid <= BAD_LINES_SHOWN:
-            console.note(console.printable(str(line)))
-    if invalid > BAD_LINES_SHOWN:
-        console.note(f"… and {invalid - BAD_LINES_SHOWN} more bad lines")
+        else:
+            bad.add(line)
+    bad.end()
     done = Loaded()
-    if good and (skip_invalid or not invalid):
+    if good and (skip_invalid or not bad.count):
         with migrated_database(load_settings()) as database:
             try:
                 with console.progress("importing", good) as report:
-                    shown = 0
-
-                    def loaded(so_far: Loaded) -> None:
-                        nonlocal shown
-                        report(so_far.appended + so_far.repeated - shown)
-                        shown = so_far.appended + so_far.repeated
-
                     every = (line for line in read_exported(file) if not isinstance(line, BadLine))
-                    done = load(database.engine, every, on_chunk=loaded)
+                    done = load(database.engine, every, on_chunk=progressing(report))
             finally:
                 catch_up(database.engine, PROJECTIONS.values())
-    said = ImportedEvents(
-        appended=done.appended, repeated=done.repeated, invalid=invalid, problems=problems
-    )
-    if as_json:
-        console.emit_json(said)
-    else:
-        console.table(
-            ("outcome", "events"),
-            [
-                ("imported", said.appended),
-                ("already there", said.repeated),
-                ("bad lines", said.invalid),
-            ],
-            right=["events"],
-        )
-    if invalid:
-        if not skip_invalid:
-            console.error("nothing was imported: correct the lines, or give --skip-invalid")
-        context.exit(1)
+    tell(context, done, bad, verb="imported", skip_invalid=skip_invalid, as_json=as_json)
