@@ -10,9 +10,9 @@ import click
 import msgspec
 from sqlalchemy import Connection, select
 
-from cli import columns, console, options
+from cli import columns, console
 from cli.columns import Shown
-from cli.options import limit_option
+from cli.options import limit_option, span_options
 from cli.session import migrated_database
 from eventstore.access import require_role
 from eventstore.append import append
@@ -58,10 +58,7 @@ FIELDS = Entry.__struct_fields__
 @click.option(
     "--status", type=click.Choice([s.value for s in AuditStatus]), help="Only what ended so."
 )
-@click.option(
-    "--since", type=options.time, metavar="TIME", help="Only from this time on: 2026-11-01, or 30d."
-)
-@click.option("--until", type=options.time, metavar="TIME", help="Only before this time.")
+@span_options()
 @limit_option("the newest")
 @click.option("--follow", is_flag=True, help="Then print new ones as they come, until Ctrl-C.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV; this is recorded as an export.")

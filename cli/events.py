@@ -5,11 +5,11 @@ from uuid import UUID
 
 import click
 
-from cli import event_table, options
+from cli import event_table
 from cli.append import append
 from cli.event_type import event_type
 from cli.export_events import export
-from cli.options import json_option, limit_option
+from cli.options import json_option, limit_option, span_options
 from cli.session import migrated_database
 from eventstore.read import Filter, read_all, safe_head
 from eventstore.settings import load_settings
@@ -41,18 +41,7 @@ events.add_command(export)
 )
 @click.option("--entity", type=click.UUID, help="Only what happened to this entity.")
 @click.option("--user", type=click.UUID, help="Only what this user did.")
-@click.option(
-    "--since",
-    type=options.time,
-    metavar="TIME",
-    help="Only from this time on: 2026-11-20, 2026-11-20T14:30, or 2h (two hours ago).",
-)
-@click.option(
-    "--until",
-    type=options.time,
-    metavar="TIME",
-    help="Only before this time, written as for --since.",
-)
+@span_options()
 @limit_option("the newest")
 @click.option("--follow", is_flag=True, help="Then print new ones as they come, until Ctrl-C.")
 @json_option("JSON Lines, with all fields")

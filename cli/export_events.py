@@ -7,9 +7,9 @@ from uuid import UUID
 
 import click
 
-from cli import console, options
+from cli import console
 from cli.event_type import event_type
-from cli.options import json_option
+from cli.options import json_option, span_options
 from cli.session import migrated_database
 from eventstore.log_export import export_events
 from eventstore.read import Filter
@@ -42,12 +42,7 @@ from eventstore.settings import load_settings
 )
 @click.option("--tenant", type=click.UUID, help="Only of this tenant.  [default: yours]")
 @click.option("--all-tenants", is_flag=True, help="Of every tenant that you may read.")
-@click.option(
-    "--since", type=options.time, metavar="TIME", help="Only what occurred from this time on."
-)
-@click.option(
-    "--until", type=options.time, metavar="TIME", help="Only what occurred before this time."
-)
+@span_options("what occurred ")
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 @json_option("a summary as one JSON document, unless FILE is -")
 def export(

@@ -5,9 +5,9 @@ from datetime import datetime
 import click
 from sqlalchemy import Connection
 
-from cli import console, options
+from cli import console
 from cli.lag import note_lag
-from cli.options import json_option
+from cli.options import json_option, span_options
 from cli.session import migrated_database
 from eventstore.settings import load_settings
 from eventstore.spool import spool_directory
@@ -56,10 +56,7 @@ def metrics(context: click.Context) -> None:
     show_default=True,
     help="Average over this time, in UTC.",
 )
-@click.option(
-    "--since", type=options.time, metavar="TIME", help="Only from this time on: 2026-11-01, or 30d."
-)
-@click.option("--until", type=options.time, metavar="TIME", help="Only before this time.")
+@span_options()
 @json_option()
 def show(
     name: str | None,

@@ -33,6 +33,28 @@ def limit_option(what: str, default: int = 50) -> Callable[[Command], Command]:
     )
 
 
+def span_options(what: str = "") -> Callable[[Command], Command]:
+    """--since and --until, the end excluded; `what` with a blank: of what it is the time."""
+
+    def both(command: Command) -> Command:
+        until = click.option(
+            "--until",
+            type=time,
+            metavar="TIME",
+            help=f"Only {what}before this time, written as for --since.",
+        )
+        since = click.option(
+            "--since",
+            type=time,
+            metavar="TIME",
+            help=f"Only {what}from this time on: 2026-11-20, 2026-11-20T14:30, or 2h (two hours"
+            " ago).",
+        )
+        return since(until(command))
+
+    return both
+
+
 def jobs_option(what: str = "Worker processes.") -> Callable[[Command], Command]:
     """--jobs, the processors there are unless given."""
     return click.option(

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import click
 
-from cli import console, options
-from cli.options import json_option
+from cli import console
+from cli.options import json_option, span_options
 from cli.session import migrated_database
 from eventstore import ids, retraction
 from eventstore.recorders.author import Author
@@ -21,15 +21,7 @@ from projections.registry import PROJECTIONS
 @click.option("--host", help="Only results that this host recorded.")
 @click.option("--method", help="Only results by this method: GFN2-xTB.")
 @click.option("--batch", help="Only results of this batch: its name or its id.")
-@click.option(
-    "--since",
-    type=options.time,
-    metavar="TIME",
-    help="Only what completed from this time on: 2026-11-20, 2026-11-20T14:30, or 2h.",
-)
-@click.option(
-    "--until", type=options.time, metavar="TIME", help="Only what completed before this time."
-)
+@span_options("what completed ")
 @click.option("--reason", help="Why; it is kept with every result.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be covered.")
 @json_option()
