@@ -6,13 +6,13 @@ import click
 
 from cli import console
 from cli.appended import BadLines, progressing, tell
+from cli.catching_up import catch_up_shown
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.exported import read_exported
 from eventstore.lines import BadLine
 from eventstore.load import EncodedEvent, Loaded, load
 from eventstore.settings import load_settings
-from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 
 
@@ -52,5 +52,5 @@ def events(context: click.Context, file: Path, skip_invalid: bool, as_json: bool
                     every = (line for line in read_exported(file) if not isinstance(line, BadLine))
                     done = load(database.engine, every, on_chunk=progressing(report))
             finally:
-                catch_up(database.engine, PROJECTIONS.values())
+                catch_up_shown(database.engine, list(PROJECTIONS.values()))
     tell(context, done, bad, verb="imported", skip_invalid=skip_invalid, as_json=as_json)

@@ -10,12 +10,12 @@ import msgspec
 from msgspec.structs import replace
 
 from cli import console
+from cli.catching_up import catch_up_shown
 from cli.options import jobs_option, json_option
 from cli.run import EngineMissing
 from cli.session import migrated_database
 from eventstore.errors import QuantumForgeError
 from eventstore.settings import load_settings
-from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 
 PROBLEMS_SHOWN = 20
@@ -108,7 +108,7 @@ def jobs(
                 )
         finally:
             if not dry_run:
-                catch_up(database.engine, PROJECTIONS.values())
+                catch_up_shown(database.engine, list(PROJECTIONS.values()))
     for failure in done.failures[:PROBLEMS_SHOWN]:
         where = f"{failure.path}/{failure.file}" if failure.file else failure.path
         console.note(console.printable(f"{where}: {failure.reason}"))

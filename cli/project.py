@@ -9,6 +9,7 @@ import click
 from sqlalchemy import Engine
 
 from cli import console
+from cli.catching_up import catch_up_shown
 from cli.session import migrated_database
 from eventstore.read import safe_head
 from projections import projector
@@ -76,24 +77,19 @@ def _once(engine: Engine, projections: Sequence[Projection]) -> None:
         lags = read_lags(connection, projections, head)
     positions = {lag.projection: int(lag.position) for lag in lags}
     events, parked = dict.fromkeys(positions, 0), dict.fromkeys(positions, 0)
-    behind = sum(lag.positions for lag in lags)
-    if not behind:
-        # No work, but what is stale is still refused.
-        projector.catch_up(engine, projections)
+    if not any(lag.positions for lag in lags):
+        catch_up_shown(engine, projections)
         console.note(f"Up to date at position {head}.")
         return
 
+    def advanced(advance: Advance) -> None:
+        positions[advance.projection] = advance.position
+        events[advance.projection] += advance.events
+        parked[advance.projection] += advance.parked
+
     began = dict(positions)
     try:
-        with console.progress("projecting", behind) as report:
-
-            def advanced(advance: Advance) -> None:
-                report(advance.position - positions[advance.projection])
-                positions[advance.projection] = advance.position
-                events[advance.projection] += advance.events
-                parked[advance.projection] += advance.parked
-
-            projector.catch_up(engine, projections, on_advance=advanced)
+        catch_up_shown(engine, projections, advanced)
     finally:
         console.table(
             ("projection", "events", "position"),

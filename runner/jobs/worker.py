@@ -195,12 +195,21 @@ class Importer:
         created = {event.entity_id for event in events}
         for history in new:
             events += history.calculation()
-        append(connection, events)
+        placed = append(connection, events)
         connection.commit()
         if len(self._molecules) > REMEMBERED:
             self._molecules.clear()
         self._molecules |= created
-        return outcomes
+        # Of a copy that another process imported since it was looked for, nothing was appended.
+        appended = {
+            event.entity_id for event, at in zip(events, placed, strict=True) if at.appended
+        }
+        return [
+            each
+            if each.outcome == PRESENT or each.calculation_id in appended
+            else FolderOutcome(each.path, PRESENT, calculation_id=each.calculation_id)
+            for each in outcomes
+        ]
 
     def _creations(self, connection: Connection, new: Sequence[History]) -> list[NewEvent]:
         """The molecules that are not in the log, or not any more."""
