@@ -18,6 +18,8 @@ HEAVIEST_ELEMENT = 86
 # Bond orders of a geometry are a search that can explode; a molecule that is one needs fewer steps.
 _BOND_SEARCH_LIMIT = 100_000
 
+_HYDROGEN_MASS = Chem.GetPeriodicTable().GetAtomicWeight(1)
+
 
 class Molecule(msgspec.Struct, frozen=True, kw_only=True):
     """A molecule that can be calculated.
@@ -122,11 +124,16 @@ def _described(smiles: str) -> _Description:
     composition: dict[int, int] = {}
     masses: list[float] = []
     radicals = 0
-    for atom in Chem.AddHs(mol).GetAtoms():
+    hydrogens = 0
+    for atom in mol.GetAtoms():
         number = atom.GetAtomicNum()
         composition[number] = composition.get(number, 0) + 1
         masses.append(atom.GetMass())
         radicals += atom.GetNumRadicalElectrons()
+        hydrogens += atom.GetTotalNumHs()  # those that are no atoms of their own
+    if hydrogens:
+        composition[1] = composition.get(1, 0) + hydrogens
+        masses += [_HYDROGEN_MASS] * hydrogens
     return _Description(
         smiles=Chem.MolToSmiles(mol),
         charge=Chem.GetFormalCharge(mol),
