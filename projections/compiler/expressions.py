@@ -1,11 +1,13 @@
 """Values as SQL expressions: of an event, of a JSON document, of its lists."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, TypeGuard
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
     FromClause,
+    Integer,
     Text,
     case,
     cast,
@@ -45,13 +47,11 @@ def of_event(value: Value, type_: TypeEngine[Any], source: FromClause) -> Column
         case FromMetadata(name):
             text = source.c.metadata[name]
             return case((func.jsonb_typeof(text) == "string", text.astext))
-        case ShortFacts(without):
+        case ShortFacts(fields):
             short: ColumnElement[Any] = source.c.data
-            if without:
+            if fields:
                 # What is left is small, and in memory.
-                short = short.op("-", return_type=JSONB())(
-                    cast(literal(list(without)), ARRAY(Text))
-                )
+                short = without(short, fields)
             return func.short_facts(short, type_=JSONB)
         case Truncated(unit, inner):
             # In UTC: the session's time zone may be half an hour off.
@@ -92,9 +92,27 @@ def elements_of(source: FromClause, name: str) -> FromClause:
     )
 
 
+def without(json: ColumnElement[Any], names: Collection[str]) -> ColumnElement[Any]:
+    """A JSON object without some of its fields."""
+    return json.op("-", return_type=JSONB())(cast(literal(sorted(names)), ARRAY(Text)))
+
+
+def json_by_type(source: FromClause, parts: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+    """A JSON value for each of these event types; null for others."""
+    if not parts:
+        return cast(null(), JSONB)
+    return case(*((source.c.event_type == name, part) for name, part in parts.items()))
+
+
 def first_item(array: ColumnElement[Any], type_: TypeEngine[Any]) -> ColumnElement[Any]:
     """The first item of an array."""
     return type_coerce(type_coerce(array, ARRAY(type_))[1], type_)
+
+
+def last_item(array: ColumnElement[Any], type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """The last item of an array."""
+    last = func.array_upper(array, 1, type_=Integer())
+    return type_coerce(type_coerce(array, ARRAY(type_))[last], type_)
 
 
 def has_field(json: ColumnElement[Any], name: str) -> ColumnElement[bool]:
