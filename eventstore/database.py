@@ -29,6 +29,8 @@ OLDEST_SUPPORTED = 15
 CONNECT_TIMEOUT = 10
 """Seconds for one address of the server."""
 
+_DIRECT = "qforge_direct"
+
 BINARY_ROWS = "qforge_binary_rows"
 """Execution option of a statement whose rows shall come in PostgreSQL's binary form: ids and times
 cost both sides a fraction of their text."""
@@ -132,6 +134,20 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
             ) from cause
 
     return engine
+
+
+def is_direct(connection: Connection) -> bool:
+    """Whether the server keeps a session for this connection alone.
+
+    Behind a pooler, what is prepared or listened for stays with a session that others get.
+    """
+    if (known := connection.info.get(_DIRECT)) is None:
+        driver: object = connection.connection.dbapi_connection
+        assert isinstance(driver, psycopg.Connection)
+        # A pooling proxy tells another process id than the server does.
+        known = driver.info.backend_pid == connection.scalar(text("SELECT pg_backend_pid()"))
+        connection.info[_DIRECT] = known
+    return bool(known)
 
 
 def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseUnavailable:

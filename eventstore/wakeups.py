@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.database import is_direct
 from eventstore.errors import DatabaseUnavailable
 
 CHANNEL = "qforge_appended"
@@ -130,10 +131,8 @@ class Wakeups:
         self._driver = driver
         self._stop = stop
         self._delay = POLL_SECONDS
-        # A pooling proxy tells another process id than the server does. A LISTEN would stay with
-        # a connection of the server's that is anybody's afterwards.
-        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        self._listens = listen and driver.info.backend_pid == pid
+        # A LISTEN would stay with a connection of the server's that is anybody's afterwards.
+        self._listens = listen and is_direct(connection)
         if self._listens:
             connection.execute(text(f"LISTEN {CHANNEL}"))
 

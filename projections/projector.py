@@ -18,7 +18,7 @@ from projections.checkpoint import (
     move_checkpoints,
     read_checkpoints,
 )
-from projections.folding import FoldFailed, fold, tune
+from projections.folding import FoldFailed, fold, fold_few, tune
 from projections.log_range import Contents, count_events, look
 from projections.poison import fold_around
 from projections.projection import Projection
@@ -287,12 +287,13 @@ class Projector:
         self, part: Sequence[Projection], contents: dict[str, Contents], after: int, upto: int
     ) -> list[str]:
         """Fold a range into the tables and move the checkpoints; say whose were moved."""
+        few = all(contents[each.name].events <= TOGETHER for each in part)
         with self._engine.begin() as connection:
-            tune(connection)
+            tune(connection, few=few)
             ready = self._hold(part, connection, after)
             for projection in ready:
                 if contents[projection.name].events:
-                    fold(connection, projection, after=after, upto=upto)
+                    (fold_few if few else fold)(connection, projection, after=after, upto=upto)
             moved = {each.name: contents[each.name] for each in ready}
             if moved:
                 move_checkpoints(connection, moved, upto)

@@ -1,0 +1,55 @@
+"""Folds that PostgreSQL plans once per connection: for a few events, planning is most of it."""
+
+import hashlib
+from functools import cache
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy import ClauseElement, Connection
+from sqlalchemy.dialects.postgresql.psycopg import dialect
+
+from projections import compiler
+from projections.compiler.log import AFTER, UPTO
+from projections.projection import Projection
+
+_RANGE = {AFTER.key: "$1", UPTO.key: "$2"}
+
+
+def run_prepared(connection: Connection, projection: Projection, after: int, upto: int) -> None:
+    """Fold the events above `after` up to `upto` into the table.
+
+    The connection must keep what is prepared: `eventstore.database.is_direct`.
+    """
+    there: set[str] = connection.info.setdefault("qforge_prepared", set())
+    statements = _statements(projection)
+    for name, statement in statements.items():
+        if name not in there:
+            connection.exec_driver_sql(f"PREPARE {name} (bigint, bigint) AS {statement}")
+            there.add(name)
+    connection.exec_driver_sql(
+        "; ".join(f"EXECUTE {name} ({after}, {upto})" for name in statements)
+    )
+
+
+@cache
+def _statements(projection: Projection) -> dict[str, str]:
+    """What folds a range into the table, in order, by names that tell them from all others."""
+    made = (
+        compiler.delete_trimmed(projection),
+        compiler.delete_ended(projection),
+        compiler.upsert(projection),
+    )
+    texts = [_text(statement) for statement in made if statement is not None]
+    return {f"fold_{hashlib.sha256(text.encode()).hexdigest()[:32]}": text for text in texts}
+
+
+def _text(statement: ClauseElement) -> str:
+    """A statement in SQL, with $1 and $2 for the range and its other values written out."""
+    compiled: Any = statement.compile(dialect=dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    state = compiled.construct_expanded_state(dict.fromkeys(_RANGE, 0))
+    processors = {**compiled._bind_processors, **state.processors}
+    written = {
+        name: sql.Literal(processors[name](value) if name in processors else value).as_string()
+        for name, value in state.parameters.items()
+    }
+    return str(state.statement % (written | _RANGE))
