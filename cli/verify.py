@@ -100,7 +100,8 @@ def _outcome(one: Verification) -> str:
         )
     if one.rows:
         found.append("rows differ")
-    return "; ".join(found) or "verified"
+    parked = f", but for {one.parked} dead letters" if one.parked else ""
+    return ("; ".join(found) or "verified") + parked
 
 
 def _differing(changes: Iterable[Change], table: Table) -> Iterator[tuple[object, ...]]:

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from eventstore.envelope import Position
 from projections.as_of import rows_at
 from projections.checkpoint import Checkpoint, fingerprint, read_checkpoints
+from projections.dead_letters import count_parked
 from projections.difference import Difference, difference
 from projections.folding import FoldFailed
 from projections.log_range import count_events
@@ -21,8 +22,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     position: of the checkpoint; 0 for a projection that never ran. stale: the table is of another
     definition and was not compared. consumed: events that the checkpoint has counted; logged: that
     the log holds up to its position, None when the session sees only one tenant's. same_events:
-    whether they are the same ones. rows: from the log's to the table's: `added` rows are in the
-    table only, `removed` ones are missing there.
+    whether they are the same ones. parked: of the consumed, how many could not be folded and wait
+    for a retry. rows: from the log's to the table's: `added` rows are in the table only, `removed`
+    ones are missing there.
     """
 
     projection: str
@@ -31,6 +33,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     consumed: int
     logged: int | None
     same_events: bool
+    parked: int
     rows: Difference
 
     @property
@@ -56,8 +59,9 @@ def verify(engine: Engine, projection: Projection, *, limit: int = 20) -> Verifi
         checkpoint = read_checkpoints(connection).get(projection.name) or Checkpoint(
             projection.name, fingerprint(projection), 0, 0, 0
         )
+        parked = count_parked(connection).get(projection.name, 0)
         if checkpoint.fingerprint != fingerprint(projection):
-            return _verification(checkpoint, None, True, SAME, stale=True)
+            return _verification(checkpoint, None, True, parked, SAME, stale=True)
         logged, same_events = None, True
         if _sees_every_tenant(connection):
             logged, ids_hash = count_events(connection, projection, 0, checkpoint.position)
@@ -71,13 +75,14 @@ def verify(engine: Engine, projection: Projection, *, limit: int = 20) -> Verifi
                 raise
             reason = str(error.orig).splitlines()[0]
             raise FoldFailed(projection.name, 0, checkpoint.position, reason) from error
-        return _verification(checkpoint, logged, same_events, rows)
+        return _verification(checkpoint, logged, same_events, parked, rows)
 
 
 def _verification(
     checkpoint: Checkpoint,
     logged: int | None,
     same_events: bool,
+    parked: int,
     rows: Difference,
     *,
     stale: bool = False,
@@ -89,6 +94,7 @@ def _verification(
         consumed=checkpoint.consumed,
         logged=logged,
         same_events=same_events,
+        parked=parked,
         rows=rows,
     )
 

@@ -1,5 +1,6 @@
 """Projecting: each batch once, whatever runs beside it and whatever is killed when."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 import pytest
@@ -63,7 +64,8 @@ def test_projections_that_no_event_concerns_cost_nothing_each(engine: Engine) ->
         listen(engine, "before_cursor_execute", listener)
         catch_up(engine, projections)
         remove(engine, "before_cursor_execute", listener)
-        return sent
+        # A prepared fold bears its range.
+        return [re.sub(r"^(EXECUTE \w+) \(\d+, \d+\)$", r"\1", statement) for statement in sent]
 
     # When: it is projected by itself, and with all that have nothing to do
     by_itself = statements([BATCH_JOBS])
@@ -120,3 +122,31 @@ def test_a_batch_grows_while_it_is_quick_and_shrinks_once_it_is_long() -> None:
     fixed = BatchSize(7)
     fixed.took(7, 0.01)
     assert fixed.positions == 7
+
+
+def test_folds_of_few_events_are_planned_once_per_connection(engine: Engine) -> None:
+    """By one plan for every range, which also finds the table that a rebuild puts in the place."""
+
+    def plans() -> dict[str, int]:
+        query = text("SELECT name, generic_plans FROM pg_prepared_statements WHERE name ~ '^fold_'")
+        with engine.connect() as connection:
+            return {row.name: row.generic_plans for row in connection.execute(query)}
+
+    # Given: everything projected twice over one connection
+    append_and_commit(engine, *history(3))
+    catch_up(engine, [BATCH_JOBS])
+    before = plans()
+    append_and_commit(engine, *history(3))
+    catch_up(engine, [BATCH_JOBS])
+
+    # Then: the plans are used again
+    assert before
+    assert plans() == {name: times + 1 for name, times in before.items()}
+
+    # When: another table is live
+    rebuild(engine, BATCH_JOBS)
+    append_and_commit(engine, *history(3))
+    catch_up(engine, PROJECTIONS.values())
+
+    # Then: it is the one that is filled
+    assert_projected(engine)
