@@ -35,8 +35,6 @@ from projections.moment import select_last
 from projections.registry import PROJECTIONS
 from schema.events.audit import DataExported
 
-BLOCK = 2**20
-
 
 class Progress(Protocol):
     """Is told how many rows there will be, and then of each batch."""

@@ -99,6 +99,8 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
     engine = create_engine(
         url,
         pool_size=20,
+        # The connection that was used last is the one that has everything prepared.
+        pool_use_lifo=True,
         max_overflow=30,
         pool_pre_ping=True,
         pool_recycle=3600,

@@ -1,9 +1,9 @@
 """How far a projection has come, and by which definition: its row in projection_checkpoints."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import NewType
+from typing import Any, NewType
 
 import msgspec
 from sqlalchemy import ARRAY, Connection, Text, func, literal, select, text, update
@@ -11,12 +11,15 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateTable
 
-from projections import compiler, dead_letters
+from projections import dead_letters
 from projections.log_range import Contents
 from projections.projection import Projection
 from schema.tables import projection_checkpoints
 
 Fingerprint = NewType("Fingerprint", str)
+
+MEANING = 1
+"""Raised when the compiler comes to mean something else by a declaration: mends a mistake, say."""
 
 _NAMES = ARRAY(Text)
 
@@ -38,13 +41,34 @@ class Checkpoint(msgspec.Struct, frozen=True):
 def fingerprint(projection: Projection) -> Fingerprint:
     """What identifies a definition: changed folds, columns or checks give another one.
 
-    Not indexes, comments and grants, which a migration changes and no row depends on.
+    Not indexes, comments and grants, which a migration changes and no row depends on; nor the SQL
+    that folds are compiled to, which becomes faster and means the same.
     """
+    told = (
+        MEANING,
+        _by_type(projection.events, lambda cls: cls.history),
+        {name: _by_type(values) for name, values in projection.key.items()},
+        sorted(projection.opens),
+        sorted(projection.ends),
+        projection.elements,
+        projection.replaces,
+        projection.retained,
+        _by_type(projection.only_with),
+        [
+            (fold.column.name, fold.operation, _by_type(fold.values), sorted(fold.where.items()))
+            for fold in projection.folds
+        ],
+    )
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-    statement = compiler.rows(projection).compile(dialect=dialect)
-    table = CreateTable(projection.table).compile(dialect=dialect)
-    text = f"{statement}\n{sorted(statement.params.items(), key=str)}\n{table}"
+    text = f"{told}\n{CreateTable(projection.table).compile(dialect=dialect)}"
     return Fingerprint(hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _by_type(
+    values: Mapping[str, Any], told: Callable[[Any], object] = lambda value: value
+) -> list[tuple[str, object]]:
+    """What there is for each event type, whatever the order of the declaration."""
+    return [(name, told(values[name])) for name in sorted(values)]
 
 
 def read_checkpoints(connection: Connection) -> dict[str, Checkpoint]:
