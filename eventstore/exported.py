@@ -101,7 +101,7 @@ def _rows(path: Path) -> Iterator[EncodedEvent | BadLine]:
             if missing := [name for name in _NEEDED if name not in columns]:
                 raise UnreadableExport(path, f"has no column {', '.join(missing)}: not events")
             number = 0
-            for batch in file.iter_batches(batch_size=ROWS, columns=columns):
+            for batch in _batches(file, columns):
                 for row in batch.to_pylist():
                     number += 1
                     try:
@@ -110,6 +110,12 @@ def _rows(path: Path) -> Iterator[EncodedEvent | BadLine]:
                         yield BadLine(number, str(error))
     except (pa.ArrowException, OSError) as error:
         raise UnreadableExport(path, f"is no readable Parquet file: {error}") from error
+
+
+def _batches(file: Any, columns: list[str]) -> Iterator[Any]:
+    """Batches of rows, one row group after the other: all at once, their pages would be kept."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(batch_size=ROWS, row_groups=[group], columns=columns)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

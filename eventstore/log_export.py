@@ -143,7 +143,7 @@ def _write_lines(file: IO[bytes], batches: Iterable[list[RecordedEvent]]) -> Non
 
 
 def _write_parquet(file: IO[bytes], batches: Iterable[list[RecordedEvent]]) -> None:
-    """A row group for each batch; ids as text, data and metadata as the JSON that they are."""
+    """Row groups of some MB; ids as text, data and metadata as the JSON that they are."""
     import pyarrow as pa  # half a second's work, and only Parquet wants it
     import pyarrow.parquet as pq
 
@@ -158,12 +158,18 @@ def _write_parquet(file: IO[bytes], batches: Iterable[list[RecordedEvent]]) -> N
     fields = msgspec.structs.fields(RecordedEvent)
     schema = pa.schema([(f.encode_name, types.get(f.encode_name, pa.string())) for f in fields])
     with pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
+        held: list[pa.RecordBatch] = []
         for batch in batches:
             columns = [
                 pa.array([_plain(getattr(event, field.name)) for event in batch], column.type)
                 for field, column in zip(fields, schema, strict=True)
             ]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            held.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+            if sum(each.nbytes for each in held) >= BATCH_BYTES:
+                writer.write_table(pa.Table.from_batches(held))
+                held = []
+        if held:
+            writer.write_table(pa.Table.from_batches(held))
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
@@ -201,3 +202,19 @@ def test_arbitrary_bytes_are_bad_lines(
 
     assert all(isinstance(line, BadLine) for line in found)
     assert len(found) == sum(bool(line.strip()) for line in path.read_bytes().split(b"\n"))
+
+
+def test_row_groups_are_read_one_after_the_other(tmp_path: Path) -> None:
+    """What was read of a Parquet file is given up again: memory does not grow with the file."""
+    path = tmp_path / "many.parquet"
+    names = ["event_id", "tenant_id", "entity_type", "entity_id", "event_type", "data"]
+    with pq.ParquetWriter(path, pa.schema([(name, pa.string()) for name in names])) as writer:
+        for number in range(100):
+            columns = [[f"{number}" + token_hex(50_000)] for _ in names]
+            writer.write_table(pa.table(columns, names=names))
+
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in read_exported(path)]
+
+    assert len(held) == 100
+    assert max(held) < path.stat().st_size / 10
