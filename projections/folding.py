@@ -26,7 +26,7 @@ _TUNED = (
 # One plan for every range, by indexes, however many events there were when it was made.
 _FEW = (
     "; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off;"
-    " SET LOCAL jit = off"
+    " SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
 )
 
 POISON = frozenset({"21", "22", "23", "54", "P0"})

@@ -1,4 +1,4 @@
-"""Folds that PostgreSQL plans once per connection: for a few events, planning is most of it."""
+"""Folds that PostgreSQL plans seldom: for a few events, planning them is most of the work."""
 
 import hashlib
 from functools import cache
@@ -12,6 +12,10 @@ from projections import compiler
 from projections.compiler.log import AFTER, UPTO
 from projections.projection import Projection
 
+SMALL = 500
+"""Positions up to which any plan is quick. Whenever the log has doubled since, a plan is made anew:
+that for an empty table looks rows up by any index that there is."""
+
 _RANGE = {AFTER.key: "$1", UPTO.key: "$2"}
 
 
@@ -20,12 +24,15 @@ def run_prepared(connection: Connection, projection: Projection, after: int, upt
 
     The connection must keep what is prepared: `eventstore.database.is_direct`.
     """
-    there: set[str] = connection.info.setdefault("qforge_prepared", set())
+    prepared_at: dict[str, int] = connection.info.setdefault("qforge_prepared", {})
     statements = _statements(projection)
     for name, statement in statements.items():
-        if name not in there:
+        if (before := prepared_at.get(name)) is not None and upto > 2 * max(before, SMALL):
+            connection.exec_driver_sql(f"DEALLOCATE {name}")
+            del prepared_at[name]
+        if name not in prepared_at:
             connection.exec_driver_sql(f"PREPARE {name} (bigint, bigint) AS {statement}")
-            there.add(name)
+            prepared_at[name] = upto
     connection.exec_driver_sql(
         "; ".join(f"EXECUTE {name} ({after}, {upto})" for name in statements)
     )
