@@ -314,7 +314,7 @@ def _typed(value: Any, type_: TypeEngine[Any]) -> Any:
         return None
     match type_:
         case Uuid():
-            return value if isinstance(value, UUID) else UUID(value)
+            return value if isinstance(value, UUID) else UUID(str(value))
         case DateTime():
             return value if isinstance(value, datetime) else datetime.fromisoformat(value)
         case Boolean() | Text():
