@@ -48,11 +48,7 @@ def of_event(value: Value, type_: TypeEngine[Any], source: FromClause) -> Column
             text = source.c.metadata[name]
             return case((func.jsonb_typeof(text) == "string", text.astext))
         case ShortFacts(fields):
-            short: ColumnElement[Any] = source.c.data
-            if fields:
-                # What is left is small, and in memory.
-                short = without(short, fields)
-            return func.short_facts(short, type_=JSONB)
+            return func.short_facts(without(source.c.data, fields), type_=JSONB)
         case Truncated(unit, inner):
             # In UTC: the session's time zone may be half an hour off.
             time = of_event(inner, type_, source)
@@ -93,7 +89,9 @@ def elements_of(source: FromClause, name: str) -> FromClause:
 
 
 def without(json: ColumnElement[Any], names: Collection[str]) -> ColumnElement[Any]:
-    """A JSON object without some of its fields."""
+    """A JSON object without some of its fields, if there are any; what is left is in memory."""
+    if not names:
+        return json
     return json.op("-", return_type=JSONB())(cast(literal(sorted(names)), ARRAY(Text)))
 
 

@@ -99,10 +99,7 @@ def _parts(
         # What bears the name of another's fact is none; and long lists are stored apart.
         surplus = {*names_in_facts(projection).values(), *lists_of(projection.events[event_type])}
         surplus -= {*kept, *constants, *built}
-        payload: ColumnElement[Any] = raw.c.data
-        if surplus:
-            payload = without(payload, surplus)
-        parts.append(payload)
+        parts.append(without(raw.c.data, surplus))
     if built:
         pairs = [part for name, value in built.items() for part in (_text(name), value)]
         parts.append(func.jsonb_build_object(*pairs, type_=JSONB))

@@ -157,20 +157,12 @@ def _documents(projection: Projection, event_types: list[str], raw: FromClause) 
                 asked.setdefault(event_type, set()).update(names)
     if asked:
         parts = {
-            event_type: _short(projection, event_type, names, raw)
+            event_type: without(raw.c.data, set(lists_of(projection.events[event_type])) - names)
             for event_type, names in asked.items()
             if event_type in event_types
         }
         documents.append(json_by_type(raw, parts).label("_data"))
     return documents
-
-
-def _short(
-    projection: Projection, event_type: str, names: set[str], raw: FromClause
-) -> ColumnElement[Any]:
-    """The payload without lists that nobody asks for."""
-    surplus = set(lists_of(projection.events[event_type])) - names
-    return without(raw.c.data, surplus) if surplus else raw.c.data
 
 
 def live_events(shape: Shape) -> FromClause:
@@ -180,7 +172,7 @@ def live_events(shape: Shape) -> FromClause:
     query = select(events).where(*has_key)
     if shape.projection.ends:
         ended_at = _over_key(shape, events, func.max, shape.projection.ends)
-        keyed = select(events, ended_at.label("_ended_at")).where(*has_key).subquery("keyed")
+        keyed = query.add_columns(ended_at.label("_ended_at")).subquery("keyed")
         query = select(*(keyed.c[column.name] for column in events.c)).where(
             keyed.c["_event_type"].in_(shape.types),
             keyed.c["_position"] > func.coalesce(keyed.c["_ended_at"], 0),
