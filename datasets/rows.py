@@ -21,11 +21,12 @@ from sqlalchemy import (
     bindparam,
     cast,
     extract,
+    func,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from datasets.atoms import BadAtoms, atom_columns, count_atoms
+from datasets.atoms import BETWEEN, LINE_END, BadAtoms, atom_columns, count_atoms
 from datasets.columns import OF_CALCULATIONS, TIME, Column
 from datasets.selection import Sequence, ordered
 from datasets.units import Units
@@ -40,12 +41,12 @@ first ones tell how large they are. Atoms are looked up by the positions of thei
 AHEAD = 4
 """Pages fetched while others are worked on: a batch's, so that the server never waits."""
 
-LARGEST_BATCH = 1024
+LARGEST_BATCH = 512
 MOST_ATOMS = 50_000
 """A batch ends with the calculation that reaches either: what bounds memory."""
 
 Page = list[tuple[tuple[Any, ...], str | None]]
-"""Calculations as tuples in the order of OF_CALCULATIONS, each with its atoms in JSON."""
+"""Calculations as tuples in the order of OF_CALCULATIONS, each with its atoms as a document."""
 
 
 class UnreadableAtoms(QuantumForgeError):
@@ -166,12 +167,11 @@ def _scalars(judged: Subquery) -> list[Label[Any]]:
 
 
 def _select_atoms() -> Select[Any]:
-    """The atoms of the events at some positions, as JSON."""
+    """The atoms of the events at some positions, as documents (see `datasets.atoms`)."""
     logged = logged_by(PROJECTIONS["atomic_properties"])
     positions = bindparam("positions", type_=ARRAY(BigInteger))
-    return select(logged.c.id, cast(logged.c.data["atoms"], Text)).where(
-        logged.c.id == any_(positions)
-    )
+    document = func.replace(cast(logged.c.data["atoms"], Text), BETWEEN, LINE_END)
+    return select(logged.c.id, document).where(logged.c.id == any_(positions))
 
 
 _ATOMS = _select_atoms()

@@ -34,8 +34,8 @@ CARBON: Document = ["C", 6, 0.1, 0.0, 1.5, -2e-300, None, None, None]
 
 
 def written(documents: list[Document]) -> list[str]:
-    """As PostgreSQL writes JSON: with a space behind each comma."""
-    return [json.dumps(document, ensure_ascii=False) for document in documents]
+    """As the database sends them: with a space behind each comma, and lines for atoms."""
+    return [json.dumps(each, ensure_ascii=False).replace("], [", "\n") for each in documents]
 
 
 def flat(documents: list[str]) -> dict[str, list[Any]] | None:
