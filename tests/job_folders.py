@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rdkit import Chem, RDConfig
+from rdkit import Chem, RDConfig, rdBase
 
 from runner.conformers import embed
 from runner.errors import InputError
@@ -61,7 +61,8 @@ def write_job_folders(
 ) -> list[Written]:
     """Write so many folders, the same for the same seed, and return what each of them is."""
     draw = random.Random(seed)
-    subjects = list(itertools.islice(molecules(), max(1, count // JOBS_PER_MOLECULE)))
+    wanted = max(1, count // JOBS_PER_MOLECULE)
+    subjects = list(itertools.islice(itertools.cycle(molecules()), wanted))
     written: list[Written] = []
     directory.mkdir(parents=True, exist_ok=True)
     every_fault = itertools.cycle(_FAULTS)
@@ -80,11 +81,12 @@ def write_job_folders(
 
 
 def molecules() -> Iterator[Subject]:
-    """Small organic molecules of the NCI collection, as RDKit embeds them; without an end."""
+    """Small organic molecules of the NCI collection, as RDKit embeds them."""
     lines = (Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi").read_text().splitlines()
-    for line in itertools.cycle(lines):
+    for line in lines:
         smiles, _, name = line.partition("\t")
-        mol = Chem.MolFromSmiles(smiles.split()[0])
+        with rdBase.BlockLogs():
+            mol = Chem.MolFromSmiles(smiles.split()[0])
         if mol is None or not 4 <= mol.GetNumAtoms() <= 22:
             continue
         smiles, charge = Chem.MolToSmiles(mol), Chem.GetFormalCharge(mol)
