@@ -8,7 +8,7 @@ from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.database import Health, health, where
 from eventstore.settings import load_settings
-from eventstore.statistics import Head, Holder, events_by_type, read_head
+from eventstore.statistics import Head, Holder, count_by_type, estimate_by_type, read_head
 from projections.dead_letters import count_parked
 from projections.lag import Lag, read_lags
 from projections.projector import stale
@@ -19,15 +19,17 @@ from projections.registry import PROJECTIONS
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What `qforge status` prints.
 
-    `events`: of all tenants, by type, up to the safe head. `queue`: this tenant's calculations by
-    status, as projected. `stale`: the projections that wait for a rebuild. `parked`: by projection,
-    how many events could not be folded and wait for somebody.
+    `events`: by type, up to the safe head, of all tenants that the user may see. `estimated`: the
+    types of which that is an estimate. `queue`: this tenant's calculations by status, as projected.
+    `stale`: the projections that wait for a rebuild. `parked`: by projection, how many events could
+    not be folded and wait for somebody.
     """
 
     database: str
     health: Health
     head: Head
     events: dict[str, int]
+    estimated: list[str]
     lags: list[Lag]
     stale: list[str]
     parked: dict[str, int]
@@ -35,24 +37,32 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command()
+@click.option(
+    "--exact", is_flag=True, help="Count the events of a long log, however long it takes."
+)
 @json_option()
-def status(as_json: bool) -> None:
+def status(exact: bool, as_json: bool) -> None:
     """Show the log, the projections and their lag.
+
+    In a long log, the numbers of frequent events are estimates, marked with ≈.
 
     \b
     Example:
       qforge status
+      qforge status --exact
       qforge status --json | jq .queue
     """
     settings = load_settings()
     projections = PROJECTIONS.values()
     with migrated_database(settings) as database, database.engine.connect() as connection:
         head = read_head(connection)
+        counts = (count_by_type if exact else estimate_by_type)(connection, head.safe)
         found = Status(
             database=where(database.url),
             health=health(database.engine),
             head=head,
-            events=events_by_type(connection, head.safe),
+            events=counts.events,
+            estimated=counts.estimated,
             lags=read_lags(connection, projections, head.safe),
             stale=[projection.name for projection in stale(connection, projections)],
             parked=count_parked(connection),
@@ -79,11 +89,15 @@ def _show(found: Status) -> None:
             ("safe head", head.safe),
             ("last assigned position", head.last_assigned),
             *(("held back by", _holder(holder)) for holder in head.held_by),
-            ("events", sum(found.events.values())),
+            ("events", _about(sum(found.events.values()), bool(found.estimated))),
         ],
     )
     console.emit("")
-    console.table(("event_type", "events"), found.events.items(), right=["events"])
+    console.table(
+        ("event_type", "events"),
+        [(name, _about(n, name in found.estimated)) for name, n in found.events.items()],
+        right=["events"],
+    )
     console.emit("")
     _show_projections(found)
     console.emit("")
@@ -127,6 +141,11 @@ def _state(lag: Lag, stale: list[str]) -> str:
     if lag.projection in stale:
         return "needs a rebuild"
     return "up to date" if lag.seconds is None else "behind"
+
+
+def _about(number: int, is_estimated: bool) -> str:
+    """A number, or three digits of it."""
+    return f"≈ {float(f'{number:.2e}'):.0f}" if is_estimated else str(number)
 
 
 def _holder(holder: Holder) -> str:

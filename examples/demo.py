@@ -16,7 +16,7 @@ from eventstore.migrations import upgrade
 from eventstore.read import safe_head
 from eventstore.recorder import Recorder
 from eventstore.settings import load_settings
-from eventstore.statistics import events_by_type
+from eventstore.statistics import count_by_type
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from runner.campaign import Campaign
@@ -125,7 +125,9 @@ def show_log(connection: Connection, before: int, folded: int) -> None:
     """Print what this run appended, and what the tables hold."""
     head = safe_head(connection)
     console.emit(f"\nThe log: {head - before} events appended now, {folded} folded into tables")
-    console.table(["event", "count"], events_by_type(connection, head).items(), right=["count"])
+    console.table(
+        ["event", "count"], count_by_type(connection, head).events.items(), right=["count"]
+    )
     counts = [
         (name, connection.execute(select(func.count()).select_from(projection.table)).scalar_one())
         for name, projection in PROJECTIONS.items()
