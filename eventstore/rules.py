@@ -149,14 +149,14 @@ def checked(connection: Connection, events: Sequence[NewEvent]) -> list[NewEvent
 
 
 class _Carried:
-    """The ids that entities were given, for the events that repeat them."""
+    """The ids that entities were given, for the events that repeat them or need none."""
 
     def __init__(self, connection: Connection, events: Sequence[NewEvent]) -> None:
         self._told: dict[Stream, dict[str, UUID | None]] = defaultdict(dict)
         wanted: dict[tuple[UUID, str, str], list[Stream]] = defaultdict(list)
         for event in events:
             rule = rule_of(type(event.event))
-            for name in rule.carries.values() if rule else ():
+            for name in (*rule.carries.values(), *rule.lacks) if rule else ():
                 wanted[event.tenant_id, event.event.entity_type, name].append(event.stream)
         for (_, _, name), streams in wanted.items():
             for stream, told in read_told(connection, streams, name).items():
@@ -167,6 +167,12 @@ class _Carried:
         known = self._told.get(event.stream)
         if known is None:
             return event
+        for name in rule.lacks:
+            if known[name] is not None:
+                raise EventRefused(
+                    event.event.event_type,
+                    f"the {name} is {known[name]} already; that has to end first",
+                )
         fields: dict[str, UUID | None] = {}
         for name, source in rule.carries.items():
             fields[name] = told = known[source]

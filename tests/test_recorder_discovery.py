@@ -1,5 +1,6 @@
 """Projects and what is in them: counts, moves, and deletions that leave nothing behind."""
 
+import json
 import threading
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ import eventstore.rules
 from eventstore.append import append
 from eventstore.errors import EventRefused, RuleBroken, VersionConflict
 from eventstore.recorders.author import Author
+from eventstore.recorders.by_name import record_by_name
 from eventstore.recorders.chemistry import Molecules
 from eventstore.recorders.discovery import (
     AdmetPredictions,
@@ -206,6 +208,24 @@ def test_a_wrong_project_is_refused_and_a_missing_one_filled_in(lab: Lab) -> Non
     lab.structures.delete(structure)
 
     assert lab.counts(project) == (0, 0, 0, 0)
+
+
+def test_a_molecule_is_in_one_project_at_a_time(lab: Lab) -> None:
+    """An event changes one row: a move is two, whoever records it, and by no other event."""
+    one, two = lab.projects.create(name="one"), lab.projects.create(name="two")
+    methane = lab.molecule("C", one)
+    add = json.dumps({"project_id": str(two)}).encode()
+
+    for project in (one, two):
+        data = json.dumps({"project_id": str(project)}).encode()
+        with pytest.raises(EventRefused, match=f"project_id is {one} already"):
+            record_by_name(lab.engine, AUTHOR, "molecule_added_to_project", data, entity_id=methane)
+    with pytest.raises(EventRefused, match="unknown field `project_id`"):
+        record_by_name(lab.engine, AUTHOR, "molecule_updated", add, entity_id=methane)
+    record_by_name(lab.engine, AUTHOR, "molecule_removed_from_project", b"{}", entity_id=methane)
+    record_by_name(lab.engine, AUTHOR, "molecule_added_to_project", add, entity_id=methane)
+
+    assert (lab.counts(one), lab.counts(two)) == ((0, 0, 0, 0), (1, 0, 0, 0))
 
 
 def test_what_is_added_while_a_project_is_deleted_is_deleted_or_refused(lab: Lab) -> None:

@@ -378,7 +378,7 @@ def test_what_a_rule_needs_is_declared() -> None:
             assert {*one.needs, *one.carries} <= {*fields}, name
             for entity_type, state in one.needs.values():
                 assert state in LIFECYCLES[entity_type].states, name
-            for source in one.carries.values():
+            for source in (*one.carries.values(), *one.lacks):
                 assert any(
                     source in EVENTS[other].__struct_fields__ for other in declared.beginnings
                 ), name

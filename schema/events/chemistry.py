@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from schema.events.base import Event, event
+from schema.events.evolution import Drop
 from schema.events.lifecycle import NEW, lifecycle, when
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
@@ -81,15 +82,15 @@ class MoleculeCreated(Event, frozen=True, kw_only=True):
     metadata: dict[str, object] | UnsetType = UNSET
 
 
-@event("molecule")
+@event("molecule", history=[[Drop("project_id")]])
 class MoleculeUpdated(Event, frozen=True, kw_only=True):
     """What people may change of a molecule: absent leaves a value alone, null clears it.
 
-    project_id: only for histories from elsewhere; `MoleculeAddedToProject` is what projects count.
+    Its project changes by `MoleculeRemovedFromProject` and `MoleculeAddedToProject`: two projects
+    have another count then, and an event changes one row of a table.
     """
 
     name: str | UnsetType | None = UNSET
-    project_id: UUID | UnsetType | None = UNSET
     generation_method: str | UnsetType = UNSET
     metadata: dict[str, object] | UnsetType | None = UNSET
 
@@ -317,7 +318,9 @@ lifecycle(
             NEW, "deleted", then="present", needs={"project_id": ("project", "active")}
         ),
         MoleculeUpdated: when("present"),
-        MoleculeAddedToProject: when("present", needs={"project_id": ("project", "active")}),
+        MoleculeAddedToProject: when(
+            "present", needs={"project_id": ("project", "active")}, lacks=("project_id",)
+        ),
         MoleculeRemovedFromProject: when("present", carries={"from_project_id": "project_id"}),
         MoleculePropertiesComputed: when("present"),
         MoleculeDeleted: when("present", then="deleted", carries={"from_project_id": "project_id"}),

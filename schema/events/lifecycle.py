@@ -25,12 +25,14 @@ class When:
     needs: fields that name another entity, where they name one, and the state that it must be in.
     carries: fields that repeat an id which the entity was given before, and under which name: they
     are filled in, so that a fold of the other entity finds them in the event.
+    lacks: names of ids that the entity must not have now.
     """
 
     states: tuple[str, ...]
     then: str | None
     needs: Mapping[str, Need] = field(default_factory=dict)
     carries: Mapping[str, str] = field(default_factory=dict)
+    lacks: tuple[str, ...] = ()
 
 
 def when(
@@ -38,12 +40,13 @@ def when(
     then: str | None = None,
     needs: Mapping[str, Need] | None = None,
     carries: Mapping[str, str] | None = None,
+    lacks: tuple[str, ...] = (),
 ) -> When:
     """The event may happen in any of these states, and leads to `then`, or changes nothing.
 
     when(NEW, then="queued", needs={"device_id": ("device", "online")})
     """
-    return When(states, then, needs or {}, carries or {})
+    return When(states, then, needs or {}, carries or {}, lacks)
 
 
 @dataclass(frozen=True)
