@@ -91,7 +91,11 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
     else:
         console.table(
             ["outcome", "molecules"],
-            [("computed", done.computed), ("failed", len(done.problems))],
+            [
+                ("computed", done.computed),
+                *([("done elsewhere meanwhile", done.elsewhere)] if done.elsewhere else []),
+                ("failed", len(done.problems)),
+            ],
             right=["molecules"],
         )
     if done.signal is not None:

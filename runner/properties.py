@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from eventstore.envelope import NewEvent
+from eventstore.errors import VersionConflict
+from eventstore.read import read_streams
 from eventstore.recorder import Recorder
 from runner.descriptors import TOOLKIT, Described, toolkit_version
 from runner.stopping import StopRequest
 from runner.tasks import Outcome, Task
 from runner.workers import WorkerPool
-from schema.events.chemistry import MoleculePropertiesComputed
+from schema.events.chemistry import MoleculeDeleted, MoleculePropertiesComputed
 from schema.tables.chemistry import molecule_properties_computed, molecules
 
 PAGE = 1_000
@@ -41,9 +43,14 @@ class Undescribed(msgspec.Struct, frozen=True):
 
 
 class Computed(msgspec.Struct, kw_only=True):
-    """What a run did; `signal`: that ended it early, if one did."""
+    """What a run did.
+
+    elsewhere: computed here, too, but another run was first, or the molecule is deleted now.
+    signal: that ended it early, if one did.
+    """
 
     computed: int = 0
+    elsewhere: int = 0
     problems: list[Undescribed] = msgspec.field(default_factory=list)
     signal: int | None = None
 
@@ -68,8 +75,8 @@ def compute_properties(
     """Compute the descriptors of every molecule that has none of the installed toolkit's version.
 
     The read models say which: bring `molecules` and `molecule_properties_computed` up to date
-    before, and a run that was interrupted or killed is gone on with. Two runs at once compute some
-    molecules twice, with the same result.
+    before, and a run that was interrupted or killed is gone on with. The log decides: of two runs
+    at once, one records a molecule, and the other finds that it is done.
 
     Args:
         recorder: appends on behalf of the tenant and the user.
@@ -84,7 +91,7 @@ def compute_properties(
         StopRequest() as stop,
         WorkerPool(jobs, function=function, recycle_after=1_000_000) as pool,
     ):
-        waiting: dict[UUID, str] = {}
+        waiting: dict[UUID, _Lacking] = {}
         events: list[NewEvent] = []
         source = _undescribed(recorder, where, limit)
         exhausted = False
@@ -95,23 +102,22 @@ def compute_properties(
                 if found is None:
                     exhausted = True
                     break
-                molecule_id, smiles = found
-                waiting[molecule_id] = smiles
-                pool.submit(Task(id=molecule_id, smiles=smiles, timeout_s=TIMEOUT_SECONDS))
+                waiting[found.id] = found
+                pool.submit(Task(id=found.id, smiles=found.smiles, timeout_s=TIMEOUT_SECONDS))
             for outcome in cast(
                 list[Described | Outcome], pool.wait(timeout=ATTENTION_SECONDS) if waiting else []
             ):
-                smiles = waiting.pop(outcome.task_id)
+                its = waiting.pop(outcome.task_id)
                 if isinstance(outcome, Described):
-                    events.append(recorder.new(outcome.task_id, _event(outcome)))
-                    done.computed += 1
+                    described = _event(outcome)
+                    events.append(recorder.new(its.id, described, expected_version=its.version))
                 else:
-                    done.problems.append(Undescribed(outcome.task_id, smiles, _reason(outcome)))
+                    done.problems.append(Undescribed(its.id, its.smiles, _reason(outcome)))
                 on_molecule(isinstance(outcome, Described))
             if len(events) >= APPEND:
-                recorder.record(*events)
+                _record(recorder, events, done)
                 events = []
-        recorder.record(*events)
+        _record(recorder, events, done)
         done.signal = stop.signal
     return done
 
@@ -130,10 +136,55 @@ def _lacking(tenant_id: UUID, version: str) -> list[ColumnElement[bool]]:
     ]
 
 
-def _undescribed(
-    recorder: Recorder, where: Conditions, limit: int | None
-) -> Iterator[tuple[UUID, str]]:
-    """Ids and SMILES in order of id, page by page: no transaction stays open while they are used.
+class _Lacking(msgspec.Struct, frozen=True):
+    """A molecule without descriptors, when its stream was at this version."""
+
+    id: UUID
+    smiles: str
+    version: int
+
+
+def _record(recorder: Recorder, events: list[NewEvent], done: Computed) -> None:
+    """Append what nobody else has appended meanwhile."""
+    count = len(events)
+    while events:
+        try:
+            recorder.record(*events)
+            break
+        except VersionConflict:
+            with recorder.engine.connect() as connection:
+                ids = [event.entity_id for event in events]
+                versions = _lacking_in_log(connection, recorder.tenant_id, ids)
+            events = [
+                msgspec.structs.replace(event, expected_version=versions[event.entity_id])
+                for event in events
+                if event.entity_id in versions
+            ]
+    done.computed += len(events)
+    done.elsewhere += count - len(events)
+
+
+def _lacking_in_log(
+    connection: Connection, tenant_id: UUID, molecule_ids: Sequence[UUID]
+) -> dict[UUID, int]:
+    """The versions of those molecules that are there and that the log has no descriptors of."""
+    wanted = (TOOLKIT, toolkit_version())
+    lacking = {}
+    streams = read_streams(connection, tenant_id, "molecule", molecule_ids)
+    for molecule_id, stream in streams.items():
+        found: tuple[str, str] | None = None
+        for event in stream:
+            if event.event_type == MoleculePropertiesComputed.event_type:
+                found = (event.data["toolkit"], event.data["toolkit_version"])
+            elif event.event_type == MoleculeDeleted.event_type:
+                found = None
+        if found != wanted and stream[-1].event_type != MoleculeDeleted.event_type:
+            lacking[molecule_id] = stream[-1].version
+    return lacking
+
+
+def _undescribed(recorder: Recorder, where: Conditions, limit: int | None) -> Iterator[_Lacking]:
+    """Those in order of id, page by page: no transaction stays open while they are used.
 
     The order is what makes each molecule come once, though the table changes meanwhile.
     """
@@ -150,16 +201,15 @@ def _undescribed(
         if last is not None:
             query = query.where(molecules.c.id > last)
         with recorder.engine.connect() as connection:
-            page = _page(connection, query)
+            page = {row.id: row.smiles for row in connection.execute(query)}
+            # The tables may not have seen yet what another run has recorded.
+            versions = _lacking_in_log(connection, recorder.tenant_id, list(page))
         if not page:
             return
-        yield from page
-        last = page[-1][0]
-        given += len(page)
-
-
-def _page(connection: Connection, query: Select[Any]) -> list[tuple[UUID, str]]:
-    return [(row.id, row.smiles) for row in connection.execute(query)]
+        for last, smiles in page.items():
+            if last in versions:
+                given += 1
+                yield _Lacking(last, smiles, versions[last])
 
 
 def _event(outcome: Described) -> MoleculePropertiesComputed:

@@ -6,13 +6,18 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from eventstore.database import Database, libpq_url
 from eventstore.ids import molecule_id
+from eventstore.recorder import Recorder
 from eventstore.settings import DEFAULT_TENANT_ID
+from projections.projector import catch_up
+from projections.registry import named
 from runner.descriptors import descriptions, toolkit_version
-from schema.events.chemistry import MoleculeDeleted, MoleculePropertiesComputed
+from runner.properties import Computed, compute_properties
+from schema.events.chemistry import MoleculeDeleted, MoleculePropertiesComputed, MoleculeUpdated
+from schema.tables.chemistry import molecules
 from tests.campaigns import counted, nci, rows, running, until
 from tests.chemical_history import NOON, created, happened, record
 from tests.conftest import Qforge
@@ -105,3 +110,36 @@ def test_an_interrupted_run_is_gone_on_with(
     assert 0 < counted(engine)["molecule_properties_computed"] < total
     told = json.loads(qforge_here("properties", "compute", "--json").stdout)
     assert counted(engine)["molecule_properties_computed"] + len(told["problems"]) == total
+
+
+def test_of_two_runs_at_once_one_records_each_molecule(engine: Engine) -> None:
+    """The other finds it done, or deleted; what changed otherwise is recorded all the same."""
+    # Given: a run that has computed the first of four molecules, and recorded none
+    ids = [molecule_id(DEFAULT_TENANT_ID, smiles, 0, 1) for smiles in ("CCO", "N", "CC", "O")]
+    record(engine, *map(created, ("CCO", "N", "CC", "O")))
+    catch_up(engine, named(["molecules", "molecule_properties_computed"]))
+    recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID)
+    meanwhile: list[Computed] = []
+
+    def interfere(_: bool) -> None:
+        if not meanwhile:
+            only = [molecules.c.id.in_(ids[:2])]
+            meanwhile.append(compute_properties(recorder, jobs=1, where=only))
+            record(engine, happened(MoleculeDeleted(), ids[2]))
+            record(engine, happened(MoleculeUpdated(name="water"), ids[3]))
+
+    # When: another run, a deletion and an update come before it records
+    done = compute_properties(recorder, jobs=1, on_molecule=interfere)
+
+    # Then
+    assert (meanwhile[0].computed, meanwhile[0].elsewhere) == (2, 0)
+    assert (done.computed, done.elsewhere, done.problems) == (1, 3, [])
+    found = rows(engine, "molecule_properties_computed", ["molecule_id"])
+    assert {row["molecule_id"] for row in found} == {ids[0], ids[1], ids[3]}
+    assert counted(engine)["molecule_properties_computed"] == 3
+
+    # And then: a run that begins before the tables know computes nothing
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM molecule_properties_computed"))
+    late = compute_properties(recorder, jobs=1)
+    assert (late.computed, late.elsewhere) == (0, 0)
