@@ -6,7 +6,6 @@ Nothing is remembered but what the log says: a run that is killed is gone on wit
 import random
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from uuid import UUID
@@ -39,7 +38,7 @@ from schema.events.chemistry import CalculationRetryScheduled, MoleculeCreated, 
 _RUN_HERE = frozenset(ENGINES)
 ATTENTION_SECONDS = 0.2
 LOOK_SECONDS = 2.0
-"""How often it looks for what failed elsewhere, and tells batches what has a result by now."""
+"""How often it looks for what failed elsewhere."""
 
 OVERRULED = (VersionConflict, RuleBroken)
 """Another process did something to the same calculation first; what it did stands."""
@@ -107,7 +106,6 @@ class Retries:
         self._function = function
         self._draw = draw
         self._running: dict[UUID, tuple[Troubled, Attempt, int]] = {}
-        self._rescued: Counter[UUID] = Counter()
 
     def run(self, *, follow: bool = False) -> Retried:
         """Schedule what failed, and run what is due; `follow`: wait for the rest, until Ctrl-C."""
@@ -116,7 +114,6 @@ class Retries:
             known: list[Troubled] = []
             while not stop:
                 if time.monotonic() - looked >= LOOK_SECONDS or not looked:
-                    self._tell_batches()
                     known = self._scheduled(self._find())
                     looked = time.monotonic()
                 due = self._due(known)
@@ -131,7 +128,6 @@ class Retries:
                     time.sleep(ATTENTION_SECONDS)
             self._finished(pool.kill_all())
             self.done.signal = stop.signal
-        self._tell_batches()
         known = self._find()
         self.done.waiting = sorted(
             (each for each in known if each.retry_at is not None),
@@ -306,47 +302,45 @@ class Retries:
             troubled, attempt, version = self._running.pop(outcome.task_id)
             event = narrative.ended(attempt, outcome)
             ended.append(outcome.task_id)
+            successful = isinstance(outcome, Completed)
+            batch_id = troubled.batch_id if successful else None
             try:
-                self.recorder.record(self._of(troubled, event, version))
+                self._record_end(self._of(troubled, event, version), batch_id)
             except OVERRULED:
                 continue
-            successful = isinstance(outcome, Completed)
             self.done.attempts += 1
             self.done.completed += successful
-            if successful and troubled.batch_id is not None:
-                self._rescued[troubled.batch_id] += 1
             self._on_attempt(troubled, successful)
         return ended
 
-    # Batches
+    def _record_end(self, ended: NewEvent, batch_id: UUID | None) -> None:
+        """Record how an attempt ended, and one result more in the batch, if that had completed.
 
-    def _tell_batches(self) -> None:
-        """Count in batches that had completed what has a result now."""
-        while self._rescued:
-            batch_id, rescued = self._rescued.popitem()
+        In one append: whenever this process is killed, the batch counts what there is.
+        """
 
-            def corrected(
-                connection: Connection, batch_id: UUID = batch_id, rescued: int = rescued
-            ) -> list[NewEvent]:
-                last = last_events(connection, self.recorder.tenant_id, "batch", [batch_id])
-                event = last.get(batch_id)
-                if event is None or event.event_type != BatchCompleted.event_type:
-                    return []  # its own runner is at it, and counts for itself
-                total = event.data["total_count"]
-                successful = event.data["successful_count"] + rescued
-                return [
-                    self.recorder.new(batch_id, BatchResumed(total_count=total)),
-                    self.recorder.new(
-                        batch_id,
-                        BatchCompleted(
-                            total_count=total,
-                            successful_count=successful,
-                            failed_count=max(0, event.data["failed_count"] - rescued),
-                        ),
-                    ),
-                ]
+        def decide(connection: Connection) -> list[NewEvent]:
+            if batch_id is None:
+                return [ended]
+            last = last_events(connection, self.recorder.tenant_id, "batch", [batch_id])
+            event = last.get(batch_id)
+            if event is None or event.event_type != BatchCompleted.event_type:
+                return [ended]  # its own runner is at it, and counts for itself
+            total = event.data["total_count"]
+            recounted = BatchCompleted(
+                total_count=total,
+                successful_count=event.data["successful_count"] + 1,
+                failed_count=max(0, event.data["failed_count"] - 1),
+            )
+            return [
+                ended,
+                *(
+                    self.recorder.new(batch_id, each, expected_version=event.version)
+                    for each in (BatchResumed(total_count=total), recounted)
+                ),
+            ]
 
-            append_checked(self.recorder.engine, corrected)
+        append_checked(self.recorder.engine, decide)
 
     def _of(self, troubled: Troubled, event: Event, version: int) -> NewEvent:
         return self.recorder.new(troubled.calculation_id, event, expected_version=version)

@@ -24,6 +24,22 @@ from tests.conftest import Qforge
 
 HERE = str(Path(__file__).parent)
 AT_ONCE = Backoff(first_seconds=0, longest_seconds=0)
+A_RETRY = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from eventstore.database import make_engine
+from eventstore.recorder import Recorder
+from eventstore.settings import DEFAULT_TENANT_ID, parse_database_url
+from runner.backoff import Backoff
+from runner.liveness import identity
+from runner.retry import Retries
+engine = make_engine(parse_database_url(sys.argv[1]))
+recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
+Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=2,
+                     function=f"runner_functions:{sys.argv[3]}").run()
+"""
+"""A process that tries again, at once, what failed: with a database, this folder, a function."""
+
 XYZ = ["2", "hydrogen", "H 0 0 0", "H 0 0 0.7512345"]
 
 
@@ -38,6 +54,12 @@ def retried(engine: Engine, function: str, backoff: Backoff = AT_ONCE) -> Retrie
     rows(engine, "calculations")
     recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
     return Retries(recorder, backoff, jobs=2, function=f"runner_functions:{function}").run()
+
+
+def retrying(database: Database, function: str) -> "subprocess.Popen[bytes]":
+    """Do the same in a process of its own, which has begun."""
+    command = [sys.executable, "-c", A_RETRY, libpq_url(database.url), HERE, function]
+    return subprocess.Popen(command)
 
 
 def timed_out(engine: Engine, tmp_path: Path) -> None:
@@ -143,30 +165,15 @@ def test_a_geometry_from_a_file_is_repeated_as_it_was(engine: Engine, tmp_path: 
 def test_a_killed_retry_is_gone_on_with(database: Database, engine: Engine, tmp_path: Path) -> None:
     """Kill -9 during an attempt: the next run records it as lost, and tries again.
 
-    What had a result by then counts in its batch already.
+    What had a result by then counts in its batch, however soon after the result it was killed.
     """
     file = write(tmp_path / "slow.smi", ["C methane", "CC ethane"])
     campaign(engine, file, function="runner_functions:nothing_is_in_time")
-    script = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from eventstore.database import make_engine
-from eventstore.recorder import Recorder
-from eventstore.settings import DEFAULT_TENANT_ID, parse_database_url
-from runner.backoff import Backoff
-from runner.liveness import identity
-import runner.retry
-runner.retry.LOOK_SECONDS = 0.1
-engine = make_engine(parse_database_url(sys.argv[1]))
-recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
-runner.retry.Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=2,
-                     function="runner_functions:hydrogen_but_for_methane").run()
-"""
     rows(engine, "calculations")
-    process = subprocess.Popen([sys.executable, "-c", script, libpq_url(database.url), HERE])
+    process = retrying(database, "hydrogen_but_for_methane")
     try:
         until(lambda: counted(engine)["calculation_started"] == 4, "a second attempt of each")
-        until(lambda: counted(engine)["batch_completed"] == 2, "the first success in the batch")
+        until(lambda: counted(engine)["calculation_completed"] == 1, "the first success")
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -179,6 +186,30 @@ runner.retry.Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs
     assert rows(engine, "batch_jobs", ["successful_count"]) == [{"successful_count": 2}]
     story = counted(engine)
     assert (story["calculation_lost"], story["calculation_retry_scheduled"]) == (1, 3)
+
+
+def test_two_retries_at_once_count_every_result_once(
+    database: Database, engine: Engine, tmp_path: Path
+) -> None:
+    """Whoever of them has the result, the batch counts those of both."""
+    lines = [f"{'C' * n} {n}" for n in range(1, 13)]
+    campaign(
+        engine, write(tmp_path / "slow.smi", lines), function="runner_functions:nothing_is_in_time"
+    )
+    rows(engine, "calculations")
+
+    process = retrying(database, "hydrogen")
+    try:
+        until(lambda: counted(engine)["calculation_retry_scheduled"] > 0, "the other has begun")
+        retried(engine, "hydrogen")
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+    assert statuses(engine) == {"completed": 12}
+    (batch,) = rows(engine, "batch_jobs", ("successful_count", "failed_count"))
+    assert batch == {"successful_count": 12, "failed_count": 0}
 
 
 def test_another_programs_calculation_is_left_alone(engine: Engine) -> None:
