@@ -51,6 +51,12 @@ class Qforge(Protocol):
         ...
 
 
+def pytest_configure() -> None:
+    """Heed Ctrl-C, which a shell lets a background job ignore: tests press it, and would wait."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def bin_directory() -> Path:
     """Where the programs of the chosen version are."""
