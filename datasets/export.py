@@ -29,9 +29,9 @@ from eventstore.errors import QuantumForgeError
 from eventstore.ids import uuid7
 from eventstore.recorders.author import Author
 from eventstore.recorders.domain import Domain
+from eventstore.span import select_last
 from eventstore.whole_file import whole_file, write_whole
 from projections.checkpoint import fingerprint
-from projections.moment import select_last
 from projections.registry import PROJECTIONS
 from schema.events.audit import DataExported
 

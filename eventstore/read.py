@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from eventstore.append import translated_errors
 from eventstore.database import BINARY_ROWS
 from eventstore.envelope import Position, RecordedEvent, Stream
+from eventstore.span import bounds
 from schema.tables import event_logs
 
 CHUNK = 1000
@@ -91,16 +92,18 @@ def read_all(
     """Every event above `after`, in order of position (or the newest first), skipping none.
 
     Reads up to the safe head of the moment at which it starts, or up to `upto` if that is lower,
-    in chunks: memory is bounded, and what is appended meanwhile is left for the next call. What an
-    event holds is decoded when it is asked for: as `event` its type, as `data` a dict.
+    in chunks: memory is bounded, and what is appended meanwhile is left for the next call. Of a
+    span of time, what was recorded long before or after is not looked at. What an event holds is
+    decoded when it is asked for: as `event` its type, as `data` a dict.
 
     Raises:
         UnsafeIsolation: when the transaction cannot see what is committed.
     """
     head = safe_head(connection)
     last = head if upto is None else min(head, upto)
+    first, last = bounds(connection, after, last, since=where.since, until=where.until)
     query = matching(where)
-    yield from _paged(connection, query, event_logs.c.id, after, last, backward, limit)
+    yield from _paged(connection, query, event_logs.c.id, first, last, backward, limit)
 
 
 def fetch(connection: Connection, query: Select[Any]) -> list[RecordedEvent]:

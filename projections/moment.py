@@ -1,16 +1,14 @@
 """The position that the log had reached at a time, and positions that it has not reached yet."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, func, select
 
 from eventstore.envelope import Position
 from eventstore.errors import QuantumForgeError
 from eventstore.read import safe_head
+from eventstore.span import LONGEST_APPEND, crossing
 from schema.tables import event_logs
-
-LONGEST_APPEND = timedelta(seconds=60)
-"""How much later than its `recorded_at` an event may have got its position."""
 
 
 class BeyondHead(QuantumForgeError):
@@ -54,21 +52,11 @@ def position_at(connection: Connection, moment: int | datetime) -> Position:
     return Position(moment)
 
 
-def select_last(after: int, upto: int) -> Select[tuple[int, datetime]]:
-    """The query for the last event of a range of positions."""
-    return (
-        select(event_logs.c.id, event_logs.c.recorded_at)
-        .where(event_logs.c.id > after, event_logs.c.id <= upto)
-        .order_by(event_logs.c.id.desc())
-        .limit(1)
-    )
-
-
 def _reached(connection: Connection, time: datetime, head: int) -> Position:
     # The clock does not quite grow with the position: an append reads it, and takes its positions
     # a little later. Who did so in time did it before those who began a whole append later.
-    position = _crossing(connection, time, 0, head)
-    latest = _crossing(connection, time + LONGEST_APPEND, position, head)
+    position = crossing(connection, time, 0, head)
+    latest = crossing(connection, time + LONGEST_APPEND, position, head)
     overtaken = (
         select(event_logs.c.id)
         .where(
@@ -80,18 +68,3 @@ def _reached(connection: Connection, time: datetime, head: int) -> Position:
         .limit(1)
     )
     return Position(connection.scalar(overtaken) or position)
-
-
-def _crossing(connection: Connection, time: datetime, low: int, head: int) -> int:
-    """A position from `low` on: the last event up to it is of that time, the next is later."""
-    high = head + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        last: Row[tuple[int, datetime]] | None = connection.execute(
-            select_last(low, middle)
-        ).one_or_none()
-        if last is None or last.recorded_at <= time:
-            low = middle
-        else:
-            high = last.id
-    return low

@@ -1,0 +1,116 @@
+"""A span of time is found in a long log without reading what is older or newer."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from eventstore import span
+from eventstore.read import Filter, read_all
+from eventstore.span import RECORDED_OUTSIDE, bounds
+from tests.appending import TENANT
+
+EVENTS = 20_000
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+ENTITY = UUID(int=7)
+
+
+@pytest.fixture
+def long_log(engine: Engine) -> Engine:
+    """Return a log of one event a minute, of which few occurred long before, and one long after."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(
+            text("""
+                INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version,
+                                        event_type, schema_version, data, metadata, occurred_at,
+                                        recorded_at)
+                SELECT gen_random_uuid(), :tenant, 'batch', :entity, n + 1, 'batch_resumed', 1,
+                       '{"total_count": 1}', jsonb_build_object('padding', repeat('x', 700)),
+                       recorded + CASE WHEN n = 4000 THEN interval '10 days'
+                                       WHEN n % 6000 = 5000 THEN interval '-10 days'
+                                       ELSE n % 7 * interval '-1 second' END,
+                       recorded + n % 5 * interval '-10 seconds'
+                  FROM generate_series(0, :last) AS n,
+                       LATERAL (SELECT :beginning + n * interval '1 minute' AS recorded) AS clock
+            """),
+            {"tenant": TENANT, "entity": ENTITY, "last": EVENTS - 1, "beginning": BEGINNING},
+        )
+        connection.execute(text("VACUUM ANALYZE event_logs"))
+    return engine
+
+
+def test_a_span_has_every_event_that_occurred_in_it(
+    long_log: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Open or closed, forward or backward, within positions, wherever its events were recorded."""
+    draw = random.Random(1)
+    with long_log.connect() as connection:
+        times = {event.position: event.occurred_at for event in read_all(connection)}
+        for _ in range(40):
+            begin, end = sorted(BEGINNING + draw.uniform(-0.1, 1.1) * EVENTS * MINUTE for _ in "ab")
+            since = draw.choice([None, begin])
+            until = draw.choice([None, end, begin + timedelta(hours=1)])
+            after, upto = draw.choice([(0, EVENTS), (3_000, 18_000)])
+            wanted = [
+                position
+                for position, time in times.items()
+                if after < position <= upto
+                and (since is None or time >= since)
+                and (until is None or time < until)
+            ]
+            low, high = bounds(connection, after, upto, since=since, until=until)
+
+            assert after <= low
+            assert high <= upto
+            assert all(low < position <= high for position in wanted)
+        where = Filter(since=BEGINNING + 1440 * MINUTE, until=BEGINNING + 2880 * MINUTE)
+        narrowed = [event.position for event in read_all(connection, where=where, backward=True)]
+        monkeypatch.setattr(span, "WORTHWHILE", EVENTS)
+        assert narrowed == [e.position for e in read_all(connection, where=where, backward=True)]
+        assert 17_001 in narrowed  # it was recorded ten days later
+
+
+def test_what_is_older_and_newer_is_not_read(long_log: Engine) -> None:
+    """An hour in the middle is a few positions; the indexes of both clocks tell of exceptions."""
+    since = BEGINNING + 9_000 * MINUTE
+    until = since + 60 * MINUTE
+    spans = [
+        {"since": since, "until": until, "begin": None, "end": since},
+        {"since": since, "until": None, "begin": None, "end": since},
+        {"since": since, "until": until, "begin": until, "end": None},
+        {"since": None, "until": until, "begin": until, "end": None},
+    ]
+    with long_log.connect() as connection:
+        low, high = bounds(connection, 0, EVENTS, since=since, until=until)
+        plans = [read_by(connection, span) for span in spans]
+
+    assert high - low < 200
+    for rows, indexes in plans:
+        assert indexes == {"occurred_at", "recorded_at"}
+        assert rows < EVENTS / 4
+
+
+def test_an_open_span_or_few_positions_are_taken_as_they_are(long_log: Engine) -> None:
+    """Looking for their bounds would cost more than it saves."""
+    with long_log.connect() as connection:
+        assert bounds(connection, 5, EVENTS, since=None, until=None) == (5, EVENTS)
+        assert bounds(connection, 5, 500, since=BEGINNING, until=None) == (5, 500)
+
+
+def read_by(connection: Connection, span: dict[str, Any]) -> tuple[int, set[str]]:
+    """How many rows of the log are looked at for a span, and by the indexes of which columns."""
+    explained = connection.execute(
+        text(f"EXPLAIN (ANALYZE, FORMAT JSON) {RECORDED_OUTSIDE.text}"), span
+    ).scalar_one()
+    nodes, rows, indexes = [explained[0]["Plan"]], 0, set()
+    while nodes:
+        node = nodes.pop()
+        nodes += node.get("Plans", [])
+        rows += node.get("Rows Removed by Index Recheck", 0) + node.get("Rows Removed by Filter", 0)
+        if "event_logs_p000000000000001" in (name := node.get("Index Name", "")):
+            indexes.add(name.removeprefix("event_logs_p000000000000001_").removesuffix("_idx"))
+    return rows, indexes
