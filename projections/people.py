@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, exists, not_, select
 
 from schema.tables.access import user_sessions
 from schema.tables.users import users
@@ -21,10 +21,20 @@ def select_users(tenant_id: UUID, *, limit: int) -> Select[Any]:
 
 
 def select_sessions(tenant_id: UUID, user_id: UUID) -> Select[Any]:
-    """A user's open sessions, the last used first, without the hashes of their tokens."""
+    """A user's open sessions, the last used first, without the hashes of their tokens.
+
+    None of a user who is deactivated now: they let nobody in.
+    """
+    deactivated = exists().where(
+        users.c.tenant_id == tenant_id, users.c.id == user_id, users.c.is_active.is_(False)
+    )
     shown = [column for column in user_sessions.c if column.name not in ("tenant_id", "token_hash")]
     return (
         select(*shown)
-        .where(user_sessions.c.tenant_id == tenant_id, user_sessions.c.user_id == user_id)
+        .where(
+            user_sessions.c.tenant_id == tenant_id,
+            user_sessions.c.user_id == user_id,
+            not_(deactivated),
+        )
         .order_by(user_sessions.c.last_activity.desc(), user_sessions.c.id)
     )

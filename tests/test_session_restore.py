@@ -97,6 +97,24 @@ def test_a_token_of_one_tenant_opens_nothing_of_another(engine: Engine) -> None:
     assert seen_by_reader(engine, OTHER_TENANT) == 0
 
 
+def test_the_sessions_of_a_deactivated_user_are_not_listed(engine: Engine) -> None:
+    """Until the account is open again, as they let nobody in."""
+    users, sessions = Users(engine, AUTHOR), Sessions(engine, AUTHOR)
+    ada = users.register(email="ada@example.org", username="ada", password=PASSWORD)
+    sessions.open(ada)
+    tables = [PROJECTIONS["user_sessions"], PROJECTIONS["users"]]
+    catch_up(engine, tables[:1])
+    assert state_in_table(engine, ada) is not None
+
+    users.deactivate(ada)
+    catch_up(engine, tables)
+    assert state_in_table(engine, ada) is None
+
+    users.reactivate(ada)
+    catch_up(engine, tables)
+    assert state_in_table(engine, ada) is not None
+
+
 def test_a_users_sessions_are_found_by_an_index(engine: Engine) -> None:
     """Whatever else is in the table."""
     statement = select_sessions(TENANT, uuid4()).compile(
