@@ -82,18 +82,17 @@ def _aggregate(fold: ColumnFold, live: FromClause) -> ColumnElement[Any]:
 
 
 def _picked(fold: ColumnFold, live: FromClause) -> list[Label[Any]]:
-    """The value of the first or last event that counts, and where the last of them lies."""
+    """The value of the first event that counts; or of the last, which may be null, and where."""
     name, value, at = fold.column.name, _of_live(fold, live), live.c["_position"]
     counts = and_(_counts(fold, live), *_presence(fold, live))
-    if fold.operation is Operation.FIRST:
+    is_first = fold.operation is Operation.FIRST
+    if is_first:
         counts = and_(counts, value.is_not(None))
     # All in one order, so that they are sorted once.
     array: ColumnElement[Any] = func.array_agg(aggregate_order_by(value, at)).filter(counts)
-    item = first_item if fold.operation is Operation.FIRST else last_item
-    return [
-        func.max(at).filter(counts).label(f"{name}_at"),
-        item(array, fold.column.type).label(f"{name}_part"),
-    ]
+    item = first_item if is_first else last_item
+    part = item(array, fold.column.type).label(f"{name}_part")
+    return [part] if is_first else [part, func.max(at).filter(counts).label(f"{name}_at")]
 
 
 def _presence(fold: ColumnFold, live: FromClause) -> list[ColumnElement[bool]]:
