@@ -37,6 +37,7 @@ _ONE_THREAD = {
 }
 _START_LIMIT = 120.0  # s from a start to readiness: a slow disk, a cold cache
 _FAILED_STARTS = 3  # in a row, of one pool
+_END_LIMIT = 10.0  # s that a killed process may take: on busy cores, its memory is freed slowly
 
 
 class _Worker:
@@ -81,14 +82,6 @@ class _Worker:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
-
-    def end(self) -> None:
-        """Kill the process, wait for it, and close what belongs to it."""
-        self.kill()
-        # Only a process in uninterruptible sleep outlives this; waiting for it gains nothing.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=0.5)
-        self.close()
 
     def close(self) -> None:
         """Hang up; an idle process ends by itself."""
@@ -194,10 +187,13 @@ class WorkerPool:
                     self._take(worker)
             if worker.task is not None:
                 self._outcomes.append(_lost(worker.task, worker, "stopped", "STOPPED", "SIGKILL"))
-            worker.end()
+            self._retire(worker)
+        end = time.monotonic() + _END_LIMIT
         for process in self._retired:
             process.kill()
-            process.wait()
+            # Only one in uninterruptible sleep outlives this; waiting for it gains nothing.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=max(0.0, end - time.monotonic()))
         self._retired.clear()
         return self._taken()
 
@@ -237,13 +233,12 @@ class WorkerPool:
             self._died(worker)
             return
         if worker.served >= self._recycle_after:
-            self._retired.append(worker.process)
-            worker.close()
+            self._retire(worker)
             self._workers[self._workers.index(worker)] = _Worker(self._function)
 
     def _died(self, worker: _Worker) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.process.wait(timeout=0.5)
+            worker.process.wait(timeout=_END_LIMIT)
         status = worker.process.poll()
         words = worker.last_words()
         if not worker.ready:
@@ -294,8 +289,14 @@ class WorkerPool:
             self._replace(worker)
 
     def _replace(self, worker: _Worker) -> None:
-        worker.end()
+        worker.kill()
+        self._retire(worker)
         self._workers[self._workers.index(worker)] = _Worker(self._function)
+
+    def _retire(self, worker: _Worker) -> None:
+        """Hang up, and remember the process until it is gone."""
+        worker.close()
+        self._retired.append(worker.process)
 
     def _reap(self) -> None:
         self._retired = [process for process in self._retired if process.poll() is None]
