@@ -1,14 +1,16 @@
 """Which molecule an input is: its canonical SMILES, charge and multiplicity, and what follows."""
 
 import math
-from functools import lru_cache
+import re
+from functools import cache, lru_cache
 
 import msgspec
+import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDetermineBonds, rdinchi, rdMolDescriptors
 
 from runner.errors import InputError
-from runner.geometry import ELEMENTS, Geometry
+from runner.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry
 from runner.rdkit_messages import collected_messages, reason_from
 from runner.records import Input
 
@@ -20,27 +22,42 @@ _BOND_SEARCH_LIMIT = 100_000
 
 _HYDROGEN_MASS = Chem.GetPeriodicTable().GetAtomicWeight(1)
 
+# What CalcMolFormula writes, a placeholder as an asterisk.
+_COUNTED = re.compile(r"([A-Z][a-z]?|\*)(\d*)")
+
 
 class Molecule(msgspec.Struct, frozen=True, kw_only=True):
     """A molecule that can be calculated.
 
     `smiles` is canonical and isomeric, parts of a salt separated by dots. `charge` is in e,
-    `multiplicity` is 2S + 1, `molecular_weight` in g/mol. `atom_count` includes hydrogens;
-    `electron_count` is all electrons, not only those of the valence shell. `inchikey` is None where
-    InChI has none.
+    `multiplicity` is 2S + 1. `atom_count` includes hydrogens; `electron_count` is all electrons,
+    not only those of the valence shell. What else follows from the SMILES is computed when it is
+    asked for: only a molecule that is new to the log needs it.
     """
 
     smiles: str
     name: str | None
-    formula: str
-    inchikey: str | None
     charge: int
     multiplicity: int
-    molecular_weight: float
     atom_count: int
     electron_count: int
     toolkit: str
     toolkit_version: str
+
+    @property
+    def formula(self) -> str:
+        """In the order of Hill, with the charge."""
+        return _described(self.smiles).formula
+
+    @property
+    def molecular_weight(self) -> float:
+        """In g/mol."""
+        return _described(self.smiles).molecular_weight
+
+    @property
+    def inchikey(self) -> str | None:
+        """None where InChI has none."""
+        return _described(self.smiles).inchikey
 
 
 def identify(
@@ -65,9 +82,13 @@ def identify(
         else:
             raise InputError("neither a SMILES nor a geometry", code="EMPTY_MOLECULE")
         _refuse_unknown_atoms(mol)
-        for atom in mol.GetAtoms():
-            atom.SetAtomMapNum(0)
-        found = _described(Chem.MolToSmiles(mol))
+        if source.smiles is not None and ":" in source.smiles:
+            mol = Chem.Mol(mol)
+            for atom in mol.GetAtoms():
+                atom.SetAtomMapNum(0)
+        written = Chem.MolToSmiles(mol)
+        # Read back, the very text that was read gives this molecule again.
+        found = _composed(mol, written) if written == source.smiles else _read_back(written)
     if source.geometry is not None:
         _refuse_other_atoms(found.composition, source.geometry)
     if wanted_charge is not None and wanted_charge != found.charge:
@@ -85,11 +106,8 @@ def identify(
     return Molecule(
         smiles=found.smiles,
         name=source.name,
-        formula=found.formula,
-        inchikey=found.inchikey,
         charge=found.charge,
         multiplicity=_multiplicity(found.radicals, electrons, wanted_multiplicity),
-        molecular_weight=found.molecular_weight,
         atom_count=sum(found.composition.values()),
         electron_count=electrons,
         toolkit="RDKit",
@@ -97,68 +115,103 @@ def identify(
     )
 
 
-class _Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from a SMILES alone; composition: atoms, hydrogens too, by atomic number."""
+class _Composed(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a SMILES tells molecules apart; composition: atoms, hydrogens too, by number."""
 
     smiles: str
     charge: int
     composition: dict[int, int]
     radicals: int
-    molecular_weight: float
+
+
+@lru_cache(5_000)
+def _read_back(smiles: str) -> _Composed:
+    """The molecule of a SMILES that RDKit has written, as its own canonical SMILES reads.
+
+    One SMILES is not enough: what RDKit writes it may read back with fewer stereo centres, and
+    write differently. The same molecule must have one SMILES however it arrived.
+    """
+    mol = _own(smiles)
+    return _composed(mol, Chem.MolToSmiles(mol))
+
+
+def _composed(mol: Chem.Mol, smiles: str) -> _Composed:
+    radicals = 0
+    if "[" in smiles:  # outside of brackets, hydrogens fill every valence
+        radicals = sum(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
+    return _Composed(
+        smiles=smiles,
+        charge=Chem.GetFormalCharge(mol),
+        composition=_composition(mol),
+        radicals=radicals,
+    )
+
+
+class _Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What else follows from a SMILES."""
+
     formula: str
+    molecular_weight: float
     inchikey: str | None
 
 
 @lru_cache(5_000)
 def _described(smiles: str) -> _Description:
-    """Describe the molecule of a SMILES that RDKit has written, as its own canonical SMILES reads.
+    with collected_messages():
+        mol = _own(smiles)
+        masses: list[float] = []
+        hydrogens = 0
+        for atom in mol.GetAtoms():
+            masses.append(atom.GetMass())
+            hydrogens += atom.GetTotalNumHs()  # those that are no atoms of their own
+        return _Description(
+            formula=rdMolDescriptors.CalcMolFormula(mol),
+            molecular_weight=math.fsum([*masses, *[_HYDROGEN_MASS] * hydrogens]),
+            inchikey=rdinchi.MolToInchiKey(mol) or None,
+        )
 
-    One SMILES is not enough: what RDKit writes it may read back with fewer stereo centres, and
-    write differently. The same molecule must have one SMILES however it arrived.
-    """
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
+
+def _own(smiles: str) -> Chem.Mol:
+    try:
+        return _read(smiles)
+    except ValueError:
         raise InputError(
             f"RDKit cannot read back its own SMILES {smiles}", code="UNREADABLE_SMILES"
-        )
-    composition: dict[int, int] = {}
-    masses: list[float] = []
-    radicals = 0
-    hydrogens = 0
-    for atom in mol.GetAtoms():
-        number = atom.GetAtomicNum()
-        composition[number] = composition.get(number, 0) + 1
-        masses.append(atom.GetMass())
-        radicals += atom.GetNumRadicalElectrons()
-        hydrogens += atom.GetTotalNumHs()  # those that are no atoms of their own
-    if hydrogens:
-        composition[1] = composition.get(1, 0) + hydrogens
-        masses += [_HYDROGEN_MASS] * hydrogens
-    return _Description(
-        smiles=Chem.MolToSmiles(mol),
-        charge=Chem.GetFormalCharge(mol),
-        composition=composition,
-        radicals=radicals,
-        molecular_weight=math.fsum(masses),
-        formula=rdMolDescriptors.CalcMolFormula(mol),
-        inchikey=rdinchi.MolToInchiKey(mol) or None,
-    )
+        ) from None
 
 
 def _parsed(smiles: str, messages: list[str]) -> Chem.Mol:
+    try:
+        return _read(smiles)
+    except ValueError:
+        reason = reason_from(messages, "not a SMILES")
+        raise InputError(reason, code="UNREADABLE_SMILES") from None
+
+
+@lru_cache(200)
+def _read(smiles: str) -> Chem.Mol:
+    """A molecule that is not to be changed; what was identified last is described next, mostly."""
     mol = Chem.MolFromSmiles(smiles)
     if mol is None:
-        raise InputError(reason_from(messages, "not a SMILES"), code="UNREADABLE_SMILES")
+        raise ValueError(smiles)
     return mol
+
+
+def _composition(mol: Chem.Mol) -> dict[int, int]:
+    """How many atoms there are of each atomic number, hydrogens too; of placeholders as 0."""
+    return {
+        ATOMIC_NUMBERS.get(symbol, 0): int(count or 1)
+        for symbol, count in _COUNTED.findall(rdMolDescriptors.CalcMolFormula(mol))
+    }
 
 
 def _perceived(geometry: Geometry, charge: int, multiplicity: int | None) -> Chem.Mol:
     """Return a molecule with the bonds that RDKit sees in a geometry; hydrogens stay implicit."""
     mol = Chem.RWMol()
     conformer = Chem.Conformer(len(geometry))
-    for index, number in enumerate(geometry.numbers):
-        mol.AddAtom(Chem.Atom(number))
-        conformer.SetAtomPosition(index, geometry.positions[index])
+    conformer.SetPositions(np.array(geometry.positions))
+    for number in geometry.numbers:
+        mol.AddAtom(_atom(number))
     mol.AddConformer(conformer)
     if len(geometry) == 1:
         atom = mol.GetAtomWithIdx(0)
@@ -183,6 +236,12 @@ def _perceived(geometry: Geometry, charge: int, multiplicity: int | None) -> Che
     return found
 
 
+@cache
+def _atom(number: int) -> Chem.Atom:
+    """To be copied, as AddAtom does."""
+    return Chem.Atom(number)
+
+
 def _no_bonds(charge: int, detail: str) -> InputError:
     return InputError(
         f"no bonds found that fit the geometry at charge {charge:+d} ({' '.join(detail.split())}); "
@@ -194,6 +253,9 @@ def _no_bonds(charge: int, detail: str) -> InputError:
 def _refuse_unknown_atoms(mol: Chem.Mol) -> None:
     if mol.GetNumAtoms() == 0:
         raise InputError("an empty molecule", code="EMPTY_MOLECULE")
+    numbers = _composition(mol)
+    if 0 not in numbers and max(numbers) <= HEAVIEST_ELEMENT:
+        return
     for index, atom in enumerate(mol.GetAtoms(), start=1):
         number = atom.GetAtomicNum()
         if number == 0:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rdkit import RDConfig
+from rdkit import Chem, RDConfig
 
 from runner.conformers import embed
 from runner.errors import InputError
@@ -59,8 +59,25 @@ def test_a_salt_keeps_all_its_parts() -> None:
     assert given("[Na+].CC(=O)[O-]").smiles == "CC(=O)[O-].[Na+]"
 
 
+def test_isotopes_and_hydrogens_of_any_kind_are_counted_and_weighed() -> None:
+    heavy = given("[2H]C([2H])([2H])O[H]")
+
+    assert (heavy.formula, heavy.atom_count, heavy.electron_count) == ("CH4O", 6, 18)
+    assert heavy.molecular_weight == pytest.approx(35.06, abs=0.01)
+    assert heavy.inchikey == "OKKJLVBELUTLKV-FIBGUPNXSA-N"
+
+
+def test_a_smiles_without_brackets_has_no_radicals() -> None:
+    """Which spares a look at every atom."""
+    for source in read_inputs(NCI, limit=1_000):
+        mol = Chem.MolFromSmiles(source.smiles or "")
+        if mol is not None and "[" not in Chem.MolToSmiles(mol):
+            assert not any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
+
+
 def test_atom_map_numbers_do_not_make_another_molecule() -> None:
-    assert given("[CH3:1][OH:2]").smiles == given("CO").smiles
+    for _ in range(2):
+        assert given("[CH3:1][OH:2]").smiles == given("CO").smiles
 
 
 @pytest.mark.parametrize(
