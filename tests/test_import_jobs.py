@@ -1,5 +1,6 @@
 """Folders of jobs come into the log whole and once, and every folder is accounted for."""
 
+import itertools
 import json
 import shutil
 import signal
@@ -20,7 +21,7 @@ from eventstore.settings import DEFAULT_TENANT_ID
 from runner.jobs import worker
 from runner.jobs.contents import BrokenJob, Contents
 from runner.jobs.discovery import Folder, discover
-from runner.jobs.importing import import_jobs
+from runner.jobs.importing import APART, _in_turn, import_jobs
 from runner.jobs.job import read_job
 from runner.jobs.outcome import FolderOutcome, Imported
 from runner.jobs.worker import Importer, Target
@@ -350,6 +351,28 @@ def test_an_empty_directory_has_nothing_to_import(qforge_here: Qforge, tmp_path:
     said = qforge_here("import", "jobs", "jobs", "--json")
 
     assert json.loads(said.stdout)["imported"] == 0
+
+
+def test_folders_are_found_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """What is of one molecule has names that begin alike."""
+    names = [f"job_{number * 37 % 100:02}" for number in range(100)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metadata.json").touch()
+
+    assert [Path(found.path).name for found in discover(tmp_path)] == sorted(names)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_two_processes_do_not_work_on_neighbouring_chunks(jobs: int) -> None:
+    chunks = [(Folder(str(number), ()),) for number in range(jobs * APART * 2 + 3)]
+
+    order = [int(chunk[0].path) for chunk in _in_turn(iter(chunks), jobs)]
+
+    assert sorted(order) == list(range(len(chunks)))
+    for start in range(0, jobs * APART, jobs):
+        at_a_time = order[start : start + jobs]
+        assert all(later - earlier == APART for earlier, later in itertools.pairwise(at_a_time))
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:

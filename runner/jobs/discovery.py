@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -18,8 +20,11 @@ STDERR = ("xtb_stderr.log", "xtb.err", "stderr.log", "stderr.txt", "stderr")
 _SIGNS = frozenset((METADATA, RESULTS, DUMP, *STDOUT))
 _PARTS = _SIGNS | {CHARGES, GRADIENT, *OPTIMISED, *STDERR}
 _MADE_BY_XTB = frozenset(("xtbopt.xyz", "xtblast.xyz", "xtbhess.xyz", "xtb.trj.xyz"))
+_NAME = attrgetter("name")
 _MOST_GEOMETRIES = 100
 _DEEPEST = 100
+_SORTED = 4_096
+"""Entries of a directory that are sorted at a time."""
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -49,10 +54,12 @@ class Passed(msgspec.Struct, frozen=True):
 
 
 def discover(directory: Path) -> Iterator[Folder | Passed]:
-    """Yield the jobs in and below a directory, in no order, and what was passed by.
+    """Yield the jobs in and below a directory, and what was passed by.
 
-    Memory does not grow with their number. Links to directories are not followed: a link to a
-    folder above it would never end. Folders that hold nothing but folders are not mentioned.
+    In the order of their names as far as memory allows, which does not grow with their number:
+    names begin with the molecule, mostly, and what is of one molecule is best read together. Links
+    to directories are not followed: a link to a folder above it would never end. Folders that hold
+    nothing but folders are not mentioned.
     """
     return _walk(os.fspath(directory), 0)
 
@@ -62,7 +69,7 @@ def _walk(path: str, depth: int) -> Iterator[Folder | Passed]:
     geometries = entries = 0
     try:
         with os.scandir(path) as found:
-            for entry in found:
+            for entry in _sorted(found):
                 entries += 1
                 name = entry.name
                 if entry.is_dir(follow_symlinks=False):
@@ -87,3 +94,8 @@ def _walk(path: str, depth: int) -> Iterator[Folder | Passed]:
         yield Passed(path, "empty")
     elif geometries and depth:
         yield Passed(path, f"no {METADATA}, {RESULTS}, {DUMP} or log of xtb")
+
+
+def _sorted(found: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    while some := sorted(islice(found, _SORTED), key=_NAME):
+        yield from some

@@ -27,6 +27,9 @@ TIMEOUT_SECONDS = 300.0
 AHEAD = 2
 """Chunks for each process: the one that it has, and the next."""
 
+APART = 4
+"""How many chunks lie between those that two processes have at a time."""
+
 
 def count_folders(directory: Path, limit: int | None = None) -> int:
     """How many folders `import_jobs` will account for."""
@@ -67,7 +70,7 @@ def import_jobs(
         done.add(outcome)
         on_folder(outcome)
 
-    source = _limited(discover(directory), limit)
+    source = _in_turn(_chunks(_limited(discover(directory), limit), account), jobs)
     chunks: deque[tuple[Folder, ...]] = deque()
     with (
         StopRequest() as stop,
@@ -77,7 +80,7 @@ def import_jobs(
 
         def give() -> None:
             while len(given) < AHEAD * jobs and not stop:
-                folders = chunks.popleft() if chunks else _next_chunk(source, account)
+                folders = chunks.popleft() if chunks else next(source, ())
                 if not folders:
                     return
                 chunk = Chunk(id=uuid7(), target=target, folders=folders, timeout_s=TIMEOUT_SECONDS)
@@ -124,9 +127,9 @@ def _limited(found: Iterator[Folder | Passed], limit: int | None) -> Iterator[Fo
         yield each
 
 
-def _next_chunk(
+def _chunks(
     source: Iterator[Folder | Passed], account: Callable[[FolderOutcome], None]
-) -> tuple[Folder, ...]:
+) -> Iterator[tuple[Folder, ...]]:
     def folders() -> Iterator[Folder]:
         for each in source:
             if isinstance(each, Folder):
@@ -135,7 +138,21 @@ def _next_chunk(
                 outcome = FAILED if each.is_error else SKIPPED
                 account(FolderOutcome(readable(each.path), outcome, reason=each.reason))
 
-    return tuple(islice(folders(), CHUNK))
+    found = folders()
+    while chunk := tuple(islice(found, CHUNK)):
+        yield chunk
+
+
+def _in_turn(chunks: Iterator[tuple[Folder, ...]], jobs: int) -> Iterator[tuple[Folder, ...]]:
+    """The chunks in another order, so that processes work on neighbours one after the other.
+
+    Neighbours share a molecule, often; who creates it at the same moment as another has to append
+    its chunk again.
+    """
+    while some := list(islice(chunks, jobs * APART)):
+        step = -(-len(some) // jobs)
+        for start in range(step):
+            yield from some[start::step]
 
 
 def _why(outcome: Outcome) -> str:
