@@ -38,7 +38,7 @@ class Geometry(msgspec.Struct, frozen=True, dict=True):
 
     def elements(self) -> tuple[str, ...]:
         """Return one element symbol per atom."""
-        return tuple(ELEMENTS[number] for number in self.numbers)
+        return tuple([ELEMENTS[number] for number in self.numbers])
 
     def composition(self) -> Counter[int]:
         """Return how many atoms there are of each atomic number."""
@@ -46,11 +46,12 @@ class Geometry(msgspec.Struct, frozen=True, dict=True):
 
     def xyz_text(self, comment: str = "") -> str:
         """Return the geometry as an XYZ file, positions in Å with ten decimals."""
-        atoms = zip(self.elements(), self.positions, strict=True)
+        fields: list[object] = [None] * (4 * len(self))
+        fields[::4] = self.elements()
+        for column, values in enumerate(zip(*self.positions, strict=True), start=1):
+            fields[column::4] = values
         # One format for all atoms: geometries are hashed by the million.
-        body = ("%-2s %17.10f %17.10f %17.10f\n" * len(self)) % tuple(
-            part for symbol, position in atoms for part in (symbol, *position)
-        )
+        body = ("%-2s %17.10f %17.10f %17.10f\n" * len(self)) % tuple(fields)
         # One geometry, one text: what rounds to zero has no sign.
         return f"{len(self)}\n{comment}\n" + body.replace("-0.0000000000", " 0.0000000000")
 

@@ -114,15 +114,12 @@ def _completed(attempt: Attempt, outcome: Completed) -> CalculationCompleted:
 def atoms(result: Result, geometry: Geometry) -> list[Atom]:
     """One record per atom; what the program did not tell is null."""
     nothing: Sequence[None] = [None] * len(geometry)
-    forces = result.forces() or [(None, None, None)] * len(geometry)
-    return [
-        Atom(element, number, charge, *position, *force)
-        for element, number, charge, position, force in zip(
-            geometry.elements(),
-            geometry.numbers,
-            nothing if result.charges is None else result.charges,
-            geometry.positions,
-            forces,
-            strict=True,
-        )
-    ]
+    forces = result.forces()
+    columns = (
+        geometry.elements(),
+        geometry.numbers,
+        nothing if result.charges is None else result.charges,
+        *zip(*geometry.positions, strict=True),
+        *((nothing,) * 3 if forces is None else zip(*forces, strict=True)),
+    )
+    return [Atom(*fields) for fields in zip(*columns, strict=True)]

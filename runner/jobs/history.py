@@ -55,7 +55,7 @@ class History:
             batch_id=None,
             number=1,
         )
-        outcome = _outcome(job, molecule, self.calculation_id)
+        outcome = _outcome(job, molecule, self.calculation_id, keep_logs=keep_logs)
         self.status, self.reason = _told(outcome)
         self._ended = narrative.ended(attempt, outcome)
         if isinstance(self._ended, CalculationCompleted):
@@ -63,8 +63,6 @@ class History:
             self._ended = replace(
                 self._ended,
                 wall_time_seconds=job.result.wall_time_seconds,
-                stdout_log=self._ended.stdout_log if keep_logs else UNSET,
-                stderr_log=self._ended.stderr_log if keep_logs else UNSET,
             )
 
     def calculation(self) -> list[NewEvent]:
@@ -125,7 +123,7 @@ def calculation_id(tenant_id: UUID, job: Job) -> UUID:
     return natural_id("imported job", tenant_id, job.job_id, job.sha256)
 
 
-def _outcome(job: Job, molecule: Molecule | None, task_id: UUID) -> Outcome:
+def _outcome(job: Job, molecule: Molecule | None, task_id: UUID, *, keep_logs: bool) -> Outcome:
     if job.failure is not None:
         return Failed(task_id=task_id, failure=job.failure)
     assert job.result is not None
@@ -145,7 +143,10 @@ def _outcome(job: Job, molecule: Molecule | None, task_id: UUID) -> Outcome:
             wall_time_seconds=job.result.wall_time_seconds or 0.0,
         )
     return Completed(
-        task_id=task_id, result=job.result, geometry=job.geometry, stderr_log=job.stderr_log
+        task_id=task_id,
+        result=job.result if keep_logs else replace(job.result, stdout_log=""),
+        geometry=job.geometry,
+        stderr_log=job.stderr_log if keep_logs else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 from msgspec.structs import replace
@@ -33,6 +34,9 @@ USUAL_METHOD = "GFN2-xTB"
 
 USUAL_TIMEOUT = 3600.0
 """Seconds; an event must have one, and an ended job does not need it."""
+
+_SMALL = 2**16
+"""Bytes of a geometry that may be remembered: memory must not depend on what lies about."""
 
 _USUAL_NAMES = ("molecule.xyz", "input.xyz", "coord.xyz", "struc.xyz", "start.xyz", "initial.xyz")
 
@@ -221,11 +225,11 @@ def _source(contents: Contents, facts: Facts, asked: _Asked, run: XtbRun) -> Inp
     name = _geometry_file(contents, facts, run)
     record = Input(number=1, source="")
     if name is not None:
-        frames = xyz_frames((contents.get(name) or b"").decode("utf-8", "replace").splitlines())
-        frame = next(frames, None)
-        if frame is None:
+        data = contents.get(name) or b""
+        found = _remembered(data) if len(data) <= _SMALL else _first_frame(data)
+        if found is None:
             raise BrokenJob(name, "is empty")
-        record = read_xyz(frame)
+        record = found
         if record.error is not None:
             raise BrokenJob(name, record.error)
     elif run.optimised is not None:
@@ -238,6 +242,15 @@ def _source(contents: Contents, facts: Facts, asked: _Asked, run: XtbRun) -> Inp
         charge=asked.charge if asked.charge is not None else record.charge,
         multiplicity=asked.multiplicity if asked.multiplicity is not None else record.multiplicity,
     )
+
+
+def _first_frame(data: bytes) -> Input | None:
+    frame = next(xyz_frames(data.decode("utf-8", "replace").splitlines()), None)
+    return None if frame is None else read_xyz(frame)
+
+
+# The jobs of a molecule begin with one geometry, often, which is then read and hashed once.
+_remembered = lru_cache(100)(_first_frame)
 
 
 def _geometry_file(contents: Contents, facts: Facts, run: XtbRun) -> str | None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from runner.geometry import Geometry, Position
-from runner.result import ATOMIC_DIPOLE_DEBYE, BOHR_ANGSTROM
+from runner.geometry import ATOMIC_NUMBERS, Geometry, Position
+from runner.result import ATOMIC_DIPOLE_DEBYE
 from runner.xyz_files import read_xyz, xyz_frames
 
 
@@ -37,7 +37,6 @@ class GradientFile(msgspec.Struct, frozen=True):
     """The last cycle of a `gradient` file: Turbomole's format, energy Eh, gradient Eh/Bohr."""
 
     energy: float
-    geometry: Geometry
     gradient: tuple[Position, ...]
 
 
@@ -93,27 +92,15 @@ def read_gradient(content: str) -> GradientFile:
     if found is None or not lines or len(lines) % 2:
         raise ValueError("the cycle is not complete")
     atoms = len(lines) // 2
-    positions: list[Position] = []
-    symbols: list[str] = []
-    for line in lines[:atoms]:
-        x, y, z, symbol = line.split()
-        positions.append(
-            (
-                float(x) * BOHR_ANGSTROM,
-                float(y) * BOHR_ANGSTROM,
-                float(z) * BOHR_ANGSTROM,
-            )
-        )
-        symbols.append(symbol)
-    gradient: list[Position] = []
-    for line in lines[atoms:]:
-        along_x, along_y, along_z = (float(part.replace("D", "E")) for part in line.split())
-        gradient.append((along_x, along_y, along_z))
-    try:
-        geometry = Geometry.of(symbols, positions)
-    except KeyError as error:
-        raise ValueError(f"{error} is no element") from None
-    return GradientFile(float(found[1]), geometry, tuple(gradient))
+    places = " ".join(lines[:atoms]).split()
+    along = [float(part) for part in " ".join(lines[atoms:]).replace("D", "E").split()]
+    if len(places) != 4 * atoms or len(along) != 3 * atoms:
+        raise ValueError("the cycle is not complete")
+    if unknown := {symbol.capitalize() for symbol in places[3::4]} - ATOMIC_NUMBERS.keys():
+        raise ValueError(f"{min(unknown)!r} is no element")
+    return GradientFile(
+        float(found[1]), tuple(zip(along[::3], along[1::3], along[2::3], strict=True))
+    )
 
 
 def read_optimised(content: str) -> OptimisedFile:
