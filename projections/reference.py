@@ -170,7 +170,10 @@ class Reference:
         if field is None or not self.projection.spreads(event.event_type):
             yield None, None
             return
-        yield from enumerate(event.data.get(field.name) or [])
+        elements = event.data.get(field.name)
+        # What is no list has no elements; but SQL refuses it, unless a later event of the same
+        # batch takes its place.
+        yield from enumerate(elements if isinstance(elements, list) else [])
 
     def _key(self, event: RecordedEvent, index: int | None, element: Any) -> Key:
         return (

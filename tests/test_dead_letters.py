@@ -143,6 +143,26 @@ def event_data(event: NewEvent) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.parametrize("batch", [1, 10])
+def test_what_is_no_list_of_atoms_has_none(engine: Engine, batch: int) -> None:
+    """It is parked, unless a later event of the batch replaces it: either way rows are the same."""
+    record(engine, created("O"), started(WATER, "O"))
+    spoil(engine, completed(WATER, "O"), atoms=10**30)
+    record(engine, completed(WATER, "O"))
+    atoms = PROJECTIONS["atomic_properties"]
+
+    catch_up(engine, [atoms], batch=batch)
+
+    rows, parked = state(engine, atoms)
+    assert {row["calculation_id"] for row in rows.values()} == {WATER}
+    assert len(parked) == (1 if batch == 1 else 0)
+    with engine.connect() as connection:
+        reference = Reference(atoms)
+        reference.apply_all(e for e in in_order(connection) if e.position not in parked)
+    assert rows == reference.rows
+    assert verify(engine, atoms).agrees
+
+
 def test_everything_else_goes_on_in_order(poisoned: Engine) -> None:
     """One event is set aside by those that cannot fold it; count and hash are whole."""
     advances: list[Advance] = []
