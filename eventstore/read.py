@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from eventstore.append import translated_errors
 from eventstore.database import BINARY_ROWS
 from eventstore.envelope import Position, RecordedEvent, Stream
-from eventstore.span import bounds
+from eventstore.span import ranges
 from schema.tables import event_logs
 
 CHUNK = 1000
@@ -101,9 +101,18 @@ def read_all(
     """
     head = safe_head(connection)
     last = head if upto is None else min(head, upto)
-    first, last = bounds(connection, after, last, since=where.since, until=where.until)
     query = matching(where)
-    yield from _paged(connection, query, event_logs.c.id, first, last, backward, limit)
+    parts = ranges(connection, after, last, since=where.since, until=where.until, backward=backward)
+    for low, high in parts:
+        events = _paged(connection, query, event_logs.c.id, low, high, backward, limit)
+        if limit is None:
+            yield from events
+            continue
+        for event in events:
+            limit -= 1
+            yield event
+        if not limit:
+            return
 
 
 def fetch(connection: Connection, query: Select[Any]) -> list[RecordedEvent]:

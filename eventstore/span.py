@@ -1,5 +1,6 @@
 """Between which positions the events of a span of time lie."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Row, Select, select, text
@@ -25,41 +26,54 @@ RECORDED_OUTSIDE = text("""
 """The positions of what occurred in one span of time and was recorded in another one."""
 
 
-def bounds(
+def ranges(
     connection: Connection,
     after: int,
     upto: int,
     *,
     since: datetime | None,
     until: datetime | None,
-) -> tuple[int, int]:
-    """The part of a range of positions that has every event which occurred in a span of time.
+    backward: bool = False,
+) -> Iterator[tuple[int, int]]:
+    """The parts of a range of positions that have every event which occurred in a span of time.
 
     The positions follow the database's clock, so a binary search finds where the span was recorded.
     What occurred in it by the clocks of clients, and was recorded outside of it, because it had
-    waited in a spool, or was imported, or by a clock that is wrong, is found by two BRIN indexes.
+    waited in a spool, or was imported, or by a clock that is wrong, is found by two BRIN indexes;
+    those are looked into only when it is the turn of that part.
 
     Args:
         connection: sees what is committed.
-        after: the range begins above it.
+        after: the range begins above it, as each of its parts does.
         upto: and ends there.
         since: the beginning of the span, included.
         until: its end, excluded.
+        backward: the newest part first.
     """
-    if upto - after <= WORTHWHILE or (since is None and until is None):
-        return after, upto
     low, high = after, upto
-    if since is not None:
-        low = crossing(connection, since - LONGEST_APPEND, after, upto)
-        span = {"since": since, "until": until, "begin": None, "end": since}
-        early = connection.execute(RECORDED_OUTSIDE, span).one().lowest
-        low = min(low, upto if early is None else max(early - 1, after))
-    if until is not None:
-        high = crossing(connection, until + LONGEST_APPEND, low, upto)
-        span = {"since": since, "until": until, "begin": until, "end": None}
-        late = connection.execute(RECORDED_OUTSIDE, span).one().highest
-        high = max(high, after if late is None else min(late, upto))
-    return low, high
+    if upto - after > WORTHWHILE:
+        if since is not None:
+            low = crossing(connection, since - LONGEST_APPEND, after, upto)
+        if until is not None:
+            high = crossing(connection, until + LONGEST_APPEND, low, upto)
+
+    def early() -> Iterator[tuple[int, int]]:
+        if low > after:
+            times = {"since": since, "until": until, "begin": None, "end": since}
+            lowest = connection.execute(RECORDED_OUTSIDE, times).one().lowest
+            if lowest is not None and lowest <= low:
+                yield max(lowest - 1, after), low
+
+    def late() -> Iterator[tuple[int, int]]:
+        if high < upto:
+            times = {"since": since, "until": until, "begin": until, "end": None}
+            highest = connection.execute(RECORDED_OUTSIDE, times).one().highest
+            if highest is not None and highest > high:
+                yield high, min(highest, upto)
+
+    yield from late() if backward else early()
+    yield low, high
+    yield from early() if backward else late()
 
 
 def crossing(connection: Connection, time: datetime, low: int, head: int) -> int:
