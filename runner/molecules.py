@@ -20,6 +20,9 @@ HEAVIEST_ELEMENT = 86
 # Bond orders of a geometry are a search that can explode; a molecule that is one needs fewer steps.
 _BOND_SEARCH_LIMIT = 100_000
 
+_REMEMBERED_ATOMS = 500
+"""Of a geometry at most: memory must not depend on the largest."""
+
 _HYDROGEN_MASS = Chem.GetPeriodicTable().GetAtomicWeight(1)
 
 # What CalcMolFormula writes, a placeholder as an asterisk.
@@ -76,19 +79,11 @@ def identify(
     wanted_multiplicity = source.multiplicity if source.multiplicity is not None else multiplicity
     with collected_messages() as messages:
         if source.smiles is not None:
-            mol = _parsed(source.smiles, messages)
+            found = _of_smiles(source.smiles, messages)
         elif source.geometry is not None:
-            mol = _perceived(source.geometry, wanted_charge or 0, wanted_multiplicity)
+            found = _of_geometry(source.geometry, wanted_charge or 0, wanted_multiplicity)
         else:
             raise InputError("neither a SMILES nor a geometry", code="EMPTY_MOLECULE")
-        _refuse_unknown_atoms(mol)
-        if source.smiles is not None and ":" in source.smiles:
-            mol = Chem.Mol(mol)
-            for atom in mol.GetAtoms():
-                atom.SetAtomMapNum(0)
-        written = Chem.MolToSmiles(mol)
-        # Read back, the very text that was read gives this molecule again.
-        found = _composed(mol, written) if written == source.smiles else _read_back(written)
     if source.geometry is not None:
         _refuse_other_atoms(found.composition, source.geometry)
     if wanted_charge is not None and wanted_charge != found.charge:
@@ -124,27 +119,63 @@ class _Composed(msgspec.Struct, frozen=True, kw_only=True):
     radicals: int
 
 
-@lru_cache(5_000)
+def _of_smiles(smiles: str, messages: list[str]) -> _Composed:
+    try:
+        written = _written(smiles).smiles
+    except ValueError:
+        reason = reason_from(messages, "not a SMILES")
+        raise InputError(reason, code="UNREADABLE_SMILES") from None
+    return _read_back(written)
+
+
+def _of_geometry(geometry: Geometry, charge: int, multiplicity: int | None) -> _Composed:
+    # An open shell has unpaired electrons where a closed one separates charges.
+    closed = multiplicity == 1 if multiplicity else (sum(geometry.numbers) - charge) % 2 == 0
+    seen = _seen if len(geometry) <= _REMEMBERED_ATOMS else _perceived
+    return _read_back(seen(geometry, charge, closed))
+
+
 def _read_back(smiles: str) -> _Composed:
     """The molecule of a SMILES that RDKit has written, as its own canonical SMILES reads.
 
     One SMILES is not enough: what RDKit writes it may read back with fewer stereo centres, and
     write differently. The same molecule must have one SMILES however it arrived.
     """
-    mol = _own(smiles)
-    return _composed(mol, Chem.MolToSmiles(mol))
+    try:
+        return _written(smiles)
+    except ValueError:
+        raise InputError(
+            f"RDKit cannot read back its own SMILES {smiles}", code="UNREADABLE_SMILES"
+        ) from None
 
 
-def _composed(mol: Chem.Mol, smiles: str) -> _Composed:
+@lru_cache(5_000)
+def _written(smiles: str) -> _Composed:
+    """The molecule of a SMILES, as RDKit writes it; ValueError where it cannot be read."""
+    mol = _read(smiles)
+    written = Chem.MolToSmiles(mol)
     radicals = 0
-    if "[" in smiles:  # outside of brackets, hydrogens fill every valence
+    if "[" in written:  # outside of brackets, hydrogens fill every valence
         radicals = sum(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
     return _Composed(
-        smiles=smiles,
+        smiles=written,
         charge=Chem.GetFormalCharge(mol),
         composition=_composition(mol),
         radicals=radicals,
     )
+
+
+@lru_cache(200)
+def _read(smiles: str) -> Chem.Mol:
+    """A molecule that is not to be changed; what was identified last is described next, mostly."""
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        raise ValueError(smiles)
+    _refuse_unknown_atoms(mol)
+    if ":" in smiles:
+        for atom in mol.GetAtoms():
+            atom.SetAtomMapNum(0)
+    return mol
 
 
 class _Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +189,7 @@ class _Description(msgspec.Struct, frozen=True, kw_only=True):
 @lru_cache(5_000)
 def _described(smiles: str) -> _Description:
     with collected_messages():
-        mol = _own(smiles)
+        mol = _read(smiles)
         masses: list[float] = []
         hydrogens = 0
         for atom in mol.GetAtoms():
@@ -171,32 +202,6 @@ def _described(smiles: str) -> _Description:
         )
 
 
-def _own(smiles: str) -> Chem.Mol:
-    try:
-        return _read(smiles)
-    except ValueError:
-        raise InputError(
-            f"RDKit cannot read back its own SMILES {smiles}", code="UNREADABLE_SMILES"
-        ) from None
-
-
-def _parsed(smiles: str, messages: list[str]) -> Chem.Mol:
-    try:
-        return _read(smiles)
-    except ValueError:
-        reason = reason_from(messages, "not a SMILES")
-        raise InputError(reason, code="UNREADABLE_SMILES") from None
-
-
-@lru_cache(200)
-def _read(smiles: str) -> Chem.Mol:
-    """A molecule that is not to be changed; what was identified last is described next, mostly."""
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise ValueError(smiles)
-    return mol
-
-
 def _composition(mol: Chem.Mol) -> dict[int, int]:
     """How many atoms there are of each atomic number, hydrogens too; of placeholders as 0."""
     return {
@@ -205,7 +210,18 @@ def _composition(mol: Chem.Mol) -> dict[int, int]:
     }
 
 
-def _perceived(geometry: Geometry, charge: int, multiplicity: int | None) -> Chem.Mol:
+def _perceived(geometry: Geometry, charge: int, closed: bool) -> str:
+    """The SMILES of the molecule whose bonds RDKit sees in a geometry."""
+    mol = _with_bonds(geometry, charge, closed)
+    _refuse_unknown_atoms(mol)
+    return Chem.MolToSmiles(mol)
+
+
+# Jobs that begin with one geometry often follow each other.
+_seen = lru_cache(200)(_perceived)
+
+
+def _with_bonds(geometry: Geometry, charge: int, closed: bool) -> Chem.Mol:
     """Return a molecule with the bonds that RDKit sees in a geometry; hydrogens stay implicit."""
     mol = Chem.RWMol()
     conformer = Chem.Conformer(len(geometry))
@@ -219,8 +235,6 @@ def _perceived(geometry: Geometry, charge: int, multiplicity: int | None) -> Che
         atom.SetNoImplicit(True)
         Chem.SanitizeMol(mol)
         return mol.GetMol()
-    # An open shell has unpaired electrons where a closed one separates charges.
-    closed = multiplicity == 1 if multiplicity else (sum(geometry.numbers) - charge) % 2 == 0
     try:
         rdDetermineBonds.DetermineBonds(
             mol,

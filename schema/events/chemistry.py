@@ -42,7 +42,7 @@ class ErrorSeverity(StrEnum):
     CRITICAL = "critical"
 
 
-class Atom(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+class Atom(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One atom of a completed calculation, stored as an array in this order.
 
     partial_charge in e; positions x, y, z in Å; forces (−gradient) x, y, z in Eh/Bohr. Charge and
