@@ -13,7 +13,7 @@ from eventstore.read import EVERYTHING, fetch, matching
 from projections.as_of import folded_at
 from projections.checkpoint import fingerprint, lock_checkpoint
 from projections.dead_letters import list_dead_letters, note_retry, take_back
-from projections.folding import FoldFailed, refusal, tune
+from projections.folding import FoldFailed, fold, refusal, tune
 from projections.poison import refusal_of
 from projections.projection import Projection
 from projections.projector import RebuildNeeded
@@ -107,6 +107,8 @@ def _refold(connection: Connection, target: Projection, event: RecordedEvent, at
         return
     concerned = _concerned(target, event)
     if not concerned:
+        # It gives no row; but a fold of the log would still fail where SQL cannot read it.
+        fold(connection, target, after=event.position - 1, upto=event.position)
         return
     with refusal(target, event.position - 1, event.position):
         connection.execute(delete(target.table).where(*_among(target.table, concerned)))

@@ -26,8 +26,9 @@ from projections.reference import Reference
 from projections.registry import PROJECTIONS
 from projections.retry import NotParked, retry
 from projections.verify import verify
+from schema.events.batches import BatchItemsAdded
 from schema.tables import projection_checkpoints
-from tests.chemical_history import completed, created, failed, record, started
+from tests.chemical_history import completed, created, failed, happened, record, started
 from tests.conftest import Qforge
 from tests.histories import cuts, histories
 from tests.recording import bounds, in_order, rolled_back
@@ -222,6 +223,22 @@ def test_a_row_that_its_table_refuses_is_set_aside_and_folded_once_it_does_not(
     assert_reference(engine, CALCULATIONS)
     (row,) = state(engine, CALCULATIONS)[0].values()
     assert (row["gap"], row["status"]) == (25, "failed")
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "poison", {"a": 1}])
+def test_a_list_that_is_none_stays_left_out(engine: Engine, wrong: object) -> None:
+    """It concerns no row, but no fold of the log gets past it."""
+    items = PROJECTIONS["batch_items"]
+    with engine.begin() as connection:
+        added = happened(BatchItemsAdded(molecule_ids=[WATER]), WATER)
+        append_spoiled(connection, [(added, {"molecule_ids": wrong})])
+    catch_up(engine, [items])
+
+    (tried,) = retry(engine, items)
+
+    assert tried.reason is not None
+    assert state(engine, items) == ({}, {1})
+    assert verify(engine, items).agrees
 
 
 def assert_reference(engine: Engine, projection: Projection) -> None:
