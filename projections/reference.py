@@ -176,12 +176,17 @@ class Reference:
         yield from enumerate(elements if isinstance(elements, list) else [])
 
     def _key(self, event: RecordedEvent, index: int | None, element: Any) -> Key:
+        """The key of a row; with a null where it has one, and then nothing else is looked at."""
+        parts = {
+            name: _take(values[event.event_type], event, index, element)
+            for name, values in self.projection.key.items()
+        }
+        if any(part is None or part is _ABSENT for part in parts.values()):
+            return (event.tenant_id, None)
+        columns = self.projection.table.c
         return (
             event.tenant_id,
-            *(
-                self._value(values[event.event_type], name, event, index, element)
-                for name, values in self.projection.key.items()
-            ),
+            *(_typed(part, columns[name].type) for name, part in parts.items()),
         )
 
     def _value(
