@@ -1,9 +1,12 @@
 """Folders of jobs come into the log whole and once, and every folder is accounted for."""
 
+import contextlib
+import gc
 import itertools
 import json
 import shutil
 import signal
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,9 +21,11 @@ from eventstore.database import Database, libpq_url
 from eventstore.embedded import EmbeddedServer
 from eventstore.read import read_all
 from eventstore.settings import DEFAULT_TENANT_ID
+from runner.errors import InputError
 from runner.jobs import worker
 from runner.jobs.contents import BrokenJob, Contents
 from runner.jobs.discovery import Folder, discover
+from runner.jobs.identities import Identities
 from runner.jobs.importing import APART, _in_turn, import_jobs
 from runner.jobs.job import read_job
 from runner.jobs.outcome import FolderOutcome, Imported
@@ -351,6 +356,26 @@ def test_an_empty_directory_has_nothing_to_import(qforge_here: Qforge, tmp_path:
     said = qforge_here("import", "jobs", "jobs", "--json")
 
     assert json.loads(said.stdout)["imported"] == 0
+
+
+def test_a_molecule_that_is_none_keeps_no_job_in_memory(written: list[Written]) -> None:
+    """An error remembered as it was raised kept a chunk of jobs and their logs, for each."""
+    folder = next(each.folder for each in written if each.kind == "unreadable_smiles")
+    (found,) = discover(folder)
+    assert isinstance(found, Folder)
+    job = read_job(Contents(found))
+    identities = Identities()
+
+    def ask() -> weakref.ref[Contents]:
+        there_meanwhile = Contents(found)
+        with contextlib.suppress(InputError):
+            identities.of(job)
+        return weakref.ref(there_meanwhile)
+
+    kept = [ask(), ask()]
+
+    gc.collect()
+    assert [each() for each in kept] == [None, None]
 
 
 def test_folders_are_found_in_the_order_of_their_names(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which molecule a job is about; asked of RDKit once for each, however many jobs it has."""
 
 from collections.abc import Hashable
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -12,11 +13,18 @@ from runner.records import Input
 REMEMBERED = 5_000
 
 
+class _Refused(NamedTuple):
+    """What an InputError says; itself, it would keep the frames that it went through, and jobs."""
+
+    reason: str
+    code: str
+
+
 class Identities:
     """Remembers the molecules that it was asked for last, those that are none among them."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, Molecule | InputError] = {}
+        self._known: dict[Hashable, Molecule | _Refused] = {}
 
     def of(self, job: Job) -> Molecule:
         """Return the molecule of a job, or raise InputError with the reason.
@@ -50,10 +58,10 @@ class Identities:
             try:
                 found = identify(source)
             except InputError as error:
-                found = error
+                found = _Refused(error.reason, error.code)
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[key] = found
-        if isinstance(found, InputError):
-            raise found
+        if isinstance(found, _Refused):
+            raise InputError(found.reason, code=found.code)
         return found
