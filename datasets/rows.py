@@ -1,9 +1,10 @@
 """The rows of a dataset, in order and in bounded memory, as Arrow record batches."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from contextlib import closing
+from itertools import chain, islice
 from typing import Any
 
 import psycopg
@@ -11,35 +12,32 @@ import pyarrow as pa
 from sqlalchemy import (
     BigInteger,
     Connection,
-    CursorResult,
     Label,
     Select,
     Subquery,
     Text,
     Uuid,
-    any_,
-    bindparam,
     cast,
     extract,
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from datasets.atoms import BETWEEN, LINE_END, BadAtoms, atom_columns, count_atoms
 from datasets.columns import OF_CALCULATIONS, TIME, Column
 from datasets.selection import Sequence, ordered
 from datasets.units import Units
+from eventstore.driver_sql import driver_sql
 from eventstore.errors import QuantumForgeError
 from projections.compiler.log import logged_by
 from projections.registry import PROJECTIONS
 
-PAGE, PAGE_BYTES, FIRST_PAGE = 512, 2**21, 64
-"""Calculations fetched at once, or so many that their atoms have about so many bytes of JSON; the
-first ones tell how large they are. Atoms are looked up by the positions of their events."""
+PAGE = 64
+"""Calculations that are fetched at once."""
 
-AHEAD = 4
-"""Pages fetched while others are worked on: a batch's, so that the server never waits."""
+AHEAD, AHEAD_BYTES = 16, 8 * 2**20
+"""Pages fetched while others are worked on, so that the server never waits: so many, or so many
+that their atoms have about so many bytes of text; one at least."""
 
 LARGEST_BATCH = 512
 MOST_ATOMS = 50_000
@@ -76,12 +74,11 @@ class Rows:
         schema: pa.Schema,
     ) -> None:
         self._connection = connection
-        self._query = ordered(
-            select(*_scalars(judged)).where(judged.c.reason.is_(None)), judged, sequence
+        self._query = _with_atoms(
+            ordered(select(*_scalars(judged)).where(judged.c.reason.is_(None)), judged, sequence)
         )
         self._units = units
         self._schema = schema
-        self._page = FIRST_PAGE
         self.atoms = 0
         self.without_atoms = 0
 
@@ -108,34 +105,30 @@ class Rows:
 
     def _pages(self) -> Iterator[Page]:
         """Pages, the next of which are fetched while one is worked on."""
-        streamed = self._query.execution_options(stream_results=True, max_row_buffer=PAGE)
-        with (
-            ThreadPoolExecutor(1, "qforge-export") as fetching,
-            self._connection.execute(streamed) as result,
-        ):
-            ahead = deque(fetching.submit(self._fetch, result) for _ in range(AHEAD))
-            try:
-                while page := ahead.popleft().result():
-                    ahead.append(fetching.submit(self._fetch, result))
-                    yield page
-            except BaseException:
-                # What is being fetched is given up rather than waited for.
-                fetching.shutdown(wait=False, cancel_futures=True)
-                if not all(page.done() for page in ahead):
-                    driver = self._connection.connection.driver_connection
-                    assert isinstance(driver, psycopg.Connection)
-                    driver.cancel_safe(timeout=5)
-                raise
+        driver = self._connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        with driver.cursor() as cursor:
+            # Not by a server-side cursor: the server would wait whenever a page is unpacked.
+            rows = cursor.stream(*driver_sql(self._query), size=PAGE)
+            assert isinstance(rows, Generator)
 
-    def _fetch(self, result: CursorResult[Any]) -> Page:
-        rows = [tuple(row) for row in result.fetchmany(min(PAGE, self._page))]
-        if not rows:
-            return []
-        found = self._connection.execute(_ATOMS, {"positions": [row[-1] for row in rows]})
-        documents: dict[int, str] = {row[0]: row[1] or "" for row in found}
-        size = sum(map(len, documents.values()))
-        self._page = max(1, PAGE_BYTES * len(rows) // (size + 1))
-        return [(row, documents.get(row[-1])) for row in rows]
+            def fetch() -> Page:
+                return [(row[:-1], row[-1]) for row in islice(rows, PAGE)]
+
+            with closing(rows), ThreadPoolExecutor(1, "qforge-export") as fetching:
+                ahead = deque([fetching.submit(fetch)])
+                try:
+                    while page := ahead.popleft().result():
+                        size = sum(len(document or "") for _, document in page)
+                        while len(ahead) < max(1, min(AHEAD, AHEAD_BYTES // (size + 1))):
+                            ahead.append(fetching.submit(fetch))
+                        yield page
+                except BaseException:
+                    # What is being fetched is given up rather than waited for.
+                    fetching.shutdown(wait=False, cancel_futures=True)
+                    if not all(page.done() for page in ahead):
+                        driver.cancel_safe(timeout=5)
+                    raise
 
     def _batch(
         self, rows: list[tuple[Any, ...]], documents: list[str], counts: list[int]
@@ -166,15 +159,14 @@ def _scalars(judged: Subquery) -> list[Label[Any]]:
     return sent
 
 
-def _select_atoms() -> Select[Any]:
-    """The atoms of the events at some positions, as documents (see `datasets.atoms`)."""
+def _with_atoms(calculations: Select[Any]) -> Select[Any]:
+    """Calculations in their order, each with its atoms as a document (see `datasets.atoms`)."""
+    # OFFSET: they are sorted before their atoms are looked up, one by one.
+    scalars = calculations.offset(0).subquery("scalars")
     logged = logged_by(PROJECTIONS["atomic_properties"])
-    positions = bindparam("positions", type_=ARRAY(BigInteger))
     document = func.replace(cast(logged.c.data["atoms"], Text), BETWEEN, LINE_END)
-    return select(logged.c.id, document).where(logged.c.id == any_(positions))
-
-
-_ATOMS = _select_atoms()
+    found = select(document).where(logged.c.id == scalars.c.log_position).scalar_subquery()
+    return select(scalars, found.label("atoms"))
 
 
 def _scalar_column(column: Column, values: tuple[Any, ...], units: Units) -> pa.Array:

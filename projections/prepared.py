@@ -2,12 +2,11 @@
 
 import hashlib
 from functools import cache
-from typing import Any
 
 from psycopg import sql
 from sqlalchemy import ClauseElement, Connection
-from sqlalchemy.dialects.postgresql.psycopg import dialect
 
+from eventstore.driver_sql import driver_sql
 from projections import compiler
 from projections.compiler.log import AFTER, UPTO
 from projections.projection import Projection
@@ -52,11 +51,6 @@ def _statements(projection: Projection) -> dict[str, str]:
 
 def _text(statement: ClauseElement) -> str:
     """A statement in SQL, with $1 and $2 for the range and its other values written out."""
-    compiled: Any = statement.compile(dialect=dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-    state = compiled.construct_expanded_state(dict.fromkeys(_RANGE, 0))
-    processors = {**compiled._bind_processors, **state.processors}
-    written = {
-        name: sql.Literal(processors[name](value) if name in processors else value).as_string()
-        for name, value in state.parameters.items()
-    }
-    return str(state.statement % (written | _RANGE))
+    template, values = driver_sql(statement, dict.fromkeys(_RANGE, 0))
+    written = {name: sql.Literal(value).as_string() for name, value in values.items()}
+    return template % (written | _RANGE)
