@@ -52,7 +52,7 @@ def import_jobs(
 
     Args:
         target: where to, and on whose behalf.
-        directory: read in no order.
+        directory: read in the order of `discover`.
         jobs: processes.
         limit: import at most so many jobs.
         on_folder: called with what became of each folder.
