@@ -46,8 +46,7 @@ class ContentHash:
         self._add(f"{name}/valid", lambda: np.asarray(values.is_valid(), "u1"))
         if pa.types.is_string(values.type):
             self._add(f"{name}/length", lambda: _filled(pc.binary_length(values), "<i8"))
-            text = "".join(values.drop_null().to_pylist())
-            self._add(f"{name}/value", text.encode)
+            self._add(f"{name}/value", lambda: _joined(values))
         elif pa.types.is_list(values.type):
             self._add(f"{name}/length", lambda: _filled(pc.list_value_length(values), "<i8"))
             self._take(f"{name}/item", pc.list_flatten(values))
@@ -61,6 +60,16 @@ class ContentHash:
 
     def _add(self, name: str, content: Callable[[], Any]) -> None:
         self._streams.setdefault(name, hashlib.sha256()).update(content())
+
+
+def _joined(values: pa.Array) -> Any:
+    """The bytes of all texts, one after the other, as Arrow has them."""
+    there = values.drop_null()
+    _, offsets, data = there.buffers()
+    if data is None or len(there) == 0:
+        return b""
+    ends = np.frombuffer(offsets, "<i4")[there.offset : there.offset + len(there) + 1]
+    return memoryview(data)[ends[0] : ends[-1]]
 
 
 def _of_json(hashes: dict[str, str]) -> str:
