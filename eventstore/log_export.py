@@ -147,6 +147,8 @@ def _write_parquet(file: IO[bytes], batches: Iterable[list[RecordedEvent]]) -> N
     import pyarrow as pa  # half a second's work, and only Parquet wants it
     import pyarrow.parquet as pq
 
+    from eventstore.row_groups import RowGroups
+
     time = pa.timestamp("us", tz="UTC")
     types: dict[str, Any] = {
         "position": pa.int64(),
@@ -158,18 +160,14 @@ def _write_parquet(file: IO[bytes], batches: Iterable[list[RecordedEvent]]) -> N
     fields = msgspec.structs.fields(RecordedEvent)
     schema = pa.schema([(f.encode_name, types.get(f.encode_name, pa.string())) for f in fields])
     with pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
-        held: list[pa.RecordBatch] = []
+        groups = RowGroups(writer, BATCH_BYTES)
         for batch in batches:
             columns = [
                 pa.array([_plain(getattr(event, field.name)) for event in batch], column.type)
                 for field, column in zip(fields, schema, strict=True)
             ]
-            held.append(pa.RecordBatch.from_arrays(columns, schema=schema))
-            if sum(each.nbytes for each in held) >= BATCH_BYTES:
-                writer.write_table(pa.Table.from_batches(held))
-                held = []
-        if held:
-            writer.write_table(pa.Table.from_batches(held))
+            groups.write(pa.RecordBatch.from_arrays(columns, schema=schema))
+        groups.flush()
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from datasets.columns import COLUMNS
 from datasets.formats.writer import Header
+from eventstore.row_groups import RowGroups
 
 GROUP_BYTES = 8 * 2**20
 """Bytes in memory after which a row group ends."""
@@ -26,22 +27,13 @@ class ParquetFile:
             use_dictionary=[*texts, "elements.list.element", "atomic_numbers.list.element"],
             write_statistics=True,
         )
-        self._held: list[pa.RecordBatch] = []
-        self._bytes = 0
+        self._groups = RowGroups(self._writer, GROUP_BYTES)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
-        self._held.append(batch)
-        self._bytes += batch.nbytes
-        if self._bytes >= GROUP_BYTES:
-            self._flush()
+        self._groups.write(batch)
 
     def close(self) -> None:
         """Write the last row group and the footer."""
-        self._flush()
+        self._groups.flush()
         self._writer.close()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._writer.write_table(pa.Table.from_batches(self._held))
-        self._held, self._bytes = [], 0
