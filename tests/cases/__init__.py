@@ -1,0 +1,1 @@
+"""Inputs from public bug reports, one folder each, with the right result in its `check.py`."""
