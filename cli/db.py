@@ -15,8 +15,9 @@ import msgspec
 from cli import console
 from cli.session import migrated_database
 from eventstore import migrations
+from eventstore.address import for_programs, libpq_url
 from eventstore.backup import Progress, restore_backup, write_backup
-from eventstore.database import Health, for_programs, health, libpq_url, open_database, where
+from eventstore.database import Health, health, open_database, where
 from eventstore.embedded import EmbeddedServer
 from eventstore.encryption import add_key
 from eventstore.partitions import list_partitions, make_partitions
@@ -317,13 +318,22 @@ def _moving(label: str) -> Iterator[Progress]:
 
 
 @db.command()
-@click.option("--show-password", is_flag=True, help="Print the password instead of ***.")
+@click.option(
+    "--show-password",
+    is_flag=True,
+    help="Print the secrets instead of ***, for an environment variable or a file of your own; "
+    "other users can read a program's arguments.",
+)
 def url(show_password: bool) -> None:
     """Print the database's address. It is as psql and DATABASE_URL take it.
 
+    To run psql or to make a dump, use `qforge db psql` and `qforge db backup`: they show the
+    password to nobody.
+
     \b
     Example:
-      pg_dump "$(qforge db url --show-password)"
+      qforge db url
+      DATABASE_URL="$(qforge db url --show-password)" python analysis.py
     """
     settings = load_settings()
     address = settings.url
@@ -345,13 +355,15 @@ def psql(arguments: tuple[str, ...]) -> None:
       qforge db psql
       qforge db psql -c 'SELECT count(*) FROM event_logs'
     """
-    with open_database(load_settings()) as database:
-        address, password = for_programs(database.url)
+    with (
+        open_database(load_settings()) as database,
+        for_programs(database.url) as (address, variables),
+    ):
         # psql has its own use for Ctrl-C; and this process stays, to release the embedded server.
         signal.signal(signal.SIGINT, lambda *_: None)
         done = subprocess.run(
             [str(tool_path("psql")), *arguments, address],
-            env={**os.environ, **password},
+            env={**os.environ, **variables},
             check=False,
         )
     sys.exit(done.returncode)

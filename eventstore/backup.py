@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import Connection, Engine, func, select, text
 
 from eventstore import migrations
-from eventstore.database import for_programs, where
+from eventstore.address import for_programs
+from eventstore.database import where
 from eventstore.errors import QuantumForgeError
 from eventstore.postgres_binaries import tool_of
 from eventstore.read import safe_head
@@ -100,11 +101,13 @@ def write_backup(
         BackupFailed
         TargetExists, TargetBusy, TargetUnwritable: see eventstore/whole_file.py.
     """
-    address, password = for_programs(engine.url)
     with engine.connect() as connection:
         major = _major(connection)
         tables = connection.execute(text("SELECT count(*) FROM pg_stat_user_tables")).scalar_one()
-    with whole_file(path, replace=replace) as partial:
+    with (
+        for_programs(engine.url) as (address, variables),
+        whole_file(path, replace=replace) as partial,
+    ):
         command = [
             str(tool_of("pg_dump", major)),
             "--format=custom",
@@ -118,7 +121,7 @@ def write_backup(
         def advance(done: int) -> None:
             progress(done, tables, partial.stat().st_size if partial.exists() else 0)
 
-        status, done, complaint = _run(command, password, advance)
+        status, done, complaint = _run(command, variables, advance)
         if status != 0:
             raise BackupFailed(where(engine.url), complaint)
         size = partial.stat().st_size
@@ -150,20 +153,22 @@ def restore_backup(engine: Engine, path: Path, *, progress: Progress = lambda *_
 
     revision = migrations.remove_empty(engine, require_empty)
     engine.dispose()  # cached plans and types are of the tables that were there
-    address, password = for_programs(engine.url)
     size = path.stat().st_size
-    # In one transaction: a file that ends early, and a kill at any time, leave nothing.
-    command = [
-        program,
-        "--single-transaction",
-        "--no-owner",
-        "--no-password",
-        "--verbose",
-        f"--dbname={address}",
-        str(path),
-    ]
     try:
-        status, _, complaint = _run(command, password, lambda done: progress(done, tables, size))
+        with for_programs(engine.url) as (address, variables):
+            # In one transaction: a file that ends early, and a kill at any time, leave nothing.
+            command = [
+                program,
+                "--single-transaction",
+                "--no-owner",
+                "--no-password",
+                "--verbose",
+                f"--dbname={address}",
+                str(path),
+            ]
+            status, _, complaint = _run(
+                command, variables, lambda done: progress(done, tables, size)
+            )
         if status != 0:
             if _is_about_the_file(complaint):
                 raise BackupUnreadable(path, complaint)

@@ -8,6 +8,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import URL, ExceptionContext, ExecutionContext
 
+from eventstore.address import libpq_url as libpq_url
 from eventstore.codec import parse_json
 from eventstore.embedded import EmbeddedServer
 from eventstore.errors import (
@@ -48,7 +49,7 @@ class Database:
 
     @property
     def url(self) -> URL:
-        """The address, which hides its password when printed."""
+        """The address; print it by `libpq_url(url, hide_password=True)` only."""
         return self.engine.url
 
     def close(self) -> None:
@@ -238,23 +239,6 @@ def health(engine: Engine) -> Health:
         connection.execute(text("SELECT 1"))
         latency = (time.perf_counter() - began) * 1000
     return Health(latency=latency, **row)
-
-
-def libpq_url(url: URL, *, hide_password: bool = False) -> str:
-    """Return the address as psql, pg_dump and DATABASE_URL take it."""
-    rendered = url.set(drivername="postgresql").render_as_string(hide_password=hide_password)
-    address, separator, query = rendered.partition("?")
-    # SQLAlchemy writes a space in the query as +, which libpq takes for a plus sign.
-    return address + separator + query.replace("+", "%20")
-
-
-def for_programs(url: URL) -> tuple[str, dict[str, str]]:
-    """Return the address as an argument of a program, and the variables that go with it.
-
-    The password is not in the arguments, which every user of the machine can read.
-    """
-    password = {"PGPASSWORD": url.password} if url.password else {}
-    return libpq_url(url.set(password=None)), password
 
 
 def where(url: URL) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from eventstore.address import libpq_url
 from eventstore.checks import Check, Finding, Level, access, activity, log, ok, problem, server
 from eventstore.checks import warning as warning_of
 from eventstore.checks.spool import spool
-from eventstore.database import libpq_url, open_database, where
+from eventstore.database import open_database, where
 from eventstore.errors import (
     DatabaseNewer,
     DatabaseUnavailable,

@@ -12,6 +12,7 @@ from platformdirs import user_data_path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from eventstore.address import libpq_url
 from eventstore.errors import DotenvSyntaxError, InvalidSetting
 from eventstore.ids import NAMESPACE
 from eventstore.secret import Secret
@@ -25,7 +26,7 @@ EMBEDDED = "the embedded server"
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the environment decides.
 
-    `url` is None for the embedded server, and hides its password when printed. `source` names the
+    `url` is None for the embedded server; printed settings hide its secrets. `source` names the
     variables that decided on the database, for messages. `home` holds the embedded server and the
     spool. `encryption_keys`: see eventstore/encryption.py; without any, the file has them.
     """
@@ -37,6 +38,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UUID
     encryption_keys: tuple[Secret, ...] = ()
     encryption_key_file: Path = Path("encryption.key")
+
+    def __repr__(self) -> str:
+        # SQLAlchemy hides the password of a URL, and not the secrets in its query.
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        if self.url is not None:
+            shown["url"] = libpq_url(self.url, hide_password=True)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class _Parts(NamedTuple):
@@ -134,9 +142,12 @@ def parse_database_url(text: str, *, variable: str = "DATABASE_URL") -> URL:
         ) from None
     if url.port is not None:
         _check_port(url.port, variable)
-    password = url.query.get("password")
-    if isinstance(password, str):
-        # Only the URL's own password field is hidden when printed.
+    if url.password is not None and "@" in text.partition("@")[2].partition("?")[0]:
+        # The rest of the password would be taken for the host, and be shown in messages.
+        raise InvalidSetting(variable, "has a second @: write an @ of the user or password as %40")
+    if (passwords := url.query.get("password")) is not None:
+        # Only the URL's own password field is hidden when printed. libpq takes the last one.
+        password = passwords if isinstance(passwords, str) else passwords[-1]
         url = url.difference_update_query(["password"]).set(password=password)
     return url.set(drivername=DRIVER)
 

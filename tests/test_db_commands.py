@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from eventstore import migrations
+import cli.db
+from eventstore import backup, migrations
+from eventstore.address import for_programs
 from eventstore.database import Database, libpq_url
+from eventstore.errors import InvalidSetting
+from eventstore.postgres_binaries import tool_path
+from eventstore.settings import parse_database_url
 from tests.conftest import Qforge, command_line, in_process
 
 NAMES = [revision.name for revision in migrations.revisions()]
@@ -104,6 +109,75 @@ def test_url_hides_the_password_unless_asked(tmp_path: Path) -> None:
     shown = qforge("db", "url", "--show-password")
     assert shown.stdout == "postgresql://u:hidden@h/d?sslmode=require\n"
 
+    secrets = {"DATABASE_URL": "postgres://u@h/d?password=hidden&sslpassword=hidden+2&port=5433"}
+    assert qforge("db", "url", env=secrets).stdout == (
+        "postgresql://u:***@h/d?port=5433&sslpassword=***\n"
+    )
+    shown = qforge("db", "url", "--show-password", env=secrets)
+    assert shown.stdout == "postgresql://u:hidden@h/d?port=5433&sslpassword=hidden%202\n"
+
+
+def test_help_does_not_teach_to_put_the_password_into_arguments(tmp_path: Path) -> None:
+    """Every user of the machine can read them."""
+    said = command_line(tmp_path)("db", "url", "--help").stdout
+
+    assert 'DATABASE_URL="$(qforge db url --show-password)"' in said
+    assert said.count("$(") == 1
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with what each PostgreSQL program was started with."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+
+    def watched(name: str, *_: object) -> Path:
+        wrapper = folder / f"watched_{name}"
+        wrapper.write_text(
+            f"""#!/bin/sh
+case "$*" in *--list*) ;; *)
+    tr '\\0' '\\n' < /proc/$$/cmdline > {folder}/{name}.arguments
+    printf '%s\\n' "$PGPASSWORD" > {folder}/{name}.password
+    stat -c %a "$PGSERVICEFILE" > {folder}/{name}.mode
+    cat "$PGSERVICEFILE" > {folder}/{name}.service
+esac
+exec {tool_path(name)} "$@"
+"""
+        )
+        wrapper.chmod(0o700)
+        return wrapper
+
+    monkeypatch.setattr(cli.db, "tool_path", watched)
+    monkeypatch.setattr(backup, "tool_of", watched)
+    return folder
+
+
+def test_programs_get_secrets_and_never_in_their_arguments(
+    programs: Path, qforge_here: Qforge, database: Database
+) -> None:
+    """The password is in a variable, other secrets are in a file of mode 0600."""
+    url = database.url.set(password="hidden").update_query_dict(
+        {"password": "hidden too", "sslpassword": "hidden three"}
+    )
+
+    def run(*arguments: str) -> str:
+        return qforge_here(*arguments, env={"DATABASE_URL": libpq_url(url)}).stdout
+
+    its_own = run("db", "psql", "-Xc", "\\! tr '\\0' '\\n' < /proc/$PPID/cmdline")
+    run("db", "backup", "whole.dump")
+    run("db", "restore", "whole.dump")
+
+    assert "postgresql://" in its_own
+    assert "hidden" not in its_own
+    for name in ("psql", "pg_dump", "pg_restore"):
+        arguments = (programs / f"{name}.arguments").read_text()
+        assert "postgresql://" in arguments
+        assert "hidden" not in arguments
+        assert (programs / f"{name}.password").read_text() == "hidden too\n"
+        assert (programs / f"{name}.mode").read_text() == "600\n"
+        service = (programs / f"{name}.service").read_text()
+        assert service == "[qforge]\nsslpassword=hidden three\n"
+
 
 def test_psql_gets_its_arguments_and_gives_its_status(qforge_here: Qforge) -> None:
     """Options after `psql` are psql's own, and its failure is the command's."""
@@ -170,3 +244,19 @@ def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path) -> None:
 
     assert done.stdout
     assert (tmp_path / "stderr").read_text() == ""
+
+
+def test_a_secret_that_no_file_can_hold_is_refused_without_being_quoted() -> None:
+    """A service of the user's own cannot be joined with one of ours, nor a line broken."""
+    for query in (
+        "service=mine&sslpassword=hidden",
+        "sslpassword=hidden%0A",
+        "sslpassword=hidden+",
+    ):
+        with (
+            pytest.raises(InvalidSetting) as caught,
+            for_programs(parse_database_url(f"postgresql://u@h/d?{query}")),
+        ):
+            pass
+        assert "sslpassword" in str(caught.value)
+        assert "hidden" not in str(caught.value)

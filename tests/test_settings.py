@@ -99,6 +99,9 @@ def test_every_usual_scheme_is_accepted(scheme: str) -> None:
         f"postgresql://u:{SECRET}@h:0/d",
         f"postgresql://u:{SECRET}@h:65536/d",
         f"u:{SECRET}@h/d",
+        f"postgresql://u:x@{SECRET}@h/d",
+        f"postgresql://u:x?@{SECRET}@h/d",
+        f"postgresql://u:x@y/{SECRET}@h/d",
     ],
 )
 def test_an_unusable_address_is_refused_without_being_quoted(text: str) -> None:
@@ -112,10 +115,17 @@ def test_an_unusable_address_is_refused_without_being_quoted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", [f"postgresql://u:{SECRET}@h/d", f"postgresql:///d?host=/tmp&password={SECRET}"]
+    "address",
+    [
+        f"postgresql://u:{SECRET}@h/d",
+        f"postgresql:///d?host=/tmp&password={SECRET}",
+        f"postgresql:///d?host=/tmp&password=old&password={SECRET}",
+        f"postgresql://u:{SECRET}@h/d?sslpassword={SECRET}&oauth_client_secret={SECRET}",
+        f"postgresql://u:{SECRET}@h/d?scram_client_key={SECRET}&sslpasword={SECRET}",
+    ],
 )
-def test_printed_settings_hide_the_password(address: str) -> None:
-    """Settings may be logged."""
+def test_printed_settings_hide_every_secret(address: str) -> None:
+    """Settings may be logged; a secret with a typing error in its name is a secret."""
     settings = load_settings({"DATABASE_URL": address}, NOWHERE)
 
     assert SECRET not in repr(settings)
