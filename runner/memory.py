@@ -1,4 +1,4 @@
-"""The largest amount of memory that this process has held since a moment of one's choice."""
+"""Memory of this process: the peak since a chosen moment, and the size of its address space."""
 
 import resource
 import sys
@@ -23,3 +23,10 @@ def peak_mb() -> float:
                 return int(line.split()[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def virtual_bytes() -> int | None:
+    """Return the size of the address space in bytes, which RLIMIT_AS limits; None if unknown."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return None

@@ -1,5 +1,6 @@
-"""What a worker is asked to do, and the four ways in which it can end."""
+"""What a worker is asked to do, and the ways in which it can end."""
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -26,6 +27,29 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = TBLITE
     optimization_level: str | None = None
     timeout_s: float | None = None
+
+
+class Portion(msgspec.Struct, frozen=True, kw_only=True):
+    """Items that a worker passes to a function, one after the other; `function` is `module:name`.
+
+    `memory_bytes` is what the function may allocate beyond what the process has; None: no limit.
+    """
+
+    id: UUID
+    function: str
+    items: tuple[Any, ...]
+    memory_bytes: int | None = None
+    timeout_s: float | None = None
+
+
+class PortionDone(msgspec.Struct, frozen=True, kw_only=True):
+    """The return values of a portion's function, in the order of its items."""
+
+    task_id: UUID
+    results: tuple[Any, ...]
+    stderr_log: str = ""
+    pid: int = 0
+    wall_time_seconds: float = 0.0
 
 
 class Completed(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,14 +8,17 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from multiprocessing.connection import Connection
-from typing import cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from runner.failures import classify
-from runner.tasks import Failed, Outcome, Task
+from runner.memory import virtual_bytes
+from runner.tasks import Failed, Outcome, Portion, PortionDone, Task
 
 READY = "ready"
 
@@ -26,6 +29,8 @@ _STDERR_LIMIT = 20_000  # bytes kept of what one calculation writes to stderr
 
 def main(descriptor: int, parent: int, function: str) -> None:
     """Serve tasks from a socket until it closes; `function` is `module:name`, Task → Outcome.
+
+    A portion brings a function of its own.
 
     Ctrl-C is the parent's business and ignored. On Linux the kernel ends this process when the
     parent's thread that started it ends; elsewhere it ends by itself when the socket closes.
@@ -40,7 +45,7 @@ def main(descriptor: int, parent: int, function: str) -> None:
     connection.send(READY)
     while True:
         try:
-            task = cast(Task, connection.recv())
+            task = cast(Task | Portion, connection.recv())
         except (EOFError, OSError):
             return
         outcome = _outcome(run, task)
@@ -50,12 +55,12 @@ def main(descriptor: int, parent: int, function: str) -> None:
             return
 
 
-def _outcome(run: Callable[[Task], Outcome], task: Task) -> Outcome:
+def _outcome(run: Callable[[Task], Outcome], task: Task | Portion) -> Outcome | PortionDone:
     _forget_stderr()
     start = time.perf_counter()
-    outcome: Outcome
+    outcome: Outcome | PortionDone
     try:
-        outcome = run(task)
+        outcome = _portion_done(task) if isinstance(task, Portion) else run(task)
     except Exception as error:
         outcome = Failed(task_id=task.id, failure=classify(error))
     return replace(
@@ -66,9 +71,32 @@ def _outcome(run: Callable[[Task], Outcome], task: Task) -> Outcome:
     )
 
 
-def _imported(function: str) -> Callable[[Task], Outcome]:
+def _portion_done(portion: Portion) -> PortionDone:
+    run = _imported(portion.function)
+    with _limited_memory(portion.memory_bytes):
+        return PortionDone(task_id=portion.id, results=tuple([run(item) for item in portion.items]))
+
+
+@contextmanager
+def _limited_memory(more_bytes: int | None) -> Iterator[None]:
+    """Let allocations fail beyond what the process has and so much more; where Linux tells that."""
+    present = virtual_bytes()
+    if more_bytes is None or present is None:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [present + more_bytes, *(each for each in (soft, hard) if each >= 0)]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@cache
+def _imported(function: str) -> Callable[..., Any]:
     module, _, name = function.partition(":")
-    return cast(Callable[[Task], Outcome], getattr(importlib.import_module(module), name))
+    return cast(Callable[..., Any], getattr(importlib.import_module(module), name))
 
 
 def _end_with_parent(parent: int) -> None:

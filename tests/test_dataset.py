@@ -35,6 +35,7 @@ from eventstore.whole_file import TargetBusy, TargetExists, TargetUnwritable, wh
 from projections.held import held_at
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
+from tests.campaigns import until
 from tests.chemical_history import record
 from tests.conftest import Qforge, _fresh
 from tests.training_set import METHODS, MOLECULES, bad, calculation_of, good
@@ -411,6 +412,36 @@ def test_the_command_writes_text_to_stdout_until_nobody_reads(
     )
     assert "Traceback" not in piped.stderr
     assert "Error" not in piped.stderr
+
+
+def test_sigterm_ends_an_export_that_waits_for_rdkit_and_leaves_no_file(
+    recipe: MakeRecipe, database: Database, tmp_path: Path
+) -> None:
+    """A search for bonds without end is in another process: the export heeds a signal meanwhile."""
+    recipe()
+    export = (
+        "import datasets.formats.sdf as sdf; sdf._BONDED = 'tests.runner_functions:never_ends'; "
+        "from cli.main import main; "
+        "main(['dataset', 'export', 'x', '--format', 'sdf', '--output', 'x.sdf'])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", export],
+        cwd=tmp_path,
+        env={
+            "DATABASE_URL": libpq_url(database.url),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        },
+        stderr=subprocess.PIPE,
+    ) as process:
+        until((tmp_path / ".x.sdf.partial").exists, "the export")
+        time.sleep(1.0)  # by now it waits, mostly; a signal before that must work just as well
+        process.terminate()
+        _, complaints = process.communicate(timeout=30)
+
+    assert process.returncode == 128 + signal.SIGTERM, complaints
+    assert list(tmp_path.glob("*x.sdf*")) == []
+    assert list(tmp_path.glob(".x.sdf*")) == []
 
 
 def test_a_day_means_its_end() -> None:

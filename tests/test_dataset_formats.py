@@ -1,6 +1,7 @@
 """Every format is read back by the libraries that people use, and compared value by value."""
 
 import csv
+import io
 import json
 import math
 import warnings
@@ -9,12 +10,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
 from datasets.columns import COLUMNS
 from datasets.export import export_file
-from datasets.formats import FORMATS
+from datasets.formats import FORMATS, Header
 from datasets.manifest import Recipe
 from datasets.selection import EVERYTHING
 from datasets.units import BOHR_ANGSTROM, HARTREE_EV, STORED, Quantity, Units
@@ -283,6 +285,36 @@ def test_sdf_is_read_by_rdkit_with_its_bonds(folder: Path) -> None:
         assert float(molecule.GetProp("energy_hartree")) == want["energy"]
         assert molecule.GetProp("method") == want["method"]
         assert molecule.HasProp("gap_ev") == (want["gap"] is not None)
+
+
+def test_a_search_for_bonds_that_never_ends_costs_a_record_its_bonds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Atoms are there, in order, whatever becomes of the worker; a warning names it."""
+    from rdkit import Chem
+
+    from datasets.formats import sdf
+    from datasets.formats.mol_blocks import Structure
+
+    monkeypatch.setattr(sdf, "_BONDED", "tests.runner_functions:crashes_or_hangs")
+    monkeypatch.setattr(sdf, "SEARCH_SECONDS", 2.0)
+    names = ["crash", "hang", "fine"]
+    structures = [
+        Structure(title=name, smiles=None, numbers=(2,), points=((0.0, 0.0, 0.0),), charge=0)
+        for name in names
+    ]
+    writer = sdf.SdfFile(Header(pa.schema([]), STORED, {}), io.BytesIO(), None)
+    try:
+        blocks = writer._blocks(structures)
+    finally:
+        writer.close()
+
+    assert [block.splitlines()[0] for block in blocks] == names
+    assert [Chem.MolFromMolBlock(block).GetNumAtoms() for block in blocks[:2]] == [1, 1]
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "the record of crash has no bonds",
+        "the record of hang has no bonds",
+    ]
 
 
 def test_hdf5_has_the_layout_of_spice(folder: Path) -> None:

@@ -1,27 +1,55 @@
 """SDF, as RDKit reads it: a record for each calculation, with its bonds."""
 
 import json
+import logging
+import os
 import textwrap
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import pyarrow as pa
-from rdkit import Chem, rdBase
-from rdkit.Chem import rdDetermineBonds
-from rdkit.Geometry import Point3D
 
 from datasets.columns import OF_ATOMS, OF_CALCULATIONS
+from datasets.formats.mol_blocks import Structure
 from datasets.formats.writer import Header
 from datasets.units import Quantity
+from eventstore.errors import QuantumForgeError
+from runner.isolation import Isolation
+from runner.workers import WorkerPool
 
 LONGEST_LINE = 190
 """Characters; the format ends a line of data at 200."""
 
-STRETCHED = 1.3
-"""A bond is at most so many times as long as the sum of its atoms' covalent radii."""
+MOST_WORKERS = 4
+"""More of them wait for the rest of the export."""
 
+SEARCH_SECONDS = 60.0
+"""For the bonds of one record, after which it has none. The search is bounded by its steps and ends
+within 3 s, so that what is written does not depend on the machine; this is for what has no bound.
+"""
+
+_logger = logging.getLogger(__name__)
+_BONDED = "datasets.formats.mol_blocks:bonded_block"
+_BARE = "datasets.formats.mol_blocks:bare_block"
 _PER_ATOM = {column.name: column for column in OF_ATOMS}
+
+
+class UnwritableRecord(QuantumForgeError):
+    """RDKit cannot write the mol block of a record, even without bonds."""
+
+    def __init__(self, title: str, reason: str) -> None:
+        super().__init__(
+            f"RDKit cannot write the record of {title} ({reason}); leave it out with --where, or "
+            "give another --format"
+        )
+
+
+class _NoBlock(msgspec.Struct, frozen=True):
+    """Why there is no mol block."""
+
+    reason: str
 
 
 class SdfFile:
@@ -29,27 +57,67 @@ class SdfFile:
 
     A mol block has positions in Å with four decimals; `atom.dprop.position_x_…` has all of them.
     Bonds are those of the SMILES where the atoms are in its order, else they follow from the
-    distances; where neither gives any, the record has atoms alone.
+    distances; where neither gives any, the record has atoms alone. RDKit runs in processes of its
+    own, one of which it may crash or occupy for ever.
     """
 
     def __init__(self, header: Header, file: IO[bytes], path: Path | None) -> None:  # noqa: ARG002  # every format has both
         self._file = file
         self._units = header.units
+        workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+        self._pool = WorkerPool(workers, function=_BONDED)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add records."""
-        with rdBase.BlockLogs():
-            records = [self._record(row) for row in batch.to_pylist()]
-        self._file.write("".join(records).encode())
+        rows = batch.to_pylist()
+        structures = [self._structure(row) for row in rows]
+        blocks = self._blocks(structures)
+        self._file.write("".join(map(self._record, rows, blocks)).encode())
 
     def close(self) -> None:
-        """Add nothing."""
+        """End the worker processes; nothing is added."""
+        self._pool.kill_all()
 
-    def _record(self, row: dict[str, Any]) -> str:
+    def _structure(self, row: dict[str, Any]) -> Structure:
         to_angstrom = 1 / self._units.factor(Quantity.LENGTH)
-        points = [[value * to_angstrom for value in point] for point in row["positions"]]
-        molecule = _molecule(row["smiles"], row["atomic_numbers"], points, row["charge"])
-        molecule.SetProp("_Name", _line(row["name"] or row["smiles"]))
+        return Structure(
+            title=_line(row["name"] or row["smiles"] or ""),
+            smiles=row["smiles"],
+            numbers=tuple(row["atomic_numbers"]),
+            points=tuple(tuple(value * to_angstrom for value in p) for p in row["positions"]),
+            charge=row["charge"] or 0,
+        )
+
+    def _blocks(self, structures: list[Structure]) -> list[str]:
+        """A mol block for each structure, without bonds where looking for them ends a worker."""
+        found = self._ran(_BONDED, structures)
+        failed = [index for index, block in enumerate(found) if isinstance(block, _NoBlock)]
+        again = self._ran(_BARE, [structures[index] for index in failed]) if failed else []
+        bare = dict(zip(failed, again, strict=True))
+        blocks = []
+        for index, block in enumerate(found):
+            if isinstance(block, _NoBlock):
+                title = structures[index].title
+                _logger.warning("the record of %s has no bonds: %s", title, block.reason)
+                block = bare[index]
+            if isinstance(block, _NoBlock):
+                raise UnwritableRecord(structures[index].title, block.reason)
+            blocks.append(block)
+        return blocks
+
+    def _ran(self, function: str, structures: list[Structure]) -> list[str | _NoBlock]:
+        isolation = Isolation[Structure, str | _NoBlock](
+            self._pool, function, lambda _, reason: _NoBlock(reason), timeout_s=SEARCH_SECONDS
+        )
+        isolation.give(structures)
+        blocks: list[str | _NoBlock] = []
+        while isolation:
+            for outcome in self._pool.wait():
+                isolation.heed(outcome)
+            blocks += isolation.taken(len(isolation))
+        return blocks
+
+    def _record(self, row: dict[str, Any], block: str) -> str:
         fields = [
             (column.named_with_unit(self._units), [_text(row[column.name])])
             for column in OF_CALCULATIONS
@@ -57,7 +125,7 @@ class SdfFile:
         ]
         fields += [(f"atom.dprop.{name}", _lines(values)) for name, values in self._atom_lists(row)]
         data = "".join(f">  <{name}>\n" + "\n".join(lines) + "\n\n" for name, lines in fields)
-        return f"{Chem.MolToMolBlock(molecule, forceV3000=len(points) > 999)}{data}$$$$\n"
+        return f"{block}{data}$$$$\n"
 
     def _atom_lists(self, row: dict[str, Any]) -> list[tuple[str, list[float | None]]]:
         lists = []
@@ -71,52 +139,6 @@ class SdfFile:
             named = _PER_ATOM["partial_charges"].named_with_unit(self._units)
             lists.append((named.replace("charges", "charge"), row["partial_charges"]))
         return lists
-
-
-def _molecule(
-    smiles: str, numbers: list[int], points: list[list[float]], charge: int | None
-) -> Chem.Mol:
-    """The atoms at their places in Å, with the bonds that can be known."""
-    molecule = Chem.MolFromSmiles(smiles)
-    if molecule is not None:
-        molecule = Chem.AddHs(molecule)
-        same = [atom.GetAtomicNum() for atom in molecule.GetAtoms()] == numbers
-        if same and _bonds_fit(molecule, points):
-            return _placed(molecule, points)
-    bare = Chem.RWMol()
-    for number in numbers:
-        atom = Chem.Atom(number)
-        atom.SetNoImplicit(True)
-        bare.AddAtom(atom)
-    placed = _placed(bare, points)
-    bonded = Chem.Mol(placed)
-    try:
-        rdDetermineBonds.DetermineBonds(bonded, charge=charge or 0)
-    except (ValueError, RuntimeError):
-        return placed
-    return bonded
-
-
-def _placed(molecule: Chem.Mol, points: list[list[float]]) -> Chem.Mol:
-    conformer = Chem.Conformer(len(points))
-    conformer.Set3D(True)
-    for index, point in enumerate(points):
-        conformer.SetAtomPosition(index, Point3D(*point))
-    molecule.RemoveAllConformers()
-    molecule.AddConformer(conformer, assignId=True)
-    return molecule
-
-
-def _bonds_fit(molecule: Chem.Mol, points: list[list[float]]) -> bool:
-    """Whether atoms that are bonded are near each other: whether their order is the SMILES's."""
-    table = Chem.GetPeriodicTable()
-    for bond in molecule.GetBonds():
-        ends = bond.GetBeginAtom(), bond.GetEndAtom()
-        reach = STRETCHED * sum(table.GetRcovalent(atom.GetAtomicNum()) for atom in ends)
-        a, b = (points[atom.GetIdx()] for atom in ends)
-        if sum((p - q) ** 2 for p, q in zip(a, b, strict=True)) > reach**2:
-            return False
-    return True
 
 
 def _lines(values: list[float | None]) -> list[str]:
