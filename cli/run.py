@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -26,6 +27,9 @@ from runner.methods import ENGINES, LEVELS, METHODS, require_known
 from runner.outage import PATIENCE
 from runner.plan import Plan
 from runner.tally import Tally
+
+if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
+    from runner.inputs import Count
 
 PROJECT_EVERY = 5.0
 """Seconds after which others see in the tables what this run has recorded."""
@@ -120,7 +124,7 @@ def run(
     require_known(method, solvent, engine=engine, optimization_level=optimization_level)
     try:
         from runner.campaign import Campaign
-        from runner.inputs import count_inputs
+        from runner.inputs import count
         from runner.liveness import identity
         from runner.workshop import try_out
     except ImportError as error:
@@ -136,7 +140,8 @@ def run(
         engine=engine,
         optimization_level=optimization_level,
     )
-    total = min(count_inputs(file), limit or sys.maxsize)
+    in_file = count(file)
+    total = min(in_file.inputs, limit or sys.maxsize)
     try_out(method, solvent, engine=engine)
     settings = load_settings()
     spool = spool_directory(settings.home)
@@ -178,9 +183,9 @@ def run(
                         )
                     raise
                 if as_json:
-                    console.emit_json(as_json_object(plan.batch, campaign.batch.id, tally))
+                    console.emit_json(as_json_object(plan.batch, campaign.batch.id, tally, in_file))
                 else:
-                    print_tally(plan.batch, tally)
+                    print_tally(plan.batch, tally, in_file)
                 if events := unsettled(recorder):
                     raise ResultsInSpool(events)
 
@@ -234,21 +239,32 @@ def counts(tally: Tally) -> dict[str, int]:
     }
 
 
-def as_json_object(batch: str, batch_id: UUID, tally: Tally) -> dict[str, object]:
+def lines_of(in_file: "Count") -> dict[str, int]:
+    """The records and lines of the whole file, and its lines that belong to no record."""
+    return {
+        "records": in_file.inputs,
+        "lines": in_file.lines,
+        "skipped_lines": in_file.skipped,
+    }
+
+
+def as_json_object(batch: str, batch_id: UUID, tally: Tally, in_file: "Count") -> dict[str, object]:
     """What a program wants to know of a run."""
     return {
         "batch": batch,
         "batch_id": batch_id,
         **counts(tally),
+        "file": lines_of(in_file),
         "problems": tally.problems,
     }
 
 
-def print_tally(batch: str, tally: Tally) -> None:
+def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
     """Print the counts to stdout; the inputs without a result, each with its reason, to stderr."""
     for problem in tally.problems[:PROBLEMS_SHOWN]:
         kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
-        console.note(f"input {problem.number} ({problem.name}): {problem.reason} [{kind}]")
+        name = " ".join(problem.name.split())
+        console.note(f"input {problem.number} ({name}): {problem.reason} [{kind}]")
     if (more := tally.unsuccessful - PROBLEMS_SHOWN) > 0:
         console.note(f"… and {more} more: qforge calculations list --status failed")
     console.table(
@@ -256,4 +272,8 @@ def print_tally(batch: str, tally: Tally) -> None:
         [(name.replace("_", " "), count) for name, count in counts(tally).items()],
         right=["inputs"],
         title=f"Batch {batch}",
+    )
+    console.note(
+        f"Lines in the file: {in_file.lines:,}; records: {in_file.inputs:,}; lines of no record "
+        f"(header, comments, blank lines): {in_file.skipped:,}"
     )

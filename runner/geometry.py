@@ -22,10 +22,15 @@ ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(ELEMENTS) if nu
 
 
 class Geometry(msgspec.Struct, frozen=True, dict=True):
-    """Atoms in the order in which they were given; one position in Å for each atomic number."""
+    """Atoms in the order in which they were given; one position in Å for each atomic number.
+
+    `isotopes` has a mass number for each atom, 0 for the natural mixture; it is empty where no
+    isotope was given. An energy does not depend on it, the identity of a molecule does.
+    """
 
     numbers: tuple[int, ...]
     positions: tuple[Position, ...]
+    isotopes: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -1,19 +1,34 @@
-"""Read molecules from a file: .smi, .csv, .sdf, .xyz."""
+"""Read molecules from a file: .smi, .csv, .sdf, .xyz, also gzip-compressed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol
+
+import msgspec
 
 from runner.errors import InputFileError
-from runner.records import Input, decoded
+from runner.records import Input, shown
 from runner.sdf_files import read_sdf, sdf_records
-from runner.smiles_files import NoColumnError, csv_columns, csv_rows, read_csv, read_smi, smi_lines
+from runner.smiles_files import NoColumnError, csv_table, read_csv, read_smi, smi_lines
+from runner.text_lines import TextLines
 from runner.xyz_files import read_xyz, xyz_frames
 
-__all__ = ["SUFFIXES", "Input", "count_inputs", "read_inputs"]
+__all__ = ["SUFFIXES", "Count", "Input", "count", "count_inputs", "read_inputs"]
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".sdf", ".sd", ".xyz", ".extxyz")
+"""Each may be followed by .gz."""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How much is in a file: records, lines, and lines that belong to no record.
+
+    Those are a header, comments of .smi files, blank lines.
+    """
+
+    inputs: int
+    lines: int
+    skipped: int
 
 
 def read_inputs(path: Path | str, *, limit: int | None = None) -> Iterator[Input]:
@@ -21,30 +36,66 @@ def read_inputs(path: Path | str, *, limit: int | None = None) -> Iterator[Input
 
     A record that cannot be read is yielded with its `error`, and the others go on. Raises
     InputFileError at once, not on the first `next`, when the file is missing, empty, of an unknown
-    kind, or a .csv without a smiles column.
+    kind, or a .csv without a smiles column; while iterating, when its compression is damaged.
     """
     path = Path(path)
-    inputs = _each(path, whole=True)
+    inputs = (_input(record, read) for record, read in _records(path, _Counter()))
     first = next(inputs, None)
     if first is None:
         raise InputFileError(path, "no molecules in this file")
     return islice(chain([first], inputs), limit)
 
 
+def count(path: Path | str) -> Count:
+    """Count the records that `read_inputs` would yield, without interpreting any, and the lines."""
+    counter = _Counter()
+    inputs = within = 0
+    for record, _ in _records(Path(path), counter):
+        inputs += 1
+        within += record.lines
+    return Count(inputs, counter.lines, counter.lines - within)
+
+
 def count_inputs(path: Path | str) -> int:
     """Return how many molecules `read_inputs` would yield, without interpreting any of them."""
-    return sum(1 for _ in _each(Path(path), whole=False))
+    return count(path).inputs
 
 
-def _each(path: Path, *, whole: bool) -> Iterator[Input]:
-    """Yield the molecules, or, unless `whole`, a bare Input for each."""
-    reader = _READERS.get(path.suffix.lower())
+class _Record(Protocol):
+    """What a reader splits a file into."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def lines(self) -> int: ...
+
+
+_Read = Callable[[Any], Input]
+
+
+class _Counter(msgspec.Struct):
+    lines: int = 0
+
+
+def _records(path: Path, counter: _Counter) -> Iterator[tuple[_Record, _Read]]:
+    """Yield the records with what reads them; `counter` has the number of lines at the end."""
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        suffix = Path(path.stem).suffix.lower()
+    reader = _READERS.get(suffix)
     if reader is None:
         kind = f"unknown kind of file {path.suffix!r}" if path.suffix else "a file without a suffix"
-        raise InputFileError(path, f"{kind}; known are {', '.join(SUFFIXES)}")
+        raise InputFileError(path, f"{kind}; known are {', '.join(SUFFIXES)}, also with .gz")
+    text = None
     try:
         with path.open("rb") as file:
-            yield from reader(decoded(file), whole)
+            text = TextLines(file)
+            records, read = reader(text)
+            for record in records:
+                yield record, read
+            counter.lines = text.count
     except FileNotFoundError as error:
         raise InputFileError(path, "no such file") from error
     except IsADirectoryError as error:
@@ -53,39 +104,47 @@ def _each(path: Path, *, whole: bool) -> Iterator[Input]:
         raise InputFileError(path, f"cannot be read: {error.strerror or error}") from error
     except NoColumnError as error:
         raise InputFileError(path, str(error)) from error
+    except Exception as error:
+        where = f"line {text.count}: " if text is not None and text.count else ""
+        raise InputFileError(path, f"{where}{_reason(error)}") from error
 
 
-_Record = TypeVar("_Record")
-_BARE = Input(number=0, source="")
+def _input(record: _Record, read: _Read) -> Input:
+    """Read one record; whatever a reader raises makes it an unreadable one."""
+    try:
+        return read(record)
+    except Exception as error:
+        return Input(
+            number=record.number,
+            line=record.line,
+            lines=record.lines,
+            source=shown(str(record)),
+            error=f"cannot be read: {_reason(error)}",
+        )
 
 
-def _read(
-    records: Iterable[_Record], read: Callable[[_Record], Input], whole: bool
-) -> Iterator[Input]:
-    return (read(record) if whole else _BARE for record in records)
+def _reason(error: Exception) -> str:
+    return str(error)[:200] or type(error).__name__
 
 
-def _smi(lines: Iterator[str], whole: bool) -> Iterator[Input]:
-    return _read(smi_lines(lines), read_smi, whole)
+def _smi(lines: Iterable[str]) -> tuple[Iterable[_Record], _Read]:
+    return smi_lines(lines), read_smi
 
 
-def _csv(lines: Iterator[str], whole: bool) -> Iterator[Input]:
-    header = next(lines, None)
-    if header is None:
-        return iter(())
-    columns = csv_columns(header)
-    return _read(csv_rows(lines, columns), lambda row: read_csv(row, columns), whole)
+def _csv(lines: Iterable[str]) -> tuple[Iterable[_Record], _Read]:
+    columns, rows = csv_table(lines)
+    return rows, lambda row: read_csv(row, columns)
 
 
-def _sdf(lines: Iterator[str], whole: bool) -> Iterator[Input]:
-    return _read(sdf_records(lines), read_sdf, whole)
+def _sdf(lines: Iterable[str]) -> tuple[Iterable[_Record], _Read]:
+    return sdf_records(lines), read_sdf
 
 
-def _xyz(lines: Iterator[str], whole: bool) -> Iterator[Input]:
-    return _read(xyz_frames(lines), read_xyz, whole)
+def _xyz(lines: Iterable[str]) -> tuple[Iterable[_Record], _Read]:
+    return xyz_frames(lines), read_xyz
 
 
-_READERS: dict[str, Callable[[Iterator[str], bool], Iterator[Input]]] = {
+_READERS: dict[str, Callable[[Iterable[str]], tuple[Iterable[_Record], _Read]]] = {
     ".smi": _smi,
     ".smiles": _smi,
     ".csv": _csv,

@@ -77,6 +77,10 @@ def identify(
         raise InputError(source.error, code="UNREADABLE_RECORD")
     wanted_charge = source.charge if source.charge is not None else charge
     wanted_multiplicity = source.multiplicity if source.multiplicity is not None else multiplicity
+    if wanted_charge is None and source.charge_unclear is not None:
+        raise InputError(source.charge_unclear, code="UNREADABLE_RECORD")
+    if wanted_multiplicity is None and source.multiplicity_unclear is not None:
+        raise InputError(source.multiplicity_unclear, code="UNREADABLE_RECORD")
     with collected_messages() as messages:
         if source.smiles is not None:
             found = _of_smiles(source.smiles, messages)

@@ -1,6 +1,6 @@
 """One molecule as a file gave it, before any chemistry: the record that every reader yields."""
 
-from collections.abc import Iterable, Iterator
+import re
 
 import msgspec
 
@@ -10,19 +10,26 @@ from runner.geometry import Geometry
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """A molecule to identify, or the reason why its record could not be read.
 
-    `number` counts from 1: lines in .smi and .csv, records in .sdf, frames in .xyz. `source` is the
-    text of the record, shortened to 2,000 characters, so that a bad one can be shown. `charge` (e)
-    and `multiplicity` (2S + 1) are None where the file does not say. When `error` is set, there is
-    nothing to calculate.
+    `number` counts from 1: lines in .smi and .csv, records in .sdf, frames in .xyz. `line` is the
+    first line of the record in the file, `lines` how many it has. `source` is the text of the
+    record, shortened to 2,000 characters, so that a bad one can be shown. `charge` (e) and
+    `multiplicity` (2S + 1) are None where the file does not state them; `charge_unclear` and
+    `multiplicity_unclear` say what the record mentions of them that cannot be read, so that such a
+    record is refused unless the value is given otherwise. When `error` is set, there is nothing to
+    calculate.
     """
 
     number: int
     source: str
+    line: int = 1
+    lines: int = 1
     name: str | None = None
     smiles: str | None = None
     geometry: Geometry | None = None
     charge: int | None = None
     multiplicity: int | None = None
+    charge_unclear: str | None = None
+    multiplicity_unclear: str | None = None
     error: str | None = None
 
 
@@ -36,9 +43,9 @@ def shown(text: str) -> str:
 
 
 def refuse_nul(text: str) -> None:
-    """Raise ValueError for text with NUL: a UTF-16 file would be read as other molecules."""
+    """Raise ValueError for text with NUL, which no molecule's text contains."""
     if "\0" in text:
-        raise ValueError("contains NUL characters; is the file UTF-16? Save it as UTF-8")
+        raise ValueError("contains NUL characters: the file is damaged, or is not a text file")
 
 
 def tidy_name(text: str | None) -> str | None:
@@ -46,20 +53,10 @@ def tidy_name(text: str | None) -> str | None:
     return (text or "").replace("\0", "").strip() or None
 
 
-def decoded(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield text lines: UTF-8, or Latin-1 for a line that is not; a byte-order mark is dropped."""
-    for index, line in enumerate(lines):
-        if index == 0:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        try:
-            yield line.decode()
-        except UnicodeDecodeError:
-            yield line.decode("latin-1")
-
-
 def parse_charge(text: str) -> int:
-    """Return a charge in e from text like `-1`, `+2`, `1.0`; raise ValueError for the rest."""
-    return _whole(text, "charge")
+    """Return a charge in e from text like `-1`, `+2`, `1.0`, `2-`; raise ValueError for others."""
+    signed = _SIGN_LAST.fullmatch(text.strip())
+    return _whole(f"{signed[2]}{signed[1]}" if signed else text, "charge")
 
 
 def parse_multiplicity(text: str) -> int:
@@ -70,11 +67,15 @@ def parse_multiplicity(text: str) -> int:
     return multiplicity
 
 
+_SIGN_LAST = re.compile(r"(\d+)([-+\N{MINUS SIGN}])")
+
+
 def _whole(text: str, what: str) -> int:
+    shown_text = text if len(text) <= 40 else text[:39] + "…"
     try:
-        value = float(text)
+        value = float(text.replace("\N{MINUS SIGN}", "-"))
     except ValueError:
-        raise ValueError(f"{what} {text!r} is not a number") from None
+        raise ValueError(f"{what} {shown_text!r} is not a number") from None
     if not value.is_integer() or abs(value) > 1_000:
-        raise ValueError(f"{what} {text!r} is not a small whole number")
+        raise ValueError(f"{what} {shown_text!r} is not a small whole number")
     return int(value)

@@ -1,5 +1,7 @@
 """Molecules from .sdf files, one record at a time."""
 
+import contextlib
+import json
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -7,63 +9,79 @@ from rdkit import Chem
 
 from runner.geometry import Geometry
 from runner.rdkit_messages import collected_messages, reason_from
-from runner.records import Input, parse_charge, parse_multiplicity, shown, tidy_name
+from runner.records import Input, refuse_nul, shown, tidy_name
+from runner.stated import stated_by
+from runner.text_lines import LINE_LIMIT, RECORD_LIMIT, refuse_long
 
 _LINE_LIMIT = 200_000  # lines in one record; beyond it the file is not an .sdf
+_HEADER_LINES = 4  # title, program, comment, counts
 
 
 class SdfRecord(msgspec.Struct, frozen=True):
-    """The text of one record up to its `$$$$`; `number` counts records from 1."""
+    """The text of one record up to its `$$$$`; `number` counts records from 1.
+
+    It has `lines` lines, `$$$$` included, of which `line` is the first.
+    """
 
     number: int
     text: str
     error: str | None = None
+    line: int = 1
+    lines: int = 1
 
 
 def sdf_records(lines: Iterable[str]) -> Iterator[SdfRecord]:
     """Split at `$$$$`; a last record without it counts when it is not blank."""
-    number, record, skipped = 1, list[str](), False
+    number, first, count, size = 1, 1, 0, 0
+    record: list[str] = []
     for line in lines:
+        count += 1
         if line.startswith("$$$$"):
-            yield _record(number, record, skipped)
-            number, record, skipped = number + 1, [], False
-        elif len(record) < _LINE_LIMIT:
+            yield _record(number, record, size, first, count)
+            number, first, count, size, record = number + 1, first + count, 0, 0, []
+            continue
+        size += len(line) + 1
+        if count <= _LINE_LIMIT and size <= RECORD_LIMIT:
             record.append(line)
-        else:
-            skipped = True
     if any(line.strip() for line in record):
-        yield _record(number, record, skipped)
+        yield _record(number, record, size, first, count)
 
 
-def _record(number: int, record: list[str], skipped: bool) -> SdfRecord:
-    error = f"the record has more than {_LINE_LIMIT:,} lines" if skipped else None
-    return SdfRecord(number, "" if skipped else "".join(record).replace("\r\n", "\n"), error)
+def _record(number: int, record: list[str], size: int, first: int, count: int) -> SdfRecord:
+    error = None
+    if count > _LINE_LIMIT + 1:
+        error = f"the record has more than {_LINE_LIMIT:,} lines"
+    elif size > RECORD_LIMIT:
+        error = f"the record has more than {RECORD_LIMIT:,} characters"
+    text = "" if error else "".join(f"{line}\n" for line in record)
+    return SdfRecord(number, text, error, first, count)
 
 
 def read_sdf(record: SdfRecord) -> Input:
     """Return the molecule of one record, with its coordinates when they are three-dimensional.
 
     Hydrogens that a 3D record leaves out are added, with coordinates, after its own atoms. The name
-    is the title line, or else a data item `name` or `id`; data items `charge` and `multiplicity`
-    are used.
+    is the title line, or else a data item `name` or `id`; data items that state the charge and the
+    multiplicity, by any of their usual names, are used.
     """
-    block, _, data = record.text.partition("M  END")
+    block, data = _parts(record.text)
     items = _data_items(data)
-    name = tidy_name(block.split("\n", 1)[0] if "\n" in block else None)
-    name = name or tidy_name(items.get("name") or items.get("id"))
+    name = tidy_name(_title(block, items)) or tidy_name(items.get("name") or items.get("id"))
     smiles = geometry = charge = multiplicity = None
     error = record.error
     if error is None:
         try:
-            smiles, geometry = _structure(block + "M  END\n")
-            if text := items.get("charge"):
-                charge = parse_charge(text)
-            if text := items.get("multiplicity"):
-                multiplicity = parse_multiplicity(text)
+            refuse_nul(record.text)
+            for line in record.text.split("\n") if len(record.text) > LINE_LIMIT // 4 else ():
+                refuse_long(line)
+            smiles, geometry = _structure(block)
+            charge, multiplicity = stated_by(items)
         except ValueError as problem:
             error = str(problem)
     return Input(
         number=record.number,
+        line=record.line,
+        lines=record.lines,
         source=shown(record.text),
         name=name,
         smiles=smiles,
@@ -72,6 +90,26 @@ def read_sdf(record: SdfRecord) -> Input:
         multiplicity=multiplicity,
         error=error,
     )
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Return the mol block with its last line `M  END`, and the data items after it."""
+    lines = text.split("\n")
+    for index, line in enumerate(lines):
+        # A title may be `M  END`, too.
+        if index >= _HEADER_LINES and line.startswith("M  END"):
+            return "\n".join([*lines[:index], "M  END\n"]), "\n".join(lines[index + 1 :])
+    return f"{text}M  END\n", ""
+
+
+def _title(block: str, items: dict[str, str]) -> str | None:
+    """Return the title line; our own exports have JSON there for a name that no line can hold."""
+    title = block.partition("\n")[0]
+    if "xyz_sha256" in items and title.startswith('"'):
+        with contextlib.suppress(ValueError, RecursionError):
+            decoded = json.loads(title)
+            return decoded if isinstance(decoded, str) else title
+    return title
 
 
 def _structure(block: str) -> tuple[str, Geometry | None]:

@@ -1,72 +1,34 @@
 """Molecules from text with a SMILES in each row: .smi and .csv."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import msgspec
 
 from runner.errors import RunnerError
 from runner.records import Input, parse_charge, parse_multiplicity, refuse_nul, shown, tidy_name
+from runner.text_lines import LINE_LIMIT, refuse_long
 
-_HEADER_WORDS = frozenset({"smiles", "smi", "canonical_smiles", "isomeric_smiles"})
+_SMILES_NAMES = ("smiles", "smi", "canonical_smiles", "isomeric_smiles", "canonicalsmiles")
+_NAME_NAMES = ("name", "id", "title", "compound_name", "compound_id", "catalog_id", "catalogue_id")
+_CHARGE_NAMES = ("charge", "charge_e", "total_charge", "net_charge", "formal_charge")
+_MULTIPLICITY_NAMES = ("multiplicity", "spin_multiplicity", "mult")
 
+_ROW_LINES = 1_000
+"""Lines of one row at most; a quote that is open for longer was not meant as one."""
 
-class SmilesLine(msgspec.Struct, frozen=True):
-    """A line of a .smi file that holds a molecule; `number` counts all lines from 1."""
-
-    number: int
-    text: str
-
-
-def smi_lines(lines: Iterable[str]) -> Iterator[SmilesLine]:
-    """Yield the lines that hold a molecule: no blank lines, `#` comments, `smiles name` header."""
-    may_be_header = True
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        # A SMILES cannot begin with a bond, so a leading # is always a comment.
-        if not text or text.startswith("#"):
-            continue
-        if may_be_header and text.split()[0].lower() in _HEADER_WORDS:
-            may_be_header = False
-            continue
-        may_be_header = False
-        yield SmilesLine(number, line)
-
-
-def read_smi(line: SmilesLine) -> Input:
-    """Return the molecule of one line: SMILES, white space, name (which may contain spaces)."""
-    try:
-        refuse_nul(line.text)
-    except ValueError as error:
-        return Input(number=line.number, source=shown(line.text), error=str(error))
-    fields = line.text.split(None, 1)
-    smiles, rest = fields[0], fields[1].strip() if len(fields) > 1 else ""
-    if rest.startswith("|") and "|" in rest[1:]:
-        # A CXSMILES extension belongs to the structure, not to the name.
-        extension, _, rest = rest[1:].partition("|")
-        smiles = f"{smiles} |{extension}|"
-    if "\t" in rest:
-        rest = rest.split("\t", 1)[0]
-    return Input(
-        number=line.number,
-        source=shown(line.text),
-        name=tidy_name(rest),
-        smiles=smiles,
-    )
-
-
-class Row(msgspec.Struct, frozen=True):
-    """A row of a .csv file; `number` is the line where it begins, the header being line 1."""
-
-    number: int
-    fields: tuple[str, ...]
-    error: str | None = None
+# Our own exports have a list for all atoms in one field.
+csv.field_size_limit(3 * LINE_LIMIT)
 
 
 class Columns(msgspec.Struct, frozen=True):
-    """Where the columns of a .csv file are, counted from 0; -1 for one that it does not have."""
+    """Where the columns of a table are, counted from 0; -1 for one that it does not have.
 
-    delimiter: str
+    `delimiter` is None for white space.
+    """
+
+    delimiter: str | None
     names: tuple[str, ...]
     smiles: int
     name: int
@@ -74,84 +36,278 @@ class Columns(msgspec.Struct, frozen=True):
     multiplicity: int
 
 
+class SmilesLine(msgspec.Struct, frozen=True):
+    """A line of a .smi file that holds a molecule; `number` and `line` count all lines from 1."""
+
+    number: int
+    text: str
+    columns: Columns | None = None
+    lines: int = 1
+
+    @property
+    def line(self) -> int:
+        """Where it begins."""
+        return self.number
+
+
+def smi_lines(lines: Iterable[str]) -> Iterator[SmilesLine]:
+    """Yield the lines that hold a molecule: no blank lines, `#` comments, `smiles name` header.
+
+    A header separated by tabs says which columns hold the name, the charge and the multiplicity.
+    """
+    may_be_header = True
+    columns = None
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        # A SMILES cannot begin with a bond, so a leading # is always a comment.
+        if not text or text.startswith("#"):
+            continue
+        if may_be_header and text.split(None, 1)[0].lower() in _SMILES_NAMES:
+            may_be_header = False
+            if "\t" in text:
+                columns = _columns([name.strip() for name in text.split("\t")], "\t")
+            continue
+        may_be_header = False
+        yield SmilesLine(number, line, columns)
+
+
+def read_smi(line: SmilesLine) -> Input:
+    """Return the molecule of one line: SMILES, white space, name (which may contain spaces).
+
+    A CXSMILES extension between bars, after a space or a tab, belongs to the SMILES. Tabs end the
+    name; what follows are other columns, which a header may name.
+    """
+    source = shown(line.text)
+    charge = multiplicity = None
+    try:
+        refuse_nul(line.text)
+        refuse_long(line.text)
+        smiles, rest = _with_extension(line.text)
+        name = rest.split("\t", 1)[0]
+        if line.columns is not None:
+            cells = [smiles, *rest.split("\t")]
+            name = _cell(cells, line.columns.name)
+            charge, multiplicity = _stated(cells, line.columns)
+    except ValueError as error:
+        return Input(number=line.number, line=line.number, source=source, error=str(error))
+    return Input(
+        number=line.number,
+        line=line.number,
+        source=source,
+        name=tidy_name(name),
+        smiles=smiles,
+        charge=charge,
+        multiplicity=multiplicity,
+    )
+
+
+def _with_extension(text: str) -> tuple[str, str]:
+    """Return the SMILES with its CXSMILES extension, and what follows, without surrounding space.
+
+    An empty column between two tabs is kept.
+    """
+    smiles, *others = text.split(None, 1)
+    after = text.strip()[len(smiles) :]
+    rest = others[0].strip() if others else ""
+    if rest.startswith("|") and "|" in rest[1:]:
+        extension, _, after = rest[1:].partition("|")
+        smiles = f"{smiles} |{extension}|"
+    after = after.lstrip(" ")
+    return smiles, after.removeprefix("\t").rstrip()
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row of a .csv file; `number` and `line` are where it begins, `source` an unreadable one."""
+
+    number: int
+    fields: tuple[str, ...]
+    error: str | None = None
+    lines: int = 1
+    source: str | None = None
+
+    @property
+    def line(self) -> int:
+        """Where it begins."""
+        return self.number
+
+
 class NoColumnError(RunnerError):
     """A .csv file has no column `smiles`; `columns` are those that it has."""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
-        found = ", ".join(name for name in columns if name) or "none"
+        found = shown(", ".join(name for name in columns if name)) or "none"
         super().__init__(f"no column named smiles; the columns are: {found}")
         self.columns = columns
 
 
-def csv_columns(header: str) -> Columns:
-    """Find the columns in a header line; the delimiter is the commonest of comma, semicolon, tab.
+def csv_table(lines: Iterable[str]) -> tuple[Columns, Iterator[Row]]:
+    """Read the header; return its columns and the rows below it.
 
-    Names are compared without regard to case. Raises NoColumnError when there is no column
-    `smiles`.
+    The delimiter is the commonest of comma, semicolon and tab in the header, or what a line such
+    as `sep=;` above it says, which spreadsheets write. Names of columns are compared without
+    regard to case.
+
+    Raises:
+        NoColumnError: when there is no column `smiles`.
+        ValueError: when the header cannot be read.
     """
-    delimiter = max(",;\t", key=header.count)
-    names = tuple(name.strip() for name in next(csv.reader([header], delimiter=delimiter), []))
-    lowered = [name.lower() for name in names]
-    if "smiles" not in lowered:
-        raise NoColumnError(names)
+    feed = _Feed(lines)
+    delimiter = None
+    for header in feed:
+        text = header.strip("\n")
+        refuse_nul(text)
+        refuse_long(text)
+        if text[:4].lower() == "sep=" and len(text) == 5:
+            delimiter = text[4]
+        elif text.strip():
+            break
+    else:
+        raise ValueError("no molecules in this file")
+    delimiter = delimiter or max(",;\t", key=header.count)
+    feed.begin()
+    try:
+        names = next(csv.reader(chain([header], feed), delimiter=delimiter))
+    except csv.Error as error:
+        raise ValueError(f"the header is not readable: {error}") from None
+    if feed.was_cut:
+        raise ValueError("the header opens a quote that is not closed")
+    columns = _columns([name.strip() for name in names], delimiter)
+    return columns, _rows(feed, delimiter)
 
-    def place(*wanted: str) -> int:
+
+def _columns(names: Sequence[str], delimiter: str) -> Columns:
+    lowered = [name.lower().replace(" ", "_") for name in names]
+
+    def place(wanted: Iterable[str]) -> int:
         return next((lowered.index(name) for name in wanted if name in lowered), -1)
 
+    if place(_SMILES_NAMES) < 0:
+        raise NoColumnError(tuple(names))
     return Columns(
         delimiter=delimiter,
-        names=names,
-        smiles=place("smiles"),
-        name=place("name", "id"),
-        charge=place("charge"),
-        multiplicity=place("multiplicity"),
+        names=tuple(names),
+        smiles=place(_SMILES_NAMES),
+        name=place(_NAME_NAMES),
+        charge=place(_CHARGE_NAMES),
+        multiplicity=place(_MULTIPLICITY_NAMES),
     )
 
 
-def csv_rows(lines: Iterable[str], columns: Columns) -> Iterator[Row]:
-    """Yield the rows below the header, blank ones skipped; an unreadable row has an error."""
-    reader = csv.reader(lines, delimiter=columns.delimiter)
+class _Feed:
+    """The lines of a table for csv.reader, which asks for another one while a quote is open.
+
+    count: lines given so far. parts: those since `begin`. was_cut: since then, the reader asked
+    for more lines than there are, or than a row may have.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.count = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a row."""
+        self.parts: list[str] = []
+        self.size = 0
+        self.was_cut = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.parts) >= _ROW_LINES or self.size > LINE_LIMIT:
+            self.was_cut = True
+            raise StopIteration
+        try:
+            line = next(self._lines)
+        except StopIteration:
+            self.was_cut = True
+            raise
+        self.count += 1
+        self.size += len(line)
+        self.parts.append(line)
+        return line + "\n"
+
+
+def _rows(feed: _Feed, delimiter: str) -> Iterator[Row]:
+    """Yield the rows, blank ones skipped; an unreadable row has an error.
+
+    A quoted field may contain line ends. A quote that is not closed within _ROW_LINES lines makes
+    one unreadable row of the lines that it covers, and the next row begins after them.
+    """
+    reader = csv.reader(feed, delimiter=delimiter)
     while True:
-        number = reader.line_num + 2  # the header was read before
+        feed.begin()
+        error = None
+        fields: list[str] = []
         try:
             fields = next(reader)
+            if feed.was_cut:
+                error = "opens a quote that is not closed"
+            elif len(feed.parts) > 1:
+                # A stray quote can reach to the next one: what follows that tells.
+                next(
+                    csv.reader(
+                        [f"{part}\n" for part in feed.parts], delimiter=delimiter, strict=True
+                    )
+                )
+            if feed.size > LINE_LIMIT // 4:
+                for part in feed.parts:
+                    refuse_long(part)
         except StopIteration:
             return
-        except csv.Error as error:
-            yield Row(number, (), f"not a readable row: {error}")
-            continue
-        if any(field.strip() for field in fields):
-            yield Row(number, tuple(fields))
+        except (csv.Error, ValueError) as problem:
+            error = f"not a readable row: {problem}"
+        number, lines = feed.count - len(feed.parts) + 1, len(feed.parts)
+        if error is not None:
+            where = f"line {number}" if lines == 1 else f"lines {number} to {feed.count}"
+            yield Row(number, (), f"{where}: {error}", lines, shown("\n".join(feed.parts)))
+        elif any(field.strip() for field in fields):
+            yield Row(number, tuple(fields), lines=lines)
 
 
 def read_csv(row: Row, columns: Columns) -> Input:
     """Return the molecule of one row."""
-    text = columns.delimiter.join(row.fields)
-    source = shown(text)
-
-    def cell(place: int) -> str:
-        return row.fields[place].strip() if 0 <= place < len(row.fields) else ""
-
-    name = tidy_name(cell(columns.name))
-    if row.error is not None:
-        return Input(number=row.number, source=source, error=row.error)
-    charge = multiplicity = error = None
-    try:
-        refuse_nul(text)
-        if given := cell(columns.charge):
-            charge = parse_charge(given)
-        if given := cell(columns.multiplicity):
-            multiplicity = parse_multiplicity(given)
-        if not cell(columns.smiles):
-            raise ValueError("the smiles column is empty")
-    except ValueError as problem:
-        error = str(problem)
+    text = (columns.delimiter or " ").join(row.fields)
+    name = smiles = charge = multiplicity = None
+    error = row.error
+    if error is None:
+        try:
+            refuse_nul(text)
+            name = tidy_name(_cell(row.fields, columns.name))
+            smiles = _cell(row.fields, columns.smiles) or None
+            charge, multiplicity = _stated(row.fields, columns)
+            if smiles is None:
+                raise ValueError("the smiles column is empty")
+            if any(field.strip() for field in row.fields[len(columns.names) :]):
+                raise ValueError(
+                    f"the row has {len(row.fields)} fields and the header "
+                    f"{len(columns.names)}; put a field with a delimiter in it into quotes"
+                )
+        except ValueError as problem:
+            error = str(problem)
     return Input(
         number=row.number,
-        source=source,
+        line=row.number,
+        lines=row.lines,
+        source=row.source if row.source is not None else shown(text),
         name=name,
-        smiles=cell(columns.smiles) or None,
+        smiles=smiles,
         charge=charge,
         multiplicity=multiplicity,
         error=error,
+    )
+
+
+def _cell(cells: Sequence[str], place: int) -> str:
+    return cells[place].strip() if 0 <= place < len(cells) else ""
+
+
+def _stated(cells: Sequence[str], columns: Columns) -> tuple[int | None, int | None]:
+    """Return the charge and the multiplicity in their columns; raise ValueError for bad ones."""
+    charge = _cell(cells, columns.charge)
+    multiplicity = _cell(cells, columns.multiplicity)
+    return (
+        parse_charge(charge) if charge else None,
+        parse_multiplicity(multiplicity) if multiplicity else None,
     )

@@ -1,15 +1,20 @@
 """Every record of a file of molecules is read, or says why it is not."""
 
+import gzip
+import tempfile
 import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from runner.conformers import embed
 from runner.errors import InputFileError, RunnerError
-from runner.inputs import Input, count_inputs, read_inputs
+from runner.inputs import Count, Input, count, count_inputs, read_inputs
+from runner.text_lines import TextLines
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -58,12 +63,171 @@ def test_latin_1_and_utf_8_names_both_survive(tmp_path: Path) -> None:
     assert [i.name for i in inputs] == ["méthane", "éthane"]
 
 
-def test_a_utf_16_file_is_refused_rather_than_read_as_other_molecules(tmp_path: Path) -> None:
-    inputs = read(tmp_path, "a.smi", "CCO ethanol\n".encode("utf-16-le"))
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("utf-8", b""),
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("utf-16-le", b""),
+        ("utf-16-le", b"\xff\xfe"),
+        ("utf-16-be", b""),
+        ("utf-16-be", b"\xfe\xff"),
+        ("utf-32-le", b"\xff\xfe\0\0"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_encodings_line_ends_and_gzip_do_not_change_what_is_read(
+    tmp_path: Path, encoding: str, mark: bytes, end: str, suffix: str
+) -> None:
+    """Each reader sees the same text, however a program stored it."""
+    mol = Chem.AddHs(Chem.MolFromSmiles("CO"))
+    rdDistGeom.EmbedMolecule(mol, randomSeed=1)
+    mol.SetProp("_Name", "méthanol")
+    for name, text in {
+        "a.smi": "CO méthanol\n\nCCO\n",
+        "a.csv": "smiles,name\nCO,méthanol\nCCO,\n",
+        "a.sdf": f"{Chem.MolToMolBlock(mol)}$$$$\n" * 2,
+        "a.xyz": Chem.MolToXYZBlock(mol) * 2,
+    }.items():
+        data = mark + text.replace("\n", end).encode(encoding)
+        data = gzip.compress(data) if suffix else data
 
-    assert inputs
-    assert all("NUL" in (i.error or "") or i.smiles is None for i in inputs)
-    assert "\0" not in inputs[0].source
+        first, _ = read(tmp_path, name + suffix, data)
+
+        assert first.name == "méthanol"
+        assert first.error is None
+        assert first.smiles == "CO" or first.geometry is not None
+        assert count(tmp_path / (name + suffix)).lines == text.count("\n")
+
+
+def test_gzip_is_recognised_by_its_first_bytes_too(tmp_path: Path) -> None:
+    (only,) = read(tmp_path, "a.smi", gzip.compress(b"CCO ethanol\n"))
+    (plain,) = read(tmp_path, "a.smi.gz", b"CCO ethanol\n")
+
+    assert only == plain
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"CCO ethanol\n" * 1_000)[:-9], "truncated gzip file"),
+        (gzip.compress(b"CCO ethanol\n" * 1_000)[:20] + b"x" * 200, "damaged gzip file"),
+        (b"PK\x03\x04rest", "zip archive"),
+        (b"BZh9rest", "bzip2"),
+    ],
+)
+def test_an_archive_or_a_damaged_file_is_one_clear_error(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = written(tmp_path, "a.smi", content)
+
+    with pytest.raises(InputFileError, match=message):
+        list(read_inputs(path))
+    with pytest.raises(InputFileError, match=message):
+        count(path)
+
+
+@pytest.mark.parametrize("name", ["a.smi", "a.csv", "a.sdf", "a.xyz"])
+def test_nul_characters_make_a_record_unreadable(tmp_path: Path, name: str) -> None:
+    text = {
+        "a.smi": b"C\0C a\nC\n",
+        "a.csv": b"smiles\nC\0C\nC\n",
+        "a.sdf": b"a\0b\n\n\n\n$$$$\n",
+        "a.xyz": b"1\na\0b\nHe 0 0 0\n",
+    }[name]
+
+    first, *_ = read(tmp_path, name, text)
+
+    assert "NUL" in (first.error or "")
+    assert "\0" not in first.source
+
+
+@pytest.mark.parametrize("name", ["a.smi", "a.csv", "a.sdf", "a.xyz"])
+def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path: Path, name: str) -> None:
+    """A file that is one line of 50 MB is read in pieces; its record is refused."""
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.write(b"smiles\n" if name == "a.csv" else b"")
+        for _ in range(50):
+            file.write(b"C" * 1_000_000)
+        file.write(b"\n")
+
+    tracemalloc.start()
+    (only,) = read_inputs(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert only.error is not None
+    assert "longer than" in only.error or "expected a number of atoms" in only.error
+    assert peak < 40_000_000, "bytes"
+
+
+def test_an_open_quote_makes_one_failed_record_of_the_lines_it_covers(tmp_path: Path) -> None:
+    text = 'smiles,name\nCCO,ethanol\nCCN,"5 inch tube\nCCC,propane\nCCCC,butane\n'
+
+    first, second = read(tmp_path, "a.csv", text)
+
+    assert (first.smiles, first.error) == ("CCO", None)
+    assert second.error == "lines 3 to 5: opens a quote that is not closed"
+    assert (second.line, second.lines) == (3, 3)
+    assert "butane" in second.source
+
+
+def test_two_stray_quotes_make_no_molecule_of_what_is_between_them(tmp_path: Path) -> None:
+    text = 'smiles,name\nCCN,"5 inch\nCCC,propane\nCCCC,"7 inch\nC,methane\n'
+
+    first, second = read(tmp_path, "a.csv", text)
+
+    assert (first.error or "").startswith("lines 2 to 4: not a readable row")
+    assert second.name == "methane"
+
+
+def test_an_open_quote_covers_at_most_a_thousand_lines(tmp_path: Path) -> None:
+    text = 'smiles,name\nCCN,"5 inch\n' + "C,methane\n" * 5_000
+
+    bad, *good = read(tmp_path, "a.csv", text)
+
+    assert bad.lines == 1_000
+    assert len(good) == 5_001 - 1_000
+
+
+def test_a_quoted_field_may_contain_line_ends(tmp_path: Path) -> None:
+    first, second = read(tmp_path, "a.csv", 'smiles,name\r\nCCO,"a\r\nb"\r\nC,c\r\n')
+
+    assert (first.name, first.lines, second.number) == ("a\nb", 2, 4)
+
+
+def test_a_row_with_more_fields_than_the_header_is_refused(tmp_path: Path) -> None:
+    """A name with a comma that is not quoted would lose its end."""
+    first, second = read(tmp_path, "a.csv", "smiles,name\nCCO,ethanol, dry\nC,methane,\n")
+
+    assert "3 fields and the header 2" in (first.error or "")
+    assert second.error is None
+
+
+def test_a_spreadsheet_says_its_delimiter_above_the_header(tmp_path: Path) -> None:
+    (only,) = read(tmp_path, "a.csv", "sep=;\nsmiles;name\nCCO;a,b,c\n")
+
+    assert (only.number, only.smiles, only.name) == (3, "CCO", "a,b,c")
+
+
+def test_a_name_after_a_cxsmiles_extension_is_kept(tmp_path: Path) -> None:
+    text = "smiles\tid\tMW\nC[C@H](O)CC |&1:1|\tZ1 a\t74\nCCO |x y|\tZ2\t46\nCC |^1:0| ethyl\n"
+
+    inputs = read(tmp_path, "a.smi", text)
+
+    assert [(i.smiles, i.name) for i in inputs] == [
+        ("C[C@H](O)CC |&1:1|", "Z1 a"),
+        ("CCO |x y|", "Z2"),
+        ("CC |^1:0|", "ethyl"),
+    ]
+
+
+def test_a_header_with_tabs_names_the_columns(tmp_path: Path) -> None:
+    (only,) = read(tmp_path, "a.smi", "smiles\tMW\tname\tcharge\nCC[O-]\t45\tethoxide\t-1\n")
+
+    assert (only.name, only.charge) == ("ethoxide", -1)
 
 
 def test_csv_columns_are_found_by_name_in_any_case_and_order(tmp_path: Path) -> None:
@@ -141,7 +305,7 @@ def test_xyz_reads_every_frame_and_the_keys_of_its_comment(tmp_path: Path) -> No
 def test_xyz_goes_on_after_a_line_that_is_no_atom_count(tmp_path: Path) -> None:
     inputs = read(tmp_path, "a.xyz", "He 0 0 0\nHe 0 0 1\n1\nok\nHe 0 0 0\n")
 
-    assert inputs[0].error == "expected a number of atoms, found 'He 0 0 0'"
+    assert inputs[0].error == "expected a number of atoms, found 'He 0 0 0' (lines 1 to 2)"
     assert (inputs[1].number, inputs[1].name) == (2, "ok")
 
 
@@ -173,9 +337,65 @@ def test_a_long_file_is_read_in_bounded_memory(tmp_path: Path) -> None:
     path = written(tmp_path, "a.smi", "CCO ethanol\n" * 100_000)
 
     tracemalloc.start()
-    count = sum(1 for _ in read_inputs(path))
+    number = sum(1 for _ in read_inputs(path))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert count == 100_000
+    assert number == 100_000
     assert peak < 1_000_000, "bytes, for a file of 1.2 MB"
+
+
+EVERY_SUFFIX = ("smi", "csv", "sdf", "xyz")
+FRAGMENTS = (
+    "smiles,name\n", "CCO", "[Na+]", " |^1:0|", '"', ",", "\t", "\n", "\r\n", "\r", "$$$$\n",
+    "3\n", "1\nx\nHe 0 0 0\n", "charge=-1 ", "spin=", "-1 2\n", "M  END\n", "> <charge>\n-1\n\n",
+    "  1  0  0  0  0  0  0  0  0  0999 V2000\n", "Properties=species:S:1:pos:R:3 ", "9" * 5_000,
+    "1e999", "nan", "\0", "{", "[" * 2_000, "_JSON ", "\\", "é", "Lattice=", "pbc=",
+    "gdb 1\t" + "1.0\t" * 15 + "\n", "#", "sep=;\n",
+)  # fmt: skip
+TEXT = st.lists(st.sampled_from(range(len(FRAGMENTS))), max_size=12).map(
+    lambda indices: "".join(FRAGMENTS[index] for index in indices)
+)
+CONTENT = st.one_of(
+    st.binary(max_size=300),
+    TEXT.map(str.encode),
+    TEXT.map(lambda text: gzip.compress(text.encode())),
+    TEXT.map(lambda text: text.encode("utf-16")),
+)
+
+
+@given(suffix=st.sampled_from(EVERY_SUFFIX), content=CONTENT)
+@settings(max_examples=400, deadline=None)
+def test_any_bytes_are_inputs_or_an_error_of_the_file(suffix: str, content: bytes) -> None:
+    """No other exception leaves a reader, and every line is in a record or passed over as blank.
+
+    Besides blank lines, only a header and the comments of .smi files belong to no record.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(Path(folder), f"a.{suffix}", content)
+        try:
+            inputs = list(read_inputs(path))
+        except InputFileError:
+            return
+        counted = count(path)
+        with path.open("rb") as file:
+            lines = list(TextLines(file))
+    within: set[int] = set()
+    for each in inputs:
+        covered = set(range(each.line, each.line + each.lines))
+        assert covered
+        assert not covered & within, "no line is in two records"
+        within |= covered
+    assert within <= set(range(1, len(lines) + 1))
+    assert counted == Count(len(inputs), len(lines), len(lines) - len(within))
+    outside = [line for number, line in enumerate(lines, start=1) if number not in within]
+    told = [line for line in outside if line.strip(' \t,;\v\f\x1c\x1d\x1e\x1f\x85\xa0"')]
+    if suffix == "smi":
+        told = [line for line in told if not line.strip().startswith("#")]
+        assert all("smi" in line.lower() for line in told[:1])
+        assert len(told) <= 1
+    elif suffix == "csv":
+        assert told[0].strip() if told else True
+        assert len(told) <= 1 or told[0].lower().startswith("sep=") or '"' in told[0]
+    else:
+        assert not told
