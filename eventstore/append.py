@@ -1,5 +1,6 @@
 """The one way in: events go to the log through the SQL function append_events."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from eventstore import wakeups
 from eventstore.codec import encode, encode_metadata
-from eventstore.envelope import NewEvent, Placed, Position
+from eventstore.envelope import MUST_EXIST, NewEvent, Placed, Position
 from eventstore.errors import (
     EventIdReused,
     EventRefused,
@@ -26,6 +27,14 @@ from eventstore.errors import (
 _APPEND = text(
     "SELECT event_id, position, version, appended FROM append_events(CAST(:events AS jsonb))"
 )
+
+LARGEST_CALL = 10_000
+"""Events that append_events takes in one call; it refuses more."""
+
+_SMALLEST_EVENT = 200
+"""Characters of JSON; three ids alone are 108."""
+
+_STREAM = ("tenant_id", "entity_type", "entity_id")
 
 
 class _Wire(msgspec.Struct, omit_defaults=True):
@@ -64,9 +73,47 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
 def append_wire(connection: Connection, wire: bytes) -> list[Placed]:
     """Append what `encode_wire` made, as `append` does; does not commit."""
     with translated_errors():
-        rows = connection.execute(_APPEND, {"events": wire.decode()})
+        rows = [
+            row
+            for call in calls_of(wire.decode())
+            for row in connection.execute(_APPEND, {"events": call})
+        ]
     wakeups.mark(connection)
     return [Placed(row.event_id, Position(row.position), row.version, row.appended) for row in rows]
+
+
+def calls_of(wire: str) -> list[str]:
+    """Split an append into calls of at most `LARGEST_CALL` events, for one transaction.
+
+    Raises:
+        EventIdReused: when one id is used in two streams.
+    """
+    if len(wire) < LARGEST_CALL * _SMALLEST_EVENT:
+        return [wire]
+    events = msgspec.json.decode(wire, type=list[dict[str, msgspec.Raw]])
+    if len(events) <= LARGEST_CALL:
+        return [wire]
+    calls = []
+    streams: dict[bytes, tuple[bytes, ...]] = {}
+    lengths: Counter[tuple[bytes, ...]] = Counter()
+    for first in range(0, len(events), LARGEST_CALL):
+        call = events[first : first + LARGEST_CALL]
+        before = lengths.copy()
+        for event in call:
+            id_ = bytes(event["event_id"])
+            stream = tuple(bytes(event[name]) for name in _STREAM)
+            if id_ not in streams:
+                streams[id_] = stream
+                lengths[stream] += 1
+            elif streams[id_] != stream:
+                raise EventIdReused("one event_id is used for events of two streams")
+            expected = msgspec.json.decode(event.get("expected_version", b"null"))
+            if before[stream] and expected is not None and expected != MUST_EXIST:
+                # What the earlier calls append to the stream is there by then.
+                raised = msgspec.json.encode(expected + before[stream])
+                event["expected_version"] = msgspec.Raw(raised)
+        calls.append(msgspec.json.encode(call).decode())
+    return calls
 
 
 def encode_wire(events: Sequence[NewEvent]) -> bytes:

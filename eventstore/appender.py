@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy import Engine
 
 from eventstore import wakeups
-from eventstore.append import encode_wire, translated_errors
+from eventstore.append import calls_of, encode_wire, translated_errors
 from eventstore.database import where
 from eventstore.envelope import NewEvent, Placed, Position
 from eventstore.errors import ConnectionLost, DatabaseUnavailable
@@ -50,8 +50,9 @@ class Appender:
     """Appends and commits, several times as fast as `append` within a transaction of SQLAlchemy's.
 
     One statement is sent per call, which PostgreSQL runs as a transaction by itself: no BEGIN, no
-    COMMIT, no ping beforehand. Where the connection turns out to be lost, the call is repeated once
-    over a new one; event ids make that harmless. Nothing is prepared, so it works behind a pooler.
+    COMMIT, no ping beforehand. A call of more than `LARGEST_CALL` events is several statements in
+    one transaction. Where the connection turns out to be lost, the call is repeated once over a new
+    one; event ids make that harmless. Nothing is prepared, so it works behind a pooler.
 
     Close it, or use it in a `with`. Threads may share it, and do well to: the calls that come while
     one is on its way are sent together, as one transaction. Where the database refuses that, each
@@ -135,6 +136,13 @@ class Appender:
 
     def _execute(self, wire: str) -> list[Row]:
         cursor = self._cursor or self._connect()
+        calls = calls_of(wire)
+        if len(calls) == 1:
+            return self._call(cursor, wire)
+        with cursor.connection.transaction():
+            return [row for call in calls for row in self._call(cursor, call)]
+
+    def _call(self, cursor: psycopg.Cursor[Row], wire: str) -> list[Row]:
         if self._tenant is None:
             cursor.execute(_APPEND, (wire,))
         else:

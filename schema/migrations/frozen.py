@@ -1,5 +1,6 @@
 """How a migration runs the SQL that is frozen beside it."""
 
+import re
 from importlib.resources import files
 
 from alembic import op
@@ -19,3 +20,16 @@ def drop_read_models(*names: str) -> None:
         DROP TABLE {", ".join(names)};
         DELETE FROM projection_checkpoints WHERE projection IN ({quoted})
     """)
+
+
+def replace_functions(name: str, *functions: str) -> None:
+    """Give functions the definitions and comments that `versions/<name>.sql` holds."""
+    sql = (files("schema.migrations.versions") / f"{name}.sql").read_text(encoding="utf-8")
+    for function in functions:
+        found = re.search(
+            rf"^CREATE (FUNCTION {function}\(.*?^COMMENT ON FUNCTION {function}\(.*?';)$",
+            sql,
+            re.DOTALL | re.MULTILINE,
+        )
+        assert found is not None, f"{name}.sql defines no {function}"
+        op.execute(text(f"CREATE OR REPLACE {found[1]}".replace(":", r"\:")))

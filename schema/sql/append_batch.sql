@@ -10,6 +10,7 @@ DECLARE
     tenants uuid[];
     types text[];
     entities uuid[];
+    counts integer[];
     befores integer[];
     floors bigint[];
     maybe_known uuid[];
@@ -17,23 +18,47 @@ DECLARE
     conflict record;
     distinct_events bigint;
     distinct_ids bigint;
+    lacking bigint;
 BEGIN
+    -- What one call may cost the database. Python sends more as several calls in one transaction.
+    IF jsonb_array_length(events) > 10000 THEN
+        RAISE EXCEPTION 'append_events takes at most 10000 events in one call, not %',
+                        jsonb_array_length(events)
+            USING ERRCODE = 'QF002', HINT = 'Make several calls in one transaction.';
+    END IF;
+
+    SELECT array_agg(g.tenant_id), array_agg(g.entity_type), array_agg(g.entity_id),
+           array_agg(g.n), sum(g.n), sum(g.lacking)
+      INTO tenants, types, entities, counts, distinct_events, lacking
+      FROM (SELECT e.tenant_id, e.entity_type, e.entity_id, count(DISTINCT e.event_id)::integer AS n,
+                   count(*) FILTER (WHERE e.event_id IS NULL OR e.tenant_id IS NULL
+                                          OR e.entity_type IS NULL OR e.entity_id IS NULL) AS lacking
+              FROM jsonb_to_recordset(events) AS e(
+                   tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
+             GROUP BY e.tenant_id, e.entity_type, e.entity_id
+             ORDER BY e.tenant_id, e.entity_type, e.entity_id) AS g;
+    IF lacking > 0 THEN
+        PERFORM refuse_incomplete_event();
+    END IF;
+
+    -- Before anything is locked, read or written: what happens then is visible to the caller, and
+    -- would show whether another tenant has these streams.
+    IF NOT acts_for_every_tenant() THEN
+        PERFORM refuse_tenant(t.tenant_id) FROM unnest(tenants) AS t(tenant_id)
+          WHERE t.tenant_id IS DISTINCT FROM (SELECT current_tenant());
+    END IF;
+
+    -- "Whatever I append will lie above this": see safe_head.
+    PERFORM pg_advisory_xact_lock_shared(append_lock_key(last_assigned_position()));
+
     -- Lock the head of every stream, in one order for everybody, and take the next versions, as if
     -- every event were new.
     WITH given AS (
-        SELECT e.tenant_id, e.entity_type, e.entity_id, count(DISTINCT e.event_id)::integer AS n,
-               count(*) FILTER (WHERE e.event_id IS NULL OR e.tenant_id IS NULL
-                                      OR e.entity_type IS NULL OR e.entity_id IS NULL) AS lacking
-          FROM jsonb_to_recordset(events) AS e(
-               tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
-         GROUP BY e.tenant_id, e.entity_type, e.entity_id
-         ORDER BY e.tenant_id, e.entity_type, e.entity_id
+        SELECT * FROM unnest(tenants, types, entities, counts) AS g(tenant_id, entity_type, entity_id, n)
     ), heads AS (
         INSERT INTO event_streams AS head
                     (tenant_id, entity_type, entity_id, version, first_position)
-        SELECT g.tenant_id, g.entity_type, g.entity_id,
-               CASE WHEN g.lacking = 0 THEN g.n ELSE refuse_incomplete_event() END,
-               last_assigned_position() + 1
+        SELECT g.tenant_id, g.entity_type, g.entity_id, g.n, last_assigned_position() + 1
           FROM given AS g
         ON CONFLICT (tenant_id, entity_type, entity_id)
           DO UPDATE SET version = head.version + excluded.version
@@ -41,14 +66,9 @@ BEGIN
                     head.first_position
     )
     SELECT array_agg(tenant_id), array_agg(entity_type), array_agg(entity_id),
-           array_agg(h.version - g.n), array_agg(h.first_position), sum(g.n)
-      INTO tenants, types, entities, befores, floors, distinct_events
+           array_agg(h.version - g.n), array_agg(h.first_position)
+      INTO tenants, types, entities, befores, floors
       FROM heads AS h JOIN given AS g USING (tenant_id, entity_type, entity_id);
-
-    IF NOT acts_for_every_tenant() THEN
-        PERFORM refuse_tenant(t.tenant_id) FROM unnest(tenants) AS t(tenant_id)
-          WHERE t.tenant_id IS DISTINCT FROM current_tenant();
-    END IF;
 
     IF distinct_events < jsonb_array_length(events) THEN
         PERFORM refuse_reused_event_id(e.event_id)
@@ -214,4 +234,4 @@ END
 $$;
 
 COMMENT ON FUNCTION append_batch(jsonb) IS
-    'The general case of append_events, which calls it after taking the append lock';
+    'The general case of append_events';

@@ -17,13 +17,6 @@ BEGIN
         RAISE EXCEPTION 'append_events takes a JSON array of events' USING ERRCODE = 'QF002';
     END IF;
 
-    -- "Whatever I append will lie above this": see safe_head. A mere expression costs half of what
-    -- a PERFORM does; the lock is never NULL.
-    floor_of_stream := last_assigned_position();
-    IF pg_advisory_xact_lock_shared(append_lock_key(floor_of_stream)) IS NULL THEN
-        RETURN;
-    END IF;
-
     IF jsonb_array_length(events) <> 1 THEN
         RETURN QUERY SELECT * FROM append_batch(events);
         RETURN;
@@ -39,13 +32,22 @@ BEGIN
     IF event_id IS NULL OR tenant IS NULL OR kind IS NULL OR entity IS NULL THEN
         PERFORM refuse_incomplete_event();
     END IF;
+    -- Before anything is locked, read or written: what happens then is visible to the caller, and
+    -- would show whether another tenant has this stream.
+    IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM current_tenant() THEN
+        PERFORM refuse_tenant(tenant);
+    END IF;
     IF is_storable(event -> 'data', event -> 'metadata',
                    (event ->> 'occurred_at')::timestamptz) IS NOT TRUE THEN
         PERFORM refuse_unstorable(event -> 'data', event -> 'metadata',
                                   (event ->> 'occurred_at')::timestamptz);
     END IF;
-    IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM current_tenant() THEN
-        PERFORM refuse_tenant(tenant);
+
+    -- "Whatever I append will lie above this": see safe_head. A mere expression costs half of what
+    -- a PERFORM does; the lock is never NULL.
+    floor_of_stream := last_assigned_position();
+    IF pg_advisory_xact_lock_shared(append_lock_key(floor_of_stream)) IS NULL THEN
+        RETURN;
     END IF;
 
     INSERT INTO event_streams AS head (tenant_id, entity_type, entity_id, version, first_position)
@@ -95,7 +97,8 @@ END
 $$;
 
 COMMENT ON FUNCTION append_events(jsonb) IS
-    'Append events atomically, in the given order, and return where each one is. An event is an
+    'Append up to 10,000 events atomically, in the given order, and return where each one is; more
+events are atomic as several calls in one transaction. An event is an
 object with event_id, tenant_id, entity_type, entity_id, event_type, data and, if wanted,
 schema_version, metadata, user_id, occurred_at, expected_version (a number; 0: the stream must not
 exist; -1: it must). An event_id that is already in its stream is not appended again.';
