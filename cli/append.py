@@ -64,7 +64,7 @@ def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json:
         good = _check(file, settings, bad)
         done = Loaded()
         if not bad.count or skip_invalid:
-            database = stack.enter_context(migrated_database(settings))
+            database = stack.enter_context(migrated_database(settings, writes=True))
             with console.progress("append", good) as report:
                 if good <= AT_ONCE:
                     events = list(_good(file, settings))

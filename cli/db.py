@@ -200,7 +200,7 @@ def maintain(as_json: bool) -> None:
     Example:
       qforge db maintain
     """
-    with migrated_database() as database:
+    with migrated_database(writes=True) as database:
         made = make_partitions(database.engine)
         with database.engine.connect() as connection:
             partitions = list_partitions(connection)

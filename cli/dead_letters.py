@@ -85,7 +85,7 @@ def retry(
     projections = named(names)
     if positions and len(names) != 1:
         raise click.UsageError("--position needs the one projection that leaves it out")
-    with migrated_database() as database:
+    with migrated_database(writes=True) as database:
         tried = [
             one
             for projection in projections
@@ -115,7 +115,7 @@ def discard(name: str, positions: tuple[int, ...]) -> None:
       qforge dead-letters discard calculations 4711 4712
     """
     (projection,) = named([name])
-    with migrated_database() as database, database.engine.begin() as connection:
+    with migrated_database(writes=True) as database, database.engine.begin() as connection:
         done = letters.discard(connection, projection.name, positions)
     if done:
         console.note(f"{name} does without the events at {', '.join(map(str, done))}.")

@@ -46,7 +46,7 @@ def events(context: click.Context, file: Path, skip_invalid: bool, as_json: bool
     bad.end()
     done = Loaded()
     if good and (skip_invalid or not bad.count):
-        with migrated_database(load_settings()) as database:
+        with migrated_database(load_settings(), writes=True) as database:
             try:
                 with console.progress("importing", good) as report:
                     every = (line for line in read_exported(file) if not isinstance(line, BadLine))

@@ -86,7 +86,7 @@ def jobs(
     )
     total = count_folders(directory, limit)
     with (
-        migrated_database(settings) as database,
+        migrated_database(settings, writes=not dry_run) as database,
         written_report(report_file) as write,
     ):
         target = Target(

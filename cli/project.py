@@ -43,7 +43,7 @@ def project(names: tuple[str, ...], once: bool, auto_rebuild: bool) -> None:
       qforge project --auto-rebuild
     """
     projections = named(names)
-    with migrated_database() as database:
+    with migrated_database(writes=True) as database:
         if once:
             if auto_rebuild:
                 _rebuild_stale(database.engine, projections)

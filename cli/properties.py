@@ -59,7 +59,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
 
     where = options.conditions(molecules, written)
     settings = load_settings()
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         catch_up(database.engine, named(["molecules", "molecule_properties_computed"]))
         with database.engine.connect() as connection:
             missing = count_undescribed(connection, settings.tenant_id, toolkit_version(), where)

@@ -72,7 +72,7 @@ def rebuild(
     if rollback and dry_run:
         raise click.UsageError("--rollback changes tables, --dry-run does not: give one of them")
     projections = named(names)
-    with migrated_database() as database:
+    with migrated_database(writes=True) as database:
         if rollback:
             _roll_back(database.engine, projections, keep=keep, as_json=as_json)
         else:

@@ -72,7 +72,7 @@ def record(
     document = _read(data)
     settings = load_settings()
     author = Author(tenant_id=settings.tenant_id, user_id=user_id or settings.user_id)
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         recorded = record_by_name(
             database.engine, author, event, document, entity_id=entity_id, expected_version=expect
         )

@@ -64,7 +64,7 @@ def set_(table: str, days: str) -> None:
       qforge retention set user_audit_log ever
     """
     settings = load_settings()
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         library.set_retention(database.engine, _author(settings), table, _days(days))
 
 
@@ -80,7 +80,7 @@ def apply(dry_run: bool, as_json: bool) -> None:
       qforge retention apply
     """
     settings = load_settings()
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=not dry_run) as database:
         trimmed = named(library.retained())
         catch_up(database.engine, trimmed)
         if dry_run:

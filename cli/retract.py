@@ -57,7 +57,7 @@ def retract(
         since=since,
         until=until,
     )
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=not dry_run) as database:
         if dry_run:
             with database.engine.connect() as connection:
                 covered = retraction.extent(connection, settings.tenant_id, criteria)

@@ -83,7 +83,7 @@ def retry(
         limit=limit, first_seconds=first_delay, longest_seconds=max(first_delay, 3600.0)
     )
     settings = load_settings()
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=not dry_run) as database:
         catch_up(database.engine, named(["calculations"]))
         if dry_run:
             with database.engine.connect() as connection:

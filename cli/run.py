@@ -145,7 +145,7 @@ def run(
     try_out(method, solvent, engine=engine)
     settings = load_settings()
     spool = spool_directory(settings.home)
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         drained = drain(spool, database.engine)
         if drained.events or drained.rejected or drained.aside or drained.damaged:
             tell(drained)

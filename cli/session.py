@@ -10,14 +10,21 @@ from eventstore.database import Database, open_database
 from eventstore.migrations import require_migrated
 from eventstore.recorders.author import Author
 from eventstore.settings import Settings, load_settings
+from eventstore.standby import require_primary
 from eventstore.wakeups import announce_appends
 
 
 @contextlib.contextmanager
-def migrated_database(settings: Settings | None = None) -> Iterator[Database]:
+def migrated_database(
+    settings: Settings | None = None, *, writes: bool = False
+) -> Iterator[Database]:
     """Open the database for the length of a command; refuse one whose schema does not fit.
 
     What the database does not allow the command is recorded.
+
+    Args:
+        settings: those of the environment unless given.
+        writes: whether the command is of no use on a standby server, which it then refuses.
     """
     settings = settings or load_settings()
     author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
@@ -26,6 +33,8 @@ def migrated_database(settings: Settings | None = None) -> Iterator[Database]:
         refusals_recorded(database.engine, author, _command()),
     ):
         require_migrated(database.engine)
+        if writes:
+            require_primary(database.engine, click.get_current_context().command_path)
         announce_appends(database.engine)
         yield database
 

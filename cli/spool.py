@@ -74,7 +74,7 @@ def drain_command(past_damage: bool, as_json: bool) -> None:
     settings = load_settings()
     directory = spool_directory(settings.home)
     waiting = sum(each.appends for each in spool_state(directory).segments)
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         if waiting:
             with console.progress("draining", waiting) as report:
                 drained = drain(directory, database.engine, report=report, past_damage=past_damage)
@@ -99,7 +99,7 @@ def report_command() -> None:
     """
     settings = load_settings()
     author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         Spools(database.engine, author).report(
             host=socket.gethostname(), directory=spool_directory(settings.home)
         )

@@ -76,7 +76,7 @@ def register(
     """
     settings = load_settings()
     password = None if no_password else _password(from_stdin=password_stdin)
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         user_id = _users(database, settings).register(
             email=email,
             username=username,
@@ -120,7 +120,7 @@ def password(user: str, password_stdin: bool) -> None:
       qforge users password ada
     """
     settings = load_settings()
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         recorder = _users(database, settings)
         user_id = recorder.find(user)
         recorder.change_password(user_id, password=_password(from_stdin=password_stdin))
@@ -153,7 +153,7 @@ def key(
       qforge users key ada notebook --scope read --expires 2027-01-01
     """
     settings = load_settings()
-    with migrated_database(settings) as database:
+    with migrated_database(settings, writes=True) as database:
         user_id = _users(database, settings).find(user)
         issued = ApiKeys(database.engine, _author(settings)).issue(
             user_id,

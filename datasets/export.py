@@ -30,6 +30,7 @@ from eventstore.ids import uuid7
 from eventstore.recorders.author import Author
 from eventstore.recorders.domain import Domain
 from eventstore.span import select_last
+from eventstore.standby import require_primary
 from eventstore.whole_file import whole_file, write_whole
 from projections.checkpoint import fingerprint
 from projections.registry import PROJECTIONS
@@ -162,7 +163,10 @@ def export_file(
 
     Raises:
         TargetExists, TargetBusy, TargetUnwritable, and what `write_rows` raises.
+        NeedsPrimary: with an author, on a standby, where the export cannot be recorded.
     """
+    if author is not None:
+        require_primary(engine, "an export, which is recorded in the log,")
     with whole_file(path, replace=replace) as partial:
         with snapshot(engine) as connection, partial.open("wb") as file:
             content = write_rows(connection, recipe, file, partial, progress)
@@ -195,6 +199,8 @@ def export_stream(
     """
     if not format_named(recipe.format).is_text:
         raise TextOnly(recipe.format)
+    if author is not None:
+        require_primary(engine, "an export, which is recorded in the log,")
     left = 0
 
     def count(rows: int, total: int) -> None:

@@ -23,6 +23,7 @@ from eventstore.errors import (
     UnsafeIsolation,
     VersionConflict,
 )
+from eventstore.standby import standby_error
 
 _APPEND = text(
     "SELECT event_id, position, version, appended FROM append_events(CAST(:events AS jsonb))"
@@ -163,6 +164,8 @@ def translated_errors() -> Iterator[None]:
 
 
 def _translate(error: BaseException | None) -> QuantumForgeError | None:
+    if (refused := standby_error(error)) is not None:
+        return refused
     diagnosis = getattr(error, "diag", None)
     message = getattr(diagnosis, "message_primary", None) or str(error)
     match getattr(error, "sqlstate", None):

@@ -23,6 +23,7 @@ from eventstore.errors import (
     UnsupportedPostgres,
 )
 from eventstore.settings import EMBEDDED, Settings
+from eventstore.standby import standby_error
 from eventstore.tenancy import act_always_for
 
 APPLICATION_NAME = "quantum-forge"
@@ -128,6 +129,8 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
                 raise NotAllowed(diag.message_primary or "permission denied") from cause
             case "QF006", psycopg.Error(diag=diag):
                 raise RoleMissing(diag.message_primary or "a role is missing") from cause
+        if not context.is_disconnect and (refused := standby_error(cause)) is not None:
+            raise refused from cause
         # SQLAlchemy drops the connection of a query that Ctrl-C interrupts, too.
         if context.is_disconnect and isinstance(cause, Exception):
             raise ConnectionLost(

@@ -82,6 +82,43 @@ class UnsupportedPostgres(DatabaseUnavailable):
     """The server is older than this program supports."""
 
 
+class NeedsPrimary(DatabaseUnavailable):
+    """A change was asked of a server that accepts none: a standby, or one that is read-only.
+
+    what: the subject of the sentence, such as "qforge run".
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            "a standby or a read-only server",
+            f"{what} needs the primary, and this server is a standby or read-only",
+            "set DATABASE_URL to the primary",
+        )
+
+
+class NoPublishedHead(QuantumForgeError):
+    """A standby cannot know up to where the log is complete: its primary never published it."""
+
+    exit_status = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server is a standby, and its primary has published no safe head: run "
+            "`qforge project` on the primary, or set DATABASE_URL to the primary"
+        )
+
+
+class CancelledByReplay(QuantumForgeError):
+    """A standby ended a query that stood in the way of replaying the primary's changes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the standby ended the query because it had to apply changes of its primary: run it "
+            "again, raise max_standby_streaming_delay on the standby, or ask the primary"
+        )
+
+
 class NotMigrated(QuantumForgeError):
     """The database has none of the tables yet."""
 

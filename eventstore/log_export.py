@@ -15,6 +15,7 @@ from eventstore.ids import uuid7
 from eventstore.read import EVERYTHING, Filter, read_all, safe_head
 from eventstore.recorders.author import Author
 from eventstore.recorders.domain import Domain
+from eventstore.standby import require_primary
 from eventstore.whole_file import whole_file
 from schema.events.audit import DataExported
 
@@ -75,9 +76,11 @@ def export_events(
 
     Raises:
         UnknownKind
+        NeedsPrimary: on a standby, where the export cannot be recorded.
         TargetExists, TargetBusy, TargetUnwritable: see eventstore/whole_file.py.
         BrokenPipeError: when nobody reads the stream any more.
     """
+    require_primary(engine, "an export, which is recorded in the log,")
     with engine.connect() as connection:
         head = safe_head(connection)
     last = Position(head if upto is None else min(upto, head))

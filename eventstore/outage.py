@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 from eventstore.errors import (
     ConnectionLost,
     DatabaseUnreachable,
+    NeedsPrimary,
     QuantumForgeError,
     TooManyConnections,
 )
@@ -14,6 +15,7 @@ LOST = (
     ConnectionLost,
     DatabaseUnreachable,
     TooManyConnections,
+    NeedsPrimary,
     DBAPIError,
     psycopg.OperationalError,
 )

@@ -50,10 +50,12 @@ EVERYTHING = Filter()
 def safe_head(connection: Connection) -> Position:
     """The position up to which the log is complete: nothing at or below it can still appear.
 
-    Read events up to it in a later statement, under READ COMMITTED.
+    Read events up to it in a later statement, under READ COMMITTED. On a standby it is the head
+    that the primary published last (eventstore/standby.py).
 
     Raises:
         UnsafeIsolation: when the transaction has a stricter isolation level.
+        NoPublishedHead: on a standby whose primary has published none.
     """
     with translated_errors():
         return Position(connection.execute(text("SELECT safe_head()")).scalar_one())

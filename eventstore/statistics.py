@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select, text
 
 from eventstore.envelope import Position
 from eventstore.read import safe_head
+from eventstore.standby import is_standby
 from schema.tables import event_logs
 
 
@@ -30,8 +31,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """Where the log ends.
 
     `safe`: nothing at or below it can still appear. `last_assigned`: the highest position that any
-    append has taken, committed or not. `held_by`: who keeps the first below the second, the most
-    restraining first.
+    append has taken, committed or not; on a standby, which cannot know that, the safe head.
+    `held_by`: who keeps the first below the second, the most restraining first.
     """
 
     safe: Position
@@ -70,6 +71,9 @@ def read_head(connection: Connection) -> Head:
     Raises:
         UnsafeIsolation: when the transaction cannot see what is committed.
     """
+    if is_standby(connection):
+        published = safe_head(connection)
+        return Head(safe=published, last_assigned=published, held_by=[])
     last_assigned = connection.execute(text("SELECT last_assigned_position()")).scalar_one()
     safe = safe_head(connection)
     holders: list[Holder] = []

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.database import is_direct
 from eventstore.errors import DatabaseUnavailable
+from eventstore.standby import is_standby
 
 CHANNEL = "qforge_appended"
 
@@ -131,8 +132,9 @@ class Wakeups:
         self._driver = driver
         self._stop = stop
         self._delay = POLL_SECONDS
-        # A LISTEN would stay with a connection of the server's that is anybody's afterwards.
-        self._listens = listen and is_direct(connection)
+        # A LISTEN would stay with a connection of the server's that is anybody's afterwards. A
+        # standby refuses it.
+        self._listens = listen and is_direct(connection) and not is_standby(connection)
         if self._listens:
             connection.execute(text(f"LISTEN {CHANNEL}"))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from eventstore.errors import ConnectionLost, QuantumForgeError
 from eventstore.partitions import make_partitions
-from eventstore.read import safe_head
+from eventstore.standby import publish_head
 from projections.batch_size import BatchSize
 from projections.checkpoint import (
     create_checkpoints,
@@ -186,7 +186,8 @@ class Projector:
     def _look_at_checkpoints(self) -> list[str]:
         """Where everybody is, and the head; returns whose table another definition filled."""
         with self._engine.begin() as connection:
-            self._head = safe_head(connection)
+            # Before anything is folded, so that no checkpoint is beyond the published head.
+            self._head = publish_head(connection)
             checkpoints = read_checkpoints(connection)
             if missing := [each for each in self._projections if each.name not in checkpoints]:
                 create_checkpoints(connection, missing)

@@ -9,6 +9,7 @@ OBJECTS = (
     "append_lock_key",
     "last_assigned_position",
     "safe_head",
+    "publish_head",
     "refuse_change",
     "create_event_partition",
     "event_partitions",

@@ -20,6 +20,7 @@ from schema.tables.log import (
     event_streams,
     projection_checkpoints,
     projection_copies,
+    published_head,
 )
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "projection_checkpoints",
     "projection_copies",
     "projection_dead_letters",
+    "published_head",
     "system",
     "telemetry",
     "users",

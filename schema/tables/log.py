@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -91,6 +92,31 @@ projection_checkpoints = Table(
     PrimaryKeyConstraint("projection"),
     check("position_is_not_negative", "position >= 0"),
     comment="How far each projection has come; moves in the transaction that moves its rows",
+)
+
+published_head = Table(
+    "published_head",
+    METADATA,
+    Column(
+        "is_only",
+        Boolean,
+        server_default=text("true"),
+        nullable=False,
+        comment="Always true: the table has one row",
+    ),
+    column(
+        "position",
+        BigInteger,
+        "Every event up to here was committed before this row was, or will never exist",
+        required=True,
+    ),
+    column(
+        "published_at", TIMESTAMP, "When that was known, by the database's clock", required=True
+    ),
+    PrimaryKeyConstraint("is_only"),
+    check("there_is_one_row", "is_only"),
+    check("published_position_is_not_negative", "position >= 0"),
+    comment="The safe head for readers on standby servers, which cannot see who appends",
 )
 
 projection_copies = Table(
