@@ -68,7 +68,7 @@ class EngineMissing(QuantumForgeError):
     "--opt",
     "optimization_level",
     type=click.Choice(LEVELS),
-    help="Optimise the geometry to this level (xtb only).  [default: a single point]",
+    help="Optimise the geometry to this level of xtb.  [default: a single point]",
 )
 @click.option("--charge", type=int, help="Charge in e of inputs that do not tell it.")
 @click.option(
@@ -119,6 +119,7 @@ def run(
     Example:
       qforge run molecules.smi
       qforge run library.csv --method GFN1-xTB --solvent water --jobs 8
+      qforge run molecules.smi --opt normal
       qforge run molecules.smi --engine xtb --opt tight
     """
     require_known(method, solvent, engine=engine, optimization_level=optimization_level)
@@ -142,7 +143,10 @@ def run(
     )
     in_file = count(file)
     total = min(in_file.inputs, limit or sys.maxsize)
-    try_out(method, solvent, engine=engine)
+    try:
+        try_out(method, solvent, engine=engine, optimization_level=optimization_level)
+    except ImportError as error:
+        raise EngineMissing(error) from error
     settings = load_settings()
     spool = spool_directory(settings.home)
     with migrated_database(settings, writes=True) as database:

@@ -36,9 +36,9 @@ def main() -> None:
         with database.engine.connect() as connection:
             before = safe_head(connection)
 
-        plan = Plan(batch=MOLECULES.stem, method="GFN2-xTB")
+        plan = Plan(batch=MOLECULES.stem, method="GFN2-xTB", optimization_level="normal")
         total = count_inputs(MOLECULES)
-        console.note(f"GFN2-xTB on the {total} lines of {MOLECULES.name} …")
+        console.note(f"Optimising the {total} lines of {MOLECULES.name} with GFN2-xTB …")
         with console.progress("calculating", total) as report:
             campaign = Campaign(
                 Recorder(

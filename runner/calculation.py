@@ -31,6 +31,18 @@ def _run(task: Task, start: Geometry) -> tuple[Result, Geometry]:
             solvent=task.solvent,
             optimization_level=task.optimization_level,
         )
+    if task.optimization_level is not None:
+        # Loading ASE takes longer than most single points.
+        from runner.optimization import optimise
+
+        return optimise(
+            start,
+            level=task.optimization_level,
+            charge=task.charge,
+            multiplicity=task.multiplicity,
+            method=task.method,
+            solvent=task.solvent,
+        )
     result = run_singlepoint(
         start,
         charge=task.charge,

@@ -7,7 +7,7 @@ ENGINES = (TBLITE, XTB)
 """The library that comes as a wheel, and the executable of the xtb package."""
 
 LEVELS = ("crude", "sloppy", "loose", "lax", "normal", "tight", "vtight", "extreme")
-"""How far xtb optimises a geometry, from hardly to very."""
+"""Levels of a geometry optimisation, by xtb's names, from coarse to fine."""
 
 METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
 
@@ -36,9 +36,10 @@ def require_known(
             "xtb runs GFN2-xTB and GFN1-xTB; IPEA1-xTB is for --engine tblite",
             code="UNKNOWN_METHOD",
         )
-    if engine == TBLITE and optimization_level is not None:
+    if optimization_level is not None and optimization_level not in LEVELS:
         raise InputError(
-            "tblite does not optimise geometries; add --engine xtb", code="NO_OPTIMIZATION"
+            f"unknown level {optimization_level!r} of --opt; known are {', '.join(LEVELS)}",
+            code="UNKNOWN_LEVEL",
         )
     if solvent is not None and method == "IPEA1-xTB":
         raise InputError(

@@ -8,7 +8,13 @@ from runner.xtb import program as xtb
 HYDROGEN = Geometry((1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.74)))
 
 
-def try_out(method: str, solvent: str | None, *, engine: str = TBLITE) -> None:
+def try_out(
+    method: str,
+    solvent: str | None,
+    *,
+    engine: str = TBLITE,
+    optimization_level: str | None = None,
+) -> None:
     """Run an engine on H2.
 
     Raises:
@@ -18,6 +24,11 @@ def try_out(method: str, solvent: str | None, *, engine: str = TBLITE) -> None:
     """
     if engine == XTB:
         xtb.run(HYDROGEN, method=method, solvent=solvent)
+    elif optimization_level is not None:
+        # Without --opt, ASE need not be installed.
+        from runner.optimization import optimise
+
+        optimise(HYDROGEN, level=optimization_level, method=method, solvent=solvent)
     else:
         tblite.run_singlepoint(HYDROGEN, method=method, solvent=solvent)
 

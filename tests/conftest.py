@@ -52,7 +52,11 @@ class Qforge(Protocol):
 
 
 def pytest_configure() -> None:
-    """Heed Ctrl-C, which a shell lets a background job ignore: tests press it, and would wait."""
+    """Heed Ctrl-C, which a shell lets a background job ignore: tests press it, and would wait.
+
+    Tests run side by side: threads of tblite would wait for each other, busily.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

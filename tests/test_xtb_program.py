@@ -210,14 +210,6 @@ def test_without_xtb_it_is_said_how_to_get_it(
         program.version()
 
 
-def test_tblite_refuses_to_optimise(qforge_here: Qforge, tmp_path: Path) -> None:
-    write(tmp_path / "some.smi", ["O water"])
-
-    said = qforge_here("run", "some.smi", "--opt", "tight", status=2)
-
-    assert "--engine xtb" in said.stderr
-
-
 def test_a_worker_completes_a_task_of_xtb() -> None:
     with WorkerPool(1) as pool:
         pool.submit(task(optimization_level="loose", timeout_s=60.0))
