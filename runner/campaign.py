@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +18,8 @@ from eventstore.recorders.attempt import as_earlier
 from runner import narrative
 from runner.batch import Batch
 from runner.errors import CampaignInterrupted
-from runner.inputs import read_inputs
+from runner.identification import AHEAD, Identification
+from runner.inputs import read_records
 from runner.narrative import Attempt
 from runner.outage import PATIENCE, Outage
 from runner.plan import Plan
@@ -27,14 +27,11 @@ from runner.records import Input
 from runner.stopping import StopRequest
 from runner.tally import Tally
 from runner.tasks import Completed, Invalidated, Lost, Outcome, Task
-from runner.triage import Candidate, Identified, Standing, identified, triage
+from runner.triage import Candidate, Identified, Standing, triage
 from runner.workers import WorkerPool
 from runner.workshop import program_version
 from schema.events import Event
 from schema.events.chemistry import ErrorType
-
-CHUNK = 100
-"""Inputs that are looked up in the log together."""
 
 PROGRESS_SECONDS = 5.0
 """How often a running batch records how far it has come."""
@@ -93,7 +90,7 @@ class Campaign:
         self.plan = plan
         self.batch = Batch(recorder, plan, total, jobs)
         self.tally = Tally()
-        self._inputs = read_inputs(path, limit=limit)
+        self._records = read_records(path, limit=limit)
         self._total = total
         self._jobs = jobs
         self._on_input = on_input
@@ -105,7 +102,8 @@ class Campaign:
         self._chunk: list[Identified] = []
         self._ready: deque[Candidate] = deque()
         self._running: dict[UUID, _InFlight] = {}
-        self._elsewhere: list[Input] = []
+        self._elsewhere: list[Identified] = []
+        self._again: deque[Identified] = deque()
         self._is_last_look = False
 
     def run(self) -> Tally:
@@ -116,11 +114,13 @@ class Campaign:
             DatabaseStayedAway: when it was away for too long, after what was in flight has ended.
         """
         with StopRequest() as stop, WorkerPool(self._jobs, function=self._function) as pool:
+            identification = Identification(pool, self._records, self.recorder.tenant_id, self.plan)
             try:
-                self._work(pool, self._inputs, stop)
+                self._work(pool, identification, stop)
                 # What another process had may have ended, or been lost, while this one worked.
-                others, self._elsewhere, self._is_last_look = self._elsewhere, [], True
-                self._work(pool, iter(others), stop)
+                self._again.extend(self._elsewhere)
+                self._elsewhere, self._is_last_look = [], True
+                self._work(pool, identification, stop)
             except QuantumForgeError as error:
                 self._give_up(pool.kill_all(), error)
                 raise
@@ -130,16 +130,17 @@ class Campaign:
         self._complete()
         return self.tally
 
-    def _work(self, pool: WorkerPool, inputs: Iterator[Input], stop: StopRequest) -> None:
-        while not stop and (self._fill(pool, inputs, stop) or self._running):
-            self._finish(pool.wait(timeout=ATTENTION_SECONDS))
+    def _work(self, pool: WorkerPool, identification: Identification, stop: StopRequest) -> None:
+        while not stop and (self._fill(pool, identification, stop) or self._running):
+            outcomes = pool.wait(timeout=ATTENTION_SECONDS)
+            self._finish(each for each in outcomes if not identification.heed(each))
             self._report()
             if self._outage.is_on and not self._running:
                 time.sleep(ATTENTION_SECONDS)
 
     # Looking up: inputs become candidates, chunk by chunk, only as fast as they are run.
 
-    def _fill(self, pool: WorkerPool, inputs: Iterator[Input], stop: StopRequest) -> bool:
+    def _fill(self, pool: WorkerPool, identification: Identification, stop: StopRequest) -> bool:
         """Give every free worker something to do; False when there is nothing left to give.
 
         While the database is away, what has been looked up goes on, and the rest waits.
@@ -149,8 +150,8 @@ class Campaign:
                 if self._outage.is_too_early:
                     return True
                 try:
-                    if not self._look_up(inputs, stop):
-                        return False
+                    if not self._look_up(identification):
+                        return identification.is_under_way
                 except UNANSWERED as error:
                     self._outage.goes_on(error, may_end=not self._running)
                     return True
@@ -159,13 +160,11 @@ class Campaign:
                 self._start(pool, self._ready.popleft())
         return True
 
-    def _look_up(self, inputs: Iterator[Input], stop: StopRequest) -> bool:
-        """Look up the next chunk, or again one that found the database away."""
-        if not self._chunk:
-            for source in islice(inputs, CHUNK):
-                if stop:
-                    return False
-                self._chunk.append(identified(self.recorder.tenant_id, self.plan, source))
+    def _look_up(self, identification: Identification) -> bool:
+        """Look up what is identified, or again what found the database away."""
+        self._chunk = self._chunk or identification.taken() or self._taken_again()
+        # The workers identify the next ones while the database is asked for these.
+        identification.look_ahead()
         if not self._chunk:
             return False
         candidates = self._welcomed(self._chunk)
@@ -173,6 +172,9 @@ class Campaign:
         for candidate in candidates:
             self._sort(candidate)
         return True
+
+    def _taken_again(self) -> list[Identified]:
+        return [self._again.popleft() for _ in range(min(AHEAD, len(self._again)))]
 
     def _welcomed(self, chunk: Sequence[Identified]) -> list[Candidate]:
         """Look a chunk up, and record, in one append, the molecules and batch items it brings."""
@@ -202,14 +204,14 @@ class Campaign:
     def _new_molecules(self, candidates: Iterable[Candidate]) -> Iterator[NewEvent]:
         created: set[UUID] = set()
         for candidate in candidates:
-            molecule, its_id = candidate.molecule, candidate.molecule_id
-            if molecule is None or its_id is None or its_id in created:
+            creation, its_id = candidate.creation, candidate.molecule_id
+            if creation is None or its_id is None or its_id in created:
                 continue
             if candidate.molecule_version is not None:
                 created.add(its_id)
                 yield self.recorder.new(
                     its_id,
-                    narrative.created(molecule),
+                    creation,
                     expected_version=candidate.molecule_version,
                 )
 
@@ -240,7 +242,7 @@ class Campaign:
             self._on_input(True)
         else:
             self._seen.discard(candidate.calculation_id)
-            self._elsewhere.append(candidate.source)
+            self._elsewhere.append(candidate.forgotten())
 
     # Running: an attempt is recorded before a worker has it, and again when it ends.
 
@@ -352,7 +354,8 @@ class Campaign:
             return  # what is not recorded now, the next run will find abandoned
 
     def _end(self, outcomes: Iterable[Outcome], reason: str) -> None:
-        self._finish(outcomes)
+        # Those of records that were being identified are nobody's: the next run reads them again.
+        self._finish(each for each in outcomes if each.task_id in self._running)
         for running in list(self._running.values()):
             lost = narrative.lost(running.attempt, reason)
             try:

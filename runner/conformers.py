@@ -8,6 +8,7 @@ from rdkit.Geometry import Point3D
 
 from runner.errors import NoConformerError
 from runner.geometry import Geometry
+from runner.limits import refuse_large_smiles
 from runner.rdkit_messages import collected_messages, reason_from
 
 # Any number would do; it never changes, so that a SMILES has one geometry everywhere.
@@ -23,8 +24,10 @@ def embed(smiles: str, *, seed: int = SEED) -> Geometry:
 
     ETKDGv3, with random coordinates when that fails, then MMFF94 (UFF where MMFF94 lacks
     parameters; neither has all elements, and then the embedded structure is kept). Parts of a salt
-    are placed side by side and optimised together. Raises NoConformerError.
+    are placed side by side and optimised together. Raises NoConformerError, and InputError for a
+    SMILES that is too large.
     """
+    refuse_large_smiles(smiles)
     with collected_messages() as messages:
         mol = Chem.MolFromSmiles(smiles)
         if mol is None or mol.GetNumAtoms() == 0:

@@ -8,6 +8,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import QED, rdMolDescriptors
 
 from runner.errors import InputError
+from runner.limits import refuse_large_smiles
 from runner.rdkit_messages import collected_messages, reason_from
 from runner.tasks import Task
 
@@ -52,8 +53,9 @@ def descriptions(smiles: str) -> Descriptions:
     """Return the descriptors of a molecule.
 
     Raises:
-        InputError: when RDKit cannot read the SMILES.
+        InputError: when RDKit cannot read the SMILES, or it is too large to be read.
     """
+    refuse_large_smiles(smiles)
     with collected_messages() as messages:
         mol = Chem.MolFromSmiles(smiles)
         if mol is None:

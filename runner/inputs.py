@@ -1,20 +1,40 @@
 """Read molecules from a file: .smi, .csv, .sdf, .xyz, also gzip-compressed."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from runner.errors import InputFileError
 from runner.records import Input, shown
-from runner.sdf_files import read_sdf, sdf_records
-from runner.smiles_files import NoColumnError, csv_table, read_csv, read_smi, smi_lines
+from runner.sdf_files import SdfRecord, read_sdf, sdf_records
+from runner.smiles_files import (
+    NoColumnError,
+    Row,
+    SmilesLine,
+    csv_table,
+    read_csv,
+    read_smi,
+    smi_lines,
+)
 from runner.text_lines import TextLines
-from runner.xyz_files import read_xyz, xyz_frames
+from runner.xyz_files import XyzFrame, read_xyz, xyz_frames
 
-__all__ = ["SUFFIXES", "Count", "Input", "count", "count_inputs", "read_inputs"]
+__all__ = [
+    "SUFFIXES",
+    "Count",
+    "Input",
+    "Unread",
+    "count",
+    "count_inputs",
+    "interpret",
+    "read_inputs",
+    "read_records",
+    "refused",
+]
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".sdf", ".sd", ".xyz", ".extxyz")
 """Each may be followed by .gz."""
@@ -31,28 +51,81 @@ class Count(msgspec.Struct, frozen=True):
     skipped: int
 
 
-def read_inputs(path: Path | str, *, limit: int | None = None) -> Iterator[Input]:
-    """Yield the molecules of a file in its order, at most `limit` of them, in bounded memory.
+Record = SmilesLine | Row | SdfRecord | XyzFrame
 
-    A record that cannot be read is yielded with its `error`, and the others go on. Raises
-    InputFileError at once, not on the first `next`, when the file is missing, empty, of an unknown
-    kind, or a .csv without a smiles column; while iterating, when its compression is damaged.
+
+class Unread(msgspec.Struct, frozen=True):
+    """A record of a file, split off and not interpreted, and what interprets it.
+
+    Splitting is plain text work in bounded memory; interpreting runs a toolkit over the text, and
+    can be sent to another process.
+    """
+
+    record: Record
+    read: Callable[[Any], Input]
+
+    @property
+    def text(self) -> str:
+        """What the file has there, but for delimiters and the ends of lines."""
+        match self.record:
+            case SmilesLine(text=text) | SdfRecord(text=text):
+                return text
+            case Row(fields=fields, source=source):
+                return "\t".join(fields) if source is None else source
+            case XyzFrame(comment=comment, atoms=atoms):
+                return "\n".join([comment, *(line.rstrip() for line in atoms)])
+
+
+def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Unread]:
+    """Yield the records of a file in its order, at most `limit` of them, in bounded memory.
+
+    Raises InputFileError at once, not on the first `next`, when the file is missing, empty, of an
+    unknown kind, or a .csv without a smiles column; while iterating, when its compression is
+    damaged.
     """
     path = Path(path)
-    inputs = (_input(record, read) for record, read in _records(path, _Counter()))
-    first = next(inputs, None)
+    records = _records(path, _Counter())
+    first = next(records, None)
     if first is None:
         raise InputFileError(path, "no molecules in this file")
-    return islice(chain([first], inputs), limit)
+    return islice(chain([first], records), limit)
+
+
+def interpret(unread: Unread) -> Input:
+    """Return the molecule of a record; whatever its reader raises makes it an unreadable one."""
+    try:
+        return unread.read(unread.record)
+    except Exception as error:
+        return refused(unread, f"cannot be read: {_reason(error)}")
+
+
+def refused(unread: Unread, error: str) -> Input:
+    """Return the input of a record that is not interpreted, for this reason."""
+    record = unread.record
+    return Input(
+        number=record.number,
+        line=record.line,
+        lines=record.lines,
+        source=shown(unread.text),
+        error=error,
+    )
+
+
+def read_inputs(path: Path | str, *, limit: int | None = None) -> Iterator[Input]:
+    """Yield the molecules of a file as `read_records` does, interpreted in this process.
+
+    A record that cannot be read is yielded with its `error`, and the others go on.
+    """
+    return map(interpret, read_records(path, limit=limit))
 
 
 def count(path: Path | str) -> Count:
     """Count the records that `read_inputs` would yield, without interpreting any, and the lines."""
     counter = _Counter()
     inputs = within = 0
-    for record, _ in _records(Path(path), counter):
+    for unread in _records(Path(path), counter):
         inputs += 1
-        within += record.lines
+        within += unread.record.lines
     return Count(inputs, counter.lines, counter.lines - within)
 
 
@@ -61,25 +134,14 @@ def count_inputs(path: Path | str) -> int:
     return count(path).inputs
 
 
-class _Record(Protocol):
-    """What a reader splits a file into."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def line(self) -> int: ...
-    @property
-    def lines(self) -> int: ...
-
-
-_Read = Callable[[Any], Input]
+_Split = tuple[Iterable[Record], Callable[[Any], Input]]
 
 
 class _Counter(msgspec.Struct):
     lines: int = 0
 
 
-def _records(path: Path, counter: _Counter) -> Iterator[tuple[_Record, _Read]]:
+def _records(path: Path, counter: _Counter) -> Iterator[Unread]:
     """Yield the records with what reads them; `counter` has the number of lines at the end."""
     suffix = path.suffix.lower()
     if suffix == ".gz":
@@ -94,7 +156,7 @@ def _records(path: Path, counter: _Counter) -> Iterator[tuple[_Record, _Read]]:
             text = TextLines(file)
             records, read = reader(text)
             for record in records:
-                yield record, read
+                yield Unread(record, read)
             counter.lines = text.count
     except FileNotFoundError as error:
         raise InputFileError(path, "no such file") from error
@@ -109,42 +171,29 @@ def _records(path: Path, counter: _Counter) -> Iterator[tuple[_Record, _Read]]:
         raise InputFileError(path, f"{where}{_reason(error)}") from error
 
 
-def _input(record: _Record, read: _Read) -> Input:
-    """Read one record; whatever a reader raises makes it an unreadable one."""
-    try:
-        return read(record)
-    except Exception as error:
-        return Input(
-            number=record.number,
-            line=record.line,
-            lines=record.lines,
-            source=shown(str(record)),
-            error=f"cannot be read: {_reason(error)}",
-        )
-
-
 def _reason(error: Exception) -> str:
     return str(error)[:200] or type(error).__name__
 
 
-def _smi(lines: Iterable[str]) -> tuple[Iterable[_Record], _Read]:
+def _smi(lines: Iterable[str]) -> _Split:
     return smi_lines(lines), read_smi
 
 
-def _csv(lines: Iterable[str]) -> tuple[Iterable[_Record], _Read]:
+def _csv(lines: Iterable[str]) -> _Split:
     columns, rows = csv_table(lines)
-    return rows, lambda row: read_csv(row, columns)
+    # Not a lambda: it is sent to other processes.
+    return rows, partial(read_csv, columns=columns)
 
 
-def _sdf(lines: Iterable[str]) -> tuple[Iterable[_Record], _Read]:
+def _sdf(lines: Iterable[str]) -> _Split:
     return sdf_records(lines), read_sdf
 
 
-def _xyz(lines: Iterable[str]) -> tuple[Iterable[_Record], _Read]:
+def _xyz(lines: Iterable[str]) -> _Split:
     return xyz_frames(lines), read_xyz
 
 
-_READERS: dict[str, Callable[[Iterable[str]], tuple[Iterable[_Record], _Read]]] = {
+_READERS: dict[str, Callable[[Iterable[str]], _Split]] = {
     ".smi": _smi,
     ".smiles": _smi,
     ".csv": _csv,

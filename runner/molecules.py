@@ -11,6 +11,7 @@ from rdkit.Chem import rdDetermineBonds, rdinchi, rdMolDescriptors
 
 from runner.errors import InputError
 from runner.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry
+from runner.limits import refuse_large_smiles, refuse_many_atoms
 from runner.rdkit_messages import collected_messages, reason_from
 from runner.records import Input
 
@@ -75,6 +76,10 @@ def identify(
     """
     if source.error is not None:
         raise InputError(source.error, code="UNREADABLE_RECORD")
+    if source.smiles is not None:
+        refuse_large_smiles(source.smiles)
+    if source.geometry is not None:
+        refuse_many_atoms(len(source.geometry))
     wanted_charge = source.charge if source.charge is not None else charge
     wanted_multiplicity = source.multiplicity if source.multiplicity is not None else multiplicity
     if wanted_charge is None and source.charge_unclear is not None:

@@ -1,5 +1,6 @@
 """One molecule as a file gave it, before any chemistry: the record that every reader yields."""
 
+import hashlib
 import re
 
 import msgspec
@@ -37,9 +38,16 @@ SOURCE_LIMIT = 2_000
 
 
 def shown(text: str) -> str:
-    """Return a record's text as it is kept: without NUL (no database stores it), not too long."""
+    """Return a record's text as it is kept: without NUL (no database stores it), not too long.
+
+    What is cut off is represented by its hash: the text tells an unreadable record from others.
+    """
     text = text.rstrip("\r\n").replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return text if len(text) <= SOURCE_LIMIT else text[: SOURCE_LIMIT - 1] + "…"
+    if len(text) <= SOURCE_LIMIT:
+        return text
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+    end = f"… ({len(text):,} characters, SHA-256 {digest[:16]})"
+    return text[: SOURCE_LIMIT - len(end)] + end
 
 
 def refuse_nul(text: str) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from rdkit import Chem
 
 from runner.geometry import Geometry
+from runner.limits import MOST_ATOMS
 from runner.rdkit_messages import collected_messages, reason_from
 from runner.records import Input, refuse_nul, shown, tidy_name
 from runner.stated import stated_by
@@ -122,6 +123,10 @@ def _structure(block: str) -> tuple[str, Geometry | None]:
             raise ValueError(reason_from(messages, "not a readable record"))
         if mol.GetNumAtoms() == 0:
             raise ValueError("the record has no atoms")
+        if mol.GetNumAtoms() > MOST_ATOMS:
+            raise ValueError(
+                f"the record has {mol.GetNumAtoms():,} atoms, more than the limit of {MOST_ATOMS:,}"
+            )
         smiles = Chem.MolToSmiles(Chem.RemoveHs(mol))
         if not mol.GetNumConformers() or not mol.GetConformer().Is3D():
             return smiles, None

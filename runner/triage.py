@@ -14,6 +14,7 @@ from eventstore.envelope import RecordedEvent, Stream
 from eventstore.ids import molecule_id
 from eventstore.read import last_events, read_stream
 from eventstore.recorders.attempt import earlier_in
+from runner import narrative
 from runner.errors import InputError
 from runner.failures import Failure, classify
 from runner.liveness import is_gone
@@ -26,6 +27,7 @@ from schema.events.chemistry import (
     CalculationInvalidated,
     CalculationStarted,
     ErrorType,
+    MoleculeCreated,
     MoleculeDeleted,
 )
 
@@ -44,13 +46,15 @@ class Standing(Enum):
 class Identified(msgspec.Struct, frozen=True, kw_only=True):
     """An input, and which calculation it asks for.
 
-    molecule, molecule_id: None with an `unreadable` reason.
+    molecule, molecule_id: None with an `unreadable` reason. creation: the event of the molecule, if
+    it is new to the log; made here, since formula and InChIKey are RDKit's.
     """
 
     source: Input
     calculation_id: UUID
     molecule: Molecule | None = None
     molecule_id: UUID | None = None
+    creation: MoleculeCreated | None = None
     unreadable: Failure | None = None
 
 
@@ -70,9 +74,16 @@ class Candidate(Identified, frozen=True, kw_only=True):
     earlier: tuple[dict[str, Any], ...]
     molecule_version: int | None
 
+    def forgotten(self) -> Identified:
+        """Return the same without what the log said, to be looked up again."""
+        return Identified(**{name: getattr(self, name) for name in Identified.__struct_fields__})
+
 
 def identified(tenant_id: UUID, plan: Plan, source: Input) -> Identified:
-    """Find out which molecule and which calculation an input means; asks no database."""
+    """Find out which molecule and which calculation an input means; asks no database.
+
+    It runs RDKit: call it in a worker process, except for an input with an `error`.
+    """
     try:
         molecule = identify(source, charge=plan.charge, multiplicity=plan.multiplicity)
     except InputError as error:
@@ -87,6 +98,7 @@ def identified(tenant_id: UUID, plan: Plan, source: Input) -> Identified:
         calculation_id=plan.calculation_id(its_id, source.geometry),
         molecule=molecule,
         molecule_id=its_id,
+        creation=narrative.created(molecule),
     )
 
 

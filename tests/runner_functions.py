@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -10,8 +11,11 @@ from datasets.formats.mol_blocks import Structure
 from runner.errors import EngineError, InputError
 from runner.failures import classify, timed_out
 from runner.geometry import Geometry
+from runner.identification import Unidentified, identify_record
+from runner.inputs import interpret
 from runner.result import Result
 from runner.tasks import Completed, Failed, Outcome, Task
+from runner.triage import Identified
 
 
 def misbehave(task: Task) -> Outcome:
@@ -35,6 +39,8 @@ def misbehave(task: Task) -> Outcome:
         os._exit(1)
     elif what == "memory":
         bytearray(1 << 62)
+    elif what == "limit":
+        raise InputError(f"the limit is {memory_limit()}")
     elif what == "raise":
         raise InputError("the task said so")
     elif what == "complain":
@@ -112,3 +118,30 @@ def crashes_or_hangs(structure: Structure) -> str:
     if structure.title == "hang":
         time.sleep(600)
     return structure.title
+
+
+def memory_limit(_: object = None) -> str:
+    """Return the limit of the process's address space in bytes; -1 for none."""
+    return str(resource.getrlimit(resource.RLIMIT_AS)[0])
+
+
+def echo(item: str) -> str:
+    """Return the item, unless it says `crash`, `hang`, `slow`, `memory` or `raise`."""
+    if item == "crash":
+        ctypes.string_at(0)
+    elif item == "hang":
+        time.sleep(600)
+    elif item == "slow":
+        time.sleep(1.0)
+    elif item == "memory":
+        bytearray(3 * 2**30)
+    elif item == "raise":
+        raise InputError("the item said so")
+    return item
+
+
+def identify_but_for_poison(item: Unidentified) -> Identified:
+    """Identify a record as campaigns do; crash over the name `crash`, hang over `hang`."""
+    name = interpret(item.unread).name or ""
+    echo(name)
+    return identify_record(item)

@@ -185,7 +185,7 @@ def test_a_run_whose_server_dies_ends_with_one_error_and_goes_on_when_it_is_back
     home = tmp_path / "home"
     qforge = command_line(tmp_path, QFORGE_HOME=str(home))
     qforge("db", "upgrade")
-    with running(tmp_path, "run", str(molecules), "--jobs", "2") as run:
+    with running(tmp_path, "run", str(molecules), "--jobs", "2", "--patience", "5") as run:
         pid_file = home / "postgres" / "data" / "postmaster.pid"
         until(lambda: len(run.workers()) >= 2 and pid_file.exists(), "the run starts")
         workers = [pid for pid in run.workers() if _is_worker(pid)]
@@ -223,3 +223,21 @@ def test_a_batch_whose_last_event_was_never_written_is_closed_by_the_next_run(
     qforge("run", str(molecules))
 
     assert chemistry(engine)["batch_jobs"][0]["status"] == "completed"
+
+
+def test_a_record_over_which_rdkit_crashes_or_hangs_costs_only_itself(
+    molecules: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recorded as failed with the reason; the good ones around it have results."""
+    molecules.write_text("C first\nCC crash\nO second\nCCC hang\nN third\n")
+    poisoned = "tests.runner_functions:identify_but_for_poison"
+    monkeypatch.setattr("runner.identification.FUNCTION", poisoned)
+    monkeypatch.setattr("runner.identification.TIMEOUT_SECONDS", 3.0)
+
+    tally = campaign(engine, molecules, function="tests.runner_functions:hydrogen")
+
+    assert (tally.inputs, tally.completed, tally.failed) == (5, 3, 2)
+    assert [problem.number for problem in tally.problems] == [2, 4]
+    assert {problem.error_type for problem in tally.problems} == {"input_error"}
+    assert "crashed (SIGSEGV)" in tally.problems[0].reason
+    assert "took longer than 3 s" in tally.problems[1].reason
