@@ -39,12 +39,16 @@ def column(
     *,
     required: bool = False,
     secret: bool = False,
+    added: bool = False,
 ) -> Column[Any]:
     """A column with its meaning and unit as COMMENT; NOT NULL where `required`.
 
     secret: a hash or a ciphertext, which `qforge_reader` may not read.
+    added: by a later migration than the one that made the table; such columns stand last in it, in
+    the order in which they were added.
     """
-    return Column(name, type_, nullable=not required, comment=comment, info={"secret": secret})
+    info = {"secret": secret, "added": added}
+    return Column(name, type_, nullable=not required, comment=comment, info=info)
 
 
 def derived(
@@ -85,6 +89,7 @@ def read_model(
         if metadata
         else []
     )
+    columns = [part for part in parts if isinstance(part, Column)]
     return Table(
         name,
         METADATA,
@@ -95,7 +100,7 @@ def read_model(
             required=True,
         ),
         *key,
-        *(part for part in parts if isinstance(part, Column)),
+        *(part for part in columns if not part.info.get("added")),
         *extra,
         column("created_at", TIMESTAMP, "Time of the row's earliest event", required=True),
         column("updated_at", TIMESTAMP, "Time of the row's latest event", required=True),
@@ -105,6 +110,7 @@ def read_model(
             "Position of the last event folded into the row",
             required=True,
         ),
+        *(part for part in columns if part.info.get("added")),
         PrimaryKeyConstraint("tenant_id", *(part.name for part in key)),
         *(part for part in parts if not isinstance(part, Column)),
         comment=comment,
