@@ -20,6 +20,7 @@ LISTED = (
     Shown("status"),
     Shown("method", extra=True),
     Shown("smiles", long=True),
+    Shown("formula", long=True, extra=True),
     Shown("name", long=True, extra=True),
     Shown("energy", 6, "energy/Eh"),
     Shown("gap", 3, "gap/eV"),

@@ -53,7 +53,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
     try:
         from runner.descriptors import toolkit_version
         from runner.liveness import identity
-        from runner.properties import compute_properties, count_undescribed
+        from runner.properties import compute_properties, count_undescribed, count_without_smiles
     except ImportError as error:
         raise EngineMissing(error) from error
 
@@ -63,6 +63,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
         catch_up(database.engine, named(["molecules", "molecule_properties_computed"]))
         with database.engine.connect() as connection:
             missing = count_undescribed(connection, settings.tenant_id, toolkit_version(), where)
+            without = count_without_smiles(connection, settings.tenant_id, where)
         total = missing if limit is None else min(missing, limit)
         recorder = Recorder(
             database.engine,
@@ -82,6 +83,10 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
                 limit=limit,
                 on_molecule=lambda successful: report(1, 0 if successful else 1),
             )
+    if without:
+        console.note(
+            f"{without} molecules have no SMILES, from which descriptors follow, and are left out"
+        )
     for problem in done.problems[:PROBLEMS_SHOWN]:
         console.note(f"{problem.smiles}: {problem.reason}")
     if (more := len(done.problems) - PROBLEMS_SHOWN) > 0:

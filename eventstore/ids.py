@@ -35,9 +35,12 @@ def natural_id(kind: str, tenant_id: UUID, *parts: object) -> UUID:
     return uuid5(NAMESPACE, "\x1f".join([kind, str(tenant_id), *map(str, parts)]))
 
 
-def molecule_id(tenant_id: UUID, smiles: str, charge: int, multiplicity: int) -> UUID:
-    """Id of the molecule with this canonical SMILES, charge (e) and multiplicity (2S+1)."""
-    return natural_id("molecule", tenant_id, smiles, charge, multiplicity)
+def molecule_id(tenant_id: UUID, structure: str, charge: int, multiplicity: int) -> UUID:
+    """Id of the molecule with this structure, charge (e) and multiplicity (2S+1).
+
+    structure: its canonical SMILES, or else its identity key.
+    """
+    return natural_id("molecule", tenant_id, structure, charge, multiplicity)
 
 
 def batch_id(tenant_id: UUID, name: str) -> UUID:

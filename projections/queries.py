@@ -95,7 +95,7 @@ def select_calculations(
     descending: bool = False,
     limit: int | None = None,
 ) -> Select[Any]:
-    """Calculations with the SMILES and name of their molecules, which are null for none.
+    """Calculations with SMILES, formula and name of their molecules, which are null for none.
 
     Sorted by gap or energy, only those that have one are given. Those that have not begun count as
     the latest.
@@ -128,7 +128,7 @@ def select_calculations(
     # Limited before the join, so that the molecules of the rows shown are all that is looked up.
     found = query.order_by(*_sorted(by, calculations.c.id, descending)).limit(limit).subquery()
     return (
-        select(*found.c, molecules.c.smiles, molecules.c.name)
+        select(*found.c, molecules.c.smiles, molecules.c.formula, molecules.c.name)
         .join_from(
             found,
             molecules,
@@ -184,10 +184,11 @@ def select_atoms(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any
 
 
 def count_undescribed(connection: Connection, tenant_id: UUID) -> int:
-    """How many molecules have no computed properties, and so are not found by them."""
+    """How many molecules with a SMILES have no computed properties: none is found by them."""
     counts = [
-        connection.scalar(select(func.count()).where(table.c.tenant_id == tenant_id)) or 0
-        for table in (molecules, molecule_properties_computed)
+        connection.scalar(select(func.count(column)).where(column.table.c.tenant_id == tenant_id))
+        or 0
+        for column in (molecules.c.smiles, molecule_properties_computed.c.molecule_id)
     ]
     return max(0, counts[0] - counts[1])
 

@@ -12,12 +12,18 @@ from runner.xtb import program as xtb
 
 def calculate(task: Task) -> Outcome:
     """Return Completed or Invalidated; what goes wrong on the way is raised."""
-    start = task.geometry if task.geometry is not None else embed(task.smiles)
-    result, geometry = _run(task, start)
+    result, geometry = _run(task, _start(task))
     reason = refusal(result, geometry, charge=task.charge, multiplicity=task.multiplicity)
     if reason is not None:
         return Invalidated(task_id=task.id, reason=reason, result=result, geometry=geometry)
     return Completed(task_id=task.id, result=result, geometry=geometry)
+
+
+def _start(task: Task) -> Geometry:
+    if task.geometry is not None:
+        return task.geometry
+    assert task.smiles is not None
+    return embed(task.smiles)
 
 
 def _run(task: Task, start: Geometry) -> tuple[Result, Geometry]:

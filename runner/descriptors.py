@@ -75,4 +75,5 @@ def descriptions(smiles: str) -> Descriptions:
 
 def describe(task: Task) -> Described:
     """What workers run: a task's SMILES becomes its descriptors."""
+    assert task.smiles is not None  # molecules without one are left out
     return Described(task_id=task.id, descriptions=descriptions(task.smiles))

@@ -1,7 +1,8 @@
-"""Which molecule an input is: its canonical SMILES, charge and multiplicity, and what follows."""
+"""Identification of molecules: canonical SMILES or connectivity, charge and multiplicity."""
 
 import math
 import re
+from collections.abc import Iterable
 from functools import cache, lru_cache
 
 import msgspec
@@ -9,11 +10,15 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDetermineBonds, rdinchi, rdMolDescriptors
 
+from runner.connectivity import VERSION as CONNECTIVITY_VERSION
+from runner.connectivity import connectivity
 from runner.errors import InputError
 from runner.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry
 from runner.limits import refuse_large_smiles, refuse_many_atoms
 from runner.rdkit_messages import collected_messages, reason_from
 from runner.records import Input
+from runner.spin import METALS, decide, warnings_of_assumed
+from schema.events.chemistry import Identity, ValueSource
 
 # GFN1-xTB, GFN2-xTB and IPEA1-xTB are parametrised up to radon.
 HEAVIEST_ELEMENT = 86
@@ -33,35 +38,63 @@ _COUNTED = re.compile(r"([A-Z][a-z]?|\*)(\d*)")
 class Molecule(msgspec.Struct, frozen=True, kw_only=True):
     """A molecule that can be calculated.
 
-    `smiles` is canonical and isomeric, parts of a salt separated by dots. `charge` is in e,
-    `multiplicity` is 2S + 1. `atom_count` includes hydrogens; `electron_count` is all electrons,
-    not only those of the valence shell. What else follows from the SMILES is computed when it is
-    asked for: only a molecule that is new to the log needs it.
+    `smiles` is canonical and isomeric, parts of a salt separated by dots; None where the molecule
+    is known by its `identity_key` instead (see `runner.connectivity`). `charge` is in e,
+    `multiplicity` is 2S + 1; their sources say whether they were given or assumed, and `warnings`
+    why what was assumed may be wrong. `atom_count` includes hydrogens; `electron_count` is all
+    electrons, not only those of the valence shell. `composition` is (atomic number, count) for each
+    element, of a molecule without SMILES. What else follows is computed when it is asked for: only
+    a molecule that is new to the log needs it.
     """
 
-    smiles: str
+    smiles: str | None
+    identity: Identity = Identity.GIVEN
+    identity_key: str | None = None
     name: str | None
     charge: int
+    charge_source: ValueSource
     multiplicity: int
+    multiplicity_source: ValueSource
+    warnings: tuple[str, ...] = ()
     atom_count: int
     electron_count: int
     toolkit: str
     toolkit_version: str
+    composition: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def structure(self) -> str:
+        """What, with charge and multiplicity, tells it from other molecules."""
+        structure = self.smiles if self.smiles is not None else self.identity_key
+        assert structure is not None
+        return structure
+
+    @property
+    def stated_multiplicity(self) -> int | None:
+        """The multiplicity, unless it was assumed."""
+        return self.multiplicity if self.multiplicity_source is ValueSource.GIVEN else None
 
     @property
     def formula(self) -> str:
         """In the order of Hill, with the charge."""
-        return _described(self.smiles).formula
+        if self.smiles is not None:
+            return _described(self.smiles).formula
+        return _formula(dict(self.composition)) + _charge_in_formula(self.charge)
 
     @property
     def molecular_weight(self) -> float:
         """In g/mol."""
-        return _described(self.smiles).molecular_weight
+        if self.smiles is not None:
+            return _described(self.smiles).molecular_weight
+        table = Chem.GetPeriodicTable()
+        return math.fsum(
+            count * table.GetAtomicWeight(number) for number, count in self.composition
+        )
 
     @property
     def inchikey(self) -> str | None:
         """None where InChI has none."""
-        return _described(self.smiles).inchikey
+        return None if self.smiles is None else _described(self.smiles).inchikey
 
 
 def identify(
@@ -70,9 +103,10 @@ def identify(
     """Return the molecule that an input means, or raise InputError with the reason for a chemist.
 
     `charge` and `multiplicity` stand in where the input gives none. Without either, the charge is
-    the formal charge of the SMILES (0 for a bare geometry), and the multiplicity follows from its
-    radical electrons, or is the lowest that the number of electrons allows. The bonds of a geometry
-    without SMILES are perceived; a geometry with one must have the same atoms.
+    the formal charge of the SMILES (0 for a bare geometry), and the multiplicity is the lowest that
+    the number of electrons allows. The bonds of a geometry without SMILES are perceived; where they
+    cannot be, or contradict charge or multiplicity, it is identified by its connectivity. A
+    geometry with a SMILES must have the same atoms.
     """
     if source.error is not None:
         raise InputError(source.error, code="UNREADABLE_RECORD")
@@ -101,31 +135,64 @@ def identify(
             f"{found.smiles}; correct one of them",
             code="CHARGE_CONTRADICTS_SMILES",
         )
-    electrons = sum(number * count for number, count in found.composition.items()) - found.charge
-    if electrons <= 0:
-        raise InputError(
-            f"no electrons are left at charge {found.charge:+d}: nothing to calculate",
-            code="NO_ELECTRONS",
+    electrons = _electrons(found.composition, found.charge)
+    decided, multiplicity_source = decide(electrons, wanted_multiplicity)
+    is_charge_given = wanted_charge is not None or source.smiles is not None
+    warnings = [] if found.doubt is None else [found.doubt]
+    if multiplicity_source is ValueSource.ASSUMED:
+        warnings += warnings_of_assumed(
+            decided, found.composition, written_radicals=found.written_radicals
         )
+        if electrons % 2 and not is_charge_given:
+            warnings.append(
+                "has an odd number of electrons at charge 0, which is assumed: a radical; state "
+                "the charge if it is an ion"
+            )
+    by_geometry = found.identity is Identity.GEOMETRY
     return Molecule(
         smiles=found.smiles,
+        identity=found.identity,
+        identity_key=found.key,
         name=source.name,
         charge=found.charge,
-        multiplicity=_multiplicity(found.radicals, electrons, wanted_multiplicity),
+        charge_source=ValueSource.GIVEN if is_charge_given else ValueSource.ASSUMED,
+        multiplicity=decided,
+        multiplicity_source=multiplicity_source,
+        warnings=tuple(warnings),
         atom_count=sum(found.composition.values()),
         electron_count=electrons,
-        toolkit="RDKit",
-        toolkit_version=rdBase.rdkitVersion,
+        toolkit="quantum-forge" if by_geometry else "RDKit",
+        toolkit_version=CONNECTIVITY_VERSION if by_geometry else rdBase.rdkitVersion,
+        composition=tuple(sorted(found.composition.items())) if by_geometry else (),
     )
 
 
 class _Composed(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a SMILES tells molecules apart; composition: atoms, hydrogens too, by number."""
+    """A molecule's structure and the atoms that it has.
 
-    smiles: str
+    smiles: None with a `key`. composition: atoms, hydrogens too, by atomic number. radicals:
+    unpaired electrons by RDKit's count. written_radicals: the same without metals, and without
+    atoms with dative bonds, for which that count is wrong. doubt: about the key.
+    """
+
+    smiles: str | None
     charge: int
     composition: dict[int, int]
-    radicals: int
+    identity: Identity = Identity.GIVEN
+    key: str | None = None
+    radicals: int = 0
+    written_radicals: int = 0
+    doubt: str | None = None
+
+
+def _electrons(composition: dict[int, int], charge: int) -> int:
+    electrons = sum(number * count for number, count in composition.items()) - charge
+    if electrons <= 0:
+        raise InputError(
+            f"no electrons are left at charge {charge:+d}: nothing to calculate",
+            code="NO_ELECTRONS",
+        )
+    return electrons
 
 
 def _of_smiles(smiles: str, messages: list[str]) -> _Composed:
@@ -134,14 +201,60 @@ def _of_smiles(smiles: str, messages: list[str]) -> _Composed:
     except ValueError:
         reason = reason_from(messages, "not a SMILES")
         raise InputError(reason, code="UNREADABLE_SMILES") from None
+    assert written is not None
     return _read_back(written)
 
 
-def _of_geometry(geometry: Geometry, charge: int, multiplicity: int | None) -> _Composed:
-    # An open shell has unpaired electrons where a closed one separates charges.
-    closed = multiplicity == 1 if multiplicity else (sum(geometry.numbers) - charge) % 2 == 0
+def _of_geometry(geometry: Geometry, charge: int, stated: int | None) -> _Composed:
+    composition = dict(geometry.composition())
+    _refuse_unsupported(composition)
+    electrons = _electrons(composition, charge)
+    multiplicity, _ = decide(electrons, stated)
+    for closed in _shells_to_try(electrons, multiplicity):
+        perceived = _perceived_molecule(geometry, charge, closed)
+        if (
+            perceived is not None
+            and perceived.charge == charge
+            and perceived.composition == composition
+            # The sum of unpaired electrons on a single atom is no question of bonds.
+            and (len(geometry) == 1 or _fits(perceived.radicals, electrons, multiplicity))
+        ):
+            return msgspec.structs.replace(
+                perceived, identity=Identity.PERCEIVED, written_radicals=0
+            )
+    key, doubt = connectivity(geometry)
+    return _Composed(
+        smiles=None,
+        charge=charge,
+        composition=composition,
+        identity=Identity.GEOMETRY,
+        key=key,
+        doubt=doubt,
+    )
+
+
+def _shells_to_try(electrons: int, multiplicity: int) -> tuple[bool, ...]:
+    """Whether bonds are perceived for closed shells, which separate charges, or for open ones."""
+    if electrons % 2:
+        return (False,)
+    return (True,) if multiplicity == 1 else (True, False)
+
+
+def _fits(radicals: int, electrons: int, multiplicity: int) -> bool:
+    """Whether a structure has the unpaired electrons of its ground state, or of this spin state.
+
+    More than the spin state has are refused: two of them would have to be paired.
+    """
+    return radicals in (multiplicity - 1, electrons % 2)
+
+
+def _perceived_molecule(geometry: Geometry, charge: int, closed: bool) -> _Composed | None:
+    """The molecule of the bonds that RDKit perceives; None where it perceives none that fit."""
     seen = _seen if len(geometry) <= _REMEMBERED_ATOMS else _perceived
-    return _read_back(seen(geometry, charge, closed))
+    try:
+        return _read_back(seen(geometry, charge, closed))
+    except InputError:
+        return None
 
 
 def _read_back(smiles: str) -> _Composed:
@@ -163,15 +276,25 @@ def _written(smiles: str) -> _Composed:
     """The molecule of a SMILES, as RDKit writes it; ValueError where it cannot be read."""
     mol = _read(smiles)
     written = Chem.MolToSmiles(mol)
-    radicals = 0
+    radicals = written_radicals = 0
     if "[" in written:  # outside of brackets, hydrogens fill every valence
-        radicals = sum(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms())
+        for atom in mol.GetAtoms():
+            if its := atom.GetNumRadicalElectrons():
+                radicals += its
+                written_radicals += 0 if _is_unusual(atom) else its
     return _Composed(
         smiles=written,
         charge=Chem.GetFormalCharge(mol),
         composition=_composition(mol),
         radicals=radicals,
+        written_radicals=written_radicals,
     )
+
+
+def _is_unusual(atom: Chem.Atom) -> bool:
+    """Whether RDKit's count of unpaired electrons means nothing: rdkit/rdkit#3381."""
+    dative = Chem.BondType.DATIVE
+    return atom.GetAtomicNum() in METALS or any(b.GetBondType() == dative for b in atom.GetBonds())
 
 
 @lru_cache(200)
@@ -267,8 +390,7 @@ def _atom(number: int) -> Chem.Atom:
 
 def _no_bonds(charge: int, detail: str) -> InputError:
     return InputError(
-        f"no bonds found that fit the geometry at charge {charge:+d} ({' '.join(detail.split())}); "
-        "add smiles= (or the right charge=) to the comment line",
+        f"no bonds found that fit the geometry at charge {charge:+d} ({' '.join(detail.split())})",
         code="NO_BONDS",
     )
 
@@ -280,13 +402,17 @@ def _refuse_unknown_atoms(mol: Chem.Mol) -> None:
     if 0 not in numbers and max(numbers) <= HEAVIEST_ELEMENT:
         return
     for index, atom in enumerate(mol.GetAtoms(), start=1):
-        number = atom.GetAtomicNum()
-        if number == 0:
+        if atom.GetAtomicNum() == 0:
             raise InputError(
                 f"atom {index} is a placeholder ({atom.GetSmarts()}), not an element",
                 code="PLACEHOLDER_ATOM",
             )
-        if number > HEAVIEST_ELEMENT:
+    _refuse_unsupported(numbers)
+
+
+def _refuse_unsupported(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        if not 0 < number <= HEAVIEST_ELEMENT:
             raise InputError(
                 f"{ELEMENTS[number]} (Z = {number}) is beyond xTB, which ends at radon "
                 f"(Z = {HEAVIEST_ELEMENT})",
@@ -304,23 +430,16 @@ def _refuse_other_atoms(expected: dict[int, int], geometry: Geometry) -> None:
 
 
 def _formula(composition: dict[int, int]) -> str:
-    # Carbon, hydrogen, then by symbol: the order of Hill.
-    order = sorted(composition, key=lambda number: {6: "", 1: " "}.get(number, ELEMENTS[number]))
+    # The order of Hill: with carbon, carbon and hydrogen first; the others by symbol.
+    first = {6: "", 1: " "} if 6 in composition else {}
+    order = sorted(composition, key=lambda number: first.get(number, ELEMENTS[number]))
     return "".join(
         ELEMENTS[number] + (str(composition[number]) if composition[number] > 1 else "")
         for number in order
     )
 
 
-def _multiplicity(radicals: int, electrons: int, wanted: int | None) -> int:
-    lowest = 1 if electrons % 2 == 0 else 2
-    if wanted is None:
-        fits = radicals <= electrons and (electrons - radicals) % 2 == 0
-        return radicals + 1 if fits else lowest
-    if wanted < 1 or (electrons - (wanted - 1)) % 2 or wanted - 1 > electrons:
-        raise InputError(
-            f"multiplicity {wanted} does not fit {electrons} electrons; "
-            f"{lowest}, {lowest + 2}, … would",
-            code="IMPOSSIBLE_MULTIPLICITY",
-        )
-    return wanted
+def _charge_in_formula(charge: int) -> str:
+    """As CalcMolFormula writes it: +, +2, -, -2."""
+    sign = "-" if charge < 0 else "+"
+    return "" if charge == 0 else sign + (str(abs(charge)) if abs(charge) > 1 else "")

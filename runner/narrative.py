@@ -28,6 +28,8 @@ def created(molecule: Molecule) -> MoleculeCreated:
     """The event of a molecule that a file brought."""
     return MoleculeCreated(
         smiles=molecule.smiles,
+        identity=molecule.identity,
+        identity_key=UNSET if molecule.identity_key is None else molecule.identity_key,
         charge=molecule.charge,
         multiplicity=molecule.multiplicity,
         formula=molecule.formula,
@@ -63,7 +65,16 @@ def started(
         solvation_model=plan.solvation_model,
         optimization_level=plan.optimization_level,
         input_text=UNSET if input_text is None else input_text,
+        identity=molecule.identity if molecule else UNSET,
+        charge_source=molecule.charge_source if molecule else UNSET,
+        multiplicity_source=molecule.multiplicity_source if molecule else UNSET,
+        warnings=warnings_of(molecule),
     )
+
+
+def warnings_of(molecule: Molecule | None) -> list[str] | None:
+    """What an attempt's start says of assumptions about its molecule; None for nothing."""
+    return list(molecule.warnings) or None if molecule else None
 
 
 def ended(attempt: Attempt, outcome: Outcome) -> CalculationEvent:

@@ -58,9 +58,17 @@ class Computed(msgspec.Struct, kw_only=True):
 def count_undescribed(
     connection: Connection, tenant_id: UUID, version: str, where: Conditions = ()
 ) -> int:
-    """How many molecules have no descriptors of this version of the toolkit."""
+    """How many molecules with a SMILES have no descriptors of this version of the toolkit."""
     query = select(func.count()).select_from(_JOINED)
     return connection.execute(query.where(*_lacking(tenant_id, version), *where)).scalar_one()
+
+
+def count_without_smiles(connection: Connection, tenant_id: UUID, where: Conditions = ()) -> int:
+    """How many molecules have no SMILES, and so no descriptors."""
+    query = select(func.count()).where(
+        molecules.c.tenant_id == tenant_id, molecules.c.smiles.is_(None), *where
+    )
+    return connection.execute(query).scalar_one()
 
 
 def compute_properties(
@@ -73,6 +81,8 @@ def compute_properties(
     function: str = "runner.descriptors:describe",
 ) -> Computed:
     """Compute the descriptors of every molecule that has none of the installed toolkit's version.
+
+    Molecules without a SMILES are left out: the descriptors follow from it.
 
     The read models say which: bring `molecules` and `molecule_properties_computed` up to date
     before, and a run that was interrupted or killed is gone on with. The log decides: of two runs
@@ -132,6 +142,7 @@ _JOINED = molecules.outerjoin(
 def _lacking(tenant_id: UUID, version: str) -> list[ColumnElement[bool]]:
     return [
         molecules.c.tenant_id == tenant_id,
+        molecules.c.smiles.is_not(None),
         or_(_P.molecule_id.is_(None), _P.toolkit != TOOLKIT, _P.toolkit_version != version),
     ]
 

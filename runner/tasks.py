@@ -14,11 +14,13 @@ from runner.result import Result
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A calculation to run: at `geometry`, or at one embedded from `smiles` where there is none.
 
+    A molecule without `smiles` has a `geometry`.
+
     `timeout_s` counts from when a worker takes the task; None is for ever.
     """
 
     id: UUID
-    smiles: str
+    smiles: str | None
     geometry: Geometry | None = None
     charge: int = 0
     multiplicity: int = 1

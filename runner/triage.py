@@ -92,7 +92,7 @@ def identified(tenant_id: UUID, plan: Plan, source: Input) -> Identified:
             calculation_id=plan.unreadable_id(tenant_id, source.source),
             unreadable=classify(error),
         )
-    its_id = molecule_id(tenant_id, molecule.smiles, molecule.charge, molecule.multiplicity)
+    its_id = molecule_id(tenant_id, molecule.structure, molecule.charge, molecule.multiplicity)
     return Identified(
         source=source,
         calculation_id=plan.calculation_id(its_id, source.geometry),

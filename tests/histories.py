@@ -62,7 +62,7 @@ def _new_events(draw: st.DrawFn, event_type: str) -> NewEvent:
     event = draw(_payloads(cls, tenant))
     entity = draw(st.sampled_from(ENTITIES))
     if isinstance(event, MoleculeCreated):
-        entity = molecule_id(tenant, event.smiles, event.charge, event.multiplicity)
+        entity = molecule_id(tenant, event.structure, event.charge, event.multiplicity)
     elif isinstance(event, MoleculeUpdated | MoleculeDeleted):
         entity = draw(_molecules(tenant))
     return NewEvent(
@@ -89,6 +89,8 @@ def _payloads(cls: type[Event], tenant: UUID) -> st.SearchStrategy[Event]:
                 fields[name] = st.sampled_from(RETAINED)
             case "smiles":
                 fields[name] = st.sampled_from(SMILES)
+            case "identity_key":
+                fields[name] = st.just(msgspec.UNSET) | _texts
             case "charge":
                 fields[name] = st.just(0)
             case "multiplicity":
@@ -101,7 +103,15 @@ def _payloads(cls: type[Event], tenant: UUID) -> st.SearchStrategy[Event]:
                 fields[name] = st.integers(1, 10)
             case _:
                 fields[name] = _values(hints[name])
-    return st.fixed_dictionaries(fields).map(lambda given: cls(**given))
+    return st.fixed_dictionaries(fields).map(lambda given: cls(**consistent(given)))
+
+
+def consistent(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an event, with a SMILES or an identity key where both or neither were drawn."""
+    if "identity_key" not in given:
+        return given
+    key = given["identity_key"]
+    return {**given, "smiles": None if key is not msgspec.UNSET else given["smiles"] or "C"}
 
 
 def _values(hint: Any) -> st.SearchStrategy[Any]:

@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from schema.events import EVENTS, Event
+from tests.histories import consistent
 
 _characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 texts = st.text(_characters, max_size=12)
@@ -35,7 +36,7 @@ def events_of(cls: type[Event]) -> st.SearchStrategy[Event]:
     """Events of one type, every field with any value that its annotation lets through."""
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {name: _values(hints[name]) for name in cls.__struct_fields__}
-    return st.fixed_dictionaries(fields).map(lambda given: cls(**given))
+    return st.fixed_dictionaries(fields).map(lambda given: cls(**consistent(given)))
 
 
 def texts_within(meta: msgspec.Meta, otherwise: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

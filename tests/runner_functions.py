@@ -20,7 +20,7 @@ from runner.triage import Identified
 
 def misbehave(task: Task) -> Outcome:
     """Do what `task.smiles` says: `ok`, `sleep:5`, `signal:9`, `exit:3`, `segfault`, `raise`, …."""
-    what, _, argument = task.smiles.partition(":")
+    what, _, argument = (task.smiles or "").partition(":")
     if what == "sleep":
         time.sleep(float(argument))
     elif what == "signal":

@@ -277,7 +277,7 @@ def test_a_required_column_that_an_event_can_clear_is_refused() -> None:
     with pytest.raises(WrongDeclaration, match="name is required, but molecule_updated can clear"):
         declare(
             column,
-            last(MoleculeCreated.smiles, MoleculeUpdated.name),
+            last(MoleculeCreated.formula, MoleculeUpdated.name),
             events=[MoleculeCreated, MoleculeUpdated],
             opens=[MoleculeCreated],
         )

@@ -1,17 +1,23 @@
 """A molecule is the same molecule however it arrives, or a chemist is told what is wrong."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from ase.build import molecule as g2_molecule
+from ase.collections import g2
 from rdkit import Chem, RDConfig
 
 from runner.conformers import embed
-from runner.errors import InputError
+from runner.connectivity import connectivity
+from runner.errors import InputError, NoConformerError
 from runner.geometry import Geometry
 from runner.inputs import read_inputs
 from runner.molecules import Molecule, identify
 from runner.records import Input
+from schema.events.chemistry import Identity
 
+DRUGS = Path(__file__).parents[1] / "examples" / "drugs.smi"
 NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
 
 
@@ -42,7 +48,8 @@ def test_identify_gives_what_pubchem_has_for_aspirin() -> None:
         ("CC(=O)[O-]", -1, 1),
         ("C[NH3+].[Cl-]", 0, 1),
         ("[CH3]", 0, 2),
-        ("[O][O]", 0, 3),
+        ("[O][O]", 0, 1),
+        ("[N]", 0, 2),
         ("[N]=O", 0, 2),
         ("[Na+]", 1, 1),
     ],
@@ -131,11 +138,125 @@ def test_a_bare_ion_or_radical_geometry_is_perceived() -> None:
     assert given(geometry=embed("[CH3]")).multiplicity == 2
 
 
-def test_a_geometry_without_perceptible_bonds_asks_for_smiles() -> None:
+def test_a_geometry_without_perceptible_bonds_is_identified_by_its_connectivity() -> None:
+    """It has no SMILES, and everything else that a molecule has."""
     scattered = Geometry((6, 6, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 9.0), (0.0, 9.0, 0.0)))
 
-    with pytest.raises(InputError, match="add smiles="):
-        given(geometry=scattered, charge=3)
+    molecule = given(geometry=scattered, charge=3)
+
+    assert (molecule.smiles, molecule.inchikey) == (None, None)
+    assert molecule.identity is Identity.GEOMETRY
+    assert molecule.identity_key == connectivity(scattered).key
+    assert (molecule.formula, molecule.charge, molecule.multiplicity) == ("C2H+3", 3, 1)
+    assert molecule.molecular_weight == pytest.approx(25.03, abs=0.01)
+
+
+def test_what_was_stated_is_given_and_the_rest_assumed() -> None:
+    """A reader of a row sees which charges and spins nobody asked for."""
+    methyl, water = embed("[CH3]"), embed("O")
+
+    def sources(molecule: Molecule) -> tuple[str, str, str]:
+        return molecule.identity, molecule.charge_source, molecule.multiplicity_source
+
+    assert sources(given("[CH3]")) == ("given", "given", "assumed")
+    assert sources(given("[CH3]", multiplicity=4)) == ("given", "given", "given")
+    assert sources(given(geometry=methyl)) == ("perceived", "assumed", "assumed")
+    assert sources(given(geometry=methyl, charge=1)) == ("perceived", "given", "assumed")
+    assert sources(given(geometry=water, charge=0, multiplicity=3)) == (
+        "perceived",
+        "given",
+        "given",
+    )
+
+
+@pytest.mark.parametrize(
+    ("smiles", "words"),
+    [
+        ("[Mg+2](<-O)<-O", "contains Mg: multiplicity 1, the lowest, is assumed"),
+        ("[Fe+2]", "contains Fe, of which open d or f shells are common"),
+        ("[O][O]", "the SMILES has 2 unpaired electrons, which would fit multiplicity 3"),
+        ("[N]", "would fit multiplicity 4: multiplicity 2, the lowest, is assumed"),
+    ],
+)
+def test_a_spin_that_is_often_another_is_assumed_with_a_warning(smiles: str, words: str) -> None:
+    """Nobody finds out afterwards; who states the spin is not warned of it."""
+    molecule = given(smiles)
+
+    assert molecule.multiplicity in (1, 2)
+    (warning,) = molecule.warnings
+    assert words in warning
+    assert given(smiles, multiplicity=molecule.multiplicity + 2).warnings == ()
+
+
+@pytest.mark.parametrize("smiles", ["CCO", "[CH3]", "C[N+](C)(C)C", "O=[N+]([O-])c1ccccc1"])
+def test_a_main_group_molecule_has_no_warning(smiles: str) -> None:
+    """A warning that everybody gets is read by nobody."""
+    assert given(smiles).warnings == ()
+
+
+def test_the_radical_of_an_ion_without_its_charge_is_warned_of() -> None:
+    """The commonest mistake in a bare .xyz file."""
+    acetate = embed("CC(=O)[O-]")
+
+    assert "an odd number of electrons at charge 0" in given(geometry=acetate).warnings[0]
+    assert given(geometry=acetate, charge=-1).warnings == ()
+    assert given(geometry=acetate, charge=0).warnings == ()
+
+
+@pytest.mark.parametrize("name", g2.names)
+def test_every_g2_molecule_gets_the_spin_stated_and_else_the_lowest(name: str) -> None:
+    """What is perceived of a geometry never decides its spin."""
+    atoms = g2_molecule(name)
+    geometry = Geometry.of(atoms.symbols, [tuple(at) for at in atoms.positions.tolist()])
+    lowest = 1 + sum(geometry.numbers) % 2
+    stated = 1 + round(abs(atoms.get_initial_magnetic_moments().sum()))
+
+    for spin in {None, lowest, stated, stated + 2}:
+        if spin is not None and spin - 1 > sum(geometry.numbers):
+            continue  # a hydrogen atom is no quartet
+        found = given(geometry=geometry, multiplicity=spin)
+        assert found.multiplicity == (lowest if spin is None else spin)
+        assert dict(geometry.composition()) == _composition_of(found)
+        if found.smiles is not None and len(geometry) > 1:
+            radicals = sum(
+                atom.GetNumRadicalElectrons()
+                for atom in Chem.MolFromSmiles(found.smiles).GetAtoms()
+            )
+            assert radicals in (found.multiplicity - 1, lowest - 1)
+
+
+def _composition_of(found: Molecule) -> dict[int, int]:
+    if found.smiles is None:
+        return dict(found.composition)
+    every = Chem.AddHs(Chem.MolFromSmiles(found.smiles))
+    return dict(Counter(atom.GetAtomicNum() for atom in every.GetAtoms()))
+
+
+@pytest.mark.parametrize(
+    ("charge", "lost_hydrogens"),
+    [(1, 0), (-1, 0), (0, 1)],
+    ids=["cation", "anion", "hydrogen abstracted"],
+)
+def test_radicals_of_drugs_are_doublets(charge: int, lost_hydrogens: int) -> None:
+    """Radical cations, radical anions and what a hydrogen was taken off, all from geometries."""
+    sources = [*read_inputs(DRUGS, limit=30), *read_inputs(NCI, limit=60)]
+    found: list[Molecule] = []
+    for source in sources:
+        whole = given(source.smiles)
+        if whole.multiplicity != 1 or len(found) == 60:
+            continue
+        try:
+            geometry = embed(source.smiles or "")
+        except NoConformerError:
+            continue
+        kept = len(geometry) - lost_hydrogens
+        if lost_hydrogens and geometry.numbers[-1] != 1:
+            continue
+        radical = Geometry(geometry.numbers[:kept], geometry.positions[:kept])
+        found.append(given(geometry=radical, charge=charge + whole.charge))
+
+    assert len(found) == 60
+    assert {each.multiplicity for each in found} == {2}
 
 
 def test_a_geometry_of_other_atoms_than_its_smiles_is_refused() -> None:

@@ -63,8 +63,11 @@ def _of_smiles(structure: Structure) -> Chem.Mol | None:
 
 
 def _perceived(structure: Structure) -> Chem.Mol | None:
-    """None where no bonds fit, or none were found within the steps of SEARCH."""
-    if len(structure.numbers) > MOST_ATOMS:
+    """None where no bonds fit, or none were found within the steps of SEARCH.
+
+    Nor of a molecule without a SMILES: its bonds were looked for when it was identified.
+    """
+    if structure.smiles is None or len(structure.numbers) > MOST_ATOMS:
         return None
     bonded = Chem.Mol(_bare(structure))
     steps = max(1, SEARCH // len(structure.numbers))

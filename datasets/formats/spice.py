@@ -73,7 +73,7 @@ class SpiceFile:
     A group holds calculations that follow each other and have molecule, method, solvation, level of
     optimisation and order of the atoms in common. It is named after the first four, as
     `<molecule id>:GFN2-xTB`, with `:2` and so on where the order of the atoms changes. What is null
-    is nan.
+    is nan; a SMILES that is null is empty.
     """
 
     def __init__(self, header: Header, file: IO[bytes], path: Path | None) -> None:  # noqa: ARG002  # every format has both
@@ -137,7 +137,7 @@ class SpiceFile:
         told = {name: batch.texts[name][row] for name in (*_SETTINGS, *_OTHERS)}
         subset = " ".join(str(told[name]) for name in _SETTINGS[1:] if told[name] is not None)
         _create(self._group, "subset", np.array([subset], _TEXT))
-        _create(self._group, "smiles", np.array([batch.texts["smiles"][row]], _TEXT))
+        _create(self._group, "smiles", np.array([batch.texts["smiles"][row] or ""], _TEXT))
         _create(self._group, "atomic_numbers", batch.atomic_numbers[row])
         for name, value in told.items():
             if value is not None:

@@ -32,11 +32,11 @@ from schema.events.chemistry import (
 
 
 def _by_structure(tenant_id: UUID, event: Any) -> UUID:
-    return molecule_id(tenant_id, event.smiles, event.charge, event.multiplicity)
+    return molecule_id(tenant_id, event.structure, event.charge, event.multiplicity)
 
 
 class Molecules(Domain):
-    """A molecule is known by its canonical SMILES, charge and multiplicity."""
+    """A molecule is known by its SMILES or identity key, charge and multiplicity."""
 
     create = creates(MoleculeCreated, identity=_by_structure)
     update = happens(MoleculeUpdated)

@@ -43,7 +43,7 @@ class History:
         self.molecule_id: UUID | None = None
         if molecule is not None:
             self.molecule_id = molecule_id(
-                tenant_id, molecule.smiles, molecule.charge, molecule.multiplicity
+                tenant_id, molecule.structure, molecule.charge, molecule.multiplicity
             )
         self._job = job
         self._tenant_id = tenant_id
@@ -102,6 +102,12 @@ class History:
             optimization_level=job.optimization_level and storable(job.optimization_level),
             xyz_sha256=UNSET if geometry is None else geometry.xyz_sha256,
             input_text=storable(job.source.source) if self.molecule is None else UNSET,
+            identity=UNSET if self.molecule is None else self.molecule.identity,
+            charge_source=UNSET if self.molecule is None else self.molecule.charge_source,
+            multiplicity_source=(
+                UNSET if self.molecule is None else self.molecule.multiplicity_source
+            ),
+            warnings=narrative.warnings_of(self.molecule),
             metadata=told,
         )
 

@@ -1,6 +1,7 @@
 """Which molecule a job is about; asked of RDKit once for each, however many jobs it has."""
 
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -30,7 +31,8 @@ class Identities:
         """Return the molecule of a job, or raise InputError with the reason.
 
         It is that of the SMILES, whose atoms must be those of the geometry; without a SMILES the
-        bonds are perceived, in the geometry that was given, or else in the one it became.
+        bonds are perceived, in the geometry that was given, or else in the one it became; where
+        none can be perceived in either, the molecule is that of the given geometry's connectivity.
         """
         source = job.source
         try:
@@ -39,10 +41,16 @@ class Identities:
             if error.code == "IMPOSSIBLE_MULTIPLICITY":
                 # The molecule is there, whatever was asked of it; physics judges the result.
                 molecule = self._identified(replace(source, multiplicity=None))
-            elif error.code == "NO_BONDS" and job.geometry not in (None, source.geometry):
-                molecule = self._identified(replace(source, geometry=job.geometry))
             else:
                 raise
+        if molecule.smiles is None and job.geometry not in (None, source.geometry):
+            became = replace(
+                source, geometry=job.geometry, multiplicity=molecule.stated_multiplicity
+            )
+            with suppress(InputError):
+                perceived = self._identified(became)
+                if perceived.smiles is not None:
+                    molecule = perceived
         return replace(molecule, name=source.name)
 
     def _identified(self, source: Input) -> Molecule:

@@ -19,6 +19,7 @@ from schema.events.lifecycle import NEW, lifecycle, when
 Timestamp = Annotated[datetime, Meta(tz=True)]
 Multiplicity = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
+Structure = Annotated[str, Meta(min_length=1)]
 
 
 class ErrorType(StrEnum):
@@ -40,6 +41,25 @@ class ErrorSeverity(StrEnum):
     WARNING = "warning"
     ERROR = "error"
     CRITICAL = "critical"
+
+
+class Identity(StrEnum):
+    """How a molecule was identified.
+
+    By a SMILES that was given, by one that was perceived from a geometry, or, without any SMILES,
+    by the connectivity of a geometry.
+    """
+
+    GIVEN = "given"
+    PERCEIVED = "perceived"
+    GEOMETRY = "geometry"
+
+
+class ValueSource(StrEnum):
+    """Whether a charge or multiplicity was given by the input, or assumed by a rule."""
+
+    GIVEN = "given"
+    ASSUMED = "assumed"
 
 
 class Atom(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -64,11 +84,18 @@ class Atom(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 class MoleculeCreated(Event, frozen=True, kw_only=True):
     """A molecule entered the system; its id is derived from tenant, SMILES, charge, multiplicity.
 
-    smiles: canonical. molecular_weight: g/mol. generation_method: `manual`, `imported`, `MolGAN`, …
-    toolkit: what canonicalised the SMILES.
+    smiles: canonical; null for a molecule that is known by its identity_key instead, from which its
+    id is derived then. identity: how it was identified when it entered. molecular_weight: g/mol.
+    generation_method: `manual`, `imported`, `MolGAN`, … toolkit: what canonicalised the SMILES, or
+    made the identity_key.
+
+    Raises:
+        ValueError: unless it has either a SMILES or an identity_key.
     """
 
-    smiles: Annotated[str, Meta(min_length=1)]
+    smiles: Structure | None
+    identity_key: Structure | UnsetType = UNSET
+    identity: Identity | UnsetType = UNSET
     charge: int
     multiplicity: Multiplicity
     formula: str
@@ -80,6 +107,17 @@ class MoleculeCreated(Event, frozen=True, kw_only=True):
     name: str | UnsetType | None = UNSET
     project_id: UUID | UnsetType | None = UNSET
     metadata: dict[str, object] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.smiles is None) == (self.identity_key is UNSET):
+            raise ValueError("a molecule has either a SMILES or an identity_key")
+
+    @property
+    def structure(self) -> str:
+        """What, with charge and multiplicity, its id is derived from."""
+        structure = self.identity_key if self.smiles is None else self.smiles
+        assert isinstance(structure, str)
+        return structure
 
 
 @event("molecule", history=[[Drop("project_id")]])
@@ -154,13 +192,19 @@ class CalculationEvent(Event, frozen=True, kw_only=True):
 
 @event("calculation")
 class CalculationRequested(CalculationEvent, frozen=True, kw_only=True):
-    """A calculation was asked for and waits for a runner."""
+    """A calculation was asked for and waits for a runner.
+
+    warnings: why what was assumed of the molecule may be wrong.
+    """
 
     method: str
     charge: int | None
     multiplicity: Multiplicity | None
     solvation_model: str | None = None
     optimization_level: str | None = None
+    charge_source: ValueSource | UnsetType = UNSET
+    multiplicity_source: ValueSource | UnsetType = UNSET
+    warnings: list[str] | UnsetType | None = UNSET
     metadata: dict[str, object] | UnsetType = UNSET
 
 
@@ -171,6 +215,8 @@ class CalculationStarted(CalculationEvent, frozen=True, kw_only=True):
     attempt counts from 1.
     input_text: what was read, where it could not be read as a molecule; the geometry in XYZ format,
     where it was given rather than made from the SMILES.
+    identity: how the input's molecule was identified. warnings: why what was assumed of it may be
+    wrong; null for none.
     timeout_seconds: after this time (s) anyone may record the attempt as lost.
     """
 
@@ -185,6 +231,10 @@ class CalculationStarted(CalculationEvent, frozen=True, kw_only=True):
     optimization_level: str | None = None
     xyz_sha256: str | UnsetType = UNSET
     input_text: str | UnsetType = UNSET
+    identity: Identity | UnsetType = UNSET
+    charge_source: ValueSource | UnsetType = UNSET
+    multiplicity_source: ValueSource | UnsetType = UNSET
+    warnings: list[str] | UnsetType | None = UNSET
     metadata: dict[str, object] | UnsetType = UNSET
 
 

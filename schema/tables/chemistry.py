@@ -16,9 +16,9 @@ from schema.tables.base import TIMESTAMP, check, column, derived, read_model
 
 molecules = read_model(
     "molecules",
-    "One row per molecule: canonical SMILES, charge and multiplicity",
-    [column("id", Uuid, "uuid5 of tenant, canonical SMILES, charge and multiplicity")],
-    column("smiles", Text, "Canonical SMILES", required=True),
+    "One row per molecule: canonical SMILES or connectivity, charge and multiplicity",
+    [column("id", Uuid, "uuid5 of tenant, SMILES or identity_key, charge and multiplicity")],
+    column("smiles", Text, "Canonical SMILES; null for what is known by its identity_key"),
     column("name", Text, "A name that people gave it"),
     column("formula", Text, "Molecular formula in Hill order", required=True),
     column("inchikey", Text, "InChIKey; merges tautomers, so never an identity"),
@@ -28,7 +28,7 @@ molecules = read_model(
     column("generation_method", Text, "manual, imported, MolGAN, …", required=True),
     column("project_id", Uuid, "Project that it belongs to"),
     column("user_id", Uuid, "Who created it"),
-    column("toolkit", Text, "Toolkit that canonicalised the SMILES", required=True),
+    column("toolkit", Text, "What canonicalised the SMILES or made the key", required=True),
     column("toolkit_version", Text, "Version of that toolkit", required=True),
     column(
         "completed_calculation_count",
@@ -51,6 +51,10 @@ molecules = read_model(
     column(
         "failed_calculation_count", BigInteger, "Attempts that failed or were lost", required=True
     ),
+    column("identity", Text, "Identified first by given, perceived or geometry", added=True),
+    column("identity_key", Text, "Key of the connectivity; null with a SMILES", added=True),
+    check("identity_is_known", "identity IN ('given', 'perceived', 'geometry')"),
+    check("has_either_smiles_or_identity_key", "num_nonnulls(smiles, identity_key) = 1"),
     check("multiplicity_is_positive", "multiplicity > 0"),
     check("molecular_weight_is_positive", "molecular_weight > 0"),
     # A SMILES may be longer than an entry of a B-tree: looked up by hash, unique by digest.
@@ -58,7 +62,7 @@ molecules = read_model(
     Index(
         "molecules_identity_key",
         "tenant_id",
-        text("md5(smiles)"),
+        text("md5(coalesce(smiles, identity_key))"),
         "charge",
         "multiplicity",
         unique=True,
@@ -106,6 +110,15 @@ calculations = read_model(
     column("completed_at", TIMESTAMP, "When the latest attempt ended, well or badly"),
     column("error_type", Text, "Why the latest attempt failed"),
     column("error_message", Text, "What the latest failure said"),
+    column(
+        "identity", Text, "How its molecule was identified: given, perceived, geometry", added=True
+    ),
+    column("charge_source", Text, "Whether the charge was given or assumed", added=True),
+    column("multiplicity_source", Text, "Whether multiplicity was given or assumed", added=True),
+    column("warnings", JSONB, "Why what was assumed may be wrong, as a list of texts", added=True),
+    check("identity_is_known", "identity IN ('given', 'perceived', 'geometry')"),
+    check("charge_source_is_known", "charge_source IN ('given', 'assumed')"),
+    check("multiplicity_source_is_known", "multiplicity_source IN ('given', 'assumed')"),
     check(
         "status_is_known",
         "status IN ('pending', 'running', 'completed', 'failed', 'lost', 'invalidated')",
