@@ -35,6 +35,7 @@ PROJECT_EVERY = 5.0
 """Seconds after which others see in the tables what this run has recorded."""
 
 PROBLEMS_SHOWN = 10
+WARNINGS_SHOWN = 10
 
 
 class EngineMissing(QuantumForgeError):
@@ -260,11 +261,18 @@ def as_json_object(batch: str, batch_id: UUID, tally: Tally, in_file: "Count") -
         **counts(tally),
         "file": lines_of(in_file),
         "problems": tally.problems,
+        "warnings": tally.warnings,
     }
 
 
 def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
-    """Print the counts to stdout; the inputs without a result, each with its reason, to stderr."""
+    """Print the counts to stdout; warnings, and why inputs have no result, to stderr."""
+    for caution in tally.warnings[:WARNINGS_SHOWN]:
+        name = " ".join(caution.name.split())
+        others = f" and {caution.inputs - 1} others" if caution.inputs > 1 else ""
+        console.note(f"input {caution.number} ({name}){others}: {caution.text} [warning]")
+    if (more := len(tally.warnings) - WARNINGS_SHOWN) > 0:
+        console.note(f"… and {more} more warnings: qforge calculations show ID")
     for problem in tally.problems[:PROBLEMS_SHOWN]:
         kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
         name = " ".join(problem.name.split())

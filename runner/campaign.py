@@ -221,6 +221,8 @@ class Campaign:
             self._on_input(True)
             return
         self._seen.add(candidate.calculation_id)
+        if candidate.molecule is not None and candidate.molecule.warnings:
+            self.tally.add_warnings(candidate.source, candidate.molecule.warnings)
         match candidate.standing:
             case Standing.TO_RUN | Standing.ABANDONED:
                 self._ready.append(candidate)

@@ -1,4 +1,6 @@
-"""What became of the inputs of a file: how many of each, and which have no result."""
+"""Outcomes of the inputs of a file: how many of each, which have no result, and warnings."""
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -22,12 +24,25 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Caution(msgspec.Struct, kw_only=True):
+    """Why something that was assumed of inputs may be wrong.
+
+    inputs: how many it concerns. number: of the first one's line, record or frame, from 1.
+    name: of its molecule, or what stood there.
+    """
+
+    text: str
+    inputs: int
+    number: int
+    name: str
+
+
 class Tally(msgspec.Struct):
     """What became of the inputs; the counts add up to the number of inputs accounted for.
 
     before: completed in an earlier run, or by another process in this one. failed, lost,
     invalidated: in this run or, where no retry could help, in an earlier one. elsewhere: running in
-    another process now.
+    another process now. warnings: about inputs, whatever became of them.
     """
 
     completed: int = 0
@@ -38,6 +53,7 @@ class Tally(msgspec.Struct):
     duplicates: int = 0
     elsewhere: int = 0
     problems: list[Problem] = []
+    warnings: list[Caution] = []
 
     @property
     def successful(self) -> int:
@@ -53,6 +69,19 @@ class Tally(msgspec.Struct):
     def inputs(self) -> int:
         """Every input accounted for so far."""
         return self.successful + self.unsuccessful + self.duplicates + self.elsewhere
+
+    def add_warnings(self, source: Input, texts: Iterable[str]) -> None:
+        """Count the warnings about an input's molecule."""
+        for text in texts:
+            for known in self.warnings:
+                if known.text == text:
+                    known.inputs += 1
+                    break
+            else:
+                if len(self.warnings) < KEPT:
+                    name = source.name or source.source
+                    first = Caution(text=text, inputs=1, number=source.number, name=name)
+                    self.warnings.append(first)
 
     def add_problem(
         self, source: Input, kind: str, reason: str, error_type: str | None = None
