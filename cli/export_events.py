@@ -9,9 +9,10 @@ import click
 
 from cli import console
 from cli.event_type import event_type
-from cli.options import json_option, span_options
+from cli.options import json_option, place, span_options
 from cli.session import migrated_database
 from eventstore.log_export import export_events
+from eventstore.place import Place
 from eventstore.read import Filter
 from eventstore.recorders.author import Author
 from eventstore.settings import load_settings
@@ -21,10 +22,11 @@ from eventstore.settings import load_settings
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
 @click.option(
     "--after",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="POSITION",
-    help="Begin after this position: where the last export ended.",
+    type=place,
+    default="0",
+    metavar="POSITION[:EVENT_ID]",
+    help="Begin after this position, as the last export printed it. With the id of the event there"
+    " it is certain that this is the same log, also after a failover.",
 )
 @click.option(
     "--upto",
@@ -47,7 +49,7 @@ from eventstore.settings import load_settings
 @json_option("a summary as one JSON document, unless FILE is -")
 def export(
     file: Path,
-    after: int,
+    after: Place,
     upto: int | None,
     types: tuple[str, ...],
     tenant: UUID | None,
@@ -68,7 +70,7 @@ def export(
     \b
     Example:
       qforge events export log.parquet
-      qforge events export new.jsonl --after 4711
+      qforge events export new.jsonl --after 4711:01946f5e-7c1a-7000-8000-000000000000
       qforge events export - --type calculation_failed --since 2026-03-01 | jq .data
     """
     if tenant is not None and all_tenants:
@@ -92,7 +94,7 @@ def export(
         )
     console.note(
         f"{done.events} events, complete up to position {done.upto}; "
-        f"the next export goes on with: --after {done.upto}"
+        f"the next export goes on with: --after {done.place}"
     )
     if str(file) == "-":
         return

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from sqlalchemy import ColumnElement, Table
 
+from eventstore.place import Place
 from projections.conditions import condition_of
 from projections.queries import Range
 
@@ -117,6 +118,14 @@ def time(text: str) -> datetime:
     """The type of an option that takes a time, as `parse_time` reads it now."""
     try:
         return parse_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def place(text: str) -> Place:
+    """The type of an option that takes a place in the log, as `Place.parse` reads it."""
+    try:
+        return Place.parse(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 

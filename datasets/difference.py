@@ -11,6 +11,7 @@ from datasets.manifest import Manifest, Recipe
 from datasets.reproduction import OtherTenantsDataset
 from datasets.selection import select_candidates, select_judged
 from eventstore.envelope import Position
+from eventstore.place import require_place
 from eventstore.read import safe_head
 from eventstore.recorders.author import Author
 from projections.difference import Change, Kind, difference
@@ -61,6 +62,7 @@ def compare(
     Raises:
         OtherTenantsDataset
         BeyondHead: when the log does not reach a position.
+        LogDiverged: when the log has another event at a dataset's last position.
     """
     for manifest in (before, after):
         if manifest is not None and manifest.recipe.tenant_id != author.tenant_id:
@@ -70,6 +72,9 @@ def compare(
         later = (
             msgspec.structs.replace(before.recipe, position=head) if after is None else after.recipe
         )
+        for manifest in (before, after):
+            if manifest is not None and manifest.place is not None:
+                require_place(connection, manifest.place)
         positions = [position_at(connection, r.position) for r in (before.recipe, later)]
     with snapshot(engine) as connection:
         judged = [

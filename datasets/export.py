@@ -27,6 +27,7 @@ from datasets.rows import Rows
 from datasets.selection import Excluded, select_candidates, select_counts, select_judged
 from eventstore.errors import QuantumForgeError
 from eventstore.ids import uuid7
+from eventstore.place import Place, place_at
 from eventstore.recorders.author import Author
 from eventstore.recorders.domain import Domain
 from eventstore.span import select_last
@@ -62,6 +63,13 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     column_sha256: dict[str, str]
     programs: dict[str, int]
+
+
+class End(msgspec.Struct, frozen=True):
+    """The end of what a dataset was made from; see `Manifest`."""
+
+    recorded_at: datetime | None
+    place: Place
 
 
 def quietly(rows: int, total: int) -> None:
@@ -170,9 +178,9 @@ def export_file(
     with whole_file(path, replace=replace) as partial:
         with snapshot(engine) as connection, partial.open("wb") as file:
             content = write_rows(connection, recipe, file, partial, progress)
-            recorded_at = last_recorded(connection, recipe.position)
+            end = end_of(connection, recipe)
         written = Written(name=path.name, bytes=partial.stat().st_size, sha256=_sha256_of(partial))
-        manifest = manifest_of(recipe, content, as_of, recorded_at, written)
+        manifest = manifest_of(recipe, content, as_of, end, written)
         accept(manifest)
         if author is not None:
             # First, so that no data leaves of which the log does not tell.
@@ -211,13 +219,13 @@ def export_stream(
     try:
         with snapshot(engine) as connection:
             content = write_rows(connection, recipe, stream, None, count)
-            recorded_at = last_recorded(connection, recipe.position)
+            end = end_of(connection, recipe)
         stream.flush()
     except BrokenPipeError:
         if author is not None:
             record(engine, author, recipe, left, None, "stdout, until the reader had enough")
         raise
-    manifest = manifest_of(recipe, content, as_of, recorded_at, None)
+    manifest = manifest_of(recipe, content, as_of, end, None)
     if author is not None:
         record_export(engine, author, manifest, "stdout")
     return manifest
@@ -227,7 +235,7 @@ def manifest_of(
     recipe: Recipe,
     content: Content,
     as_of: str | None,
-    recorded_at: datetime | None,
+    end: End,
     written: Written | None,
 ) -> Manifest:
     """The manifest of what was written now."""
@@ -235,7 +243,8 @@ def manifest_of(
     return Manifest(
         recipe=recipe,
         as_of=as_of,
-        recorded_at=recorded_at,
+        recorded_at=end.recorded_at,
+        place=end.place,
         created_at=datetime.now(UTC),
         rows=content.rows,
         atoms=content.atoms,
@@ -276,10 +285,13 @@ def record(
     Domain(engine, author).record((uuid7(), event))
 
 
-def last_recorded(connection: Connection, position: int) -> datetime | None:
-    """When the last event at or below a position was recorded; None for an empty log."""
-    row = connection.execute(select_last(0, position)).one_or_none()
-    return None if row is None else row.recorded_at
+def end_of(connection: Connection, recipe: Recipe) -> End:
+    """What is at the position of a dataset."""
+    row = connection.execute(select_last(0, recipe.position)).one_or_none()
+    return End(
+        None if row is None else row.recorded_at,
+        place_at(connection, recipe.position, tenant_id=recipe.tenant_id),
+    )
 
 
 def _programs(batch: pa.RecordBatch) -> dict[str, int]:

@@ -13,6 +13,7 @@ import msgspec
 from datasets.selection import Selection
 from datasets.units import STORED, Units
 from eventstore.errors import QuantumForgeError
+from eventstore.place import Place
 
 SUFFIX = ".manifest.json"
 
@@ -45,7 +46,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset and where it came from.
 
     as_of: the moment that was asked for; None: the end of the log. recorded_at: of the last event
-    at or below the position. excluded: how many calculations were left out, by reason.
+    at or below the position. place: of the tenant's last event there, which tells this log from
+    another one; None in older manifests. excluded: how many calculations were left out, by reason.
     content_sha256: of the rows, whatever the format (datasets/content.py); column_sha256: of each
     column. programs: how many rows each program computed. software: versions that can decide the
     bytes of a file. definitions: fingerprints of the projections. column_units: the unit of each
@@ -56,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     recipe: Recipe
     as_of: str | None
     recorded_at: datetime | None
+    place: Place | None = None
     created_at: datetime
     rows: int
     atoms: int

@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from datasets.export import (
     Progress,
+    end_of,
     export_file,
-    last_recorded,
     manifest_of,
     quietly,
     snapshot,
@@ -17,6 +17,7 @@ from datasets.export import (
 )
 from datasets.manifest import Manifest
 from eventstore.errors import QuantumForgeError
+from eventstore.place import require_place
 from eventstore.recorders.author import Author
 from projections.moment import position_at
 
@@ -68,6 +69,7 @@ def reproduce(
         NotReproduced: when the content is another; it says what is known of why.
         OtherTenantsDataset
         BeyondHead: when the log does not reach the position: it is another log.
+        LogDiverged: when the log has another event at the dataset's last position.
         TargetExists, TargetBusy, TargetUnwritable
     """
     recipe = manifest.recipe
@@ -75,6 +77,8 @@ def reproduce(
         raise OtherTenantsDataset(str(recipe.tenant_id))
     with engine.connect() as connection:
         position_at(connection, recipe.position)
+        if manifest.place is not None:
+            require_place(connection, manifest.place)
 
     def accept(now: Manifest) -> None:
         if now.content_sha256 != manifest.content_sha256:
@@ -83,8 +87,8 @@ def reproduce(
     if output is None:
         with snapshot(engine) as connection:
             content = write_rows(connection, recipe, None, progress=progress)
-            recorded_at = last_recorded(connection, recipe.position)
-        now = manifest_of(recipe, content, manifest.as_of, recorded_at, None)
+            end = end_of(connection, recipe)
+        now = manifest_of(recipe, content, manifest.as_of, end, None)
         accept(now)
         return Reproduction(manifest=now, same_bytes=None, differences=[])
     now = export_file(

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from eventstore.envelope import Position, RecordedEvent
 from eventstore.errors import QuantumForgeError
 from eventstore.ids import uuid7
+from eventstore.place import BeyondHead, Place, place_at, require_place
 from eventstore.read import EVERYTHING, Filter, read_all, safe_head
 from eventstore.recorders.author import Author
 from eventstore.recorders.domain import Domain
@@ -39,12 +40,14 @@ class UnknownKind(QuantumForgeError):
 class ExportedLog(msgspec.Struct, frozen=True, kw_only=True):
     """What was written: of (`after`, `upto`], which is complete, so many events.
 
-    The next export goes on with `after` = this one's `upto`.
+    The next export goes on with `after` = this one's `place`: the newest event up to `upto`, of
+    whatever type.
     """
 
     events: int
     after: Position
     upto: Position
+    place: Place
     sha256: str | None
 
 
@@ -53,7 +56,7 @@ def export_events(
     to: Path | IO[bytes],
     author: Author,
     *,
-    after: int = 0,
+    after: int | Place = 0,
     upto: int | None = None,
     where: Filter = EVERYTHING,
     replace: bool = False,
@@ -68,8 +71,9 @@ def export_events(
         engine: of the database.
         to: a path that ends with .jsonl or .parquet, or a stream, which is left open.
         author: who exports.
-        after: the position after which to begin.
-        upto: the position up to which to go, at most the safe head.
+        after: the place after which to begin; of a bare position it is only known that the log
+            reaches it.
+        upto: the position up to which to go; the safe head unless given.
         where: which events.
         replace: whether a file that is there may be replaced.
         progress: told of each batch.
@@ -77,19 +81,27 @@ def export_events(
     Raises:
         UnknownKind
         NeedsPrimary: on a standby, where the export cannot be recorded.
+        BeyondHead: when the log does not reach `after` or `upto`.
+        LogDiverged: when the log has not the event of the place.
         TargetExists, TargetBusy, TargetUnwritable: see eventstore/whole_file.py.
         BrokenPipeError: when nobody reads the stream any more.
     """
     require_primary(engine, "an export, which is recorded in the log,")
+    begin = after if isinstance(after, Place) else Place(Position(after))
     with engine.connect() as connection:
+        require_place(connection, begin)
         head = safe_head(connection)
-    last = Position(head if upto is None else min(upto, head))
+        if upto is not None and upto > head:
+            raise BeyondHead(upto, head)
+        # An append may hold the head back for a moment, below where the last export ended.
+        last = Position(max(head, begin.position) if upto is None else upto)
+        place = place_at(connection, last)
     written = 0
 
     def batches() -> Iterator[list[RecordedEvent]]:
         nonlocal written
         with engine.connect() as connection:
-            events = read_all(connection, after=after, upto=last, where=where)
+            events = read_all(connection, after=begin.position, upto=last, where=where)
             for batch in _batches(events):
                 yield batch
                 written += len(batch)
@@ -103,10 +115,17 @@ def export_events(
             position=last,
             content_sha256=sha256,
             destination=destination,
-            parameters={"after": after, "upto": last, "where": msgspec.to_builtins(where)},
+            parameters={
+                "after": begin.position,
+                "upto": last,
+                "event_id": None if place.event_id is None else str(place.event_id),
+                "where": msgspec.to_builtins(where),
+            },
         )
         Domain(engine, author).record((uuid7(), event))
-        return ExportedLog(events=written, after=Position(after), upto=last, sha256=sha256)
+        return ExportedLog(
+            events=written, after=begin.position, upto=last, place=place, sha256=sha256
+        )
 
     if not isinstance(to, Path):
         try:

@@ -5,25 +5,10 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from eventstore.envelope import Position
-from eventstore.errors import QuantumForgeError
+from eventstore.place import BeyondHead
 from eventstore.read import safe_head
 from eventstore.span import LONGEST_APPEND, crossing
 from schema.tables import event_logs
-
-
-class BeyondHead(QuantumForgeError):
-    """What was asked for has not happened yet, or is not known to be complete."""
-
-    exit_status = 2
-
-    def __init__(self, asked: int | datetime, head: int) -> None:
-        self.asked = asked
-        self.head = head
-        what = asked.isoformat() if isinstance(asked, datetime) else f"position {asked}"
-        super().__init__(
-            f"{what} is beyond the end of the log: give a position from 0 to {head}, or a time that"
-            " has passed"
-        )
 
 
 def position_at(connection: Connection, moment: int | datetime) -> Position:

@@ -25,13 +25,14 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from eventstore.append import append
 from eventstore.envelope import RecordedEvent
 from eventstore.ids import molecule_id, uuid7
+from eventstore.place import BeyondHead
 from eventstore.read import safe_head
 from eventstore.settings import DEFAULT_TENANT_ID
 from eventstore.span import LONGEST_APPEND
 from projections.as_of import as_of
 from projections.difference import Change, Kind, difference
 from projections.folding import fold
-from projections.moment import BeyondHead, position_at
+from projections.moment import position_at
 from projections.projection import Projection
 from projections.reference import Reference
 from projections.registry import PROJECTIONS

@@ -18,10 +18,10 @@ from datasets.formats import FORMATS
 from datasets.manifest import BadManifest, Manifest, Recipe, beside_of, read_manifest
 from datasets.reproduction import NotReproduced, OtherTenantsDataset, reproduce
 from datasets.selection import Selection
+from eventstore.place import BeyondHead, LogDiverged
 from eventstore.read import Filter, read_all, safe_head
 from eventstore.recorders.author import Author
 from eventstore.settings import DEFAULT_TENANT_ID
-from projections.moment import BeyondHead
 from projections.projector import catch_up
 from projections.rebuild import rebuild
 from projections.registry import PROJECTIONS
@@ -208,6 +208,13 @@ def test_a_manifest_of_another_log_or_tenant_is_refused(engine: Engine, march: M
     beyond = msgspec.structs.replace(march.recipe, position=10**6)
     with pytest.raises(BeyondHead):
         reproduce(engine, msgspec.structs.replace(march, recipe=beyond), AUTHOR)
+    assert march.place is not None
+    other = msgspec.structs.replace(march.place, event_id=uuid4())
+    of_another_log = msgspec.structs.replace(march, place=other)
+    with pytest.raises(LogDiverged, match=f"at position {other.position}"):
+        reproduce(engine, of_another_log, AUTHOR)
+    with pytest.raises(LogDiverged, match=f"at position {other.position}"):
+        compare(engine, of_another_log, None, AUTHOR)
     stranger = Author(tenant_id=uuid4())
     for act in (
         lambda: reproduce(engine, march, stranger),

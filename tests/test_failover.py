@@ -1,0 +1,170 @@
+"""After a failover to a standby that was behind, a reader learns that the log is another one."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from eventstore.database import libpq_url, make_engine
+from eventstore.embedded import EmbeddedServer
+from eventstore.envelope import RecordedEvent
+from eventstore.log_export import export_events
+from eventstore.place import BeyondHead, LogDiverged, Place
+from eventstore.read import safe_head
+from eventstore.recorders.author import Author
+from eventstore.subscribe import subscribe
+from tests.appending import TENANT, append_and_commit, small_event
+from tests.conftest import command_line
+from tests.killable import Killable, killable
+from tests.standby import standby, wait_for_replay
+
+__all__ = ["killable"]
+
+AUTHOR = Author(tenant_id=TENANT, user_id=uuid4())
+COMMON = 5
+"""Events that the standby has."""
+
+
+class Pair:
+    """A primary with an asynchronous standby, and an engine that goes where the primary is."""
+
+    def __init__(self, primary: Killable, replica: EmbeddedServer) -> None:
+        self.primary = primary
+        self.replica = replica
+        self.engine = make_engine(primary.server.url())
+        self._host: str | None = None
+
+        @event.listens_for(self.engine, "do_connect")
+        def choose(_: Any, __: Any, ___: Any, parameters: dict[str, Any]) -> None:
+            if self._host is not None:
+                parameters["host"] = self._host
+
+    def cut_off(self) -> None:
+        """Let the standby receive nothing any more."""
+        replica = make_engine(self.replica.url())
+        with replica.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            wait_for_replay(self.primary.engine, replica)
+            connection.execute(text("ALTER SYSTEM SET primary_conninfo = ''"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+            receiving = text("SELECT count(*) FROM pg_stat_wal_receiver")
+            while connection.execute(receiving).scalar_one():
+                time.sleep(0.02)
+        replica.dispose()
+
+    def fail_over(self) -> Engine:
+        """Kill the primary, and let the standby be one; return an engine for it."""
+        self.primary.kill()
+        promoted = make_engine(self.replica.url())
+        with promoted.connect() as connection:
+            assert connection.execute(text("SELECT pg_promote()")).scalar_one()
+        self._host = str(self.replica.socket_directory)
+        return promoted
+
+
+@pytest.fixture
+def pair(killable: Killable, bin_directory: Path) -> Iterator[Pair]:
+    """Return a primary and a standby that both have the first events."""
+    append_and_commit(killable.engine, *(small_event(number=n) for n in range(COMMON)))
+    with standby(killable.server, bin_directory) as replica:
+        pair = Pair(killable, replica)
+        yield pair
+        pair.engine.dispose()
+
+
+def followed(engine: Engine, after: int | Place, until: int) -> list[RecordedEvent]:
+    """What a subscriber passes on, up to the event with this number."""
+    found = []
+    for each in subscribe(engine, after=after):
+        found.append(each)
+        if each.data["total_count"] == until:
+            return found
+    return found
+
+
+def test_a_subscriber_learns_that_what_it_passed_on_is_lost(pair: Pair) -> None:
+    """It ends with the position, before it passes over an event at a position that it knows."""
+    # Given: a subscriber that has passed on events which the standby never received
+    pair.cut_off()
+    passed: list[RecordedEvent] = []
+
+    def follow() -> None:
+        for each in subscribe(pair.engine):
+            passed.append(each)
+
+    with ThreadPoolExecutor(1) as threads:
+        following: Future[None] = threads.submit(follow)
+        lost = append_and_commit(pair.primary.engine, *(small_event(number=n) for n in range(9)))
+        while len(passed) < COMMON + len(lost):
+            time.sleep(0.02)
+
+        # When: the standby takes over, and appends of its own have the same positions
+        promoted = pair.fail_over()
+        append_and_commit(promoted, *(small_event(number=100 + n) for n in range(60)))
+
+        # Then: none of them was passed on, and the error names the position
+        with pytest.raises(LogDiverged) as caught:
+            following.result(60)
+    assert lost[0].position <= caught.value.position <= lost[-1].position
+    assert f"at position {caught.value.position}" in str(caught.value)
+    assert len(passed) == COMMON + len(lost)
+
+    # And: whoever comes back with a place of before learns it, whoever has a common one goes on
+    with pytest.raises(LogDiverged):
+        next(subscribe(promoted, after=Place(passed[-1].position, passed[-1].event_id)))
+    common = Place(passed[COMMON - 1].position, passed[COMMON - 1].event_id)
+    assert len(followed(promoted, common, until=159)) == 60
+    promoted.dispose()
+
+
+def test_a_subscriber_whose_events_are_all_there_goes_on(pair: Pair) -> None:
+    """A failover that loses nothing of it is no error."""
+    with ThreadPoolExecutor(1) as threads:
+        following = threads.submit(followed, pair.engine, 0, 100)
+        time.sleep(0.5)
+        pair.cut_off()
+
+        promoted = pair.fail_over()
+        append_and_commit(promoted, small_event(number=100))
+
+        numbers = [each.data["total_count"] for each in following.result(60)]
+    assert numbers == [*range(COMMON), 100]
+    promoted.dispose()
+
+
+def test_an_export_goes_on_in_the_same_log_only(pair: Pair, tmp_path: Path) -> None:
+    """From Python and from the command line; the error names the position."""
+    pair.cut_off()
+    append_and_commit(pair.primary.engine, *(small_event(number=n) for n in range(3)))
+    before = export_events(pair.engine, tmp_path / "before.jsonl", AUTHOR)
+    qforge = command_line(tmp_path, DATABASE_URL=libpq_url(pair.replica.url()))
+
+    promoted = pair.fail_over()
+    append_and_commit(promoted, *(small_event(number=n) for n in range(60)))
+
+    with pytest.raises(LogDiverged, match=f"position {before.place.position}"):
+        export_events(promoted, tmp_path / "after.jsonl", AUTHOR, after=before.place)
+    said = qforge("events", "export", "after.jsonl", "--after", str(before.place), status=2).stderr
+    assert f"at position {before.place.position}" in said
+    assert not (tmp_path / "after.jsonl").exists()
+    promoted.dispose()
+
+
+def test_a_position_beyond_the_head_is_refused_everywhere(engine: Engine, tmp_path: Path) -> None:
+    """The error names the head; nothing claims to be complete."""
+    append_and_commit(engine, *(small_event() for _ in range(4)))
+    with engine.connect() as connection:
+        head = safe_head(connection)
+
+    for after in (5_000, Place.parse(f"5000:{uuid4()}")):
+        with pytest.raises(BeyondHead, match=f"from 0 to {head}"):
+            next(subscribe(engine, after=after))
+        with pytest.raises(BeyondHead, match=f"from 0 to {head}"):
+            export_events(engine, tmp_path / "log.jsonl", AUTHOR, after=after)
+    with pytest.raises(BeyondHead, match=f"from 0 to {head}"):
+        export_events(engine, tmp_path / "log.jsonl", AUTHOR, upto=5_000)
+    assert not list(tmp_path.iterdir())
