@@ -240,19 +240,19 @@ _ERRORS = """
 
 _BATCH_JOBS = """
     SELECT tenant_id, entity_id, data ->> 'name', user_id, 'processing', data -> 'parameters',
-           (data ->> 'total_count')::integer, NULL::integer, NULL::integer, occurred_at,
-           NULL::timestamptz, data -> 'metadata', occurred_at, occurred_at, id
+           data ->> 'source', (data ->> 'total_count')::integer, NULL::integer, NULL::integer,
+           occurred_at, NULL::timestamptz, data -> 'metadata', occurred_at, occurred_at, id
       FROM event_logs
      WHERE id > %(after)s AND id <= %(upto)s AND event_type = 'batch_started'
 """
 
 _BATCH_ITEMS = """
-    SELECT tenant_id, batch_id, molecule_id, entities[array_upper(entities, 1)],
+    SELECT tenant_id, batch_id, calculation_id, molecules[array_upper(molecules, 1)], NULL,
            CASE types[array_upper(types, 1)] WHEN 'calculation_started' THEN 'processing'
                 WHEN 'calculation_completed' THEN 'completed' ELSE 'failed' END,
            failures, messages[array_upper(messages, 1)], created_at, updated_at, last_position
-      FROM (SELECT tenant_id, batch_id, molecule_id,
-                   array_agg(entity_id ORDER BY id) AS entities,
+      FROM (SELECT tenant_id, batch_id, entity_id AS calculation_id,
+                   array_agg(molecule_id ORDER BY id) AS molecules,
                    array_agg(event_type ORDER BY id) AS types,
                    array_agg(message ORDER BY id)
                        FILTER (WHERE event_type <> 'calculation_completed') AS messages,
@@ -270,8 +270,8 @@ _BATCH_ITEMS = """
                        AND event_type IN ('calculation_started', 'calculation_completed',
                                           'calculation_failed', 'calculation_invalidated')
                    ) AS happened
-             WHERE batch_id IS NOT NULL AND molecule_id IS NOT NULL
-             GROUP BY molecule_id, batch_id, tenant_id) AS grouped
+             WHERE batch_id IS NOT NULL
+             GROUP BY entity_id, batch_id, tenant_id) AS grouped
 """
 
 _PERFORMANCE = """

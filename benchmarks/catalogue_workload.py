@@ -12,7 +12,7 @@ from benchmarks.workload import METADATA, TENANT
 from eventstore.ids import batch_id, molecule_id, uuid7
 from eventstore.load import EncodedEvent
 from schema.events.base import Event
-from schema.events.batches import BatchItemsAdded, BatchStarted
+from schema.events.batches import BatchItem, BatchItemsAdded, BatchStarted
 from schema.events.chemistry import Atom, CalculationCompleted, CalculationStarted, MoleculeCreated
 
 BATCH = 1_000
@@ -60,11 +60,20 @@ def events(molecules: int, *, first: int = 0, batch: int = BATCH) -> Iterator[En
             name=f"batch {begin}", parameters={"method": METHODS}, total_count=len(ids)
         )
         yield _encoded(its_id, started, **envelope)
-        yield _encoded(its_id, BatchItemsAdded(molecule_ids=list(ids.values())), **envelope)
+        runs = {(number, method): uuid7() for number in ids for method in METHODS}
+        items = [
+            BatchItem(calculation_id=run, molecule_id=ids[number])
+            for (number, _), run in runs.items()
+        ]
+        for some in range(0, len(items), 1000):
+            added = BatchItemsAdded(items=items[some : some + 1000])
+            yield _encoded(its_id, added, **envelope)
         for number, its_molecule in ids.items():
             yield _encoded(its_molecule, _molecule(number), **envelope)
             for method in METHODS:
-                yield from _calculation(its_molecule, its_id, method, chance, envelope)
+                yield from _calculation(
+                    runs[number, method], its_molecule, its_id, method, chance, envelope
+                )
 
 
 def _molecule(number: int) -> MoleculeCreated:
@@ -82,9 +91,13 @@ def _molecule(number: int) -> MoleculeCreated:
 
 
 def _calculation(
-    molecule: UUID, batch: UUID, method: str, chance: random.Random, envelope: dict[str, Any]
+    calculation: UUID,
+    molecule: UUID,
+    batch: UUID,
+    method: str,
+    chance: random.Random,
+    envelope: dict[str, Any],
 ) -> Iterator[EncodedEvent]:
-    calculation = uuid7()
     started = CalculationStarted(
         molecule_id=molecule,
         batch_id=batch,

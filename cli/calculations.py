@@ -3,13 +3,13 @@
 from uuid import UUID
 
 import click
+from sqlalchemy import Connection
 
 from cli import columns, console, event_table
 from cli.columns import Shown
 from cli.lag import note_lag, note_undescribed
 from cli.options import json_option, limit_option, number_range
 from cli.session import migrated_database
-from eventstore import ids
 from eventstore.settings import load_settings
 from projections import lookup, queries
 from projections.queries import STATUSES, CalculationFilter, Order, Range
@@ -95,7 +95,14 @@ def calculations() -> None:
 )
 @click.option("--method", "methods", multiple=True, help="Only by this method; may be repeated.")
 @click.option("--molecule", help="Only of this molecule: its SMILES, its id, or how its id begins.")
-@click.option("--batch", help="Only of this batch: its name or its id.")
+@click.option(
+    "--name", help="Only of molecules with this name, or that the input of a batch calls so."
+)
+@click.option(
+    "--batch",
+    help="Only items of this batch, whichever batch computed them: its name, its id, or how its id"
+    " begins. Of a name that several batches have: of all of them.",
+)
 @click.option(
     "--order",
     type=click.Choice([order.value for order in Order]),
@@ -115,6 +122,7 @@ def list_(
     statuses: tuple[str, ...],
     methods: tuple[str, ...],
     molecule: str | None,
+    name: str | None,
     batch: str | None,
     order: str | None,
     desc: bool,
@@ -129,6 +137,7 @@ def list_(
       qforge calculations list --gap 1:3 --order gap
       qforge calculations list --energy -20:-10 --status completed --json
       qforge calculations list --batch drugs --status failed --status lost
+      qforge calculations list --name my-id-17
       qforge calculations list --weight :300 --logp :5 --status completed --order gap --desc \\
         --limit 1000 --atoms --json
     """
@@ -142,6 +151,8 @@ def list_(
         note_lag(connection, "calculations", "molecules")
         if weight is not None or logp is not None:
             note_undescribed(connection, tenant_id)
+        if name is not None:
+            note_lag(connection, "batch_item_names")
         where = CalculationFilter(
             gap=gap,
             energy=energy,
@@ -152,7 +163,8 @@ def list_(
             molecule_ids=None
             if molecule is None
             else [row["id"] for row in lookup.find_molecules(connection, tenant_id, molecule)],
-            batch_id=None if batch is None else _batch_id(tenant_id, batch),
+            batch_ids=None if batch is None else _batch_ids(connection, tenant_id, batch),
+            name=name,
         )
         query = queries.select_calculations(
             tenant_id,
@@ -214,11 +226,16 @@ def show(id_: str, as_json: bool) -> None:
     event_table.table(details.events)
 
 
-def _batch_id(tenant_id: UUID, batch: str) -> UUID:
-    try:
-        return UUID(batch)
-    except ValueError:
-        return ids.batch_id(tenant_id, batch)
+def _batch_ids(connection: Connection, tenant_id: UUID, batch: str) -> list[UUID]:
+    """The batches that are meant; said when there are several, since a list shows them together."""
+    note_lag(connection, "batch_jobs", "batch_items")
+    found = lookup.find_batches(connection, tenant_id, batch)
+    if len(found) > 1:
+        console.note(
+            f"{len(found)} batches are named {batch}: {', '.join(map(lookup.described, found))}; "
+            "all their items are listed"
+        )
+    return [row["id"] for row in found]
 
 
 def _gap() -> None:

@@ -5,10 +5,13 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import click
+from msgspec import UNSET, UnsetType
 
 from cli import console
+from cli.lag import note_lag
 from cli.moments import MOMENT, moment
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
@@ -36,6 +39,11 @@ def dataset() -> None:
     multiple=True,
     help="Only calculations of which this holds (<, <=, =, >=, >); may be repeated, and then all"
     " must hold. Values are in the units in which the tables store them.",
+)
+@click.option(
+    "--batch",
+    help="Only items of this batch, whichever batch computed them, by the names in its input: its"
+    " name, its id, or how its id begins.",
 )
 @click.option(
     "--as-of",
@@ -71,6 +79,7 @@ def dataset() -> None:
 def export(
     name: str,
     where: tuple[str, ...],
+    batch: str | None,
     as_of: int | datetime | None,
     format_name: str,
     units: str | None,
@@ -92,6 +101,7 @@ def export(
     \b
     Example:
       qforge dataset export march --as-of 2026-03-31
+      qforge dataset export campaign --batch molecules --format extxyz
       qforge dataset export small --where "molecular_weight<300" --where "logp<5" --format extxyz
       qforge dataset export top --order gap --desc --limit 1000 --format hdf5
       qforge dataset export all --format jsonl --output - | head -1 | jq .smiles
@@ -101,6 +111,7 @@ def export(
     from datasets.manifest import Recipe, beside_of
     from datasets.selection import Selection
     from datasets.units import parse_units
+    from projections import lookup
     from projections.moment import position_at
 
     if (desc or order is not None) and limit is None:
@@ -112,11 +123,17 @@ def export(
     with migrated_database(settings) as database:
         with database.engine.connect() as connection:
             position = safe_head(connection) if as_of is None else position_at(connection, as_of)
+            batch_id: UUID | UnsetType = UNSET
+            if batch is not None:
+                note_lag(connection, "batch_jobs")
+                batch_id = lookup.find_batch(connection, settings.tenant_id, batch)["id"]
         recipe = Recipe(
             name=name,
             tenant_id=settings.tenant_id,
             position=position,
-            selection=Selection(where=list(where), order=order, descending=desc, limit=limit),
+            selection=Selection(
+                where=list(where), order=order, descending=desc, limit=limit, batch_id=batch_id
+            ),
             format=format_.name,
             units=format_.units if units is None else parse_units(units),
         )

@@ -26,6 +26,7 @@ COMMANDS = {
     "status": Lazy("cli.status:status", "Show the log, the projections and their lag."),
     "molecules": Lazy("cli.molecules:molecules", "Look at molecules."),
     "properties": Lazy("cli.properties:properties", "Compute properties of molecules."),
+    "batches": Lazy("cli.batches:batches", "Look at batches."),
     "calculations": Lazy("cli.calculations:calculations", "Find and show calculations."),
     "events": Lazy("cli.events:events", "Read the log, or append to it."),
     "record": Lazy(

@@ -50,14 +50,18 @@ def molecules() -> None:
 @click.option(
     "--logp", type=number_range, metavar="FROM:TO", help="Only with a computed logP in this range."
 )
+@click.option("--name", help="Only with this name, or that the input of a batch calls so.")
 @limit_option("the newest")
 @json_option()
-def list_(weight: Range | None, logp: Range | None, limit: int, as_json: bool) -> None:
+def list_(
+    weight: Range | None, logp: Range | None, name: str | None, limit: int, as_json: bool
+) -> None:
     """Print molecules, the newest first.
 
     \b
     Example:
       qforge molecules list --limit 10
+      qforge molecules list --name my-id-17
       qforge molecules list --weight :300 --logp :5 --limit 100000 --json
     """
     settings = load_settings()
@@ -65,7 +69,11 @@ def list_(weight: Range | None, logp: Range | None, limit: int, as_json: bool) -
         note_lag(connection, "molecules")
         if weight is not None or logp is not None:
             note_undescribed(connection, settings.tenant_id)
-        query = queries.select_molecules(settings.tenant_id, weight=weight, logp=logp, limit=limit)
+        if name is not None:
+            note_lag(connection, "batch_item_names")
+        query = queries.select_molecules(
+            settings.tenant_id, weight=weight, logp=logp, name=name, limit=limit
+        )
         found = queries.rows(connection, query)
     if as_json:
         console.emit_json(found)

@@ -4,14 +4,17 @@ from datetime import datetime
 from uuid import UUID
 
 import click
+from sqlalchemy import Connection
 
 from cli import console
+from cli.lag import note_lag
 from cli.options import json_option, span_options
 from cli.session import migrated_database
-from eventstore import ids, retraction
+from eventstore import retraction
 from eventstore.recorders.author import Author
 from eventstore.retraction import Criteria, Extent
-from eventstore.settings import load_settings
+from eventstore.settings import Settings, load_settings
+from projections import lookup
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 
@@ -20,7 +23,15 @@ from projections.registry import PROJECTIONS
 @click.option("--program-version", metavar="VERSION", help="Only results of this version: 0.4.0.")
 @click.option("--host", help="Only results that this host recorded.")
 @click.option("--method", help="Only results by this method: GFN2-xTB.")
-@click.option("--batch", help="Only results of this batch: its name or its id.")
+@click.option(
+    "--batch",
+    help="Only results that this batch computed itself: its name, its id, or how its id begins.",
+)
+@click.option(
+    "--with-reused",
+    is_flag=True,
+    help="With --batch: also the results that the batch reused, whichever batch computed them.",
+)
 @span_options("what completed ")
 @click.option("--reason", help="Why; it is kept with every result.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be covered.")
@@ -30,6 +41,7 @@ def retract(
     host: str | None,
     method: str | None,
     batch: str | None,
+    with_reused: bool,
     since: datetime | None,
     until: datetime | None,
     reason: str | None,
@@ -38,26 +50,34 @@ def retract(
 ) -> None:
     """Invalidate every completed result that the options cover, in one decision.
 
-    All of them together, or none. What completes later is not covered: stop its runner first. The
-    same file, run again, computes what was retracted anew.
+    All of them together, or none. A batch covers what it computed itself; the results that it
+    reused are left, and counted, unless --with-reused is given. What completes later is not
+    covered: stop its runner first. The same file, run again, computes what was retracted anew.
 
     \b
     Example:
       qforge retract --program-version 0.4.0 --dry-run
+      qforge retract --batch molecules --reason 'wrong charges' --dry-run
       qforge retract --host node7 --since 2026-11-01 --reason 'faulty memory'
     """
     if reason is None and not dry_run:
         raise click.UsageError("give a --reason, or look first with --dry-run")
+    if with_reused and batch is None:
+        raise click.UsageError(
+            "--with-reused goes with --batch, which says which batch reused them"
+        )
     settings = load_settings()
-    criteria = Criteria(
-        program_version=program_version,
-        host=host,
-        method=method,
-        batch_id=None if batch is None else _batch_id(settings.tenant_id, batch),
-        since=since,
-        until=until,
-    )
     with migrated_database(settings, writes=not dry_run) as database:
+        with database.engine.connect() as connection:
+            criteria = Criteria(
+                program_version=program_version,
+                host=host,
+                method=method,
+                batch_id=None if batch is None else _batch_id(connection, settings, batch),
+                with_reused=with_reused,
+                since=since,
+                until=until,
+            )
         if dry_run:
             with database.engine.connect() as connection:
                 covered = retraction.extent(connection, settings.tenant_id, criteria)
@@ -71,6 +91,13 @@ def retract(
     elif done is None:
         console.note("Nothing to retract: no result that counts is covered.")
     else:
+        if done.reused_count:
+            console.note(
+                f"{done.reused_count} results that the batch only reused are left; --with-reused "
+                "covers them."
+            )
+        if done.reused_by:
+            console.note(f"Retracted for other batches, too: {_told(done.reused_by)}.")
         console.emit(
             f"Retracted {done.calculation_count} results by retraction {done.retraction_id}."
         )
@@ -90,6 +117,8 @@ def _print(covered: Extent, as_json: bool) -> None:
             ("last completed", covered.last_completed_at),
             ("program versions", _told(covered.program_versions)),
             ("hosts", _told(covered.hosts)),
+            ("reused by the batch, not covered", covered.reused_count),
+            ("reused by other batches", _told(covered.reused_by)),
             ("for example", ", ".join(map(str, covered.examples))),
         ],
     )
@@ -99,8 +128,7 @@ def _told(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or 'unknown'}: {count}" for name, count in sorted(counts.items()))
 
 
-def _batch_id(tenant_id: UUID, batch: str) -> UUID:
-    try:
-        return UUID(batch)
-    except ValueError:
-        return ids.batch_id(tenant_id, batch)
+def _batch_id(connection: Connection, settings: Settings, batch: str) -> UUID:
+    note_lag(connection, "batch_jobs")
+    its_id: UUID = lookup.find_batch(connection, settings.tenant_id, batch)["id"]
+    return its_id

@@ -20,12 +20,13 @@ from eventstore.errors import DatabaseUnavailable, QuantumForgeError
 from eventstore.recorder import Recorder
 from eventstore.settings import load_settings
 from eventstore.spool import spool_directory
+from projections import lookup, queries
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from runner.errors import ResultsInSpool
 from runner.methods import ENGINES, LEVELS, METHODS, require_known
 from runner.outage import PATIENCE
-from runner.plan import Plan
+from runner.plan import Plan, source_of
 from runner.tally import Tally
 
 if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
@@ -36,6 +37,7 @@ PROJECT_EVERY = 5.0
 
 PROBLEMS_SHOWN = 10
 WARNINGS_SHOWN = 10
+NAMESAKES_SHOWN = 3
 
 
 class EngineMissing(QuantumForgeError):
@@ -54,7 +56,11 @@ class EngineMissing(QuantumForgeError):
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--batch", help="Name of the batch.  [default: the file's name]")
+@click.option(
+    "--batch",
+    help="Name of the batch, which every file that is run with this name and the same settings"
+    " joins.  [default: a batch of this file alone, named after it]",
+)
 @click.option(
     "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True, help="Method."
 )
@@ -116,12 +122,17 @@ def run(
     same command again runs only what has not completed; Ctrl-C stops it. If the database goes away,
     results are kept in the spool; what is there is drained first.
 
+    A batch belongs to one file and one set of settings: another file with the same name, or another
+    method, charge, multiplicity, solvent, engine or level, makes another batch, which reuses the
+    results that exist. With --batch, files with the same settings share a batch.
+
     \b
     Example:
       qforge run molecules.smi
       qforge run library.csv --method GFN1-xTB --solvent water --jobs 8
       qforge run molecules.smi --opt normal
       qforge run molecules.smi --engine xtb --opt tight
+      qforge run part1.smi --batch library && qforge run part2.smi --batch library
     """
     require_known(method, solvent, engine=engine, optimization_level=optimization_level)
     try:
@@ -134,6 +145,7 @@ def run(
 
     plan = Plan(
         batch=batch or file.stem,
+        source=None if batch else source_of(file),
         method=method,
         charge=charge,
         multiplicity=multiplicity,
@@ -154,6 +166,7 @@ def run(
         drained = drain(spool, database.engine)
         if drained.events or drained.rejected or drained.aside or drained.damaged:
             tell(drained)
+        note_namesakes(database.engine, settings.tenant_id, plan)
         with Recorder(
             database.engine,
             tenant_id=settings.tenant_id,
@@ -193,6 +206,20 @@ def run(
                     print_tally(plan.batch, tally, in_file)
                 if events := unsettled(recorder):
                     raise ResultsInSpool(events)
+
+
+def note_namesakes(engine: Engine, tenant_id: UUID, plan: Plan) -> None:
+    """Say in one line on stderr that a run makes a new batch beside others of its name."""
+    its_id = plan.batch_id(tenant_id)
+    with engine.connect() as connection:
+        others = queries.rows(connection, queries.select_batches(tenant_id, name=plan.batch))
+    if others and all(other["id"] != its_id for other in others):
+        told = ", ".join(map(lookup.described, others[:NAMESAKES_SHOWN]))
+        more = len(others) - NAMESAKES_SHOWN
+        console.note(
+            f"New batch {plan.batch} {str(its_id)[:8]}; other batches with this name: {told}"
+            + (f", and {more} more" if more > 0 else "")
+        )
 
 
 def unsettled(recorder: Recorder) -> int:

@@ -111,7 +111,9 @@ def compare(
 
 
 def _judged(connection: Connection, recipe: Recipe, name: str) -> Subquery:
-    candidates = select_candidates(connection, recipe.tenant_id, recipe.position)
+    candidates = select_candidates(
+        connection, recipe.tenant_id, recipe.position, recipe.selection.batch_id
+    )
     judged = select_judged(candidates, recipe.selection)
     return select(judged).subquery(name)
 

@@ -11,6 +11,7 @@ from typing import IO, Protocol
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import UNSET
 from sqlalchemy import Connection, Engine
 
 from datasets.columns import arrow_schema, units_by_name
@@ -103,7 +104,9 @@ def write_rows(
         UnknownSelection, UnknownFormat, MissingLibrary, UnreadableAtoms.
     """
     format_ = format_named(recipe.format)
-    candidates = select_candidates(connection, recipe.tenant_id, recipe.position)
+    candidates = select_candidates(
+        connection, recipe.tenant_id, recipe.position, recipe.selection.batch_id
+    )
     judged = select_judged(candidates, recipe.selection)
     counted = connection.execute(select_counts(judged)).all()
     excluded = {row.reason: row.calculations for row in counted if row.reason is not None}
@@ -239,7 +242,9 @@ def manifest_of(
     written: Written | None,
 ) -> Manifest:
     """The manifest of what was written now."""
-    names = ("calculations", "molecules", "molecule_properties_computed")
+    names = ["calculations", "molecules", "molecule_properties_computed"]
+    if recipe.selection.batch_id is not UNSET:
+        names.append("batch_items")
     return Manifest(
         recipe=recipe,
         as_of=as_of,

@@ -5,10 +5,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
     Select,
     Subquery,
     Text,
@@ -35,13 +37,16 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for; it means the same at every position of the log.
 
     where: conditions such as `gap>2`, in the units in which the tables store; all must hold.
-    order, descending, limit: of all that hold, only the first ones by a column.
+    order, descending, limit: of all that hold, only the first ones by a column. batch_id: only
+    items of this batch, whichever batch computed them, by the names that its inputs give them.
     """
 
     where: list[str] = []
     order: str | None = None
     descending: bool = False
     limit: int | None = None
+    batch_id: UUID | UnsetType = UNSET
+    """Absent from the recipes of older programs, whose files it must not change."""
 
 
 EVERYTHING = Selection()
@@ -71,8 +76,13 @@ class Excluded(StrEnum):
     # and the statuses of calculations other than completed
 
 
-def select_candidates(connection: Connection, tenant_id: UUID, position: int) -> Subquery:
+def select_candidates(
+    connection: Connection, tenant_id: UUID, position: int, batch_id: UUID | UnsetType = UNSET
+) -> Subquery:
     """Every calculation of a tenant as of a position, with its molecule and its properties.
+
+    Of a batch: its items at that position, whichever batch computed them. Those that nobody has
+    begun are `pending`, as if somebody had asked for them.
 
     Reads tables that hold this position, so run it in the same REPEATABLE READ transaction.
     """
@@ -82,35 +92,54 @@ def select_candidates(connection: Connection, tenant_id: UUID, position: int) ->
     )
     renamed = {"id": "calculation_id", "last_position": "log_position"}
     hidden = {"tenant_id", "metadata", "created_at", "updated_at"}
-    of_molecule = ("smiles", "name", "formula", "inchikey", "molecular_weight", "project_id")
+    of_molecule = ("smiles", "formula", "inchikey", "molecular_weight", "project_id")
+    chosen: dict[str, ColumnElement[Any]] = {
+        column.name: column for column in calculations.c if column.name not in hidden
+    }
+    called: ColumnElement[Any] = molecules.c.name
+    owner: ColumnElement[Any] = calculations.c.tenant_id
+    source: FromClause = calculations
+    if batch_id is not UNSET:
+        every = held_at(connection, PROJECTIONS["batch_items"], position)
+        items = select(every).where(every.c.tenant_id == tenant_id, every.c.batch_id == batch_id)
+        item = items.subquery("items")
+        source = item.outerjoin(
+            calculations,
+            and_(
+                calculations.c.tenant_id == item.c.tenant_id,
+                calculations.c.id == item.c.calculation_id,
+            ),
+        )
+        owner = item.c.tenant_id
+        called = func.coalesce(item.c.name, molecules.c.name)
+        chosen["id"] = item.c.calculation_id
+        chosen["molecule_id"] = func.coalesce(calculations.c.molecule_id, item.c.molecule_id)
+        chosen["status"] = func.coalesce(calculations.c.status, literal("pending", Text()))
     return (
         select(
-            *(
-                column.label(renamed.get(column.name, column.name))
-                for column in calculations.c
-                if column.name not in hidden
-            ),
+            *(column.label(renamed.get(name, name)) for name, column in chosen.items()),
+            called.label("name"),
             *(molecules.c[name] for name in of_molecule),
             molecules.c.generation_method,
             *(properties.c[name] for name in DESCRIPTORS),
             molecules.c.id.is_not(None).label("has_molecule"),
         )
-        .select_from(calculations)
+        .select_from(source)
         .outerjoin(
             molecules,
             and_(
-                molecules.c.tenant_id == calculations.c.tenant_id,
-                molecules.c.id == calculations.c.molecule_id,
+                molecules.c.tenant_id == owner,
+                molecules.c.id == chosen["molecule_id"],
             ),
         )
         .outerjoin(
             properties,
             and_(
-                properties.c.tenant_id == calculations.c.tenant_id,
-                properties.c.molecule_id == calculations.c.molecule_id,
+                properties.c.tenant_id == owner,
+                properties.c.molecule_id == chosen["molecule_id"],
             ),
         )
-        .where(calculations.c.tenant_id == tenant_id)
+        .where(owner == tenant_id)
         .subquery("candidates")
     )
 

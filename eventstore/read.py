@@ -1,6 +1,6 @@
 """Reading the log: one stream, or everything in order up to the safe head."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -182,6 +182,26 @@ def last_events(
         .order_by(event_logs.c.entity_id, event_logs.c.version.desc())
     )
     return {event.entity_id: event for event in fetch(connection, query)}
+
+
+def last_event_types(
+    connection: Connection,
+    tenant_id: UUID,
+    entity_type: str,
+    entity_ids: Sequence[UUID],
+    among: Collection[str],
+) -> dict[UUID, str]:
+    """The type of the newest event of each of these streams, among these types; reads no payload.
+
+    Streams without such an event are left out.
+    """
+    query = (
+        select(event_logs.c.entity_id, event_logs.c.event_type)
+        .where(*_of_streams(tenant_id, entity_type, entity_ids), event_logs.c.event_type.in_(among))
+        .ext(distinct_on(event_logs.c.entity_id))
+        .order_by(event_logs.c.entity_id, event_logs.c.version.desc())
+    )
+    return {row.entity_id: row.event_type for row in connection.execute(query)}
 
 
 def read_streams(

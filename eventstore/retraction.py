@@ -10,7 +10,22 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Text, and_, func, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    cast,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from eventstore.envelope import NewEvent, Position
 from eventstore.errors import QuantumForgeError
@@ -18,6 +33,7 @@ from eventstore.ids import uuid7
 from eventstore.recorders.author import Author
 from eventstore.rules import append_checked
 from schema.events import LIFECYCLES
+from schema.events.batches import BatchItemReused
 from schema.events.chemistry import (
     CalculationCompleted,
     CalculationInvalidated,
@@ -25,6 +41,8 @@ from schema.events.chemistry import (
     ResultsRetracted,
 )
 from schema.tables import event_logs
+from schema.tables.batches import batch_items, batch_jobs
+from schema.tables.chemistry import calculations
 
 EXAMPLES = 10
 
@@ -45,13 +63,15 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     """Which results to retract; all that are given must hold.
 
     program_version: of the program that computed it. host: that recorded it. since, until: when it
-    completed, the first included and the second not.
+    completed, the first included and the second not. batch_id: that this batch computed itself;
+    with_reused: or that it reused, whichever batch computed them.
     """
 
     program_version: str | None = None
     host: str | None = None
     method: str | None = None
     batch_id: UUID | None = None
+    with_reused: bool = False
     since: datetime | None = None
     until: datetime | None = None
 
@@ -59,6 +79,9 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
     """What a retraction covers: how many results, of how many molecules and batches, from when.
 
+    reused_count: results that the batch asked for only reused, which are not covered.
+    reused_by: other batches that reuse results that are covered, as far as they are projected, by
+    name and id, and how many of them.
     program_versions, hosts: how many of each; a result whose host nobody recorded is under "".
     examples: ids of the first calculations.
     """
@@ -71,14 +94,18 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
     program_versions: dict[str, int]
     hosts: dict[str, int]
     examples: list[UUID]
+    reused_count: int
+    reused_by: dict[str, int]
 
 
 class Retraction(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision as it was recorded; position: of its event."""
+    """A decision as it was recorded; position: of its event. The others: see `Extent`."""
 
     retraction_id: UUID
     calculation_count: int
     position: Position
+    reused_count: int
+    reused_by: dict[str, int]
 
 
 def select_covered(tenant_id: UUID, criteria: Criteria) -> Select[Any]:
@@ -89,7 +116,7 @@ def select_covered(tenant_id: UUID, criteria: Criteria) -> Select[Any]:
     Raises:
         NothingChosen: without any criterion.
     """
-    if criteria == Criteria():
+    if criteria in (Criteria(), Criteria(with_reused=True)):
         raise NothingChosen
     completed = event_logs.alias("completed")
     later = event_logs.alias("later")
@@ -125,7 +152,7 @@ def select_covered(tenant_id: UUID, criteria: Criteria) -> Select[Any]:
         .where(
             completed.c.tenant_id == tenant_id,
             completed.c.event_type == CalculationCompleted.event_type,
-            *_conditions(completed, criteria),
+            *_conditions(completed, tenant_id, criteria),
             ~overtaken,
         )
         .order_by(completed.c.id)
@@ -154,6 +181,8 @@ def extent(connection: Connection, tenant_id: UUID, criteria: Criteria) -> Exten
         program_versions=versions,
         hosts=hosts,
         examples=[row.entity_id for row in covered[:EXAMPLES]],
+        reused_count=_reused_count(connection, tenant_id, criteria),
+        reused_by=_reused_by(connection, tenant_id, criteria, [row.entity_id for row in covered]),
     )
 
 
@@ -177,12 +206,17 @@ def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> 
         VersionConflict: when what is covered changed each of the times that it was tried.
     """
     retraction_id = uuid7()
-    count = 0
+    count = reused_count = 0
+    reused_by: dict[str, int] = {}
 
     def decide(connection: Connection) -> list[NewEvent]:
-        nonlocal count
+        nonlocal count, reused_count, reused_by
         covered = connection.execute(select_covered(author.tenant_id, criteria)).all()
         count = len(covered)
+        reused_count = _reused_count(connection, author.tenant_id, criteria)
+        reused_by = _reused_by(
+            connection, author.tenant_id, criteria, [row.entity_id for row in covered]
+        )
         if not covered:
             return []
         decision = author.new(
@@ -213,11 +247,74 @@ def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> 
     if not placed:
         return None
     return Retraction(
-        retraction_id=retraction_id, calculation_count=count, position=placed[0].position
+        retraction_id=retraction_id,
+        calculation_count=count,
+        position=placed[0].position,
+        reused_count=reused_count,
+        reused_by=reused_by,
     )
 
 
-def _conditions(completed: Any, criteria: Criteria) -> list[ColumnElement[bool]]:
+def _reused(tenant_id: UUID, batch_id: UUID) -> Select[Any]:
+    """The ids of the calculations that a batch reused."""
+    told = event_logs.alias("reused")
+    return select(cast(told.c.data["calculation_id"].astext, Uuid)).where(
+        told.c.tenant_id == tenant_id,
+        told.c.entity_type == BatchItemReused.entity_type,
+        told.c.entity_id == batch_id,
+        told.c.event_type.concat("") == BatchItemReused.event_type,
+    )
+
+
+def _reused_count(connection: Connection, tenant_id: UUID, criteria: Criteria) -> int:
+    """Results that would be covered, had the batch not merely reused them."""
+    if criteria.batch_id is None or criteria.with_reused:
+        return 0
+    every = select_covered(tenant_id, msgspec.structs.replace(criteria, with_reused=True))
+    found = every.order_by(None).subquery()
+    computed = found.c.batch_id == str(criteria.batch_id)
+    count: int = connection.execute(
+        select(func.count()).where(func.coalesce(computed, false()).is_(False))
+    ).scalar_one()
+    return count
+
+
+def _reused_by(
+    connection: Connection, tenant_id: UUID, criteria: Criteria, covered: list[UUID]
+) -> dict[str, int]:
+    """The other batches that have these calculations as items without having computed them."""
+    ids = select(func.unnest(literal(covered, ARRAY(Uuid)))).scalar_subquery()
+    items, jobs = batch_items.c, batch_jobs.c
+    computed = calculations.alias("computed")
+    query = (
+        select(items.batch_id, jobs.name, func.count())
+        .select_from(
+            batch_items.join(
+                computed,
+                and_(
+                    computed.c.tenant_id == items.tenant_id,
+                    computed.c.id == items.calculation_id,
+                    computed.c.batch_id.is_distinct_from(items.batch_id),
+                ),
+            ).outerjoin(
+                batch_jobs, and_(jobs.tenant_id == items.tenant_id, jobs.id == items.batch_id)
+            )
+        )
+        .where(
+            items.tenant_id == tenant_id,
+            items.calculation_id.in_(ids),
+            items.batch_id.is_distinct_from(criteria.batch_id),
+        )
+        .group_by(items.batch_id, jobs.name)
+        .order_by(jobs.name, items.batch_id)
+    )
+    return {
+        f"{name or 'batch'} {str(its_id)[:8]}": count
+        for its_id, name, count in connection.execute(query)
+    }
+
+
+def _conditions(completed: Any, tenant_id: UUID, criteria: Criteria) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     # The small columns first: a payload with atoms is stored apart, and costs most to look into.
     if criteria.since is not None:
@@ -229,7 +326,11 @@ def _conditions(completed: Any, criteria: Criteria) -> list[ColumnElement[bool]]
     if criteria.program_version is not None:
         found.append(completed.c.data["program_version"].astext == criteria.program_version)
     if criteria.batch_id is not None:
-        found.append(completed.c.data["batch_id"].astext == str(criteria.batch_id))
+        computed = completed.c.data["batch_id"].astext == str(criteria.batch_id)
+        if criteria.with_reused:
+            reused = _reused(tenant_id, criteria.batch_id)
+            computed = or_(computed, completed.c.entity_id.in_(reused))
+        found.append(computed)
     if criteria.method is not None:
         started = event_logs.alias("started")
         method = (

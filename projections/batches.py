@@ -2,7 +2,7 @@
 
 from projections.fold import constant, count, first, largest, last, smallest, tally, total
 from projections.projection import Projection
-from projections.value import element, entity_id, entity_of, nothing, occurred_at, user_id
+from projections.value import element_part, entity_id, entity_of, nothing, occurred_at, user_id
 from schema.events.batches import (
     BatchCancelled,
     BatchCompleted,
@@ -11,6 +11,8 @@ from schema.events.batches import (
     BatchItemRefused,
     BatchItemReused,
     BatchItemsAdded,
+    BatchItemsEvent,
+    BatchItemsNamed,
     BatchProgressed,
     BatchResumed,
     BatchStarted,
@@ -62,6 +64,7 @@ batch_items = Projection(
     tables.batch_items,
     events=[
         BatchItemsAdded,
+        BatchItemsNamed,
         BatchItemReused,
         BatchItemRefused,
         CalculationStarted,
@@ -72,20 +75,15 @@ batch_items = Projection(
     ],
     key={
         "batch_id": (CalculationEvent.batch_id, entity_id),
-        "molecule_id": (
-            CalculationEvent.molecule_id,
-            BatchItemReused.molecule_id,
-            BatchItemRefused.molecule_id,
-            element,
-        ),
-    },
-    elements=BatchItemsAdded.molecule_ids,
-    columns={
-        "calculation_id": last(
+        "calculation_id": (
             entity_of(CalculationEvent),
             BatchItemReused.calculation_id,
             BatchItemRefused.calculation_id,
+            element_part("calculation_id"),
         ),
+    },
+    elements=BatchItemsEvent.items,
+    columns={
         "status": constant(
             {
                 BatchItemsAdded: "pending",
@@ -107,6 +105,17 @@ batch_items = Projection(
             BatchItemRefused.reason,
         ),
     },
+)
+
+batch_item_names = Projection(
+    tables.batch_item_names,
+    events=[BatchItemsAdded, BatchItemsNamed],
+    key={
+        "batch_id": entity_id,
+        "calculation_id": element_part("calculation_id"),
+        "name": element_part("name"),
+    },
+    elements=BatchItemsEvent.items,
 )
 
 _WALL_TIMES = (
@@ -159,4 +168,4 @@ batch_job_performance = Projection(
     },
 )
 
-PROJECTIONS = [batch_jobs, batch_items, batch_job_performance]
+PROJECTIONS = [batch_jobs, batch_items, batch_item_names, batch_job_performance]

@@ -182,6 +182,8 @@ def _value(value: Value) -> str:
             return f"`{name}`"
         case Element(None):
             return "each element"
+        case Element(str(name)):
+            return f"`{name}` of each element"
         case Element():
             return "its part of each element"
         case ElementIndex():

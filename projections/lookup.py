@@ -1,4 +1,4 @@
-"""One calculation or molecule, found by its id or SMILES; and everything about it."""
+"""One calculation, molecule or batch, found by id, SMILES or name; and everything about it."""
 
 import re
 from collections.abc import Sequence
@@ -9,15 +9,18 @@ from sqlalchemy import Connection, Table, select
 
 from eventstore.envelope import RecordedEvent, Stream
 from eventstore.errors import QuantumForgeError
+from eventstore.ids import CHANGE_NO_RESULT
 from eventstore.read import read_stream
 from projections.queries import (
     CalculationFilter,
     Row,
     rows,
+    select_batches,
     select_by_prefix,
     select_calculations,
     select_molecules_by_smiles,
 )
+from schema.tables.batches import batch_jobs
 from schema.tables.chemistry import (
     atomic_properties,
     calculation_errors,
@@ -26,21 +29,27 @@ from schema.tables.chemistry import (
     molecules,
 )
 
+FULL_LENGTH = 32
+"""Hexadecimal digits of a whole id."""
+
 SHORTEST_PREFIX = 4
 """Hexadecimal digits of an id that are enough to look for it."""
 
 
 class NotFound(QuantumForgeError):
-    """The tenant has no such calculation or molecule."""
+    """The tenant has no such calculation, molecule or batch."""
 
     def __init__(self, kind: str, reference: str, ways: str) -> None:
         self.kind = kind
         self.reference = reference
-        super().__init__(f"no {kind} {reference!r}: give {ways}, as `qforge {kind}s list` shows it")
+        plural = f"{kind}es" if kind == "batch" else f"{kind}s"
+        super().__init__(
+            f"no {kind} {reference!r}: give {ways}, as `qforge {plural} list` shows it"
+        )
 
 
 class Ambiguous(QuantumForgeError):
-    """What was given fits several calculations or molecules."""
+    """What was given fits several calculations, molecules or batches."""
 
     def __init__(self, kind: str, reference: str, candidates: Sequence[str], ways: str) -> None:
         self.kind = kind
@@ -125,6 +134,59 @@ def find_molecule(connection: Connection, tenant_id: UUID, reference: str) -> Ro
         ]
         raise Ambiguous("molecule", reference, candidates, "its id")
     return found[0]
+
+
+def find_batches(connection: Connection, tenant_id: UUID, reference: str) -> list[Row]:
+    """The batches of this name, else the one with this id or beginning of an id.
+
+    A whole id is taken as it is, with null in every other column when no event began such a batch.
+
+    Raises:
+        NotFound, Ambiguous
+    """
+    found = rows(connection, select_batches(tenant_id, name=reference))
+    digits = id_digits(reference.lower())
+    if not found and digits is not None:
+        found = rows(connection, select_by_prefix(batch_jobs, tenant_id, digits))
+        if len(found) > 1:
+            raise Ambiguous("batch", reference, list(map(described, found)), "more digits")
+        if not found and len(digits) == FULL_LENGTH:
+            return [dict.fromkeys(batch_jobs.c.keys()) | {"id": UUID(digits)}]
+    if not found:
+        raise NotFound(
+            "batch", reference, f"a name, an id, or {SHORTEST_PREFIX} or more of its digits"
+        )
+    return found
+
+
+def find_batch(connection: Connection, tenant_id: UUID, reference: str) -> Row:
+    """The one batch of this name, id or beginning of an id.
+
+    Raises:
+        NotFound, Ambiguous
+    """
+    found = find_batches(connection, tenant_id, reference)
+    if len(found) > 1:
+        raise Ambiguous("batch", reference, list(map(described, found)), "its id, or its beginning")
+    return found[0]
+
+
+def method_of(batch: Row) -> str | None:
+    """The method of a batch's parameters, with the solvent, where they name one."""
+    parameters = batch["parameters"] or {}
+    method, solvent = parameters.get("method"), parameters.get("solvent")
+    return method if solvent is None else f"{method} in {solvent}"
+
+
+def described(batch: Row) -> str:
+    """A batch in a few words: the beginning of its id, what it computes, and its file."""
+    settings = {
+        name: value
+        for name, value in (batch["parameters"] or {}).items()
+        if value is not None and name not in CHANGE_NO_RESULT
+    }
+    told = [", ".join(f"{name} {value}" for name, value in settings.items()), batch["source"]]
+    return f"{str(batch['id'])[:8]} ({'; '.join(each for each in told if each)})"
 
 
 def calculation_details(

@@ -13,15 +13,20 @@ import msgspec
 from sqlalchemy import (
     Column,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Select,
+    Subquery,
     Table,
+    Text,
     func,
+    literal,
     literal_column,
     select,
+    union,
 )
 
-from schema.tables.batches import batch_items
+from schema.tables.batches import batch_item_names, batch_items, batch_jobs
 from schema.tables.chemistry import (
     atomic_properties,
     calculations,
@@ -70,6 +75,8 @@ class Order(StrEnum):
 class CalculationFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which calculations to find; what is None does not restrict. gap in eV, energy in Eh.
 
+    batch_ids: items of any of these batches, whichever batch computed them. name: of the molecule,
+    or what the input of any batch calls it.
     weight (g/mol), logp: of the molecule, as its computed properties tell; a molecule that has none
     is not found by them.
     """
@@ -81,7 +88,8 @@ class CalculationFilter(msgspec.Struct, frozen=True, kw_only=True):
     statuses: Sequence[str] | None = None
     methods: Sequence[str] | None = None
     molecule_ids: Sequence[UUID] | None = None
-    batch_id: UUID | None = None
+    batch_ids: Sequence[UUID] | None = None
+    name: str | None = None
 
 
 ALL_CALCULATIONS = CalculationFilter()
@@ -97,10 +105,20 @@ def select_calculations(
 ) -> Select[Any]:
     """Calculations with SMILES, formula and name of their molecules, which are null for none.
 
+    The name is the one that was searched for, else what the batches that were asked for call the
+    molecule, else the molecule's own.
+
     Sorted by gap or energy, only those that have one are given. Those that have not begun count as
     the latest.
     """
-    query = select(calculations).where(calculations.c.tenant_id == tenant_id)
+    items = None if where.batch_ids is None else _items(tenant_id, where.batch_ids)
+    query = (
+        select(calculations)
+        if items is None
+        else select(calculations, items.c.item_name).join(
+            items, items.c.calculation_id == calculations.c.id
+        )
+    ).where(calculations.c.tenant_id == tenant_id)
     for column, bounds in ((calculations.c.gap, where.gap), (calculations.c.energy, where.energy)):
         if bounds is not None:
             query = query.where(*_within(column, bounds))
@@ -116,8 +134,8 @@ def select_calculations(
         query = query.where(calculations.c.method.in_(where.methods))
     if where.molecule_ids is not None:
         query = query.where(calculations.c.molecule_id.in_(where.molecule_ids))
-    if where.batch_id is not None:
-        query = query.where(calculations.c.batch_id == where.batch_id)
+    if where.name is not None:
+        query = query.where(calculations.c.id.in_(_calculations_named(tenant_id, where.name)))
     by = {
         Order.STARTED: calculations.c.started_at,
         Order.GAP: calculations.c.gap,
@@ -127,8 +145,14 @@ def select_calculations(
         query = query.where(by.is_not(None))
     # Limited before the join, so that the molecules of the rows shown are all that is looked up.
     found = query.order_by(*_sorted(by, calculations.c.id, descending)).limit(limit).subquery()
+    name: ColumnElement[Any] = molecules.c.name
+    if where.name is not None:
+        name = literal(where.name, Text())
+    elif items is not None:
+        name = func.coalesce(found.c.item_name, molecules.c.name)
+    columns = (column for column in found.c if column.name != "item_name")
     return (
-        select(*found.c, molecules.c.smiles, molecules.c.formula, molecules.c.name)
+        select(*columns, molecules.c.smiles, molecules.c.formula, name.label("name"))
         .join_from(
             found,
             molecules,
@@ -144,6 +168,7 @@ def select_molecules(
     *,
     weight: Range | None = None,
     logp: Range | None = None,
+    name: str | None = None,
     limit: int | None = None,
 ) -> Select[Any]:
     """Molecules, the newest first, with their computed properties, which are null for none.
@@ -152,11 +177,26 @@ def select_molecules(
         tenant_id: whose.
         weight: only with a computed molecular weight in this range, in g/mol.
         logp: only with a computed logP in this range.
+        name: only with this name, or that the input of any batch calls so.
         limit: at most so many.
     """
     query = select(molecules).where(molecules.c.tenant_id == tenant_id)
     if weight is not None or logp is not None:
         query = query.where(molecules.c.id.in_(_described(tenant_id, weight, logp)))
+    if name is not None:
+        names = batch_item_names.c
+        query = query.where(
+            molecules.c.id.in_(
+                union(
+                    _molecules_named(tenant_id, name),
+                    select(names.molecule_id).where(
+                        names.tenant_id == tenant_id,
+                        names.name == name,
+                        names.molecule_id.is_not(None),
+                    ),
+                )
+            )
+        )
     by = _sorted(molecules.c.created_at, molecules.c.id, True)
     found = query.order_by(*by).limit(limit).subquery()
     properties = molecule_properties_computed
@@ -203,13 +243,24 @@ def select_molecules_by_smiles(tenant_id: UUID, smiles: str) -> Select[Any]:
 
 
 def select_batch_items(tenant_id: UUID, batch_id: UUID) -> Select[Any]:
-    """The molecules of a batch, and how far each has come, by molecule."""
+    """The items of a batch, and how far each has come, by calculation."""
     items = batch_items.c
     return (
         select(batch_items)
         .where(items.tenant_id == tenant_id, items.batch_id == batch_id)
-        .order_by(items.molecule_id)
+        .order_by(items.calculation_id)
     )
+
+
+def select_batches(
+    tenant_id: UUID, *, name: str | None = None, limit: int | None = None
+) -> Select[Any]:
+    """Batches, all or those of a name, the newest first."""
+    batches = batch_jobs.c
+    query = select(batch_jobs).where(batches.tenant_id == tenant_id)
+    if name is not None:
+        query = query.where(batches.name == name)
+    return query.order_by(*_sorted(batches.created_at, batches.id, True)).limit(limit)
 
 
 def select_by_prefix(table: Table, tenant_id: UUID, digits: str) -> Select[Any]:
@@ -248,6 +299,36 @@ def with_atoms(connection: Connection, tenant_id: UUID, found: Sequence[Row]) ->
     for atom in connection.execute(select_atoms(tenant_id, list(by_calculation))).mappings():
         by_calculation[atom["calculation_id"]].append({name: atom[name] for name in ATOM})
     return [{**row, "atoms": by_calculation[row["id"]]} for row in found]
+
+
+def _items(tenant_id: UUID, batch_ids: Sequence[UUID]) -> Subquery:
+    """The calculations of batches, each with what these batches call its molecule."""
+    items = batch_items.c
+    names = func.string_agg(items.name.distinct(), literal(", ", Text()))
+    return (
+        select(items.calculation_id, names.label("item_name"))
+        .where(items.tenant_id == tenant_id, items.batch_id.in_(batch_ids))
+        .group_by(items.calculation_id)
+        .subquery("items")
+    )
+
+
+def _molecules_named(tenant_id: UUID, name: str) -> Select[Any]:
+    return select(molecules.c.id).where(
+        molecules.c.tenant_id == tenant_id, molecules.c.name == name
+    )
+
+
+def _calculations_named(tenant_id: UUID, name: str) -> CompoundSelect[Any]:
+    """The ids of calculations that a batch's input, or their molecule, calls so."""
+    names, every = batch_item_names.c, calculations.alias("every")
+    return union(
+        select(names.calculation_id).where(names.tenant_id == tenant_id, names.name == name),
+        select(every.c.id).where(
+            every.c.tenant_id == tenant_id,
+            every.c.molecule_id.in_(_molecules_named(tenant_id, name)),
+        ),
+    )
 
 
 def _described(tenant_id: UUID, weight: Range | None, logp: Range | None) -> Select[Any]:

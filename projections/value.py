@@ -121,6 +121,11 @@ element = Of(Element(None), None)
 element_index = Of(ElementIndex(), None)
 
 
+def element_part(name: str) -> Of:
+    """A field of the elements that an event is spread over."""
+    return Of(Element(name), None)
+
+
 def entity_of(*types: type[Event]) -> Of:
     """The id of the entity that an event of these types happened to."""
     return Of(Envelope("entity_id"), types)

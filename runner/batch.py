@@ -1,27 +1,63 @@
 """The bookkeeping of a batch: who belongs to it, and when it begins, goes on and ends."""
 
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from uuid import UUID
 
+import msgspec
+from msgspec import UNSET
+
+from eventstore.drain import UNANSWERED
 from eventstore.envelope import NewEvent, RecordedEvent, Stream
-from eventstore.ids import batch_id
-from eventstore.read import read_stream
+from eventstore.read import last_event_types, read_stream
 from eventstore.recorder import Recorder
+from runner.narrative import storable
 from runner.plan import Plan
-from runner.tally import Tally
 from runner.triage import Candidate, Standing
-from schema.events import Event
+from schema.events import LIFECYCLES, Event
 from schema.events.batches import (
+    NAME_LENGTH,
     BatchCancelled,
     BatchCompleted,
     BatchFailed,
+    BatchItem,
     BatchItemRefused,
     BatchItemReused,
     BatchItemsAdded,
+    BatchItemsEvent,
+    BatchItemsNamed,
     BatchProgressed,
     BatchResumed,
     BatchStarted,
 )
+from schema.events.chemistry import (
+    CalculationCompleted,
+    CalculationFailed,
+    CalculationInvalidated,
+    CalculationLost,
+    CalculationRetryScheduled,
+)
+
+LOOKED_UP_TOGETHER = 1_000
+LOOKED_UP_IN_PASSING = 10_000
+"""Calculations of which it is looked up in one go how they ended: a fraction of a second."""
+
+ENDS = {
+    CalculationCompleted.event_type: True,
+    CalculationFailed.event_type: False,
+    CalculationLost.event_type: False,
+    CalculationInvalidated.event_type: False,
+    CalculationRetryScheduled.event_type: False,
+}
+"""Events after which a calculation has ended, and whether it then has a result."""
+
+DECIDING = [
+    name
+    for name, rule in LIFECYCLES[CalculationCompleted.entity_type].rules.items()
+    if rule.then is not None
+]
+"""Events that change the state of a calculation."""
 
 NO_SECOND_RUN = {
     Standing.COMPLETED: BatchItemReused,
@@ -30,11 +66,24 @@ NO_SECOND_RUN = {
 }
 
 
+class _Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Items of a batch: all of them, those that have a result, and those that ended without."""
+
+    items: int
+    successful: int
+    failed: int
+
+    def total_of(self, inputs: int) -> int:
+        """The items that there will be at least, when a run has read so many inputs."""
+        return max(self.items, inputs)
+
+
 class Batch:
     """A batch as the log tells it, and the events that a run adds to it.
 
-    Nothing is kept here that was not read from the log: several runners may work at one batch, and
-    each reads what the others recorded before it appends.
+    Several runners may work at one batch, with the same file or others, and each reads what the
+    others recorded before it appends. The items of a batch are the calculations that its inputs ask
+    for, whichever batch computes them; its counts are of all of them.
 
     Args:
         recorder: appends on behalf of the tenant and the user.
@@ -44,7 +93,7 @@ class Batch:
     """
 
     def __init__(self, recorder: Recorder, plan: Plan, total: int, workers: int) -> None:
-        self.id = batch_id(recorder.tenant_id, plan.batch)
+        self.id = plan.batch_id(recorder.tenant_id)
         self.is_open = False
         """Begun, by anyone, and not completed."""
         self.is_mine = False
@@ -54,8 +103,11 @@ class Batch:
         self._total = total
         self._workers = workers
         self._version = 0
-        self._members: set[UUID] = set()
+        self._names: dict[UUID, set[str]] = {}
+        """The names of each of its calculations."""
         self._settled: set[UUID] = set()
+        self._outcomes: dict[UUID, bool] = {}
+        """Whether a calculation has a result, of those of which it is known how they ended."""
 
     def refresh(self) -> None:
         """Read what was recorded of the batch since the last time."""
@@ -69,69 +121,135 @@ class Batch:
 
         To be appended as it is: it expects the version at which the batch was last read.
         """
-        newcomers: dict[UUID, None] = {}
+        added: dict[UUID, BatchItem] = {}
+        named: dict[tuple[UUID, str], BatchItem] = {}
         settled: dict[UUID, Event] = {}
         has_work = False
         for candidate in candidates:
+            its_id = candidate.calculation_id
             has_work |= candidate.standing in (Standing.TO_RUN, Standing.ABANDONED)
-            if candidate.molecule_id is None:
-                continue
-            if candidate.molecule_id not in self._members:
-                newcomers[candidate.molecule_id] = None
+            item = _item(candidate)
+            if its_id not in self._names and its_id not in added:
+                added[its_id] = item
+            elif item.name and not self._has_name(its_id, item.name, added.get(its_id)):
+                named[its_id, item.name] = item
+            if candidate.standing in NO_SECOND_RUN:
+                self.ended(its_id, candidate.standing is Standing.COMPLETED)
             if (event := self._settling(candidate)) is not None:
-                settled[candidate.calculation_id] = event
+                settled[its_id] = event
         events: list[Event] = []
-        if newcomers:
-            events.append(BatchItemsAdded(molecule_ids=list(newcomers)))
+        if added:
+            events.append(BatchItemsAdded(items=list(added.values())))
+        if named:
+            events.append(BatchItemsNamed(items=list(named.values())))
         events += settled.values()
-        if not self.is_mine and (events or has_work):
+        # Another runner may have completed it meanwhile.
+        if not (self.is_mine and self.is_open) and (events or has_work):
             events.insert(0, self._beginning())
         return [self._new(event, self._version) for event in events]
 
-    def progressed(self, tally: Tally) -> NewEvent:
-        """How far it has come."""
+    def ended(self, calculation_id: UUID, has_result: bool) -> None:
+        """Take note of how a calculation of this run ended."""
+        self._outcomes[calculation_id] = has_result
+
+    def progressed(self) -> NewEvent | None:
+        """How far it has come; None while there is more to look up than can be done in passing."""
+        if not self._look_up(LOOKED_UP_IN_PASSING):
+            return None
+        counts = self._counts()
         return self._new(
             BatchProgressed(
-                successful_count=tally.successful,
-                failed_count=tally.unsuccessful,
+                total_count=counts.total_of(self._total),
+                successful_count=counts.successful,
+                failed_count=counts.failed,
             )
         )
 
-    def completed(self, tally: Tally) -> NewEvent:
+    def completed(self) -> NewEvent:
         """Every input is accounted for."""
+        counts = self._counted()
         return self._new(
             BatchCompleted(
-                total_count=tally.successful + tally.unsuccessful,
-                successful_count=tally.successful,
-                failed_count=tally.unsuccessful,
+                total_count=counts.items,
+                successful_count=counts.successful,
+                failed_count=counts.failed,
             )
         )
 
-    def cancelled(self, tally: Tally, reason: str) -> NewEvent:
+    def cancelled(self, reason: str) -> NewEvent:
         """Somebody stopped the run."""
+        counts = self._counted()
         return self._new(
             BatchCancelled(
                 reason=reason,
-                successful_count=tally.successful,
-                failed_count=tally.unsuccessful,
+                total_count=counts.total_of(self._total),
+                successful_count=counts.successful,
+                failed_count=counts.failed,
             )
         )
 
-    def failed(self, tally: Tally, error: str) -> NewEvent:
+    def failed(self, error: str) -> NewEvent:
         """The run could not go on."""
+        counts = self._counted()
         return self._new(
             BatchFailed(
                 error_message=error,
-                successful_count=tally.successful,
-                failed_count=tally.unsuccessful,
+                total_count=counts.total_of(self._total),
+                successful_count=counts.successful,
+                failed_count=counts.failed,
             )
         )
+
+    def _counts(self) -> "_Counts":
+        successful = sum(self._outcomes.values())
+        return _Counts(
+            items=len(self._names.keys() | self._outcomes.keys()),
+            successful=successful,
+            failed=len(self._outcomes) - successful,
+        )
+
+    def _counted(self) -> "_Counts":
+        """The counts now; as far as this run knows, if the database does not answer."""
+        with suppress(*UNANSWERED):
+            self.refresh()
+            # What failed may have been repeated by another runner.
+            mine = self._outcomes
+            self._outcomes = {its_id: True for its_id, has_result in mine.items() if has_result}
+            try:
+                self._look_up()
+            finally:
+                self._outcomes = {**mine, **self._outcomes}
+        return self._counts()
+
+    def _look_up(self, at_most: int = sys.maxsize) -> bool:
+        """Find out how items ended of which it is not known; false when there are more of them."""
+        unknown = [its_id for its_id in self._names if its_id not in self._outcomes]
+        with self._recorder.engine.connect() as connection:
+            for start in range(0, min(len(unknown), at_most), LOOKED_UP_TOGETHER):
+                some = unknown[start : min(start + LOOKED_UP_TOGETHER, at_most)]
+                types = last_event_types(
+                    connection, self._recorder.tenant_id, "calculation", some, DECIDING
+                )
+                for its_id, event_type in types.items():
+                    if event_type in ENDS:
+                        self._outcomes[its_id] = ENDS[event_type]
+        return len(unknown) <= at_most
+
+    def _has_name(self, calculation_id: UUID, name: str, added: BatchItem | None) -> bool:
+        if added is not None:
+            return added.name == name
+        return name in self._names[calculation_id]
 
     def _read(self, event: RecordedEvent) -> None:
         self._version = event.version
         match event.event_type:
-            case BatchItemsAdded.event_type:
-                self._members.update(map(UUID, event.data["molecule_ids"]))
+            case BatchItemsAdded.event_type | BatchItemsNamed.event_type:
+                told = event.event
+                assert isinstance(told, BatchItemsEvent)
+                for item in told.items:
+                    names = self._names.setdefault(item.calculation_id, set())
+                    if item.name:
+                        names.add(item.name)
             case BatchItemReused.event_type | BatchItemRefused.event_type:
                 self._settled.add(UUID(event.data["calculation_id"]))
             case BatchStarted.event_type | BatchResumed.event_type:
@@ -144,30 +262,40 @@ class Batch:
         decision = NO_SECOND_RUN.get(candidate.standing)
         if (
             decision is None
-            or candidate.molecule_id is None
             or candidate.batch_id == self.id
             or candidate.calculation_id in self._settled
         ):
             return None
-        if decision is BatchItemReused:
+        if decision is BatchItemReused and candidate.molecule_id is not None:
             return BatchItemReused(
                 molecule_id=candidate.molecule_id, calculation_id=candidate.calculation_id
             )
         return BatchItemRefused(
             molecule_id=candidate.molecule_id,
             calculation_id=candidate.calculation_id,
-            reason=candidate.reason or "no result, and none to be had by another try",
+            reason=candidate.reason or "no result, and another try would give none",
         )
 
     def _beginning(self) -> Event:
         if self._version:
-            return BatchResumed(total_count=self._total, workers=self._workers)
+            total = self._counts().total_of(self._total)
+            return BatchResumed(total_count=total, workers=self._workers)
         return BatchStarted(
             name=self._plan.batch,
             parameters=self._plan.parameters(),
+            source=UNSET if self._plan.source is None else self._plan.source,
             total_count=self._total,
             workers=self._workers,
         )
 
     def _new(self, event: Event, expected_version: int | None = None) -> NewEvent:
         return self._recorder.new(self.id, event, expected_version=expected_version)
+
+
+def _item(candidate: Candidate) -> BatchItem:
+    name = candidate.source.name
+    return BatchItem(
+        calculation_id=candidate.calculation_id,
+        molecule_id=candidate.molecule_id,
+        name=storable(name)[:NAME_LENGTH] if name else UNSET,
+    )

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,7 @@ class Campaign:
             self._leave(candidate)
             return
         if failure is not None:
+            self.batch.ended(attempt.calculation_id, False)
             self._count_problem(candidate.source, "failed", failure.message, failure.error_type)
         elif candidate.molecule is not None:
             self._running[attempt.calculation_id] = _InFlight(
@@ -324,6 +326,7 @@ class Campaign:
             except VersionConflict:
                 self._count_overruled(running)
             else:
+                self.batch.ended(outcome.task_id, isinstance(outcome, Completed))
                 self._count(running, outcome)
             del self._running[outcome.task_id]
 
@@ -331,27 +334,30 @@ class Campaign:
         now = datetime.now(UTC)
         if self.batch.is_mine and (now - self._reported).total_seconds() >= PROGRESS_SECONDS:
             self._reported = now
-            self.recorder.record(self.batch.progressed(self.tally))
+            # While the database is away, nobody could read how far it has come.
+            with suppress(*UNANSWERED):
+                if (progressed := self.batch.progressed()) is not None:
+                    self.recorder.record(progressed)
 
     # Ending.
 
     def _complete(self) -> None:
         """Close the batch, unless something of it still runs elsewhere: then its runner will."""
         if (self.batch.is_mine or self.batch.is_open) and not self.tally.elsewhere:
-            self.recorder.record(self.batch.completed(self.tally))
+            self.recorder.record(self.batch.completed())
 
     def _interrupt(self, outcomes: Iterable[Outcome]) -> None:
         """Record how everything in flight ended, and that somebody stopped the batch."""
         self._end(outcomes, "interrupted")
         if self.batch.is_mine:
-            self.recorder.record(self.batch.cancelled(self.tally, "interrupted"))
+            self.recorder.record(self.batch.cancelled("interrupted"))
 
     def _give_up(self, outcomes: Iterable[Outcome], error: QuantumForgeError) -> None:
         """Record the same of a run that cannot go on, as far as the database still listens."""
         try:
             self._end(outcomes, "its runner could not go on")
             if self.batch.is_mine:
-                self.recorder.record(self.batch.failed(self.tally, str(error)))
+                self.recorder.record(self.batch.failed(str(error)))
         except QuantumForgeError:
             return  # what is not recorded now, the next run will find abandoned
 
@@ -365,6 +371,7 @@ class Campaign:
             except VersionConflict:
                 self._count_overruled(running)
             else:
+                self.batch.ended(running.attempt.calculation_id, False)
                 self._count_problem(running.source, "lost", reason, ErrorType.COMPUTE_LOST)
         self._running.clear()
 

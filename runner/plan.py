@@ -1,11 +1,13 @@
 """What a campaign computes: the settings that all its calculations share, and the ids they give."""
 
+import socket
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from eventstore.ids import natural_id
+from eventstore.ids import batch_id, natural_id
 from runner.geometry import Geometry
 from runner.methods import TBLITE
 
@@ -13,14 +15,24 @@ EMBEDDED = "ETKDGv3+MMFF94"
 """What stands for the geometry of a molecule that came without one; its seed is fixed."""
 
 
+def source_of(file: Path) -> str:
+    """What identifies a file among those of all hosts: `host:/path`, without symbolic links.
+
+    Not its content, which grows: a file that has grown resumes its batch.
+    """
+    return f"{socket.gethostname()}:{file.resolve()}"
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of a campaign.
 
-    charge (e) and multiplicity (2S + 1) are for inputs that do not tell. timeout_seconds is for
-    one attempt, in s.
+    batch, source: what people call it, and the file whose batch it is as `source_of` gives it; None
+    for a batch that any file can join. charge (e) and multiplicity (2S + 1) are for inputs that do
+    not state them. timeout_seconds is for one attempt, in s.
     """
 
     batch: str
+    source: str | None = None
     method: str = "GFN2-xTB"
     charge: int | None = None
     multiplicity: int | None = None
@@ -36,7 +48,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def parameters(self) -> dict[str, Any]:
         """The settings as a batch records them."""
-        return msgspec.structs.asdict(self)
+        settings = msgspec.structs.asdict(self)
+        del settings["source"]
+        return settings
+
+    def batch_id(self, tenant_id: UUID) -> UUID:
+        """Id of the batch: the same for the same name, parameters and source."""
+        return batch_id(tenant_id, self.batch, self.parameters(), self.source)
 
     def calculation_id(self, molecule_id: UUID, geometry: Geometry | None) -> UUID:
         """Id of a molecule's calculation at these settings, the same for everybody."""

@@ -141,10 +141,10 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return st.builds(
             hint,
-            *(
-                _values(typing.get_type_hints(hint, include_extras=True)[name])
+            **{
+                name: _values(typing.get_type_hints(hint, include_extras=True)[name])
                 for name in hint.__struct_fields__
-            ),
+            },
         )
     simple: dict[Any, st.SearchStrategy[Any]] = {
         bool: st.booleans(),

@@ -17,6 +17,7 @@ from eventstore.recorders.users import Users
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS, named
 from schema.events.audit import AuditStatus
+from schema.events.batches import BatchItem
 from schema.events.chemistry import ErrorSeverity, ErrorType
 from schema.events.telemetry import PerformanceMetric
 from tests.appending import TENANT
@@ -110,16 +111,30 @@ def test_what_a_batch_does_not_run_counts_in_it(engine: Engine) -> None:
     """An item that has its result already, one that can have none, and how far the rest is."""
     batches = Batches(engine, AUTHOR)
     batch = batches.start(name="night", parameters={}, total_count=2)
-    known, hopeless = sorted([uuid4(), uuid4()])
+    known, hopeless = uuid4(), uuid4()
+    first, second = sorted([uuid4(), uuid4()])
 
-    batches.add_items(batch, molecule_ids=[known, hopeless])
-    batches.reuse_item(batch, molecule_id=known, calculation_id=uuid4())
-    batches.refuse_item(batch, molecule_id=hopeless, calculation_id=uuid4(), reason="no such ion")
+    batches.add_items(
+        batch,
+        items=[
+            BatchItem(calculation_id=first, molecule_id=known, name="aspirin"),
+            BatchItem(calculation_id=second, molecule_id=hopeless),
+        ],
+    )
+    batches.reuse_item(batch, molecule_id=known, calculation_id=first)
+    batches.name_items(
+        batch, items=[BatchItem(calculation_id=first, molecule_id=known, name="my-id-17")]
+    )
+    batches.refuse_item(batch, molecule_id=hopeless, calculation_id=second, reason="no such ion")
     batches.report_progress(batch, successful_count=1, failed_count=1)
 
-    assert told(engine, "batch_items", "molecule_id", "status", "error_message") == [
-        (known, "completed", None),
-        (hopeless, "failed", "no such ion"),
+    assert told(engine, "batch_items", "molecule_id", "name", "status", "error_message") == [
+        (known, "my-id-17", "completed", None),
+        (hopeless, None, "failed", "no such ion"),
+    ]
+    assert told(engine, "batch_item_names", "calculation_id", "name") == [
+        (first, "aspirin"),
+        (first, "my-id-17"),
     ]
     assert told(engine, "batch_jobs", "successful_count", "failed_count") == [(1, 1)]
 

@@ -13,7 +13,7 @@ from projections.registry import PROJECTIONS
 PROMISED = {
     "chemistry": "molecules calculations atomic_properties calculation_execution_metrics"
     " calculation_errors molecule_properties_computed",
-    "batches": "batch_jobs batch_items batch_job_performance",
+    "batches": "batch_jobs batch_items batch_item_names batch_job_performance",
     "telemetry": "performance_metrics performance_metrics_hourly api_usage_logs errors",
     "people": "users user_profiles user_preferences user_sessions user_api_keys organizations"
     " organization_members bookmarks user_audit_log activity_logs",

@@ -15,7 +15,17 @@ from eventstore.ids import batch_id, molecule_id
 from eventstore.settings import DEFAULT_TENANT_ID
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
-from tests.chemical_history import NOON, completed, created, failed, record, requested, started
+from schema.events.batches import BatchStarted
+from tests.chemical_history import (
+    NOON,
+    completed,
+    created,
+    failed,
+    happened,
+    record,
+    requested,
+    started,
+)
 from tests.conftest import Qforge, command_line
 
 ANOTHER_TENANT = UUID(int=2, version=4)
@@ -32,6 +42,7 @@ def chemistry(engine: Engine) -> None:
     """Two completed calculations, one failed, one waiting; and one of another tenant."""
     record(
         engine,
+        happened(BatchStarted(name="drugs", parameters={}, total_count=1), DRUGS),
         created("O", at=NOON.replace(minute=1)),
         created("CCO", at=NOON.replace(minute=2)),
         created("CCCC", at=NOON.replace(minute=3)),
@@ -292,13 +303,14 @@ def test_status_counts_events_and_queue(qforge_here: Qforge) -> None:
     status = status_of(qforge_here)
 
     assert status["events"] == {
+        "batch_started": 1,
         "calculation_completed": 3,
         "calculation_failed": 1,
         "calculation_requested": 1,
         "calculation_started": 4,
         "molecule_created": 4,
     }
-    assert status["head"]["safe"] == status["head"]["last_assigned"] == 13
+    assert status["head"]["safe"] == status["head"]["last_assigned"] == 14
     assert status["queue"] == {
         "pending": 1,
         "running": 0,

@@ -65,13 +65,13 @@ def test_what_means_nothing_alone_is_not_recorded_alone(
 
 
 def test_a_thing_with_a_natural_id_is_found_by_its_fields(qforge_here: Qforge) -> None:
-    """A batch by its name, so that it cannot be begun twice."""
+    """A batch by its name and parameters, so that it cannot be begun twice."""
     data = json.dumps({"name": "monday", "parameters": {}, "total_count": 3})
 
     begun = qforge_here("record", "batch_started", "--data", data, "--json")
     again = qforge_here("record", "batch_started", "--data", data, status=1)
 
-    assert json.loads(begun.stdout)["entity_id"] == str(batch_id(DEFAULT_TENANT_ID, "monday"))
+    assert json.loads(begun.stdout)["entity_id"] == str(batch_id(DEFAULT_TENANT_ID, "monday", {}))
     assert "exists already (processing)" in again.stderr or "is processing" in again.stderr
 
 

@@ -230,8 +230,8 @@ def test_a_list_that_is_none_stays_left_out(engine: Engine, wrong: object) -> No
     """It concerns no row, but no fold of the log gets past it."""
     items = PROJECTIONS["batch_items"]
     with engine.begin() as connection:
-        added = happened(BatchItemsAdded(molecule_ids=[WATER]), WATER)
-        append_spoiled(connection, [(added, {"molecule_ids": wrong})])
+        added = happened(BatchItemsAdded(items=[]), WATER)
+        append_spoiled(connection, [(added, {"items": wrong})])
     catch_up(engine, [items])
 
     (tried,) = retry(engine, items)

@@ -56,10 +56,10 @@ from projections.value import (
     position,
     user_id,
 )
+from schema.events.access import ApiKeyIssued
 from schema.events.batches import (
     BatchCancelled,
     BatchCompleted,
-    BatchItemsAdded,
     BatchProgressed,
     BatchStarted,
 )
@@ -498,13 +498,13 @@ items = Projection(
         Column("times_added", BigInteger),
         Column("first_at", TIMESTAMP),
         Column("last_at", TIMESTAMP),
-        key=("batch_id", "molecule_id"),
+        key=("api_key_id", Column("scope", Text)),
     ),
-    events=[BatchItemsAdded],
-    key={"batch_id": entity_id, "molecule_id": element},
-    elements=BatchItemsAdded.molecule_ids,
+    events=[ApiKeyIssued],
+    key={"api_key_id": entity_id, "scope": element},
+    elements=ApiKeyIssued.scopes,
     columns={
-        "times_added": count(BatchItemsAdded),
+        "times_added": count(ApiKeyIssued),
         "first_at": smallest(occurred_at()),
         "last_at": largest(occurred_at()),
     },

@@ -23,12 +23,12 @@ TENANT = UUID(int=1, version=4)
 NUMBER_SEVEN = UUID("00000007-0000-4000-8000-000000000000")
 
 MOLECULES = text("""
-    INSERT INTO molecules (tenant_id, id, smiles, formula, charge, multiplicity, molecular_weight,
-                           generation_method, toolkit, toolkit_version,
+    INSERT INTO molecules (tenant_id, id, smiles, name, formula, charge, multiplicity,
+                           molecular_weight, generation_method, toolkit, toolkit_version,
                            completed_calculation_count, retracted_calculation_count,
                            failed_calculation_count, created_at, updated_at, last_position)
     SELECT tenant, (lpad(to_hex(n), 8, '0') || '-0000-4000-8000-000000000000')::uuid, 'C' || n,
-           'CH4', 0, 1, 16, 'imported', 'RDKit', '1', 1, 0, 0,
+           'name ' || n, 'CH4', 0, 1, 16, 'imported', 'RDKit', '1', 1, 0, 0,
            timestamptz '2026-01-01' + n * interval '1 s', now(), n
       FROM unnest(ARRAY[CAST(:one AS uuid), CAST(:two AS uuid)]) AS tenant,
            generate_series(1, 3000) AS n
@@ -52,6 +52,20 @@ PROPERTIES = text("""
     SELECT tenant_id, id, n, n / 100.0, 0, 0, 0, 0, 0, 0.5, 'RDKit', '1', now(), now(), now(), n
       FROM molecules, LATERAL (SELECT last_position AS n) AS number
 """)
+ITEMS = text("""
+    INSERT INTO batch_items (tenant_id, batch_id, calculation_id, molecule_id, name, status,
+                             retry_count, created_at, updated_at, last_position)
+    SELECT tenant_id, batch_id, id, molecule_id, 'my ' || last_position, status, 0, created_at,
+           updated_at, last_position
+      FROM calculations
+""")
+NAMES = text("""
+    INSERT INTO batch_item_names (tenant_id, batch_id, calculation_id, name, molecule_id,
+                                  created_at, updated_at, last_position)
+    SELECT tenant_id, batch_id, calculation_id, name, molecule_id, created_at, updated_at,
+           last_position
+      FROM batch_items
+""")
 ATOMS = text("""
     INSERT INTO atomic_properties (tenant_id, calculation_id, atom_index, element, atomic_number,
         partial_charge, position_x, position_y, position_z, force_x, force_y, force_z,
@@ -70,6 +84,9 @@ def connection(engine: Engine) -> Iterator[Connection]:
         connection.execute(CALCULATIONS)
         connection.execute(PROPERTIES)
         connection.execute(ATOMS)
+        connection.execute(ITEMS)
+        connection.execute(NAMES)
+        connection.execute(text("ANALYZE batch_items, batch_item_names"))
         connection.execute(text("ANALYZE molecules, molecule_properties_computed"))
         connection.execute(text("ANALYZE atomic_properties"))
         connection.execute(text("ANALYZE calculations"))
@@ -102,7 +119,9 @@ QUERIES = {
     "calculations_molecule_idx": select_calculations(
         TENANT, CalculationFilter(molecule_ids=[NUMBER_SEVEN])
     ),
-    "calculations_batch_idx": select_calculations(TENANT, CalculationFilter(batch_id=NUMBER_SEVEN)),
+    "batch_items_pkey": select_calculations(TENANT, CalculationFilter(batch_ids=[NUMBER_SEVEN])),
+    "batch_item_names_name_idx": select_calculations(TENANT, CalculationFilter(name="my 7")),
+    "molecules_name_idx": select_molecules(TENANT, name="name 7"),
     "calculations_pkey": select_by_prefix(calculations, TENANT, "00000007"),
     "molecules_pkey": select_by_prefix(molecules, TENANT, "00000007"),
     "molecules_created_idx": select_molecules(TENANT, limit=50),

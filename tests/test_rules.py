@@ -24,6 +24,7 @@ from schema.events.batches import (
     BatchCancelled,
     BatchCompleted,
     BatchCreated,
+    BatchItem,
     BatchItemsAdded,
     BatchProgressed,
     BatchResumed,
@@ -144,7 +145,9 @@ def test_writers_that_do_not_contradict_each_other_all_succeed(
     with ThreadPoolExecutor(4) as pool:
         placed = list(
             pool.map(
-                lambda _: batches.add_items(batch, molecule_ids=[uuid4()]),
+                lambda _: batches.add_items(
+                    batch, items=[BatchItem(calculation_id=uuid4(), molecule_id=None)]
+                ),
                 range(20),
             )
         )
@@ -257,7 +260,7 @@ def test_an_event_says_where_it_came_from(engine: Engine) -> None:
 
     with engine.connect() as connection:
         (event,) = read_stream(connection, Stream(OTHER_TENANT, "batch", batch))
-    assert batch == batch_id(OTHER_TENANT, "a")
+    assert batch == batch_id(OTHER_TENANT, "a", {})
     assert event.user_id == user
     assert event.metadata == {
         "ip_address": "192.0.2.7",
@@ -316,7 +319,7 @@ class BatchesMachine(RuleBasedStateMachine):
                 BatchCreated(name="a", parameters={}),
                 BatchStarted(name="a", parameters={}, total_count=0),
                 BatchResumed(total_count=1),
-                BatchItemsAdded(molecule_ids=[UUID(int=1)]),
+                BatchItemsAdded(items=[]),
                 BatchProgressed(**TALLY),
                 BatchCompleted(total_count=1, **TALLY),
                 BatchCancelled(reason="enough", **TALLY),

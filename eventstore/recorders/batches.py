@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET
+
 from eventstore.ids import batch_id
 from eventstore.recorders.domain import Domain, creates, happens
 from schema.events.batches import (
@@ -13,23 +15,26 @@ from schema.events.batches import (
     BatchItemRefused,
     BatchItemReused,
     BatchItemsAdded,
+    BatchItemsNamed,
     BatchProgressed,
     BatchResumed,
     BatchStarted,
 )
 
 
-def _by_name(tenant_id: UUID, event: Any) -> UUID:
-    return batch_id(tenant_id, event.name)
+def _identity(tenant_id: UUID, event: Any) -> UUID:
+    source = None if event.source is UNSET else event.source
+    return batch_id(tenant_id, event.name, event.parameters, source)
 
 
 class Batches(Domain):
-    """A batch is known by its name."""
+    """A batch is known by its name, its parameters and, unless the user named it, its file."""
 
-    plan = creates(BatchCreated, identity=_by_name)
-    start = creates(BatchStarted, identity=_by_name)
+    plan = creates(BatchCreated, identity=_identity)
+    start = creates(BatchStarted, identity=_identity)
     resume = happens(BatchResumed)
     add_items = happens(BatchItemsAdded)
+    name_items = happens(BatchItemsNamed)
     reuse_item = happens(BatchItemReused)
     refuse_item = happens(BatchItemRefused)
     report_progress = happens(BatchProgressed)

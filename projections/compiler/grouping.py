@@ -30,6 +30,7 @@ from projections.compiler.expressions import (
     may_be_absent,
 )
 from projections.compiler.facts import is_told
+from projections.compiler.log import in_order
 from projections.compiler.shape import Shape
 from projections.fold import Operation
 from projections.projection import ColumnFold
@@ -47,13 +48,14 @@ def gathered_per_key(shape: Shape, live: FromClause) -> FromClause:
         func.max(live.c["_occurred_at"]).label("latest"),
     ]
     if "_facts" in live.c:
-        merged = func.merge_payloads(aggregate_order_by(live.c["_facts"], at), type_=JSONB)
+        told = aggregate_order_by(live.c["_facts"], *in_order(shape.projection, live))
+        merged = func.merge_payloads(told, type_=JSONB)
         columns.append(merged.label("facts"))
     for fold in shape.projection.folds:
         if fold.operation in _AGGREGATED:
             columns.append(_aggregate(fold, live).label(f"{fold.column.name}_part"))
         elif is_picked(fold):
-            columns += _picked(fold, live)
+            columns += _picked(shape, fold, live)
     keys = [live.c[name] for name in shape.keys]
     # The tenant last: a sort compares what differs first.
     return shape.named(select(*keys, *columns).group_by(*reversed(keys)), "per_key")
@@ -81,7 +83,7 @@ def _aggregate(fold: ColumnFold, live: FromClause) -> ColumnElement[Any]:
     return _combine(fold, _of_live(fold, live)).filter(counts)
 
 
-def _picked(fold: ColumnFold, live: FromClause) -> list[Label[Any]]:
+def _picked(shape: Shape, fold: ColumnFold, live: FromClause) -> list[Label[Any]]:
     """The value of the first event that counts; or of the last, which may be null, and where."""
     name, value, at = fold.column.name, _of_live(fold, live), live.c["_position"]
     counts = and_(_counts(fold, live), *_presence(fold, live))
@@ -89,7 +91,8 @@ def _picked(fold: ColumnFold, live: FromClause) -> list[Label[Any]]:
     if is_first:
         counts = and_(counts, value.is_not(None))
     # All in one order, so that they are sorted once.
-    array: ColumnElement[Any] = func.array_agg(aggregate_order_by(value, at)).filter(counts)
+    sorted_ = aggregate_order_by(value, *in_order(shape.projection, live))
+    array: ColumnElement[Any] = func.array_agg(sorted_).filter(counts)
     item = first_item if is_first else last_item
     part = item(array, fold.column.type).label(f"{name}_part")
     return [part] if is_first else [part, func.max(at).filter(counts).label(f"{name}_at")]

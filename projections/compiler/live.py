@@ -32,7 +32,7 @@ from projections.compiler.expressions import (
     without,
 )
 from projections.compiler.facts import facts_of, is_told, names_in_facts
-from projections.compiler.log import in_range, key_of, key_sources, logged_by
+from projections.compiler.log import in_order, in_range, key_of, key_sources, logged_by
 from projections.compiler.shape import Shape
 from projections.compiler.single import by_value
 from projections.kinds import lists_of
@@ -200,6 +200,6 @@ def _over_key(
         function(events.c["_position"]).filter(events.c["_event_type"].in_(sorted(event_types))),
         partition_by=[events.c[name] for name in reversed(shape.keys)],
         # In the order in which they are merged, so that they are sorted once.
-        order_by=events.c["_position"],
+        order_by=in_order(shape.projection, events),
         rows=(None, None),
     )

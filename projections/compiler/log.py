@@ -42,6 +42,15 @@ def in_range(logged: FromClause, event_types: Sequence[str]) -> tuple[ColumnElem
     )
 
 
+def in_order(projection: Projection, events: FromClause) -> list[ColumnElement[Any]]:
+    """What events are sorted by: their position, and of one event the place in its list.
+
+    Several elements of a list can concern one row.
+    """
+    at = events.c["_position"]
+    return [at] if projection.elements is None else [at, events.c["_element_index"]]
+
+
 def group_key(projection: Projection) -> list[str]:
     """The key columns that an event itself gives, without the element's part of the key."""
     return [

@@ -357,6 +357,7 @@ class ResultsRetracted(Event, frozen=True, kw_only=True):
     host: str | None = None
     method: str | None = None
     batch_id: UUID | None = None
+    with_reused: bool = False
     since: Timestamp | None = None
     until: Timestamp | None = None
 

@@ -8,12 +8,18 @@ from schema.tables.base import TIMESTAMP, check, column, derived, read_model
 batch_jobs = read_model(
     "batch_jobs",
     "One row per batch",
-    [column("id", Uuid, "uuid5 of tenant and name")],
+    [column("id", Uuid, "uuid5 of tenant, name, parameters and source; once of tenant and name")],
     column("name", Text, "What people call it", required=True),
     column("user_id", Uuid, "Who started it"),
     column("status", Text, "pending, processing, completed, failed or cancelled", required=True),
     column("parameters", JSONB, "Method, charge, solvent, … of its calculations", required=True),
-    column("total_count", BigInteger, "Inputs that it accounts for", required=True),
+    column("source", Text, "The file whose batch it is, as host:/path; null if it was named"),
+    column(
+        "total_count",
+        BigInteger,
+        "Its items, of all its runs and files; while it runs, at least the inputs of the last run",
+        required=True,
+    ),
     column("successful_count", BigInteger, "Completed, as last reported by its runner"),
     column(
         "failed_count", BigInteger, "Failed, lost or invalidated, as last reported by its runner"
@@ -31,13 +37,19 @@ batch_jobs = read_model(
 
 batch_items = read_model(
     "batch_items",
-    "One row per molecule in a batch",
+    "One row per calculation that belongs to a batch, whichever batch computed it",
     [
         column("batch_id", Uuid, "The batch"),
-        column("molecule_id", Uuid, "The molecule"),
+        column("calculation_id", Uuid, "The calculation"),
     ],
-    column("calculation_id", Uuid, "Its latest calculation in this batch"),
-    column("status", Text, "pending, processing, completed or failed", required=True),
+    column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
+    column("name", Text, "What the batch's input calls the molecule; of several names the last"),
+    column(
+        "status",
+        Text,
+        "pending, processing, completed or failed, as far as this batch knows; what holds now is in"
+        " calculations; null for what was named and never added",
+    ),
     column(
         "retry_count", BigInteger, "Attempts in this batch that failed or were lost", required=True
     ),
@@ -45,6 +57,18 @@ batch_items = read_model(
     check("item_status_is_known", "status IN ('pending', 'processing', 'completed', 'failed')"),
     Index("batch_items_status_idx", "tenant_id", "batch_id", "status"),
     Index("batch_items_calculation_idx", "tenant_id", "calculation_id"),
+)
+
+batch_item_names = read_model(
+    "batch_item_names",
+    "One row per name that a batch's inputs give to a calculation's molecule",
+    [
+        column("batch_id", Uuid, "The batch"),
+        column("calculation_id", Uuid, "The calculation"),
+        column("name", Text, "The name"),
+    ],
+    column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
+    Index("batch_item_names_name_idx", "tenant_id", "name"),
 )
 
 _ELAPSED = "extract(epoch FROM execution_end_time - execution_start_time)"

@@ -68,6 +68,7 @@ molecules = read_model(
         unique=True,
     ),
     Index("molecules_inchikey_idx", "tenant_id", "inchikey"),
+    Index("molecules_name_idx", "name", postgresql_using="hash"),
     Index("molecules_created_idx", "tenant_id", "created_at"),
     Index(
         "molecules_project_idx",
@@ -83,7 +84,11 @@ calculations = read_model(
     "One row per calculation: a molecule with a method and its settings",
     [column("id", Uuid, "uuid5 of molecule and settings")],
     column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
-    column("batch_id", Uuid, "The batch that last ran it"),
+    column(
+        "batch_id",
+        Uuid,
+        "The batch that last ran it; its batches are in batch_items",
+    ),
     column("user_id", Uuid, "Who last asked for it"),
     column(
         "status", Text, "pending, running, completed, failed, lost or invalidated", required=True

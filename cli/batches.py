@@ -1,0 +1,56 @@
+"""`qforge batches`: which batches there are, and how far each has come."""
+
+import click
+
+from cli import columns, console
+from cli.columns import Shown
+from cli.lag import note_lag
+from cli.options import json_option, limit_option
+from cli.session import migrated_database
+from eventstore.settings import load_settings
+from projections import lookup, queries
+
+LISTED = (
+    Shown("id"),
+    Shown("name", long=True),
+    Shown("status"),
+    Shown("method"),
+    Shown("total_count", 0, "items"),
+    Shown("successful_count", 0, "completed"),
+    Shown("failed_count", 0, "failed"),
+    Shown("source", long=True, extra=True),
+    Shown("started_at", label="started", extra=True),
+)
+
+
+@click.group()
+def batches() -> None:
+    """Look at batches.
+
+    \b
+    Example:
+      qforge batches list
+    """
+
+
+@batches.command("list")
+@click.option("--name", help="Only batches with this name.")
+@limit_option("the newest")
+@json_option()
+def list_(name: str | None, limit: int, as_json: bool) -> None:
+    """Print batches, the newest first; several can have one name.
+
+    \b
+    Example:
+      qforge batches list --name molecules
+      qforge batches list --json
+    """
+    settings = load_settings()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        note_lag(connection, "batch_jobs")
+        query = queries.select_batches(settings.tenant_id, name=name, limit=limit)
+        found = queries.rows(connection, query)
+    if as_json:
+        console.emit_json(found)
+    else:
+        columns.table(LISTED, [{**row, "method": lookup.method_of(row)} for row in found])
