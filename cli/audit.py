@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from cli import columns, console
+from cli.catching_up import catch_up_unless_standby
 from cli.columns import Shown
 from cli.options import limit_option, span_options
 from cli.session import migrated_database
@@ -21,10 +22,10 @@ from eventstore.ids import uuid7
 from eventstore.read import safe_head
 from eventstore.recorders.author import Author
 from eventstore.settings import load_settings
+from eventstore.standby import require_primary
 from eventstore.subscribe import subscribe
 from projections import audit_trail
 from projections.audit_trail import Entry, Question
-from projections.projector import catch_up
 from projections.registry import named
 from schema.events.audit import AuditStatus, DataExported
 from schema.events.users import Role
@@ -93,7 +94,7 @@ def audit(
         tenant_id=settings.tenant_id, user_id=settings.user_id, more={"service": "audit"}
     )
     with migrated_database(settings) as database:
-        catch_up(database.engine, named(["users", "organization_members"]))
+        catch_up_unless_standby(database.engine, named(["users", "organization_members"]))
         with database.engine.connect() as connection:
             user_id = None if user is None else _user_id(connection, settings.tenant_id, user)
         if user_id is None or user_id != settings.user_id:
@@ -114,6 +115,8 @@ def audit(
             since=since,
             until=until,
         )
+        if form is not None:
+            require_primary(database.engine, "an export, which is recorded in the log,")
         with database.engine.connect() as connection:
             head = safe_head(connection)
             found = list(audit_trail.answer(connection, question, upto=head, limit=limit))[::-1]

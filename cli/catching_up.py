@@ -5,11 +5,30 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Engine
 
 from cli import console
+from cli.lag import note_lag
 from eventstore.read import safe_head
+from eventstore.standby import is_standby
 from projections import projector
 from projections.lag import read_lags
 from projections.projection import Projection
 from projections.projector import Advance
+
+
+def catch_up_unless_standby(engine: Engine, projections: Sequence[Projection]) -> None:
+    """Fold everything up to now; on a standby, whose tables are the primary's, nothing.
+
+    Args:
+        engine: of the database.
+        projections: those that a command is about to read.
+
+    Raises:
+        RebuildNeeded, FoldFailed: as `projector.catch_up` does.
+    """
+    with engine.connect() as connection:
+        if is_standby(connection):
+            note_lag(connection, *(projection.name for projection in projections))
+            return
+    projector.catch_up(engine, projections)
 
 
 def catch_up_shown(

@@ -3,6 +3,7 @@
 import click
 
 from cli import columns, console
+from cli.catching_up import catch_up_unless_standby
 from cli.columns import Shown
 from cli.options import json_option
 from cli.session import migrated_database
@@ -82,7 +83,7 @@ def apply(dry_run: bool, as_json: bool) -> None:
     settings = load_settings()
     with migrated_database(settings, writes=not dry_run) as database:
         trimmed = named(library.retained())
-        catch_up(database.engine, trimmed)
+        catch_up_unless_standby(database.engine, trimmed)
         if dry_run:
             with database.engine.connect() as connection:
                 found = library.read_retention(connection, settings.tenant_id)

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from cli import columns, console
+from cli.catching_up import catch_up_unless_standby
 from cli.columns import Shown
 from cli.options import jobs_option, json_option
 from cli.run import EngineMissing, kept_current
 from cli.session import migrated_database
 from eventstore.recorder import Recorder
 from eventstore.settings import load_settings
-from projections.projector import catch_up
 from projections.registry import named
 
 PLANNED = (
@@ -84,7 +84,7 @@ def retry(
     )
     settings = load_settings()
     with migrated_database(settings, writes=not dry_run) as database:
-        catch_up(database.engine, named(["calculations"]))
+        catch_up_unless_standby(database.engine, named(["calculations"]))
         if dry_run:
             with database.engine.connect() as connection:
                 known = find_troubled(connection, settings.tenant_id, backoff)

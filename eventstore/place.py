@@ -54,13 +54,20 @@ class BeyondHead(QuantumForgeError):
 
     exit_status = 2
 
-    def __init__(self, asked: int | datetime, head: int) -> None:
+    def __init__(
+        self, asked: int | datetime, head: int, published_at: datetime | None = None
+    ) -> None:
         self.asked = asked
         self.head = head
         what = asked.isoformat() if isinstance(asked, datetime) else f"position {asked}"
+        passed = (
+            "a time that has passed"
+            if published_at is None
+            else f"a time up to {published_at.isoformat()}, when the primary published its head to "
+            "this standby"
+        )
         super().__init__(
-            f"{what} is beyond the end of the log: give a position from 0 to {head}, or a time that"
-            " has passed"
+            f"{what} is beyond the end of the log: give a position from 0 to {head}, or {passed}"
         )
 
 

@@ -2,13 +2,22 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from eventstore.envelope import Position
 from eventstore.place import BeyondHead
 from eventstore.read import safe_head
 from eventstore.span import LONGEST_APPEND, crossing
-from schema.tables import event_logs
+from schema.tables import event_logs, published_head
+
+# On a standby, the log is not known beyond the last publication.
+_KNOWN_UNTIL = select(
+    func.clock_timestamp(),
+    case(
+        (func.pg_is_in_recovery(), select(published_head.c.published_at).scalar_subquery()),
+        else_=None,
+    ),
+)
 
 
 def position_at(connection: Connection, moment: int | datetime) -> Position:
@@ -24,13 +33,15 @@ def position_at(connection: Connection, moment: int | datetime) -> Position:
     time.
 
     Raises:
-        BeyondHead: for a position above the safe head, or a time in the future.
+        BeyondHead: for a position above the safe head, or a time in the future; on a standby, for
+            a time after the primary published the head.
         UnsafeIsolation: when the transaction cannot see what is committed.
     """
     head = safe_head(connection)
     if isinstance(moment, datetime):
-        if moment > connection.execute(select(func.clock_timestamp())).scalar_one():
-            raise BeyondHead(moment, head)
+        now, published_at = connection.execute(_KNOWN_UNTIL).one()
+        if moment > (published_at or now):
+            raise BeyondHead(moment, head, published_at)
         return _reached(connection, moment, head)
     if not 0 <= moment <= head:
         raise BeyondHead(moment, head)

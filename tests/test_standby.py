@@ -1,28 +1,35 @@
 """On a hot standby: no event is skipped, and every command works or names the primary."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
+import click
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
 from eventstore.append import append
-from eventstore.database import Database, make_engine
+from eventstore.database import Database, libpq_url, make_engine
 from eventstore.embedded import EmbeddedServer
-from eventstore.errors import NoPublishedHead
+from eventstore.errors import NeedsPrimary, NoPublishedHead
+from eventstore.place import BeyondHead
 from eventstore.read import read_all, safe_head
 from eventstore.standby import publish_head
 from eventstore.subscribe import subscribe
+from projections.moment import position_at
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from tests.appending import append_and_commit, positions_in_log, small_event
+from tests.conftest import Qforge
 from tests.pooler import PROGRAM, pooler
 from tests.standby import standby, wait_for_replay
+from tests.test_cli_tree import TREE
 from tests.test_safe_head import writers
 
 
@@ -146,8 +153,11 @@ def subscribing(engine: Engine, seen: Seen, stop: threading.Event) -> None:
     seen += (event.position for event in subscribe(engine, stop=stop))
 
 
-@pytest.mark.parametrize("follow", [reading, subscribing])
-@pytest.mark.parametrize("pooled", [False, True], ids=["direct", "pooled"])
+@pytest.mark.parametrize(
+    ("follow", "pooled"),
+    [(reading, False), (subscribing, False), (reading, True)],
+    ids=["reading", "subscribing", "reading through a pooler"],
+)
 def test_a_follower_on_a_standby_skips_no_event_of_writers_on_the_primary(
     engine: Engine,
     replica: Engine,
@@ -190,3 +200,162 @@ def test_a_follower_on_a_standby_skips_no_event_of_writers_on_the_primary(
     assert len(committed) > 100
     assert committed[-1] > len(committed), "nobody rolled back: the test proves too little"
     assert seen == committed
+
+
+def test_a_time_after_the_last_publication_is_refused_on_a_standby(
+    engine: Engine, replica: Engine
+) -> None:
+    """What happened then is not all there yet: the answer would change when it comes."""
+    append_and_commit(engine, small_event())
+    publish(engine)
+    wait_for_replay(engine, replica)
+
+    with replica.connect() as connection:
+        published = connection.execute(text("SELECT published_at FROM published_head"))
+        known_until = published.scalar_one()
+        assert position_at(connection, known_until) == 1
+        with pytest.raises(BeyondHead, match="when the primary published"):
+            position_at(connection, known_until + timedelta(microseconds=1))
+        with pytest.raises(BeyondHead):
+            position_at(connection, 2)
+
+
+def test_a_change_on_a_standby_names_the_primary(engine: Engine, replica: Engine) -> None:
+    """At the one boundary where the database's errors are translated."""
+    publish(engine)
+    wait_for_replay(engine, replica)
+    with pytest.raises(NeedsPrimary, match="set DATABASE_URL to the primary"):
+        append_and_commit(replica, small_event())
+
+
+READS = "works"
+WRITES = "needs the primary"
+"""What a command does on a standby."""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": (WRITES, "methane.smi"),
+    "retry": (WRITES, ""),
+    "retry --dry-run": (READS, ""),
+    "import jobs": (WRITES, "."),
+    "import jobs --dry-run": (READS, "."),
+    "import events": (WRITES, "log.jsonl"),
+    "retract": (WRITES, "--method GFN2-xTB --reason test"),
+    "retract --dry-run": (READS, "--method GFN2-xTB"),
+    "status": (READS, ""),
+    "molecules list": (READS, ""),
+    "molecules show": (READS, "{molecule}"),
+    "properties compute": (WRITES, ""),
+    "calculations list": (READS, ""),
+    "calculations show": (READS, "{calculation}"),
+    "events append": (WRITES, "--file event.jsonl"),
+    "events export": (WRITES, "again.jsonl"),
+    "events export -": (WRITES, ""),
+    "events list": (READS, ""),
+    "events list --json": (READS, ""),
+    "record": (WRITES, 'batch_resumed --data {{"total_count":1}}'),
+    "project": (WRITES, ""),
+    "project --once": (WRITES, ""),
+    "dead-letters list": (READS, ""),
+    "dead-letters retry": (WRITES, ""),
+    "dead-letters discard": (WRITES, "molecules 1"),
+    "rebuild": (WRITES, "molecules"),
+    "verify": (READS, "molecules calculations"),
+    "as-of": (READS, "{position} molecules"),
+    "diff": (READS, "molecules --from 0"),
+    "explain": (READS, "molecules {molecule}"),
+    "dataset diff": (READS, "one.parquet one.parquet"),
+    "dataset export": (WRITES, "two"),
+    "dataset reproduce": (READS, "one.parquet.manifest.json"),
+    "metrics": (READS, ""),
+    "metrics show": (READS, ""),
+    "audit": (READS, ""),
+    "audit --json": (WRITES, ""),
+    "audit --csv": (WRITES, ""),
+    "users list": (READS, ""),
+    "users register": (WRITES, "ada2 --email ada2@example.org --no-password"),
+    "users password": (WRITES, "ada --password-stdin"),
+    "users key": (WRITES, "ada laptop"),
+    "retention show": (READS, ""),
+    "retention set": (WRITES, "calculation_execution_metrics 30"),
+    "retention apply": (WRITES, ""),
+    "retention apply --dry-run": (READS, ""),
+    "spool status": (READS, ""),
+    "spool drain": (WRITES, ""),
+    "spool report": (WRITES, ""),
+    "doctor": (READS, ""),
+    "db backup": (READS, "copy.dump"),
+    "db check": (READS, ""),
+    "db current": (READS, ""),
+    "db upgrade": (READS, ""),
+    "db downgrade": (WRITES, "--yes"),
+    "db reset": (WRITES, "--yes"),
+    "db maintain": (WRITES, ""),
+    "db roles": (READS, ""),
+    "db restore": (WRITES, "primary.dump"),
+    "db url": (READS, ""),
+    "db psql": (READS, "-c SELECT(1)"),
+    "db encryption-key": (READS, ""),
+}
+
+
+def test_every_command_has_its_place_in_the_walk() -> None:
+    """A new command must say what it does on a standby."""
+    leaves = {
+        name.removeprefix("qforge ")
+        for name, command in TREE.items()
+        if not isinstance(command, click.Group)
+    }
+    walked = {name.split(" -")[0] for name in COMMANDS}
+    assert leaves <= walked
+
+
+def test_every_command_works_on_a_standby_or_names_the_primary_in_one_line(
+    qforge_here: Qforge, engine: Engine, replica: Engine, tmp_path: Path
+) -> None:
+    """No traceback, no silent spool, and no half of an export."""
+    # Given: a calculation, a user, exports and a backup, made on the primary
+    (tmp_path / "methane.smi").write_text("C methane\n")
+    (tmp_path / "event.jsonl").write_text("")
+    qforge_here("run", "methane.smi")
+    qforge_here(
+        "users", "register", "ada", "--email", "ada@example.org", "--role", "admin", "--no-password"
+    )
+    qforge_here("events", "export", "log.jsonl")
+    qforge_here("dataset", "export", "one")
+    qforge_here("db", "backup", "primary.dump")
+    created = json.loads(
+        qforge_here("events", "list", "--json", "--type", "molecule_created").stdout
+    )
+    calculations = json.loads(qforge_here("calculations", "list", "--json").stdout)
+    known = {
+        "molecule": created["entity_id"],
+        "calculation": calculations[0]["id"],
+        "position": created["position"],
+    }
+    qforge_here("project", "--once")
+    wait_for_replay(engine, replica)
+    ada = json.loads(qforge_here("users", "list", "--json").stdout)
+    there = {"DATABASE_URL": libpq_url(replica.url), "QFORGE_USER_ID": ada[0]["id"]}
+
+    # When: each command runs on the standby
+    wrong = []
+    for name, (expected, arguments) in COMMANDS.items():
+        words = [*name.split(), *arguments.format(**known).split()]
+        done = qforge_here(*words, env=there, status=None)
+        errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+        fine = (
+            done.returncode == (1 if name == "doctor" else 0)
+            if expected == READS
+            else done.returncode != 0
+            and len(errors) == 1
+            and "the primary" in errors[0]
+            and done.stdout == ""
+        )
+        if not fine or "Traceback" in done.stderr:
+            wrong.append((words, done.returncode, done.stdout[-300:], done.stderr[-600:]))
+
+    # Then: it works, or says in one line what it needs
+    assert wrong == [], "\n\n".join(map(str, wrong))
+    assert not (tmp_path / "again.jsonl").exists()
+    assert not (tmp_path / "two.parquet").exists()
+    assert not list((tmp_path / "home").glob("spool/*.segment"))
