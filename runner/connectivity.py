@@ -4,10 +4,11 @@ It stands in where no SMILES is given and no bonds with orders can be perceived:
 ionic compounds, clusters.
 
 Two atoms count as connected where their distance is at most `STRETCH` times the sum of their
-covalent radii. The key is a digest of the elements and of the lengths of the shortest paths between
-all atoms, refined until no two atoms can be told apart any more (colour refinement, Weisfeiler and
-Leman 1968, with distances in place of neighbours). Rotation, translation and the order of the atoms
-cannot change it. Stereoisomers share a key, and so do compounds that differ in bond orders alone.
+covalent radii. The key is a digest of the elements, of the isotopes that were given, and of the
+lengths of the shortest paths between all atoms, refined until no two atoms can be told apart any
+more (colour refinement, Weisfeiler and Leman 1968, with distances in place of neighbours).
+Rotation, translation and the order of the atoms cannot change it. Stereoisomers share a key, and
+so do compounds that differ in bond orders alone.
 """
 
 import hashlib
@@ -33,6 +34,9 @@ connected.
 
 MOST_ATOMS = 2_000
 """Time and memory grow with the square of the number of atoms."""
+
+_ISOTOPE = 1_000
+"""Factor of the mass number of an isotope that was given, in the label of an atom."""
 
 # In Å, from hydrogen to radon: Cordero et al., Dalton Trans. 2008, 2832, table 2; of carbon the
 # value for sp3, of manganese, iron and cobalt that for low spin.
@@ -73,7 +77,10 @@ def connectivity(geometry: Geometry) -> Connectivity:
     distances, limits = _distances(geometry), _limits(numbers)
     connected = distances <= limits
     np.fill_diagonal(connected, val=False)
-    key = f"connectivity:{VERSION}:{_digest(numbers, connected)}"
+    labels = numbers
+    if geometry.isotopes:
+        labels = numbers + _ISOTOPE * np.array(geometry.isotopes)
+    key = f"connectivity:{VERSION}:{_digest(labels, connected)}"
     return Connectivity(key, _doubt(numbers, distances, limits))
 
 
@@ -90,13 +97,13 @@ def _limits(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return reach[:, None] + reach[None, :]
 
 
-def _digest(numbers: npt.NDArray[np.int64], connected: npt.NDArray[np.bool_]) -> str:
+def _digest(labels: npt.NDArray[np.int64], connected: npt.NDArray[np.bool_]) -> str:
     """Digest of the coloured graph; the same for every order of its atoms."""
     paths = _path_lengths(connected)
     digest = hashlib.sha256()
-    elements, colours = np.unique(numbers, return_inverse=True)
-    digest.update(elements.astype("<i8").tobytes())
-    count = len(elements)
+    kinds, colours = np.unique(labels, return_inverse=True)
+    digest.update(kinds.astype("<i8").tobytes())
+    count = len(kinds)
     while True:
         # An atom as the atoms around it appear: own colour, then (path length, colour) of all.
         around = np.sort(paths * count + colours[None, :], axis=1)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
@@ -42,9 +43,9 @@ class Molecule(msgspec.Struct, frozen=True, kw_only=True):
     is known by its `identity_key` instead (see `runner.connectivity`). `charge` is in e,
     `multiplicity` is 2S + 1; their sources say whether they were given or assumed, and `warnings`
     why what was assumed may be wrong. `atom_count` includes hydrogens; `electron_count` is all
-    electrons, not only those of the valence shell. `composition` is (atomic number, count) for each
-    element, of a molecule without SMILES. What else follows is computed when it is asked for: only
-    a molecule that is new to the log needs it.
+    electrons, not only those of the valence shell. `composition` is (atomic number, mass number or
+    0 for the natural mixture, count) for each isotope, of a molecule without SMILES. What else
+    follows is computed when it is asked for: only a molecule that is new to the log needs it.
     """
 
     smiles: str | None
@@ -60,7 +61,7 @@ class Molecule(msgspec.Struct, frozen=True, kw_only=True):
     electron_count: int
     toolkit: str
     toolkit_version: str
-    composition: tuple[tuple[int, int], ...] = ()
+    composition: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def structure(self) -> str:
@@ -79,7 +80,10 @@ class Molecule(msgspec.Struct, frozen=True, kw_only=True):
         """In the order of Hill, with the charge."""
         if self.smiles is not None:
             return _described(self.smiles).formula
-        return _formula(dict(self.composition)) + _charge_in_formula(self.charge)
+        elements: Counter[int] = Counter()
+        for number, _, count in self.composition:
+            elements[number] += count
+        return _formula(elements) + _charge_in_formula(self.charge)
 
     @property
     def molecular_weight(self) -> float:
@@ -88,7 +92,13 @@ class Molecule(msgspec.Struct, frozen=True, kw_only=True):
             return _described(self.smiles).molecular_weight
         table = Chem.GetPeriodicTable()
         return math.fsum(
-            count * table.GetAtomicWeight(number) for number, count in self.composition
+            count
+            * (
+                table.GetMassForIsotope(number, isotope)
+                if isotope
+                else table.GetAtomicWeight(number)
+            )
+            for number, isotope, count in self.composition
         )
 
     @property
@@ -163,7 +173,7 @@ def identify(
         electron_count=electrons,
         toolkit="quantum-forge" if by_geometry else "RDKit",
         toolkit_version=CONNECTIVITY_VERSION if by_geometry else rdBase.rdkitVersion,
-        composition=tuple(sorted(found.composition.items())) if by_geometry else (),
+        composition=_isotopes_of(source.geometry) if by_geometry and source.geometry else (),
     )
 
 
@@ -183,6 +193,12 @@ class _Composed(msgspec.Struct, frozen=True, kw_only=True):
     radicals: int = 0
     written_radicals: int = 0
     doubt: str | None = None
+
+
+def _isotopes_of(geometry: Geometry) -> tuple[tuple[int, int, int], ...]:
+    isotopes = geometry.isotopes or (0,) * len(geometry)
+    counted = Counter(zip(geometry.numbers, isotopes, strict=True))
+    return tuple(sorted((*kind, count) for kind, count in counted.items()))
 
 
 def _electrons(composition: dict[int, int], charge: int) -> int:
@@ -360,6 +376,8 @@ def _with_bonds(geometry: Geometry, charge: int, closed: bool) -> Chem.Mol:
     conformer.SetPositions(np.array(geometry.positions))
     for number in geometry.numbers:
         mol.AddAtom(_atom(number))
+    for index, isotope in enumerate(geometry.isotopes):
+        mol.GetAtomWithIdx(index).SetIsotope(isotope)
     mol.AddConformer(conformer)
     if len(geometry) == 1:
         atom = mol.GetAtomWithIdx(0)

@@ -162,6 +162,19 @@ def test_a_geometry_from_a_file_is_repeated_as_it_was(engine: Engine, tmp_path: 
     assert last["position_z"] == 0.7512345
 
 
+def test_a_molecule_without_a_smiles_is_tried_again(engine: Engine, tmp_path: Path) -> None:
+    """Its geometry is all that there is, and the log holds it."""
+    file = write(tmp_path / "salt.xyz", ["2", "salt", "Na 0 0 0", "Cl 0 0 2.3612345"])
+    campaign(engine, file, function="runner_functions:nothing_is_in_time")
+    assert rows(engine, "molecules", ["smiles"]) == [{"smiles": None}]
+
+    done = retried(engine, "hydrogen")
+
+    assert (done.completed, done.impossible) == (1, {})
+    (last, _) = rows(engine, "atomic_properties", ("position_z",))[::-1]
+    assert last["position_z"] == 2.3612345
+
+
 def test_a_killed_retry_is_gone_on_with(database: Database, engine: Engine, tmp_path: Path) -> None:
     """Kill -9 during an attempt: the next run records it as lost, and tries again.
 

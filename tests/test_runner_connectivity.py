@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from ase.build import molecule as g2_molecule
@@ -14,6 +15,8 @@ from runner.conformers import embed
 from runner.connectivity import COVALENT_RADII, MOST_ATOMS, TOLERANCE, connectivity
 from runner.errors import InputError
 from runner.geometry import ATOMIC_NUMBERS, Geometry
+from runner.molecules import identify
+from runner.records import Input
 
 _angles = st.floats(-math.pi, math.pi)
 _seeds = st.integers(0, 2**32 - 1)
@@ -113,6 +116,19 @@ def test_a_bond_near_its_limit_is_named() -> None:
 def test_isomers_have_different_keys(one: str, other: str) -> None:
     """Compounds that differ in which atoms are bonded."""
     assert connectivity(embed(one)).key != connectivity(embed(other)).key
+
+
+def test_isotopes_are_told_apart() -> None:
+    """LiH and LiD differ in their vibrations, and in their weight."""
+    light = Geometry.of(["Li", "H"], [(0, 0, 0), (0, 0, 1.6)])
+    heavy = msgspec.structs.replace(light, isotopes=(0, 2))
+
+    one, other = (identify(Input(number=1, source="", geometry=each)) for each in (light, heavy))
+
+    assert one.identity_key == connectivity(msgspec.structs.replace(light, isotopes=())).key
+    assert one.identity_key != other.identity_key
+    assert (one.formula, other.formula) == ("HLi", "HLi")
+    assert other.molecular_weight - one.molecular_weight == pytest.approx(1.006, abs=0.001)
 
 
 def test_elements_are_told_apart() -> None:

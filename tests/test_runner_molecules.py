@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from ase.build import molecule as g2_molecule
 from ase.collections import g2
@@ -133,6 +134,14 @@ def test_a_bare_geometry_is_the_molecule_that_it_was_made_from(smiles: str) -> N
     assert given(geometry=embed(smiles), charge=molecule.charge).smiles == molecule.smiles
 
 
+def test_isotopes_of_a_geometry_are_those_of_its_molecule() -> None:
+    """Heavy water is no light water, from an .xyz file as from a SMILES."""
+    heavy = msgspec.structs.replace(embed("O"), isotopes=(0, 2, 2))
+
+    assert given(geometry=heavy).smiles == given("[2H]O[2H]").smiles
+    assert given(geometry=heavy).smiles != given(geometry=embed("O")).smiles
+
+
 def test_a_bare_ion_or_radical_geometry_is_perceived() -> None:
     assert given(geometry=Geometry((11,), ((0.0, 0.0, 0.0),)), charge=1).smiles == "[Na+]"
     assert given(geometry=embed("[CH3]")).multiplicity == 2
@@ -227,7 +236,7 @@ def test_every_g2_molecule_gets_the_spin_stated_and_else_the_lowest(name: str) -
 
 def _composition_of(found: Molecule) -> dict[int, int]:
     if found.smiles is None:
-        return dict(found.composition)
+        return {number: count for number, _, count in found.composition}
     every = Chem.AddHs(Chem.MolFromSmiles(found.smiles))
     return dict(Counter(atom.GetAtomicNum() for atom in every.GetAtoms()))
 

@@ -1,8 +1,10 @@
 """Metal complexes, salts and noble gases as geometries, whose bonds RDKit does not perceive."""
 
 import json
+import tempfile
 from pathlib import Path
 
+import h5py
 import pytest
 
 from tests.conftest import Qforge
@@ -65,5 +67,11 @@ def _check_exports(qforge: Qforge) -> None:
     frames = exported("extxyz")
     assert frames.count("identity=geometry") + frames.count('identity="geometry"') == 8
     assert frames.count(" smiles=") == len(PERCEIVED)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "set.h5"
+        qforge("dataset", "export", "in HDF5", "--format", "hdf5", "--output", str(path))
+        with h5py.File(path) as file:
+            smiles = [group["smiles"].asstr()[0] for group in file.values()]
+    assert sorted(filter(None, smiles)) == sorted(PERCEIVED.values())
     assert exported("sdf").count("$$$$") == len(EXPECTED)
     assert len(exported("csv").splitlines()) == len(EXPECTED) + 1
