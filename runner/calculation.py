@@ -1,29 +1,91 @@
-"""One calculation from task to outcome: embed, run, judge."""
+"""One calculation from task to outcome: make a structure, run, judge."""
 
-from runner.conformers import embed
+from contextlib import suppress
+
+import msgspec
+
+from runner.conformers import UFF, Conformer, build
 from runner.engine import run_singlepoint
+from runner.errors import EngineError, NoConformerError
 from runner.geometry import Geometry
 from runner.methods import XTB
 from runner.physics import refusal
 from runner.result import Result
+from runner.strain import strain
 from runner.tasks import Completed, Invalidated, Outcome, Task
 from runner.xtb import program as xtb
 
 
 def calculate(task: Task) -> Outcome:
     """Return Completed or Invalidated; what goes wrong on the way is raised."""
-    result, geometry = _run(task, _start(task))
-    reason = refusal(result, geometry, charge=task.charge, multiplicity=task.multiplicity)
+    run = _from_geometry(task, task.geometry) if task.geometry is not None else _from_smiles(task)
+    reason = refusal(run.result, run.geometry, charge=task.charge, multiplicity=task.multiplicity)
     if reason is not None:
-        return Invalidated(task_id=task.id, reason=reason, result=result, geometry=geometry)
-    return Completed(task_id=task.id, result=result, geometry=geometry)
+        return Invalidated(task_id=task.id, reason=reason, result=run.result, geometry=run.geometry)
+    return Completed(
+        task_id=task.id,
+        result=run.result,
+        geometry=run.geometry,
+        geometry_source=run.source,
+        geometry_warning=run.warning,
+    )
 
 
-def _start(task: Task) -> Geometry:
-    if task.geometry is not None:
-        return task.geometry
+class _Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A result, the geometry that it belongs to, where that began, and what is doubtful in it."""
+
+    result: Result
+    geometry: Geometry
+    source: str | None = None
+    warning: str | None = None
+
+
+def _from_geometry(task: Task, start: Geometry) -> _Run:
+    result, geometry = _run(task, start)
+    return _Run(result=result, geometry=geometry)
+
+
+def _from_smiles(task: Task) -> _Run:
+    """Run a structure made from the SMILES; where that is doubtful, a second one made by UFF.
+
+    MMFF94 has wrong minima for some small or charged groups (N2, CO2, sulfonyl amidines), where
+    UFF is nearer. The one without a warning counts, or that of the lower energy.
+    """
     assert task.smiles is not None
-    return embed(task.smiles)
+    first = build(task.smiles)
+    try:
+        run = _from_conformer(task, first)
+    except EngineError:
+        # A structure far from every minimum can keep an SCF from converging.
+        other = _from_uff(task, first)
+        if other is None:
+            raise
+        return other
+    if run.warning is None:
+        return run
+    other = _from_uff(task, first)
+    if other is None:
+        return run
+    return min(run, other, key=lambda each: (each.warning is not None, each.result.energy))
+
+
+def _from_uff(task: Task, first: Conformer) -> _Run | None:
+    """Run the structure of UFF; None where it has none, or the first again, or gives no result."""
+    with suppress(NoConformerError, EngineError):
+        conformer = build(task.smiles or "", force_fields=(UFF,))
+        if conformer.geometry != first.geometry:
+            return _from_conformer(task, conformer)
+    return None
+
+
+def _from_conformer(task: Task, conformer: Conformer) -> _Run:
+    result, geometry = _run(task, conformer.geometry)
+    return _Run(
+        result=result,
+        geometry=geometry,
+        source=conformer.source,
+        warning=strain(result, geometry, conformer.bonds),
+    )
 
 
 def _run(task: Task, start: Geometry) -> tuple[Result, Geometry]:

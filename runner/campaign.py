@@ -381,6 +381,8 @@ class Campaign:
         match outcome:
             case Completed():
                 self.tally.completed += 1
+                if outcome.geometry_warning is not None:
+                    self.tally.add_warnings(running.source, [outcome.geometry_warning])
                 self._on_input(True)
             case Invalidated(reason=reason):
                 self._count_problem(running.source, "invalidated", reason, None)

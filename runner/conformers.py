@@ -1,7 +1,8 @@
-"""A three-dimensional structure for a SMILES: ETKDGv3, then MMFF."""
+"""A three-dimensional structure for a SMILES: ETKDGv3, then a force field."""
 
 from typing import Any
 
+import msgspec
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 from rdkit.Geometry import Point3D
@@ -10,6 +11,7 @@ from runner.errors import NoConformerError
 from runner.geometry import Geometry
 from runner.limits import refuse_large_smiles
 from runner.rdkit_messages import collected_messages, reason_from
+from runner.spin import METALS
 
 # Any number would do; it never changes, so that a SMILES has one geometry everywhere.
 SEED = 20_260_101
@@ -18,14 +20,35 @@ _ATTEMPTS = 50
 _FORCE_FIELD_STEPS = 2_000
 _GAP = 3.0  # Å between the parts of a salt or mixture, before the force field moves them
 
+MMFF94, UFF = "MMFF94", "UFF"
+
+
+class Conformer(msgspec.Struct, frozen=True, kw_only=True):
+    """A structure that was made from a SMILES.
+
+    source: `ETKDGv3+MMFF94`, `ETKDGv3+UFF`, or `ETKDGv3` where no force field has the elements.
+    bonds: indices of bonded atoms, counted from 0; bonds to metals and dative ones are left out.
+    """
+
+    geometry: Geometry
+    source: str
+    bonds: tuple[tuple[int, int], ...]
+
 
 def embed(smiles: str, *, seed: int = SEED) -> Geometry:
-    """Return a geometry with all hydrogens, the same one every time for a SMILES and a seed.
+    """Return the geometry of `build` with its default force fields."""
+    return build(smiles, seed=seed).geometry
 
-    ETKDGv3, with random coordinates when that fails, then MMFF94 (UFF where MMFF94 lacks
-    parameters; neither has all elements, and then the embedded structure is kept). Parts of a salt
-    are placed side by side and optimised together. Raises NoConformerError, and InputError for a
-    SMILES that is too large.
+
+def build(
+    smiles: str, *, seed: int = SEED, force_fields: tuple[str, ...] = (MMFF94, UFF)
+) -> Conformer:
+    """Return a structure with all hydrogens, the same one every time for a SMILES and a seed.
+
+    ETKDGv3, with random coordinates when that fails, then the first of `force_fields` that has
+    parameters for all atoms (none may have them, and then the embedded structure is kept). Parts of
+    a salt are placed side by side and optimised together. Raises NoConformerError, and InputError
+    for a SMILES that is too large.
     """
     refuse_large_smiles(smiles)
     with collected_messages() as messages:
@@ -34,11 +57,20 @@ def embed(smiles: str, *, seed: int = SEED) -> Geometry:
             raise NoConformerError(smiles, reason_from(messages, "not a molecule"))
         mol = Chem.AddHs(mol)
         _place(mol, smiles, seed)
-        _optimise(mol)
+        force_field = _optimise(mol, force_fields)
     positions = mol.GetConformer().GetPositions().tolist()
-    return Geometry(
-        numbers=tuple(atom.GetAtomicNum() for atom in mol.GetAtoms()),
-        positions=tuple((float(x), float(y), float(z)) for x, y, z in positions),
+    return Conformer(
+        geometry=Geometry(
+            numbers=tuple(atom.GetAtomicNum() for atom in mol.GetAtoms()),
+            positions=tuple((float(x), float(y), float(z)) for x, y, z in positions),
+        ),
+        source="ETKDGv3" if force_field is None else f"ETKDGv3+{force_field}",
+        bonds=tuple(
+            (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
+            for bond in mol.GetBonds()
+            if bond.GetBondType() in _COVALENT
+            and not {bond.GetBeginAtom().GetAtomicNum(), bond.GetEndAtom().GetAtomicNum()} & METALS
+        ),
     )
 
 
@@ -88,15 +120,29 @@ def _violation(error: RuntimeError) -> str:
     return " ".join(lines)
 
 
-def _optimise(mol: Chem.Mol) -> None:
-    """Move the atoms to a minimum of the first force field that knows all of them."""
+_COVALENT = {
+    Chem.BondType.SINGLE,
+    Chem.BondType.DOUBLE,
+    Chem.BondType.TRIPLE,
+    Chem.BondType.AROMATIC,
+}
+
+_HAS_PARAMETERS: dict[str, Any] = {
+    MMFF94: rdForceFieldHelpers.MMFFHasAllMoleculeParams,
+    UFF: rdForceFieldHelpers.UFFHasAllMoleculeParams,
+}
+_MINIMISE: dict[str, Any] = {
+    MMFF94: rdForceFieldHelpers.MMFFOptimizeMolecule,
+    UFF: rdForceFieldHelpers.UFFOptimizeMolecule,
+}
+
+
+def _optimise(mol: Chem.Mol, force_fields: tuple[str, ...]) -> str | None:
+    """Move the atoms to a minimum of the first force field that has all of them; return which."""
     if mol.GetNumAtoms() == 1:
-        return
-    if rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
-        rdForceFieldHelpers.MMFFOptimizeMolecule(
-            mol, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=False
-        )
-    elif rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
-        rdForceFieldHelpers.UFFOptimizeMolecule(
-            mol, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=False
-        )
+        return None
+    for name in force_fields:
+        if _HAS_PARAMETERS[name](mol):
+            _MINIMISE[name](mol, maxIters=_FORCE_FIELD_STEPS, ignoreInterfragInteractions=False)
+            return name
+    return None

@@ -13,6 +13,7 @@ from runner.geometry import Geometry
 from runner.molecules import Molecule
 from runner.plan import Plan
 from runner.result import Result
+from runner.strain import largest_force
 from runner.tasks import Completed, Failed, Invalidated, Lost, Outcome
 from schema.events.chemistry import (
     Atom,
@@ -112,6 +113,9 @@ def _completed(attempt: Attempt, outcome: Completed) -> CalculationCompleted:
         program=result.program,
         program_version=result.program_version,
         xyz_sha256=geometry.xyz_sha256,
+        geometry_source=outcome.geometry_source,
+        geometry_warning=outcome.geometry_warning,
+        max_force=largest_force(result),
         atoms=atoms(result, geometry),
         scf_cycles=result.scf_iterations,
         optimization_cycles=result.optimization_cycles,

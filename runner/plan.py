@@ -11,8 +11,11 @@ from eventstore.ids import batch_id, natural_id
 from runner.geometry import Geometry
 from runner.methods import TBLITE
 
-EMBEDDED = "ETKDGv3+MMFF94"
-"""What stands for the geometry of a molecule that came without one; its seed is fixed."""
+EMBEDDED = "ETKDGv3+MMFF94/UFF"
+"""Stands for the geometry of a molecule that came without one; the seed is fixed.
+
+It names the procedure: a calculation whose structure is made in another way is another one.
+"""
 
 
 def source_of(file: Path) -> str:

@@ -57,12 +57,16 @@ class PortionDone(msgspec.Struct, frozen=True, kw_only=True):
 class Completed(msgspec.Struct, frozen=True, kw_only=True):
     """A result that physics accepts, and the geometry that it belongs to.
 
-    `wall_time_seconds` includes the embedding; `stderr_log` is what the libraries complained about.
+    `geometry_source` is how a structure was made from the SMILES, None for a geometry that was
+    given; `geometry_warning` says what is doubtful in a structure that was made.
+    `wall_time_seconds` includes making it; `stderr_log` is what the libraries complained about.
     """
 
     task_id: UUID
     result: Result
     geometry: Geometry
+    geometry_source: str | None = None
+    geometry_warning: str | None = None
     stderr_log: str = ""
     pid: int = 0
     wall_time_seconds: float = 0.0

@@ -245,7 +245,9 @@ class CalculationCompleted(CalculationEvent, frozen=True, kw_only=True):
     energy: Eh. dipole: Debye.
     homo, lumo, gap: eV (gap = lumo − homo; null without a virtual orbital).
     wall_time_seconds, cpu_time_seconds: s. memory_peak_mb: MB. gradient_norm: Eh/Bohr.
-    atoms: in input order. xyz_sha256: of the geometry in XYZ format.
+    atoms: in input order. xyz_sha256: of the geometry in XYZ format. max_force: largest force on an
+    atom, Eh/Bohr. geometry_source: how the structure was made from the SMILES, as `ETKDGv3+MMFF94`;
+    null where a geometry was given. geometry_warning: what is doubtful in a structure so made.
     dipole, gradient_norm and the times are null where an imported result does not tell them.
     """
 
@@ -263,6 +265,9 @@ class CalculationCompleted(CalculationEvent, frozen=True, kw_only=True):
     program_version: str
     xyz_sha256: str
     atoms: Annotated[list[Atom], Meta(min_length=1)]
+    geometry_source: str | UnsetType | None = UNSET
+    geometry_warning: str | UnsetType | None = UNSET
+    max_force: Annotated[float, Meta(ge=0)] | UnsetType | None = UNSET
     scf_cycles: Count | None = None
     optimization_cycles: Count | None = None
     convergence_iterations: Count | None = None
