@@ -31,6 +31,9 @@ ATTENTION_SECONDS = 0.2
 TIMEOUT_SECONDS = 60.0
 """For one molecule, which takes a millisecond: a worker that hangs is replaced."""
 
+MEMORY_BYTES = 2 * 2**30
+"""For one molecule: what the largest ones need is below 200 MB."""
+
 Conditions = Sequence[ColumnElement[bool]]
 
 
@@ -113,7 +116,14 @@ def compute_properties(
                     exhausted = True
                     break
                 waiting[found.id] = found
-                pool.submit(Task(id=found.id, smiles=found.smiles, timeout_s=TIMEOUT_SECONDS))
+                pool.submit(
+                    Task(
+                        id=found.id,
+                        smiles=found.smiles,
+                        timeout_s=TIMEOUT_SECONDS,
+                        memory_bytes=MEMORY_BYTES,
+                    )
+                )
             for outcome in cast(
                 list[Described | Outcome], pool.wait(timeout=ATTENTION_SECONDS) if waiting else []
             ):

@@ -357,6 +357,9 @@ def _attempt(troubled: Troubled, number: int) -> Attempt:
 
 
 def _geometry(xyz: str) -> Geometry | None:
-    """The geometry that a start recorded; None where it recorded something else."""
+    """The geometry that a start recorded; None where it recorded something else.
+
+    Read in this process: it is text work in linear time, without a toolkit.
+    """
     frames = list(xyz_frames(xyz.splitlines()))
     return read_xyz(frames[0]).geometry if len(frames) == 1 else None

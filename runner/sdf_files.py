@@ -64,6 +64,8 @@ def read_sdf(record: SdfRecord) -> Input:
     Hydrogens that a 3D record leaves out are added, with coordinates, after its own atoms. The name
     is the title line, or else a data item `name` or `id`; data items that state the charge and the
     multiplicity, by any of their usual names, are used.
+
+    It runs RDKit, which some records crash: call it in a worker process.
     """
     block, data = _parts(record.text)
     items = _data_items(data)

@@ -16,7 +16,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     A molecule without `smiles` has a `geometry`.
 
-    `timeout_s` counts from when a worker takes the task; None is for ever.
+    `timeout_s` counts from when a worker takes the task; None is for ever. `memory_bytes` is what
+    it may allocate beyond what the process has; None: no limit.
     """
 
     id: UUID
@@ -29,6 +30,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = TBLITE
     optimization_level: str | None = None
     timeout_s: float | None = None
+    memory_bytes: int | None = None
 
 
 class Portion(msgspec.Struct, frozen=True, kw_only=True):

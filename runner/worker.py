@@ -60,7 +60,8 @@ def _outcome(run: Callable[[Task], Outcome], task: Task | Portion) -> Outcome | 
     start = time.perf_counter()
     outcome: Outcome | PortionDone
     try:
-        outcome = _portion_done(task) if isinstance(task, Portion) else run(task)
+        with _limited_memory(task.memory_bytes):
+            outcome = _portion_done(task) if isinstance(task, Portion) else run(task)
     except Exception as error:
         outcome = Failed(task_id=task.id, failure=classify(error))
     return replace(
@@ -73,8 +74,7 @@ def _outcome(run: Callable[[Task], Outcome], task: Task | Portion) -> Outcome | 
 
 def _portion_done(portion: Portion) -> PortionDone:
     run = _imported(portion.function)
-    with _limited_memory(portion.memory_bytes):
-        return PortionDone(task_id=portion.id, results=tuple([run(item) for item in portion.items]))
+    return PortionDone(task_id=portion.id, results=tuple([run(item) for item in portion.items]))
 
 
 @contextmanager

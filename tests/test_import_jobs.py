@@ -33,7 +33,7 @@ from runner.jobs.worker import Importer, Target
 from schema.tables import event_logs
 from tests.campaigns import chemistry, counted, rows, running, until
 from tests.conftest import Qforge, _fresh
-from tests.import_functions import FATAL
+from tests.import_functions import ENDLESS, FATAL
 from tests.job_folders import (
     BROKEN,
     COMPLETED,
@@ -277,6 +277,32 @@ def test_a_folder_that_ends_its_process_stops_no_other(
     (failure,) = done.failures
     assert failure.path.endswith(FATAL)
     assert "SIGSEGV" in (failure.reason or "")
+
+
+def test_a_folder_that_takes_for_ever_fails_and_the_others_are_imported(
+    database: Database,
+    written: list[Written],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The deadline of a chunk, and then of each of its folders, costs that folder alone."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    monkeypatch.setattr("runner.jobs.importing.TIMEOUT_SECONDS", 4.0)
+    monkeypatch.setattr("runner.jobs.importing.FOLDER_SECONDS", 4.0)
+    original = next(each.folder for each in written if each.kind == "later_release")
+    shutil.copytree(original, tmp_path / "jobs" / "good")
+    shutil.copytree(original, tmp_path / "jobs" / ENDLESS)
+
+    done = import_jobs(
+        target(database),
+        tmp_path / "jobs",
+        jobs=1,
+        function="tests.import_functions:import_unless_fatal",
+    )
+
+    assert (done.imported, done.failed) == (1, 1)
+    assert done.failures[0].path.endswith(ENDLESS)
+    assert done.failures[0].reason == "killed after 4 s"
 
 
 def test_a_limit_is_kept(database: Database, directory: Path) -> None:

@@ -21,8 +21,15 @@ CHUNK = 64
 ATTENTION_SECONDS = 0.2
 """How long a request to stop may go unnoticed."""
 
-TIMEOUT_SECONDS = 300.0
-"""For a chunk, which takes a tenth of a second: a disk that hangs stops no import."""
+TIMEOUT_SECONDS = 120.0
+"""For a chunk, which takes a tenth of a second: neither a disk that hangs nor a search of RDKit
+without end stops an import. Its folders are then imported one by one."""
+
+FOLDER_SECONDS = 60.0
+"""For a folder that is imported alone."""
+
+MEMORY_BYTES = 4 * 2**30
+"""For a chunk: files of 64 MB, decoded, may be ten times as large."""
 
 AHEAD = 2
 """Chunks for each process: the one that it has, and the next."""
@@ -83,7 +90,13 @@ def import_jobs(
                 folders = chunks.popleft() if chunks else next(source, ())
                 if not folders:
                     return
-                chunk = Chunk(id=uuid7(), target=target, folders=folders, timeout_s=TIMEOUT_SECONDS)
+                chunk = Chunk(
+                    id=uuid7(),
+                    target=target,
+                    folders=folders,
+                    timeout_s=TIMEOUT_SECONDS if len(folders) > 1 else FOLDER_SECONDS,
+                    memory_bytes=MEMORY_BYTES,
+                )
                 given[chunk.id] = folders
                 # A pool runs any function; it looks at a task's id and timeout only.
                 pool.submit(cast(Task, chunk))

@@ -50,6 +50,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     folders: tuple[Folder, ...]
     timeout_s: float | None = None
+    memory_bytes: int | None = None
 
 
 class ChunkDone(msgspec.Struct, frozen=True, kw_only=True):
