@@ -13,17 +13,26 @@ LONGEST_APPEND = timedelta(seconds=60)
 WORTHWHILE = 10_000
 """Positions of which it is quicker to read the events than to look for those of a span."""
 
-# Of values that are not known when it is planned, a range seems small: so both indexes are read,
-# and only what both of them let through is looked at. As an expression, id has no index.
-RECORDED_OUTSIDE = text("""
+# Of values that are not known when it is planned, a range seems small: so the BRIN index is read,
+# whose summaries name the pages where all conditions can hold. It has id as this expression.
+OCCURRED = text("""
     SELECT min(id + 0) AS lowest, max(id + 0) AS highest
       FROM event_logs
-     WHERE occurred_at >= (SELECT coalesce(CAST(:since AS timestamptz), '-infinity'))
+     WHERE id + 0 > (SELECT CAST(:after AS bigint))
+       AND id + 0 <= (SELECT CAST(:upto AS bigint))
+       AND occurred_at >= (SELECT coalesce(CAST(:since AS timestamptz), '-infinity'))
        AND occurred_at < (SELECT coalesce(CAST(:until AS timestamptz), 'infinity'))
-       AND recorded_at >= (SELECT coalesce(CAST(:begin AS timestamptz), '-infinity'))
-       AND recorded_at < (SELECT coalesce(CAST(:end AS timestamptz), 'infinity'))
 """)
-"""The positions of what occurred in one span of time and was recorded in another one."""
+"""The first and the last position, within a range, of what occurred in a span of time."""
+
+RECORDED = text("""
+    SELECT max(id + 0)
+      FROM event_logs
+     WHERE id + 0 > (SELECT CAST(:after AS bigint))
+       AND id + 0 <= (SELECT CAST(:upto AS bigint))
+       AND recorded_at <= (SELECT CAST(:time AS timestamptz))
+""")
+"""The last position, within a range, that was recorded at or before a time."""
 
 
 def ranges(
@@ -37,10 +46,10 @@ def ranges(
 ) -> Iterator[tuple[int, int]]:
     """The parts of a range of positions that have every event which occurred in a span of time.
 
-    The positions follow the database's clock, so a binary search finds where the span was recorded.
-    What occurred in it by the clocks of clients, and was recorded outside of it, because it had
-    waited in a spool, or was imported, or by a clock that is wrong, is found by two BRIN indexes;
-    those are looked into only when it is the turn of that part.
+    The positions usually follow the database's clock, so a binary search finds where the span was
+    recorded. Whatever occurred in it and is elsewhere in the log, because it had waited in a spool,
+    or was imported, or because the clock of a client or of the database was wrong or was set back,
+    is found by a BRIN index; that is looked into only when it is the turn of that part.
 
     Args:
         connection: sees what is committed.
@@ -59,17 +68,17 @@ def ranges(
 
     def early() -> Iterator[tuple[int, int]]:
         if low > after:
-            times = {"since": since, "until": until, "begin": None, "end": since}
-            lowest = connection.execute(RECORDED_OUTSIDE, times).one().lowest
-            if lowest is not None and lowest <= low:
-                yield max(lowest - 1, after), low
+            where = {"after": after, "upto": low, "since": since, "until": until}
+            lowest = connection.execute(OCCURRED, where).one().lowest
+            if lowest is not None:
+                yield lowest - 1, low
 
     def late() -> Iterator[tuple[int, int]]:
         if high < upto:
-            times = {"since": since, "until": until, "begin": until, "end": None}
-            highest = connection.execute(RECORDED_OUTSIDE, times).one().highest
-            if highest is not None and highest > high:
-                yield high, min(highest, upto)
+            where = {"after": high, "upto": upto, "since": since, "until": until}
+            highest = connection.execute(OCCURRED, where).one().highest
+            if highest is not None:
+                yield high, highest
 
     yield from late() if backward else early()
     yield low, high
@@ -77,7 +86,10 @@ def ranges(
 
 
 def crossing(connection: Connection, time: datetime, low: int, head: int) -> int:
-    """A position from `low` on: the last event up to it is of that time, the next is later."""
+    """A position from `low` on: the last event up to it is of that time, the next is later.
+
+    There are several such positions where the clock was set back.
+    """
     high = head + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -89,6 +101,29 @@ def crossing(connection: Connection, time: datetime, low: int, head: int) -> int
         else:
             high = last.id
     return low
+
+
+def last_recorded(connection: Connection, time: datetime, head: int) -> int:
+    """The highest position up to `head` that was recorded at or before a time; 0 if none was.
+
+    Exact for every order of clocks: what the binary search finds is compared with the rest.
+    """
+    position = crossing(connection, time, 0, head)
+    if head - position > WORTHWHILE:
+        where = {"after": position, "upto": head, "time": time}
+        later = connection.execute(RECORDED, where).scalar_one()
+    else:
+        later = connection.scalar(
+            select(event_logs.c.id)
+            .where(
+                event_logs.c.id > position,
+                event_logs.c.id <= head,
+                event_logs.c.recorded_at <= time,
+            )
+            .order_by(event_logs.c.id.desc())
+            .limit(1)
+        )
+    return position if later is None else int(later)
 
 
 def select_last(after: int, upto: int) -> Select[tuple[int, datetime]]:

@@ -1,16 +1,19 @@
 """A span of time is found in a long log without reading what is older or newer."""
 
+import itertools
 import random
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from eventstore import span
 from eventstore.read import Filter, read_all
-from eventstore.span import RECORDED_OUTSIDE, ranges
+from eventstore.span import OCCURRED, RECORDED, last_recorded, ranges
 from tests.appending import TENANT
 
 EVENTS = 20_000
@@ -79,23 +82,117 @@ def test_a_span_has_every_event_that_occurred_in_it(
 
 
 def test_what_is_older_and_newer_is_not_read(long_log: Engine) -> None:
-    """An hour in the middle is a few positions; the indexes of both clocks tell of exceptions."""
+    """An hour in the middle is a few positions; the index of positions and times tells the rest."""
     since = BEGINNING + 9_000 * MINUTE
     until = since + 60 * MINUTE
-    spans = [
-        {"since": since, "until": until, "begin": None, "end": since},
-        {"since": since, "until": None, "begin": None, "end": since},
-        {"since": since, "until": until, "begin": until, "end": None},
-        {"since": None, "until": until, "begin": until, "end": None},
+    questions: list[tuple[TextClause, dict[str, Any]]] = [
+        (OCCURRED, {"after": 0, "upto": 8_999, "since": since, "until": until}),
+        (OCCURRED, {"after": 0, "upto": 8_999, "since": since, "until": None}),
+        (OCCURRED, {"after": 9_070, "upto": EVENTS, "since": since, "until": until}),
+        (OCCURRED, {"after": 9_070, "upto": EVENTS, "since": None, "until": until}),
+        (RECORDED, {"after": 9_000, "upto": EVENTS, "time": since}),
     ]
     with long_log.connect() as connection:
         parts = list(ranges(connection, 0, EVENTS, since=since, until=until))
-        plans = [read_by(connection, span) for span in spans]
+        plans = [read_by(connection, *question) for question in questions]
 
     assert sum(high - low for low, high in parts) < 200
     for rows, indexes in plans:
-        assert indexes == {"occurred_at", "recorded_at"}
+        assert indexes == {"expr_recorded_at_occurred_at"}
         assert rows < EVENTS / 4
+
+
+class Clock(NamedTuple):
+    """A history of the database's clock: seconds from event to event; it is set back by some.
+
+    lags: seconds by which each event occurred before it was recorded.
+    """
+
+    steps: list[int]
+    lags: list[int]
+
+
+clocks = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 90), st.integers(-40_000, 40_000)),
+        st.one_of(st.just(0), st.integers(-5_000, 50_000)),
+    ),
+    max_size=60,
+).map(lambda drawn: Clock([step for step, _ in drawn], [lag for _, lag in drawn]))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(clock=clocks, data=st.data())
+def test_spans_and_moments_are_exact_for_every_order_of_clocks(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, clock: Clock, data: st.DataObject
+) -> None:
+    """Also where the server's clock was set back: every event of a span, every event by a time."""
+    monkeypatch.setattr(span, "WORTHWHILE", data.draw(st.sampled_from([0, 7, 10_000])))
+    recorded = {
+        position: BEGINNING + timedelta(seconds=seconds)
+        for position, seconds in enumerate(itertools.accumulate(clock.steps), start=1)
+    }
+    occurred = {
+        position: recorded[position] - timedelta(seconds=lag)
+        for position, lag in enumerate(clock.lags, start=1)
+    }
+    times = st.sampled_from([BEGINNING, *recorded.values(), *occurred.values()])
+    since, until = data.draw(st.none() | times), data.draw(st.none() | times)
+    moment, head = data.draw(times), len(recorded)
+    with engine.connect() as connection:
+        rows = [{"position": n, "recorded": recorded[n], "occurred": occurred[n]} for n in recorded]
+        if rows:
+            connection.execute(A_ROW, rows)
+        found = list(ranges(connection, 0, head, since=since, until=until))
+        reached = last_recorded(connection, moment, head)
+        connection.rollback()
+
+    covered = [position for low, high in found for position in range(low + 1, high + 1)]
+    wanted = {
+        position
+        for position, time in occurred.items()
+        if (since is None or time >= since) and (until is None or time < until)
+    }
+    assert len({*covered}) == len(covered)
+    assert wanted <= {*covered}
+    assert reached == max((p for p, time in recorded.items() if time <= moment), default=0)
+
+
+A_ROW = text("""
+    INSERT INTO event_logs (id, event_id, tenant_id, entity_type, entity_id, version, event_type,
+                            schema_version, data, metadata, occurred_at, recorded_at)
+    VALUES (:position, gen_random_uuid(), gen_random_uuid(), 'batch', gen_random_uuid(), 1,
+            'batch_resumed', 1, '{"total_count": 1}', '{}', :occurred, :recorded)
+""")
+
+
+def test_events_are_listed_after_the_clock_was_set_back(engine: Engine) -> None:
+    """Three hours of events, recorded a second time by a clock that was set back three hours."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(
+            text("""
+                INSERT INTO event_logs (event_id, tenant_id, entity_type, entity_id, version,
+                                        event_type, schema_version, data, metadata, occurred_at,
+                                        recorded_at)
+                SELECT gen_random_uuid(), :tenant, 'batch', :entity, n + 1, 'batch_resumed', 1,
+                       '{"total_count": 1}', '{}', at, at
+                  FROM generate_series(0, :last) AS n,
+                       LATERAL (SELECT :beginning + n * interval '1 minute'
+                                     - (n / 15000) * interval '10000 minutes' AS at) AS clock
+            """),
+            {"tenant": TENANT, "entity": ENTITY, "last": EVENTS - 1, "beginning": BEGINNING},
+        )
+        where = Filter(since=BEGINNING + 5_000 * MINUTE, until=BEGINNING + 8_000 * MINUTE)
+
+        def found() -> list[int]:
+            return [event.position for event in read_all(connection, where=where)]
+
+        wanted = [*range(5_001, 8_001), *range(15_001, 18_001)]
+        assert found() == wanted
+        connection.execute(text("VACUUM ANALYZE event_logs"))
+        assert found() == wanted
 
 
 def test_an_open_span_or_few_positions_are_taken_as_they_are(long_log: Engine) -> None:
@@ -105,10 +202,12 @@ def test_an_open_span_or_few_positions_are_taken_as_they_are(long_log: Engine) -
         assert [*ranges(connection, 5, 500, since=BEGINNING, until=None)] == [(5, 500)]
 
 
-def read_by(connection: Connection, span: dict[str, Any]) -> tuple[int, set[str]]:
-    """How many rows of the log are looked at for a span, and by the indexes of which columns."""
+def read_by(
+    connection: Connection, query: TextClause, values: dict[str, Any]
+) -> tuple[int, set[str]]:
+    """How many rows of the log are looked at in vain, and by the indexes of which columns."""
     explained = connection.execute(
-        text(f"EXPLAIN (ANALYZE, FORMAT JSON) {RECORDED_OUTSIDE.text}"), span
+        text(f"EXPLAIN (ANALYZE, FORMAT JSON) {query.text}"), values
     ).scalar_one()
     nodes, rows, indexes = [explained[0]["Plan"]], 0, set()
     while nodes:
