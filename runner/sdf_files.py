@@ -69,7 +69,9 @@ def read_sdf(record: SdfRecord) -> Input:
     """
     block, data = _parts(record.text)
     items = _data_items(data)
-    name = tidy_name(_title(block, items)) or tidy_name(items.get("name") or items.get("id"))
+    title = block.partition("\n")[0]
+    titles = (title, items.get("name"), items.get("id"))
+    name = tidy_name(_decoded(next((text for text in titles if text and text.strip()), ""), items))
     smiles = geometry = charge = multiplicity = None
     error = record.error
     if error is None:
@@ -105,14 +107,13 @@ def _parts(text: str) -> tuple[str, str]:
     return f"{text}M  END\n", ""
 
 
-def _title(block: str, items: dict[str, str]) -> str | None:
-    """Return the title line; our own exports have JSON there for a name that no line can hold."""
-    title = block.partition("\n")[0]
-    if "xyz_sha256" in items and title.startswith('"'):
+def _decoded(name: str, items: dict[str, str]) -> str:
+    """Return a name; our own exports have JSON in place of one that no line can hold."""
+    if "xyz_sha256" in items and name.startswith('"'):
         with contextlib.suppress(ValueError, RecursionError):
-            decoded = json.loads(title)
-            return decoded if isinstance(decoded, str) else title
-    return title
+            decoded = json.loads(name)
+            return decoded if isinstance(decoded, str) else name
+    return name
 
 
 def _structure(block: str) -> tuple[str, Geometry | None]:

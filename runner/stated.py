@@ -60,6 +60,10 @@ class Stated(msgspec.Struct):
         """
         name = re.sub(r"[\s_-]+", "_", key.strip("\"'$%-* ").lower())
         value = value.strip("\"'[]() \t,;")
+        if name in ("q", "s") and not re.match(r"[-+\N{MINUS SIGN}]?\d", value):
+            return False  # part of a SMILES such as S=C=O
+        if name == "s" and not re.fullmatch(r"\d+(?:\.\d*|/2)?", value):
+            return False
         if not value and name in _CHARGE:
             self.charge_unclear = f"has {name}= without a value; write charge="
         elif not value and name in _MULTIPLICITY | _UNPAIRED | _SPIN:

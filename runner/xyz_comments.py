@@ -28,6 +28,7 @@ _PAIR = re.compile(
     )?+""",
     re.VERBOSE,
 )
+_KEYS = frozenset({"name", "smiles", "properties", "lattice", "cell", "pbc"})
 _ESCAPED = re.compile(r"""\\(["'\\])""")
 _QM9 = re.compile(r"(gdb[ _]?\d+)\s(?:[-+\d.eE*^]++\s*+){15,}+")
 _ONLY_PUNCTUATION = re.compile(r"[\s\W_]*")
@@ -85,6 +86,8 @@ def read_comment(text: str, composition: Mapping[str, int] | None, stated: State
             title = stated_in(title, composition, stated)
     except ValueError as problem:
         error = f"the comment line: {problem}"
+    if len(pairs) == 1 and stated.is_empty() and not pairs.keys() & _KEYS:
+        return Comment(pairs=pairs, title=text, error=error)  # a title such as the SMILES C=C
     title = " ".join(title.replace("\0", " ").split()) if pairs or title != text else title
     if title != text and _ONLY_PUNCTUATION.fullmatch(title):
         title = ""

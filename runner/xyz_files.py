@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 
 from runner.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry, Position
-from runner.records import Input, refuse_nul, shown
+from runner.records import Input, refuse_nul, shown, tidy_name
 from runner.result import BOHR_ANGSTROM
 from runner.stated import Stated
 from runner.text_lines import RECORD_LIMIT, refuse_long
@@ -35,6 +35,7 @@ _HYDROGENS = {"D": 2, "T": 3}
 _LABEL = re.compile(r"([0-9]{0,3})([A-Z][a-z]?)([0-9]*)")
 _PER_ATOM_CHARGES = ("initial_charges", "charge", "charges", "partial_charges")
 _PER_ATOM_MOMENTS = ("initial_magmoms", "magmoms")
+_UNIT_VECTORS = [["1.00000" if i == j else "0.00000" for j in range(3)] for i in range(3)]
 _QM9_EXPONENT = "*^"
 
 
@@ -134,6 +135,8 @@ def _frame(number: int, cursor: _Cursor, count: int, scale: float | None) -> Xyz
         error = f"the file ends after {len(atoms)} of {count} atoms"
         if sum(map(len, atoms)) > RECORD_LIMIT:
             error = f"the frame has more than {RECORD_LIMIT:,} characters"
+    if "%PBC" in comment and _vectors(cursor):
+        error = error or "the frame is periodic (%PBC); only molecules can be calculated"
     if error is not None and len(comment.split()) >= 4 and _is_atom(comment):
         error += "; is the comment line missing?"
     trailer = _qm9_trailer(cursor) if is_qm9(comment) else []
@@ -160,6 +163,25 @@ def _qm9_trailer(cursor: _Cursor) -> list[str]:
             break
         taken += some
     return taken
+
+
+def _vectors(cursor: _Cursor) -> bool:
+    """Take the vectors of a cell that Open Babel writes after the atoms; whether there is a cell.
+
+    For a molecule it writes unit vectors.
+    """
+    taken = cursor.take(5)
+    last = 0
+    vectors: list[list[str]] = []
+    for index, line in enumerate(taken, start=1):
+        if line.startswith(("Vector", "Offset")):
+            last = index
+            if line.startswith("Vector"):
+                vectors.append(line.split()[1:])
+        elif line.strip():
+            break
+    cursor.put_back(taken[last:])
+    return bool(vectors) and vectors != _UNIT_VECTORS
 
 
 def _is_atom(line: str) -> bool:
@@ -210,7 +232,7 @@ def read_xyz(frame: XyzFrame) -> Input:
         line=frame.line,
         lines=frame.lines,
         source=shown("\n".join([frame.comment, *(line.rstrip() for line in frame.atoms)])),
-        name=comment.name,
+        name=tidy_name((comment.name or "").removesuffix("%PBC")),
         smiles=comment.pairs.get("smiles", "").strip() or _qm9_smiles(frame.trailer),
         geometry=geometry,
         charge=stated.charge,

@@ -158,7 +158,7 @@ def _text(value: Any) -> str:
 
 
 def _line(text: str) -> str:
-    """A text as one line that does not end the record."""
-    if text.isprintable() and not text.startswith(("$$$$", ">")) and text.strip():
+    """A text as one line that does not end the record: as it stands, or as JSON."""
+    if text.isprintable() and not text.startswith(("$$$$", ">", '"')) and text.strip():
         return text
     return json.dumps(text)

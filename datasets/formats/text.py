@@ -71,4 +71,7 @@ def _cell(value: Any) -> Any:
             return msgspec.json.encode(value).decode()
         case datetime():
             return value.isoformat()
+        case str() if "\r" in value:
+            # csv quotes no carriage return; readers take it for the end of the row.
+            return value.replace("\r\n", "\n").replace("\r", "\n")
     return value

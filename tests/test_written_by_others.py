@@ -1,0 +1,313 @@
+"""Files written by this project, ASE, RDKit and Open Babel are read back: molecules and names."""
+
+import csv
+import io
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from datasets.columns import COLUMNS, arrow_schema
+from datasets.formats import format_named
+from datasets.formats.writer import Header
+from datasets.units import STORED, Quantity, Units
+from runner.conformers import embed
+from runner.geometry import ATOMIC_NUMBERS, Geometry
+from runner.inputs import Input, count, read_inputs
+from runner.molecules import identify
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of their own imports
+    import ase.io
+    from ase import Atoms
+    from openbabel import openbabel, pybel
+
+openbabel.obErrorLog.SetOutputLevel(0)
+
+NEUTRAL = ("C", "O", "F", "N#N", "C=O", "c1ccccc1", "CC(=O)O", "NCC(=O)O", "C[C@H](O)F", "FC=CF")
+IONS = ("CC(=O)[O-]", "[NH4+]", "[OH-]", "C[N+](C)(C)C", "[F-]", "[O-]C=O")
+EVERY = NEUTRAL + IONS
+
+TRICKY = st.sampled_from(
+    [
+        "123", "0012", "1e5", "nan", "inf", "T", "F", "true", "False", "None", "null", "1 2 3",
+        "-1 2", "[1,2]", '{"a":1}', '"', '""', "a\\tb\\", "\\", "'", "it's", 'my "quoted" mol',
+        "_JSON x",
+        '_JSON "x"', "line1\nline2", "a=b smiles=CCC", "charge=-1", "name=x", "$$$$", "> <energy>",
+        "M  END", "a,b;c\td", "=1+1", "zero\u200bwidth", "\u202ertl", "e\u0301", "x" * 300, "F F F",
+        "Properties=species:S:1", "Lattice=", "pbc=T", "#", "smiles", "|x|", "C=C", "1,2",
+        "\x7f", "a\rb",
+    ]
+)  # fmt: skip
+NAMES = TRICKY | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20
+)
+
+
+@cache
+def geometry_of(smiles: str) -> Geometry:
+    return embed(smiles)
+
+
+def written(suffix: str, content: bytes) -> list[Input]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"a{suffix}"
+        path.write_bytes(content)
+        inputs = list(read_inputs(path))
+        assert count(path).inputs == len(inputs)
+        return inputs
+
+
+def canonical(smiles: str, is_isomeric: bool = True) -> str:
+    return str(Chem.MolToSmiles(Chem.MolFromSmiles(smiles), isomericSmiles=is_isomeric))
+
+
+def tidied(name: str) -> str | None:
+    return name.strip() or None
+
+
+def check(read: Sequence[Input], want: Sequence[tuple[str, str]]) -> None:
+    """The same molecules, charges and names in the same order."""
+    assert [each.error for each in read] == [None] * len(want)
+    for found, (smiles, name) in zip(read, want, strict=True):
+        assert found.name == tidied(name)
+        molecule = identify(found)
+        assert molecule.smiles == canonical(smiles)
+        assert molecule.charge == Chem.GetFormalCharge(Chem.MolFromSmiles(smiles))
+
+
+def row(smiles: str, name: str, units: Units) -> dict[str, Any]:
+    geometry = geometry_of(smiles)
+    length = units.factor(Quantity.LENGTH)
+    known: dict[str, Any] = {
+        "smiles": smiles,
+        "name": name,
+        "charge": Chem.GetFormalCharge(Chem.MolFromSmiles(smiles)),
+        "multiplicity": 1,
+        "method": "GFN2-xTB",
+        "energy": -1.5,
+        "xyz_sha256": geometry.xyz_sha256,
+        "completed_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "elements": list(geometry.elements()),
+        "atomic_numbers": list(geometry.numbers),
+        "positions": [[value * length for value in point] for point in geometry.positions],
+        "forces": [[0.0, 0.0, 0.0]] * len(geometry),
+        "partial_charges": None,
+    }
+    return {column.name: known.get(column.name) for column in COLUMNS}
+
+
+def exported(format_: str, rows: Sequence[tuple[str, str]], units: Units) -> bytes:
+    schema = arrow_schema(units, {})
+    batch = pa.RecordBatch.from_pylist(
+        [row(smiles, name, units) for smiles, name in rows], schema=schema
+    )
+    file = io.BytesIO()
+    writer = format_named(format_).open(Header(schema=schema, units=units, about={}), file, None)
+    writer.write(batch)
+    writer.close()
+    return file.getvalue()
+
+
+PAIRS = st.lists(st.tuples(st.sampled_from(EVERY), NAMES), min_size=1, max_size=6)
+NEUTRAL_PAIRS = st.lists(st.tuples(st.sampled_from(NEUTRAL), NAMES), min_size=1, max_size=6)
+SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@given(PAIRS, st.sampled_from([STORED, Units("ev", "angstrom"), Units("kcal/mol", "bohr")]))
+@settings(SLOW, max_examples=30)
+def test_our_extxyz_is_read_back_exactly(rows: list[tuple[str, str]], units: Units) -> None:
+    """Names, SMILES, charges, and positions, whatever the unit of length is."""
+    read = written(".extxyz", exported("extxyz", rows, units))
+
+    check(read, rows)
+    for found, (smiles, _) in zip(read, rows, strict=True):
+        assert found.smiles == smiles
+        assert found.geometry is not None
+        assert found.geometry.xyz_sha256 == geometry_of(smiles).xyz_sha256
+
+
+@given(PAIRS)
+@settings(SLOW, max_examples=50)
+def test_our_csv_is_read_back(rows: list[tuple[str, str]]) -> None:
+    read = written(".csv", exported("csv", rows, STORED))
+
+    check(read, [(smiles, name.replace("\r\n", "\n").replace("\r", "\n")) for smiles, name in rows])
+    assert [each.multiplicity for each in read] == [1] * len(rows)
+
+
+@given(st.lists(st.tuples(st.sampled_from(EVERY), NAMES), min_size=20, max_size=40))
+@settings(SLOW, max_examples=3)
+def test_our_sdf_is_read_back(rows: list[tuple[str, str]]) -> None:
+    """A record without a name has its SMILES as the title."""
+    read = written(".sdf", exported("sdf", rows, STORED))
+
+    check(read, [(smiles, name or smiles) for smiles, name in rows])
+
+
+def is_one_line(name: str) -> bool:
+    """Whether other programs can write it: they do not escape line ends."""
+    return name.isprintable()
+
+
+@given(PAIRS)
+@settings(SLOW, max_examples=40)
+def test_extxyz_of_ase_is_read_back(rows: list[tuple[str, str]]) -> None:
+    """ASE escapes no backslash at the end of a quoted text: nobody can tell where that ends."""
+    rows = [each for each in rows if is_one_line(each[1]) and "\\" not in each[1]]
+    frames = []
+    for smiles, name in rows:
+        atoms = atoms_of(smiles)
+        charge = Chem.GetFormalCharge(Chem.MolFromSmiles(smiles))
+        atoms.info = {"smiles": smiles, "charge": charge, "name": name}
+        frames.append(atoms)
+    if not rows:
+        return
+    file = io.StringIO()
+    ase.io.write(file, frames, format="extxyz")
+
+    read = written(".xyz", file.getvalue().encode())
+
+    assert [each.error for each in read] == [None] * len(rows)
+    for found, (smiles, name) in zip(read, rows, strict=True):
+        assert identify(found).smiles == canonical(smiles)
+        if name.strip() and not name.startswith("_JSON") and "\u00a0" not in name:
+            assert found.name == tidied(name)
+
+
+def atoms_of(smiles: str) -> Atoms:
+    geometry = geometry_of(smiles)
+    return Atoms(numbers=geometry.numbers, positions=geometry.positions)
+
+
+def rdkit_mol(smiles: str, name: str) -> Chem.Mol:
+    geometry = geometry_of(smiles)
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    assert tuple(atom.GetAtomicNum() for atom in mol.GetAtoms()) == geometry.numbers
+    conformer = Chem.Conformer(len(geometry))
+    conformer.Set3D(True)
+    for index, point in enumerate(geometry.positions):
+        conformer.SetAtomPosition(index, point)
+    mol.AddConformer(conformer)
+    mol.SetProp("_Name", name)
+    return mol
+
+
+def ase_xyz(smiles: str, name: str) -> str:
+    file = io.StringIO()
+    ase.io.write(file, atoms_of(smiles), format="xyz", comment=name)
+    return file.getvalue()
+
+
+def babel(format_: str) -> Callable[[str, str], str]:
+    def write(smiles: str, name: str) -> str:
+        molecule = pybel.readstring("sdf", Chem.MolToMolBlock(rdkit_mol(smiles, "")))
+        molecule.title = name
+        return str(molecule.write(format_))
+
+    return write
+
+
+PLAIN_XYZ = {
+    "ase": ase_xyz,
+    "rdkit": lambda smiles, name: Chem.MolToXYZBlock(rdkit_mol(smiles, name)),
+    "openbabel": babel("xyz"),
+    "openbabel exyz": babel("exyz"),
+}
+
+
+@pytest.mark.parametrize("writer", PLAIN_XYZ)
+@given(rows=NEUTRAL_PAIRS)
+@settings(SLOW, max_examples=30)
+def test_plain_xyz_has_the_name_as_its_title(writer: str, rows: list[tuple[str, str]]) -> None:
+    """A title that states a charge, a cell or a name is taken at its word, or refused."""
+    rows = [each for each in rows if is_one_line(each[1])]
+    if not rows:
+        return
+    text = "".join(PLAIN_XYZ[writer](smiles, name) for smiles, name in rows)
+
+    read = written(".xyz", text.encode())
+
+    assert len(read) == len(rows)
+    for found, (smiles, name) in zip(read, rows, strict=True):
+        if found.error:
+            continue
+        assert found.geometry is not None
+        assert found.geometry.numbers == geometry_of(smiles).numbers
+        is_plain = not (found.charge_unclear or found.multiplicity_unclear)
+        if is_plain and found.charge is found.multiplicity is None and "=" not in name:
+            assert found.name == tidied(name)
+            assert canonical(identify(found).smiles or "", False) == canonical(smiles, False)
+
+
+@pytest.mark.parametrize("writer", ["rdkit", "openbabel"])
+@given(rows=PAIRS)
+@settings(SLOW, max_examples=30)
+def test_sdf_of_rdkit_and_open_babel_is_read_back(writer: str, rows: list[tuple[str, str]]) -> None:
+    rows = [each for each in rows if is_one_line(each[1]) and "$$$$" not in each[1]]
+    if not rows:
+        return
+    if writer == "rdkit":
+        file = io.StringIO()
+        with Chem.SDWriter(file) as sdf:
+            for smiles, name in rows:
+                sdf.write(rdkit_mol(smiles, name))
+        text = file.getvalue()
+    else:
+        text = "".join(babel("sdf")(smiles, name) for smiles, name in rows)
+
+    check(written(".sdf", text.encode()), rows)
+
+
+@pytest.mark.parametrize("writer", ["rdkit", "openbabel"])
+@given(rows=PAIRS)
+@settings(SLOW, max_examples=30)
+def test_smiles_files_of_rdkit_and_open_babel_are_read_back(
+    writer: str, rows: list[tuple[str, str]]
+) -> None:
+    """A name may not begin like a CXSMILES extension; RDKit writes numbers for empty names."""
+    rows = [each for each in rows if is_one_line(each[1]) and each[1].strip().strip("|")]
+    rows = [each for each in rows if not each[1].strip().startswith("|")]
+    if not rows:
+        return
+    if writer == "rdkit":
+        file = io.StringIO()
+        with Chem.SmilesWriter(file, nameHeader="Name") as smi:
+            for smiles, name in rows:
+                smi.write(rdkit_mol(smiles, name))
+        text = file.getvalue()
+    else:
+        text = "".join(babel("smi")(smiles, name) for smiles, name in rows)
+
+    read = written(".smi", text.encode())
+
+    assert len(read) == len(rows)
+    check(read, rows)
+
+
+@given(PAIRS, st.sampled_from(",;\t"), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+@settings(SLOW, max_examples=30)
+def test_csv_of_python_is_read_back(
+    rows: list[tuple[str, str]], delimiter: str, quoting: Any
+) -> None:
+    file = io.StringIO()
+    writer = csv.writer(file, delimiter=delimiter, quoting=quoting)
+    writer.writerow(["name", "smiles"])
+    writer.writerows([name, smiles] for smiles, name in rows)
+
+    read = written(".csv", file.getvalue().encode())
+
+    check(read, [(smiles, name.replace("\r\n", "\n").replace("\r", "\n")) for smiles, name in rows])
+
+
+def test_numbers_of_elements_are_those_of_ase() -> None:
+    assert all(Atoms(symbol).numbers[0] == number for symbol, number in ATOMIC_NUMBERS.items())
