@@ -13,6 +13,7 @@ from rdkit.Chem import rdDetermineBonds, rdinchi, rdMolDescriptors
 
 from runner.connectivity import VERSION as CONNECTIVITY_VERSION
 from runner.connectivity import connectivity
+from runner.cxsmiles import read_cxsmiles, unread_extension
 from runner.errors import InputError
 from runner.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry
 from runner.limits import refuse_large_smiles, refuse_many_atoms
@@ -131,14 +132,18 @@ def identify(
     if wanted_multiplicity is None and source.multiplicity_unclear is not None:
         raise InputError(source.multiplicity_unclear, code="UNREADABLE_RECORD")
     with collected_messages() as messages:
+        ignored = None
         if source.smiles is not None:
             found = _of_smiles(source.smiles, messages)
+            ignored = unread_extension(source.smiles)
         elif source.geometry is not None:
             found = _of_geometry(source.geometry, wanted_charge or 0, wanted_multiplicity)
         else:
             raise InputError("neither a SMILES nor a geometry", code="EMPTY_MOLECULE")
     if source.geometry is not None:
         _refuse_other_atoms(found.composition, source.geometry)
+        if source.smiles is not None:
+            _refuse_other_isotopes(source.smiles, source.geometry)
     if wanted_charge is not None and wanted_charge != found.charge:
         raise InputError(
             f"charge {wanted_charge:+d} contradicts the formal charge {found.charge:+d} of "
@@ -149,6 +154,8 @@ def identify(
     decided, multiplicity_source = decide(electrons, wanted_multiplicity)
     is_charge_given = wanted_charge is not None or source.smiles is not None
     warnings = [] if found.doubt is None else [found.doubt]
+    if ignored is not None:
+        warnings.append(f"the CXSMILES extension {ignored} cannot be read and was left out")
     if multiplicity_source is ValueSource.ASSUMED:
         warnings += warnings_of_assumed(
             decided, found.composition, written_radicals=found.written_radicals
@@ -316,9 +323,7 @@ def _is_unusual(atom: Chem.Atom) -> bool:
 @lru_cache(200)
 def _read(smiles: str) -> Chem.Mol:
     """A molecule that is not to be changed; what was identified last is described next, mostly."""
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise ValueError(smiles)
+    mol = read_cxsmiles(smiles)
     _refuse_unknown_atoms(mol)
     if ":" in smiles:
         for atom in mol.GetAtoms():
@@ -443,6 +448,24 @@ def _refuse_other_atoms(expected: dict[int, int], geometry: Geometry) -> None:
         raise InputError(
             f"the geometry has {_formula(dict(geometry.composition()))}, "
             f"the SMILES {_formula(expected)}",
+            code="GEOMETRY_CONTRADICTS_SMILES",
+        )
+
+
+def _refuse_other_isotopes(smiles: str, geometry: Geometry) -> None:
+    """Refuse isotopes in a geometry that are not those of the SMILES, which is the identity."""
+    if not geometry.isotopes:
+        return
+    named = Counter(
+        (number, isotope)
+        for number, isotope in zip(geometry.numbers, geometry.isotopes, strict=True)
+        if isotope
+    )
+    atoms = _read(smiles).GetAtoms()
+    if named != Counter((a.GetAtomicNum(), a.GetIsotope()) for a in atoms if a.GetIsotope()):
+        raise InputError(
+            "the geometry has isotopes that the SMILES does not have; write them in both, as in "
+            "[2H]O[2H]",
             code="GEOMETRY_CONTRADICTS_SMILES",
         )
 

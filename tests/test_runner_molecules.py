@@ -290,3 +290,39 @@ def test_every_line_of_the_nci_set_is_identified_or_gives_a_reason() -> None:
         "Explicit valence for atom # 9 N, 5, is greater than permitted",
         "Explicit valence for atom # 3 Al, 6, is greater than permitted",
     ]
+
+
+@pytest.mark.parametrize("extension", ["|bad stuff|", "|w:1,r|", "|$x|", "|c:9|"])
+def test_an_extension_that_cannot_be_read_is_left_out_with_a_warning(extension: str) -> None:
+    """It says nothing about atoms or electrons; the record says that it was left out."""
+    molecule = identify(Input(number=1, source="", smiles=f"CC(C)C {extension}"))
+
+    assert molecule.smiles == "CC(C)C"
+    assert all("left out" in warning for warning in molecule.warnings)
+
+
+@pytest.mark.parametrize("extension", ["|^9:0|", "|^1:77|", "|Sg:oops|"])
+def test_an_extension_that_may_change_the_molecule_is_refused(extension: str) -> None:
+    """A radical that is read without its extension would be another molecule."""
+    with pytest.raises(InputError) as refused:
+        identify(Input(number=1, source="", smiles=f"CC {extension}"))
+
+    assert extension in refused.value.reason
+
+
+def test_isotopes_of_a_geometry_are_part_of_the_identity() -> None:
+    """As those of a SMILES are: heavy water is not water, and a contradiction is refused."""
+    points = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.96), (0.93, 0.0, -0.24))
+    light = Geometry((8, 1, 1), points)
+    heavy = Geometry((8, 1, 1), points, (0, 2, 2))
+
+    def smiles_of(geometry: Geometry, smiles: str | None = None) -> str | None:
+        return identify(Input(number=1, source="", geometry=geometry, smiles=smiles)).smiles
+
+    assert smiles_of(light) == "O"
+    assert smiles_of(heavy) == smiles_of(heavy, "[2H]O[2H]") == smiles_of(light, "[2H]O[2H]")
+    assert smiles_of(heavy) == "[2H]O[2H]"
+    with pytest.raises(InputError, match="isotopes"):
+        smiles_of(heavy, "O")
+    assert connectivity(light).key != connectivity(heavy).key
+    assert heavy.xyz_text() == light.xyz_text()
