@@ -131,6 +131,10 @@ class _Job:
         unique = uuid.UUID(int=draw.getrandbits(128)).hex[:8]
         self.id = f"{subject.name}_{began:%Y%m%d_%H%M%S}_{unique}"
 
+    def single_point(self) -> None:
+        """Make it a calculation that moves no atom."""
+        self.run.level, self.run.geometry = None, self.subject.geometry
+
     def folder(self, directory: Path) -> Path:
         folder = directory / self.id
         folder.mkdir()
@@ -192,6 +196,11 @@ class _Job:
         text = self.subject.geometry.xyz_text()
         (folder / f"{name or self.subject.name}.xyz").write_text(text)
 
+    def write_optimised(self, folder: Path) -> None:
+        """The geometry that the energy belongs to, where that is not the input."""
+        if self.run.level is not None:
+            (folder / "xtbopt.xyz").write_text(xtb_log.optimised_text(self.run))
+
     def write_xtb(self, folder: Path, stdout: str, stderr: str | None, **log: Any) -> None:
         """The files of a run of xtb; without a name for stderr, both streams go to one file."""
         run = self.run
@@ -206,9 +215,8 @@ class _Job:
         (folder / "charges").write_text(xtb_log.charges_text(run))
         (folder / "wbo").write_text("           1           2  0.919892\n")
         (folder / "xtbrestart").write_bytes(bytes(200))
-        if run.level:
-            (folder / "xtbopt.xyz").write_text(xtb_log.optimised_text(run))
-        else:
+        self.write_optimised(folder)
+        if not run.level:
             (folder / "gradient").write_text(xtb_log.gradient_text(run))
 
 
@@ -230,11 +238,12 @@ def _first_release(job: _Job, directory: Path) -> str:
 
 
 def _lean(job: _Job, directory: Path) -> str:
-    """The same, tidied up: only the documents and the geometry were kept."""
+    """The same, tidied up: only the documents and the geometries were kept."""
     folder = job.folder(directory)
     _dump(folder, "metadata.json", job.metadata(new=False))
     _dump(folder, "results.json", job.results(new=False))
     job.write_xyz(folder)
+    job.write_optimised(folder)
     return COMPLETED
 
 
@@ -244,6 +253,7 @@ def _later_release(job: _Job, directory: Path) -> str:
     _dump(folder, "metadata.json", job.metadata(new=True))
     _dump(folder, "results.json", job.results(new=True))
     job.write_xyz(folder)
+    job.write_optimised(folder)
     return COMPLETED
 
 
@@ -299,18 +309,21 @@ def _empty_results(job: _Job, directory: Path, _: list[Written]) -> str:
 
 
 def _missing_results(job: _Job, directory: Path, _: list[Written]) -> str:
+    job.single_point()
     _later_release(job, directory)
     (directory / job.id / "results.json").unlink()
     return BROKEN
 
 
 def _missing_geometry(job: _Job, directory: Path, _: list[Written]) -> str:
+    job.single_point()
     _later_release(job, directory)
     (directory / job.id / f"{job.subject.name}.xyz").unlink()
     return BROKEN
 
 
 def _not_a_number(job: _Job, directory: Path, _: list[Written]) -> str:
+    job.single_point()
     folder = job.folder(directory)
     _dump(folder, "metadata.json", job.metadata(new=True))
     _dump(folder, "results.json", job.results(new=True, energy=float("nan")))
@@ -320,6 +333,7 @@ def _not_a_number(job: _Job, directory: Path, _: list[Written]) -> str:
 
 def _wrong_unit(job: _Job, directory: Path, _: list[Written]) -> str:
     """Electronvolts where Hartree are meant, and nothing that says so."""
+    job.single_point()
     folder = job.folder(directory)
     _dump(folder, "metadata.json", job.metadata(new=True))
     _dump(folder, "results.json", job.results(new=True, energy=job.run.energy * 27.211386))
@@ -329,6 +343,7 @@ def _wrong_unit(job: _Job, directory: Path, _: list[Written]) -> str:
 
 def _stated_unit(job: _Job, directory: Path, _: list[Written]) -> str:
     """Electronvolts, and a key that says so."""
+    job.single_point()
     folder = job.folder(directory)
     _dump(folder, "metadata.json", job.metadata(new=True))
     results = job.results(new=True)
@@ -340,6 +355,7 @@ def _stated_unit(job: _Job, directory: Path, _: list[Written]) -> str:
 
 
 def _not_utf8(job: _Job, directory: Path, _: list[Written]) -> str:
+    job.single_point()
     folder = job.folder(directory)
     metadata = job.metadata(new=True, molecule_name="Caféine")
     text = json.dumps(metadata, ensure_ascii=False)
@@ -393,6 +409,14 @@ def _not_converged(job: _Job, directory: Path, _: list[Written]) -> str:
     return INVALIDATED
 
 
+def _lost_optimised_geometry(job: _Job, directory: Path, _: list[Written]) -> str:
+    """The energy is of the optimised geometry; only the input was kept."""
+    job.run.level = "tight"
+    _later_release(job, directory)
+    (directory / job.id / "xtbopt.xyz").unlink()
+    return INVALIDATED
+
+
 def _impossible_charge(job: _Job, directory: Path, _: list[Written]) -> str:
     """The electrons are clipped, and xtb ends normally."""
     run = job.run
@@ -423,6 +447,7 @@ def _stale_json(job: _Job, directory: Path, _: list[Written]) -> str:
 
 
 def _unreadable_smiles(job: _Job, directory: Path, _: list[Written]) -> str:
+    job.single_point()
     folder = job.folder(directory)
     _dump(folder, "metadata.json", job.metadata(new=True, molecule_smiles="C1CC(("))
     _dump(folder, "results.json", job.results(new=True))
@@ -432,6 +457,7 @@ def _unreadable_smiles(job: _Job, directory: Path, _: list[Written]) -> str:
 
 def _other_molecule(job: _Job, directory: Path, _: list[Written]) -> str:
     """The SMILES is of another molecule than the geometry."""
+    job.single_point()
     folder = job.folder(directory)
     _dump(folder, "metadata.json", job.metadata(new=True, molecule_smiles="[Xe]"))
     _dump(folder, "results.json", job.results(new=True))
@@ -460,6 +486,7 @@ _FAULTS = (
     _nothing,
     _queued,
     _not_converged,
+    _lost_optimised_geometry,
     _impossible_charge,
     _scf_failure,
     _stale_json,

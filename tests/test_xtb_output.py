@@ -14,7 +14,7 @@ from runner.failures import classify
 from runner.geometry import Geometry
 from runner.physics import refusal
 from runner.result import Result
-from runner.xtb.dump import read_dump, read_gradient, read_optimised
+from runner.xtb.dump import read_dump, read_engrad, read_gradient, read_optimised
 from runner.xtb.printout import Printout, read_printout
 from runner.xtb.reading import XtbRun, read_run, result_of
 from runner.xyz_files import read_xyz, xyz_frames
@@ -201,6 +201,69 @@ def test_the_last_frame_of_an_optimisation_is_its_result() -> None:
 
     assert read_optimised(log) == read_optimised(last)
     assert read_optimised(last).energy == -5.070544350915
+
+
+@pytest.mark.parametrize(
+    ("version", "before", "lines", "charge", "unpaired"),
+    [
+        (
+            "6.3 and 6.4",
+            b"          omp threads",
+            b"          number of electrons        :                    12\n"
+            b"          charge                     :                     0\n"
+            b"          spin                       :                   1.0\n",
+            0,
+            2,
+        ),
+        (
+            "6.6 and later",
+            b"          :  Broyden damping",
+            b"          :  net charge                          0          :\n"
+            b"          :  unpaired electrons                  2          :\n",
+            0,
+            2,
+        ),
+        ("6.5", b"          omp threads", b"", 0, None),
+    ],
+)
+def test_the_unpaired_electrons_are_read_as_each_version_prints_them(
+    version: str, before: bytes, lines: bytes, charge: int, unpaired: int | None
+) -> None:
+    """6.3 and 6.4 print the spin S; 6.5 prints nothing, and its orbitals tell."""
+    log = contents("water")["stdout"]
+    assert before in log
+
+    told = read_printout(log.replace(before, lines + before, 1))
+
+    assert (told.charge, told.unpaired_count) == (charge, unpaired), version
+    assert told.orbital_unpaired_count == 0
+
+
+def test_orbitals_tell_the_unpaired_electrons_that_were_calculated() -> None:
+    """The JSON has those that were asked for, also where xtb ignored them."""
+    cation = read_printout(contents("water_cation_solvated")["stdout"])
+    ignored = read_printout(contents("water_impossible_spin")["stdout"])
+
+    assert cation.orbital_unpaired_count == 1
+    assert ignored.orbital_unpaired_count == 0
+    assert read_dump(contents("water_impossible_spin")["dump"]).unpaired_count == 1
+
+
+def test_the_gradient_has_the_geometry_that_it_is_of() -> None:
+    read = read_gradient(contents("water_cation_solvated")["gradient"].decode())
+    optimised = read_optimised(contents("water_cation_solvated")["optimised"].decode())
+
+    for one, other in zip(read.geometry.positions, optimised.geometry.positions, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "#\n3\n", "2\n-1.0\n0\n0\n", "1\n-0.5\n0\n0\n0\n900 0 0 0\n", "1\nx\n0\n0\n0\n1 0 0 0\n"],
+)
+def test_an_engrad_file_that_is_not_whole_is_an_error(content: str) -> None:
+    with pytest.raises(ValueError, match=r"atoms|complete|atomic number|float"):
+        read_engrad(content)
 
 
 def test_numbers_that_do_not_fit_their_field_are_no_numbers() -> None:

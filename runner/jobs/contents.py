@@ -31,12 +31,14 @@ class SkippedJob(Exception):
 class Contents:
     """The files of a folder; each is read once.
 
-    `sha256` (hexadecimal) is of their names and bytes; `modified` is when the newest was written.
+    `sha256` (hexadecimal) is of the names and bytes of all but the witnesses; `modified` is when
+    the newest was written.
     """
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self._files: dict[str, bytes] = {}
+        self._preferred: set[str] = set()
         newest = 0.0
         digest = hashlib.sha256()
         for name in sorted(folder.files):
@@ -46,18 +48,33 @@ class Contents:
             digest.update(b"%d %s\0%d\0" % (len(name), os.fsencode(name), len(data)))
             digest.update(data)
         self.sha256 = digest.hexdigest()
+        for name in folder.witnesses:
+            self._files[name], _ = _read(f"{folder.path}/{name}", name)
         self.modified = datetime.fromtimestamp(newest, UTC)
+
+    def prefer(self, name: str) -> None:
+        """Return this file before all others that are asked for together with it."""
+        self._preferred.add(name)
 
     def get(self, *names: str) -> bytes | None:
         """The first of these files that there is."""
-        for name in names:
+        for name in self._ordered(names):
             if (data := self._files.get(name)) is not None:
                 return data
         return None
 
+    def names(self, *names: str) -> list[str]:
+        """Those of these files that there are."""
+        return [name for name in names if name in self._files]
+
     def called(self, *names: str) -> str:
         """The name of the first of these files that there is, or else of the first."""
-        return next((name for name in names if name in self._files), names[0])
+        return next((name for name in self._ordered(names) if name in self._files), names[0])
+
+    def _ordered(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        if self._preferred.isdisjoint(names):
+            return names
+        return tuple(sorted(names, key=lambda name: name not in self._preferred))
 
 
 def _read(path: str, name: str) -> tuple[bytes, float]:

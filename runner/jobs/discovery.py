@@ -15,10 +15,13 @@ STDOUT = (
     *("xtb_stdout.log", "xtb.out", "xtb.log", "xtb_output.log", "stdout.log", "stdout.txt"),
     *("stdout", "output.log"),
 )
+ENERGY, ENGRAD, TOPOLOGY = "energy", ".engrad", "xtbtopo.mol"
+CHARGE_FILE, SPIN_FILE = ".CHRG", ".UHF"
 STDERR = ("xtb_stderr.log", "xtb.err", "stderr.log", "stderr.txt", "stderr")
 
 _SIGNS = frozenset((METADATA, RESULTS, DUMP, *STDOUT))
 _PARTS = _SIGNS | {CHARGES, GRADIENT, *OPTIMISED, *STDERR}
+_WITNESSES = frozenset((ENERGY, TOPOLOGY, CHARGE_FILE, SPIN_FILE, "coord"))
 _MADE_BY_XTB = frozenset(("xtbopt.xyz", "xtblast.xyz", "xtbhess.xyz", "xtb.trj.xyz"))
 _NAME = attrgetter("name")
 _MOST_GEOMETRIES = 100
@@ -28,10 +31,15 @@ _SORTED = 4_096
 
 
 class Folder(msgspec.Struct, frozen=True):
-    """A folder that looks like a job, and which files of it matter."""
+    """A folder that looks like a job, and which files of it matter.
+
+    The content of `files` is part of the calculation's id. `witnesses` are files that results are
+    checked against; earlier releases did not read them, and ids stay what they were.
+    """
 
     path: str
     files: tuple[str, ...]
+    witnesses: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,6 +74,7 @@ def discover(directory: Path) -> Iterator[Folder | Passed]:
 
 def _walk(path: str, depth: int) -> Iterator[Folder | Passed]:
     files: list[str] = []
+    witnesses: list[str] = []
     geometries = entries = 0
     try:
         with os.scandir(path) as found:
@@ -83,13 +92,16 @@ def _walk(path: str, depth: int) -> Iterator[Folder | Passed]:
                     geometries += 1
                     if geometries <= _MOST_GEOMETRIES:
                         files.append(name)
+                elif name in _WITNESSES or name.endswith(ENGRAD):
+                    if len(witnesses) < _MOST_GEOMETRIES:
+                        witnesses.append(name)
                 elif entry.is_symlink() and entry.is_dir():
                     yield Passed(entry.path, "a link to a directory; import its target instead")
     except OSError as error:
         yield Passed(path, error.strerror or str(error), is_error=True)
         return
     if not _SIGNS.isdisjoint(files):
-        yield Folder(path, tuple(files))
+        yield Folder(path, tuple(files), tuple(witnesses))
     elif entries == 0:
         yield Passed(path, "empty")
     elif geometries and depth:

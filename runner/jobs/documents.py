@@ -37,6 +37,9 @@ _METHODS = {
     **dict.fromkeys(("gfnff", "gfn-ff", "ff"), "GFN-FF"),
     **dict.fromkeys(("ipea1", "ipea1-xtb"), "IPEA1-xTB"),
 }
+KNOWN_METHODS = frozenset(_METHODS.values())
+"""Methods that have one name here, however they are written."""
+
 _STATUSES = {
     **dict.fromkeys(("completed", "complete", "success", "succeeded", "done", "finished"), "done"),
     **dict.fromkeys(("failed", "failure", "error", "timeout", "timed_out"), "failed"),

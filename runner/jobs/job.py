@@ -1,6 +1,10 @@
-"""One job from its files: which molecule, which settings, and how it ended."""
+"""One job from its files: which molecule, which settings, which geometry, and how it ended.
 
-import re
+Geometry, charge, spin, method and solvent are those of what the run itself wrote. Where two of its
+files contradict each other, or whoever ran it, the job is there and does not count: `refused` has
+both values.
+"""
+
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -14,31 +18,42 @@ from runner.jobs.contents import BrokenJob, Contents, SkippedJob
 from runner.jobs.discovery import (
     CHARGES,
     DUMP,
+    ENERGY,
+    ENGRAD,
     GRADIENT,
     METADATA,
     OPTIMISED,
     RESULTS,
     STDERR,
     STDOUT,
+    TOPOLOGY,
 )
-from runner.jobs.documents import Facts, method_name, read_documents, solvation
+from runner.jobs.documents import Facts, read_documents
+from runner.jobs.settings import USUAL_METHOD, Settings, settings_of
 from runner.physics import refusal
 from runner.records import Input, shown
 from runner.result import Result
+from runner.xtb.belonging import MOVING, Belonging, NamedGeometry, belonging
 from runner.xtb.dump import decoded_json
-from runner.xtb.reading import ENERGY_TOLERANCE, XtbRun, read_run, result_of
+from runner.xtb.printed_geometry import coord_file, topology_file
+from runner.xtb.printout import Printout
+from runner.xtb.reading import ENERGY_TOLERANCE, FILE_TOLERANCE, XtbRun, read_run, result_of
 from runner.xyz_files import read_xyz, xyz_frames
-
-USUAL_METHOD = "GFN2-xTB"
-"""What xtb runs unless told otherwise."""
 
 USUAL_TIMEOUT = 3600.0
 """Seconds; an event must have one, and an ended job does not need it."""
 
+_SUPPLEMENTED = (
+    *("homo", "lumo", "gap", "dipole", "charges", "gradient", "gradient_norm"),
+    *("scf_iterations", "optimization_cycles"),
+)
+"""What documents add where the files of xtb do not have it and the energy is the same."""
+
 _SMALL = 2**16
 """Bytes of a geometry that may be remembered: memory must not depend on what lies about."""
 
-_USUAL_NAMES = ("molecule.xyz", "input.xyz", "coord.xyz", "struc.xyz", "start.xyz", "initial.xyz")
+_NAMING_FILES = ("--path", "--input", "-I", "--restart", "--copy")
+"""Options of xtb that are followed by the name of a file that is not the geometry."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +61,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `source` is the molecule as it was given, with the charge and multiplicity asked for.
     `geometry` is the one that the result belongs to. Exactly one of `result` and `failure` is
-    there; `refused` is why physics does not accept the result. `notes` tell what was disregarded.
+    there; `refused` is why the result does not count: its files contradict each other, its geometry
+    is not there, or physics does not accept it. `notes` tell what was disregarded.
     """
 
     job_id: str
@@ -81,7 +97,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 def read_job(contents: Contents) -> Job:
     """Return what a folder tells.
 
-    xtb's own files outweigh the documents of whoever ran it. Raises BrokenJob when a file that
+    Raises BrokenJob when a file that
     matters cannot be read or is missing, SkippedJob when there is no result to import.
     """
     metadata = _document(contents, METADATA)
@@ -95,8 +111,6 @@ def read_job(contents: Contents) -> Job:
     failed = facts.status == "failed" or facts.succeeded is False
     if facts.status == "open" and not failed and facts.energy is None and run.energy is None:
         raise SkippedJob("has not ended")
-    asked = _Asked(facts, run)
-    source = _source(contents, facts, asked, run)
     why = (facts.error if failed else None) or run.failure or ("failed" if failed else None)
     if why is None and run.energy is None and facts.energy is None:
         missing = metadata is not None and results is None and run.printout is None
@@ -104,20 +118,32 @@ def read_job(contents: Contents) -> Job:
             RESULTS if missing or results is not None else contents.called(*STDOUT),
             "is missing" if missing else "tells no energy",
         )
+    settings = settings_of(contents, facts, run)
+    moved = _moved(run, settings)
+    given = _given(contents, facts, run, moved=moved)
+    place = belonging(
+        run,
+        moved=moved,
+        log=contents.called(*STDOUT),
+        optimised=contents.called(*OPTIMISED),
+        given=given.named,
+        missing=given.missing,
+        topology=_topology(contents, run),
+    )
+    source = _source(contents, facts, settings, given, place)
     began, ended = _times(contents, facts, run)
     version = run.version or facts.program_version or "unknown"
-    optimised = run.optimised.geometry if run.optimised else None
     notes = [f"{note.file} {note.reason}" for note in run.notes]
     job = Job(
         job_id=facts.job_id or _storable(contents.folder.name),
         sha256=contents.sha256,
         source=source,
-        geometry=source.geometry if optimised is None else optimised,
+        geometry=source.geometry if place.geometry is None else place.geometry,
         began=began,
         ended=ended,
-        method=run.method or facts.method or asked.method or USUAL_METHOD,
-        solvation_model=asked.solvation_model,
-        optimization_level=asked.level,
+        method=settings.method or USUAL_METHOD,
+        solvation_model=settings.solvation_model,
+        optimization_level=settings.optimization_level,
         program=facts.program or "xtb",
         program_version=version,
         timeout_seconds=facts.timeout_seconds
@@ -129,19 +155,63 @@ def read_job(contents: Contents) -> Job:
         error = EngineError(why, stdout_log=run.stdout_log, scf_iterations=0)
         return replace(job, failure=_failure(error), notes=tuple(notes))
     if job.geometry is None:
-        name = (facts.xyz_file or "*.xyz").rpartition("/")[2]
-        raise BrokenJob(name, "no geometry: the file is missing or not read")
+        raise BrokenJob(given.file, place.reason or given.missing)
+    told = run.printout or Printout()
+    if told.other_energy is not None:
+        notes.append(
+            f"{contents.called(*STDOUT)} ends with the energy of another species, "
+            f"{told.other_energy} Eh; the molecule has {told.energy} Eh"
+        )
     result = _result(job, facts, run, notes)
-    if asked.level and optimised is None:
-        notes.append("the optimised geometry was not kept: positions are those of the input")
+    refused = (
+        "; ".join(_contradictions(settings, place, source, job.geometry))
+        or place.reason
+        or _of_another_energy(told)
+        or _refusal(job, result)
+    )
+    return replace(job, result=result, refused=refused, notes=tuple(notes))
+
+
+def _contradictions(
+    settings: Settings, place: Belonging, source: Input, geometry: Geometry
+) -> list[str]:
+    """Each a sentence with both values."""
+    found = list(settings.contradictions)
+    if place.contradiction is not None:
+        found.append(place.contradiction)
+    given = source.geometry
+    if given is not None and given.composition() != geometry.composition():
+        found.append("the run began with other atoms than its result has")
+    return found
+
+
+def _of_another_energy(told: Printout) -> str | None:
+    """Why an energy of xtb is not that of the method at a geometry; None where it is."""
+    if told.restraint is not None and abs(told.restraint) > FILE_TOLERANCE:
+        return f"the energy {told.energy} Eh contains {told.restraint} Eh of a restraint"
+    if told.bias is not None and told.bias != 0:
+        return (
+            f"the energy {told.energy} Eh contains that of the potential with which --bhess holds "
+            f"the atoms (kpush {told.bias})"
+        )
+    if told.energy is not None and told.optimization_level and not told.has_closing_box:
+        return (
+            f"the log stops before the run ends, which was to optimise ({told.optimization_level})"
+        )
+    return None
+
+
+def _refusal(job: Job, result: Result) -> str | None:
+    """Why physics does not accept a result; None where it does."""
+    assert job.geometry is not None
     multiplicity = 1 if job.multiplicity is None else job.multiplicity
     refused = refusal(result, job.geometry, charge=job.charge, multiplicity=multiplicity)
     if refused is not None and job.multiplicity is None:
-        # Nobody said which: the lowest that the electrons allow may have been meant.
+        # Nothing states it: the lowest that the electrons allow may have been meant.
         refused = refusal(
             result, job.geometry, charge=job.charge, multiplicity=_lowest(job.geometry, job.charge)
         )
-    return replace(job, result=result, refused=refused, notes=tuple(notes))
+    return refused
 
 
 def _document(contents: Contents, name: str) -> dict[str, object] | None:
@@ -160,15 +230,57 @@ def _document(contents: Contents, name: str) -> dict[str, object] | None:
 
 
 def _run(contents: Contents) -> XtbRun:
+    """What the files of xtb say; of several logs, the one that its other files are of."""
+    logs = contents.names(*STDOUT) or [STDOUT[0]]
+    runs = [(log, _run_with(contents, log)) for log in logs]
+    of_xtb = [(log, run) for log, run in runs if run.printout and run.printout.energy is not None]
+    if len({_printed_energy(run) for _, run in of_xtb}) < 2:
+        return of_xtb[0][1] if of_xtb else runs[0][1]
+    # Each note is a file that is of another run than the log.
+    fewest = min(len(run.notes) for _, run in of_xtb)
+    best = [(log, run) for log, run in of_xtb if len(run.notes) == fewest]
+    if len({_printed_energy(run) for _, run in best}) > 1:
+        told = ", ".join(f"{log} ({_printed_energy(run)} Eh)" for log, run in best)
+        raise BrokenJob("*", f"which of these logs is that of the result: {told}?")
+    log, run = best[0]
+    contents.prefer(log)
+    return run
+
+
+def _printed_energy(run: XtbRun) -> float | None:
+    return None if run.printout is None else run.printout.energy
+
+
+def _run_with(contents: Contents, log: str) -> XtbRun:
+    engrad = _engrad(contents)
     return read_run(
-        stdout=contents.get(*STDOUT),
+        stdout=contents.get(log),
         stderr=contents.get(*STDERR),
         dump=contents.get(DUMP),
         charges=contents.get(CHARGES),
         gradient=contents.get(GRADIENT),
+        energy=contents.get(ENERGY),
+        engrad=None if engrad is None else contents.get(engrad),
         optimised=contents.get(*OPTIMISED),
-        names={"optimised": contents.called(*OPTIMISED)},
+        names={
+            "optimised": contents.called(*OPTIMISED),
+            **({} if engrad is None else {"engrad": engrad}),
+        },
     )
+
+
+def _engrad(contents: Contents) -> str | None:
+    """The name of the engrad file; of several, none: they are of different inputs."""
+    found = [name for name in contents.folder.witnesses if name.endswith(ENGRAD)]
+    return found[0] if len(found) == 1 else None
+
+
+def _topology(contents: Contents, run: XtbRun) -> Geometry | None:
+    """Of xtbtopo.mol, where the log says that this run wrote it."""
+    data = contents.get(TOPOLOGY)
+    if data is None or run.printout is None or not run.printout.writes_topology:
+        return None
+    return topology_file(data.decode("latin-1"))
 
 
 def _is_of_xtb(run: XtbRun) -> bool:
@@ -176,71 +288,117 @@ def _is_of_xtb(run: XtbRun) -> bool:
     return printed or run.dump is not None or any(note.file == DUMP for note in run.notes)
 
 
-class _Asked:
-    """The settings that a run was started with: of the documents, the command line, the log."""
+def _moved(run: XtbRun, settings: Settings) -> bool:
+    """Whether the energy is of a geometry that the run made itself, and not of the given one.
 
-    def __init__(self, facts: Facts, run: XtbRun) -> None:
-        call = (run.printout and run.printout.program_call) or (run.dump and run.dump.program_call)
-        options = _options(call or "")
-        charge = _int(options.get("--chrg") or options.get("-c"))
-        unpaired = _int(options.get("--uhf") or options.get("-u"))
-        if charge is None and run.printout is not None and run.printout.charge is not None:
-            charge = _rounded(run.printout.charge)
-        if unpaired is None:
-            unpaired = run.unpaired_count
-        self.charge = charge if facts.charge is None else facts.charge
-        self.multiplicity = facts.multiplicity
-        if self.multiplicity is None and unpaired is not None:
-            self.multiplicity = unpaired + 1
-        self.method = method_name(options.get("--gfn"))
-        self.solvation_model = facts.solvation_model
-        if run.printout is not None and run.printout.energy is not None:
-            self.solvation_model = run.printout.solvation_model
-        elif self.solvation_model is None:
-            for option, model in (("--alpb", "ALPB"), ("--gbsa", "GBSA"), ("-g", "GBSA")):
-                if solvent := options.get(option):
-                    self.solvation_model = solvation(solvent, model)
-        told = run.printout.optimization_level if run.printout is not None else None
-        self.level = told or facts.optimization_level
-        if run.printout is not None and run.printout.energy is not None:
-            self.level = told  # a log that says nothing of an optimisation had none
+    After its result, xtb may move atoms further (--md, --path): a log says what its energy is of.
+    """
+    if run.printout is not None and run.printout.energy is not None:
+        return run.optimises
+    if settings.options:
+        return bool(MOVING & settings.options.keys())
+    return settings.optimization_level is not None or run.optimised is not None
 
 
-def _options(call: str) -> dict[str, str]:
-    words = call.split()
-    following = [*words[1:], ""]
-    return {word: next_ for word, next_ in zip(words, following, strict=False) if word[0:1] == "-"}
+class _Given(msgspec.Struct, frozen=True, kw_only=True):
+    """The geometry that a run began with.
+
+    `file` is its file, or the one at fault. Without a geometry, `missing` says why there is none.
+    """
+
+    record: Input | None = None
+    file: str = "*.xyz"
+    missing: str = ""
+
+    @property
+    def named(self) -> NamedGeometry | None:
+        if self.record is None or self.record.geometry is None:
+            return None
+        return NamedGeometry(self.file, self.record.geometry)
 
 
-def _int(value: str | None) -> int | None:
-    return int(value) if value and re.fullmatch(r"[-+]?\d{1,4}", value) else None
+def _given(contents: Contents, facts: Facts, run: XtbRun, *, moved: bool) -> _Given:
+    """Find the geometry that the run names, or else the documents, or else the only one there is.
+
+    A file that the run itself wrote over (xtbopt.xyz, optimised again) is not what it began with.
+    """
+    told = run.printout or Printout()
+    call = told.program_call or (run.dump.program_call if run.dump is not None else None) or ""
+    there = contents.folder.geometries()
+    by_run = _base(told.coordinate_file) or _geometry_of_call(call, contents)
+    overwritten = moved and by_run in OPTIMISED
+    for name in (by_run, _base(facts.xyz_file)):
+        if name and contents.get(name) is not None and not (overwritten and name == by_run):
+            return _read_geometry(contents, name)
+    if overwritten:
+        return _Given(file=by_run, missing=f"the run wrote over {by_run}, with which it began")
+    if by_run:
+        return _Given(
+            file=by_run, missing=f"the run began with {by_run}, which is not in the folder"
+        )
+    wanted = _base(facts.xyz_file)
+    if wanted or len(there) != 1:
+        among = f": {', '.join(there[:5])}" if there else ""
+        missing = (
+            f"no geometry: {wanted or '*.xyz'} is missing or not read"
+            if not there or wanted
+            else f"nothing says which of these is the geometry{among}"
+        )
+        return _Given(file=wanted or "*.xyz", missing=missing)
+    return _read_geometry(contents, there[0])
 
 
-def _rounded(value: float) -> int | None:
-    return round(value) if abs(value) < 1_000 else None
+def _base(path: str | None) -> str:
+    return (path or "").rpartition("/")[2]
 
 
-def _source(contents: Contents, facts: Facts, asked: _Asked, run: XtbRun) -> Input:
+def _geometry_of_call(call: str, contents: Contents) -> str:
+    """The only file among the words of a command line that can be its geometry."""
+    words = call.split()[1:]
+    before = ["", *words]
+    found = {
+        _base(word)
+        for previous, word in zip(before, words, strict=False)
+        if not word.startswith("-")
+        and previous not in _NAMING_FILES
+        and (word.endswith(".xyz") or contents.get(_base(word)) is not None)
+    }
+    return found.pop() if len(found) == 1 else ""
+
+
+def _read_geometry(contents: Contents, name: str) -> _Given:
+    data = contents.get(name) or b""
+    if not name.endswith(".xyz"):
+        geometry = coord_file(data.decode("latin-1"))
+        if geometry is None:
+            return _Given(
+                file=name, missing=f"{name} is not in a format that is read: xyz or coord"
+            )
+        return _Given(file=name, record=Input(number=1, source=name, geometry=geometry))
+    found = _remembered(data) if len(data) <= _SMALL else _first_frame(data)
+    if found is None:
+        raise BrokenJob(name, "is empty")
+    if found.error is not None:
+        raise BrokenJob(name, found.error)
+    return _Given(file=name, record=found)
+
+
+def _source(
+    contents: Contents, facts: Facts, settings: Settings, given: _Given, place: Belonging
+) -> Input:
     """The molecule as it was given: its SMILES if there is one, and its geometry."""
-    name = _geometry_file(contents, facts, run)
-    record = Input(number=1, source="")
-    if name is not None:
-        data = contents.get(name) or b""
-        found = _remembered(data) if len(data) <= _SMALL else _first_frame(data)
-        if found is None:
-            raise BrokenJob(name, "is empty")
-        record = found
-        if record.error is not None:
-            raise BrokenJob(name, record.error)
-    elif run.optimised is not None:
-        record = replace(record, geometry=run.optimised.geometry)
+    record = given.record
+    if record is None:
+        record = Input(number=1, source="", geometry=place.geometry)
     return replace(
         record,
         source=shown(facts.smiles or record.source or contents.folder.name),
         name=_storable(facts.name or "") or None,
         smiles=facts.smiles or record.smiles,
-        charge=asked.charge if asked.charge is not None else record.charge,
-        multiplicity=asked.multiplicity if asked.multiplicity is not None else record.multiplicity,
+        charge=settings.charge if settings.charge is not None else record.charge,
+        multiplicity=settings.multiplicity
+        if settings.multiplicity is not None
+        else record.multiplicity,
     )
 
 
@@ -251,19 +409,6 @@ def _first_frame(data: bytes) -> Input | None:
 
 # The jobs of a molecule begin with one geometry, often, which is then read and hashed once.
 _remembered = lru_cache(100)(_first_frame)
-
-
-def _geometry_file(contents: Contents, facts: Facts, run: XtbRun) -> str | None:
-    there = contents.folder.geometries()
-    said = run.printout.program_call if run.printout is not None else None
-    words = (said or "").split()
-    for wanted in (facts.xyz_file, f"{facts.name}.xyz", *words[1:2], *_USUAL_NAMES):
-        name = (wanted or "").rpartition("/")[2]
-        if name in there:
-            return name
-    if len(there) > 1:
-        raise BrokenJob("*.xyz", f"which of these is the geometry: {', '.join(there[:5])}?")
-    return there[0] if there else None
 
 
 def _result(job: Job, facts: Facts, run: XtbRun, notes: list[str]) -> Result:
@@ -303,15 +448,19 @@ def _result(job: Job, facts: Facts, run: XtbRun, notes: list[str]) -> Result:
         solvent=job.solvation_model,
     )
     if facts.energy is not None and abs(facts.energy - result.energy) > ENERGY_TOLERANCE:
+        # The first releases took the energy before the optimisation from the log.
         notes.append(f"{RESULTS} has another energy than xtb's own files: {facts.energy!r} Eh")
         return result
     return replace(
         result,
+        program_version=job.program_version,
         **{
             name: value
-            for name in ("homo", "lumo", "gap", "dipole", "charges", "gradient", "gradient_norm")
+            for name in _SUPPLEMENTED
             if getattr(result, name) is None and (value := getattr(facts, name)) is not None
         },
+        is_converged=result.is_converged
+        and (run.printout is not None or facts.is_converged is not False),
         wall_time_seconds=_either(result.wall_time_seconds, facts.wall_time_seconds),
         cpu_time_seconds=_either(result.cpu_time_seconds, facts.cpu_time_seconds),
         memory_peak_mb=facts.memory_peak_mb,

@@ -1,4 +1,4 @@
-"""The files beside what xtb prints: xtbout.json, charges, gradient, optimised geometries."""
+"""The files beside the log: xtbout.json, charges, energy, gradient, engrad, xtbopt.xyz."""
 
 import json
 import math
@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from runner.geometry import ATOMIC_NUMBERS, Geometry, Position
-from runner.result import ATOMIC_DIPOLE_DEBYE
+from runner.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry, Position
+from runner.result import ATOMIC_DIPOLE_DEBYE, BOHR_ANGSTROM
 from runner.xyz_files import read_xyz, xyz_frames
 
 
@@ -34,10 +34,20 @@ class Dump(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GradientFile(msgspec.Struct, frozen=True):
-    """The last cycle of a `gradient` file: Turbomole's format, energy Eh, gradient Eh/Bohr."""
+    """The last cycle of a `gradient` file: Turbomole's format, energy Eh, gradient Eh/Bohr.
+
+    `geometry` is the one at which energy and gradient were calculated. xtb also writes it to
+    NAME.engrad, in ORCA's format, with seven decimals.
+    """
 
     energy: float
     gradient: tuple[Position, ...]
+    geometry: Geometry
+
+    @property
+    def norm(self) -> float:
+        """Over all components, in Eh/Bohr."""
+        return math.hypot(*(part for row in self.gradient for part in row))
 
 
 class OptimisedFile(msgspec.Struct, frozen=True):
@@ -98,9 +108,51 @@ def read_gradient(content: str) -> GradientFile:
         raise ValueError("the cycle is not complete")
     if unknown := {symbol.capitalize() for symbol in places[3::4]} - ATOMIC_NUMBERS.keys():
         raise ValueError(f"{min(unknown)!r} is no element")
+    x, y, z = ([_bohr(part) for part in places[axis::4]] for axis in range(3))
     return GradientFile(
-        float(found[1]), tuple(zip(along[::3], along[1::3], along[2::3], strict=True))
+        float(found[1]),
+        tuple(zip(along[::3], along[1::3], along[2::3], strict=True)),
+        Geometry.of(places[3::4], zip(x, y, z, strict=True)),
     )
+
+
+def read_engrad(content: str) -> GradientFile:
+    """Return what NAME.engrad says; raises ValueError when it is not whole."""
+    lines = [line.split() for line in content.splitlines()]
+    fields = [parts for parts in lines if parts and not parts[0].startswith("#")]
+    if len(fields) < 2 or not (fields[0][0].isdigit() and len(fields[0][0]) < 7):
+        raise ValueError("does not begin with a number of atoms")
+    count = int(fields[0][0])
+    along = [float(parts[0]) for parts in fields[2 : 2 + 3 * count]]
+    rows = fields[2 + 3 * count : 2 + 4 * count]
+    if len(along) != 3 * count or len(rows) != count or any(len(row) != 4 for row in rows):
+        raise ValueError("is not complete")
+    numbers = tuple([int(row[0]) for row in rows])
+    if not all(0 < number < len(ELEMENTS) for number in numbers):
+        raise ValueError("has an atomic number that no element has")
+    positions = [(_bohr(row[1]), _bohr(row[2]), _bohr(row[3])) for row in rows]
+    return GradientFile(
+        float(fields[1][0]),
+        tuple(zip(along[::3], along[1::3], along[2::3], strict=True)),
+        Geometry(numbers, tuple(positions)),
+    )
+
+
+def _bohr(text: str) -> float:
+    """A coordinate in Bohr as a number of Å."""
+    return float(text.replace("D", "E")) * BOHR_ANGSTROM
+
+
+def read_energy_file(content: str) -> float:
+    """Return the last energy in Eh of a file `energy`; raises ValueError when there is none."""
+    last = None
+    for line in content.splitlines():
+        parts = line.split()
+        if len(parts) >= 2 and parts[0].isdigit():
+            last = float(parts[1])
+    if last is None:
+        raise ValueError("no energy")
+    return last
 
 
 def read_optimised(content: str) -> OptimisedFile:

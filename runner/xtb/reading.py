@@ -2,12 +2,14 @@
 
 xtb ends with status 0 after an impossible charge and after an optimisation that did not converge;
 it leaves the JSON, the gradient and the geometry of an earlier run where they are; and it writes
-energies with 12 decimals in its log and with 8 in its JSON. So the log decides, and a file that
-contradicts it is disregarded, with a note.
+energies with 12 decimals in its log and with 8 in its JSON. So the log decides. A file of another
+run, known by its energy, its gradient norm or its charges, is disregarded with a note that has
+both values.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -20,13 +22,23 @@ from runner.xtb.dump import (
     OptimisedFile,
     read_charges,
     read_dump,
+    read_energy_file,
+    read_engrad,
     read_gradient,
     read_optimised,
 )
 from runner.xtb.printout import Printout, ended_normally, read_printout
 
 ENERGY_TOLERANCE = 1e-6
-"""Eh; files of one run agree to the last of the 8 decimals of the JSON."""
+"""Eh; energies of other programs' documents are often rounded."""
+
+FILE_TOLERANCE = 1e-7
+"""Eh; the files of one run agree to the last of the 8 decimals of the JSON."""
+
+CHARGE_TOLERANCE = 1e-3
+"""e; the log prints charges with three decimals, and a Hessian changes the last."""
+
+_T = TypeVar("_T")
 
 STDOUT_LIMIT = 200_000
 """Characters of a log that are kept: its beginning and its end."""
@@ -46,6 +58,8 @@ class XtbRun(msgspec.Struct, frozen=True, kw_only=True):
     dump: Dump | None = None
     charges: tuple[float, ...] | None = None
     gradient: GradientFile | None = None
+    engrad: GradientFile | None = None
+    energy_file: float | None = None
     optimised: OptimisedFile | None = None
     ended_normally: bool | None = None
     stdout_log: str = ""
@@ -55,10 +69,21 @@ class XtbRun(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def energy(self) -> float | None:
         """The total energy in Eh, with as many decimals as there are."""
-        for source in (self.printout, self.dump, self.optimised, self.gradient):
+        files = (self.printout, self.dump, self.optimised, self.gradient, self.engrad)
+        for source in files:
             if source is not None and source.energy is not None:
                 return source.energy
-        return None
+        return self.energy_file
+
+    @property
+    def optimises(self) -> bool:
+        """Whether the log has an optimisation, and so its energy is not of the input geometry."""
+        told = self._told
+        return (
+            told.is_optimised is not None
+            or told.bias is not None
+            or told.final_geometry is not None
+        )
 
     @property
     def method(self) -> str | None:
@@ -72,7 +97,7 @@ class XtbRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unpaired_count(self) -> int | None:
-        """Unpaired electrons as they were asked for."""
+        """Unpaired electrons as xtbout.json has them: as asked for."""
         return self._dumped.unpaired_count
 
     @property
@@ -103,6 +128,8 @@ def read_run(
     dump: bytes | None = None,
     charges: bytes | None = None,
     gradient: bytes | None = None,
+    engrad: bytes | None = None,
+    energy: bytes | None = None,
     optimised: bytes | None = None,
     names: Mapping[str, str] | None = None,
 ) -> XtbRun:
@@ -116,40 +143,59 @@ def read_run(
     def note(kind: str, reason: object) -> None:
         notes.append(Note(called[kind], " ".join(str(reason).split())[:300]))
 
+    def read(kind: str, data: bytes | None, reader: Callable[[str], _T]) -> _T | None:
+        try:
+            return None if data is None else reader(_text(data))
+        except ValueError as error:
+            note(kind, error)
+            return None
+
     printout = read_printout(stdout) if stdout is not None else None
-    the_dump = the_charges = the_gradient = the_optimised = None
+    the_dump = None
     try:
         the_dump = read_dump(dump) if dump is not None else None
     except ValueError as error:
         note("dump", error)
-    try:
-        the_charges = read_charges(_text(charges)) if charges is not None else None
-    except ValueError as error:
-        note("charges", error)
-    try:
-        the_gradient = read_gradient(_text(gradient)) if gradient is not None else None
-    except ValueError as error:
-        note("gradient", error)
-    try:
-        the_optimised = read_optimised(_text(optimised)) if optimised is not None else None
-    except ValueError as error:
-        note("optimised", error)
+    the_charges = read("charges", charges, read_charges)
+    the_gradient = read("gradient", gradient, read_gradient)
+    the_engrad = read("engrad", engrad, read_engrad)
+    the_energy = read("energy", energy, read_energy_file)
+    the_optimised = read("optimised", optimised, read_optimised)
 
     if printout is not None and the_dump is not None and (why := _stale(printout, the_dump)):
         note("dump", why)
         the_dump = None
-    run = XtbRun(printout=printout, dump=the_dump)
-    energy, is_single_point = run.energy, printout is not None and printout.is_optimised is None
+    run = XtbRun(
+        printout=printout,
+        dump=the_dump,
+        optimised=the_optimised if printout is None else None,
+        gradient=the_gradient if printout is None else None,
+    )
+    total = run.energy
     if the_optimised is not None:
-        if is_single_point and _reached_the_end(printout):
+        if printout is not None and printout.coordinate_file == called["optimised"]:
+            if not run.optimises:
+                the_optimised = None  # this run began with it
+        elif _reached_the_end(printout) and not run.optimises:
             note("optimised", "is of an earlier run: this one optimised nothing")
             the_optimised = None
-        elif _differ(the_optimised.energy, energy):
-            note("optimised", f"is of another run: its energy is {the_optimised.energy} Eh")
-            the_optimised = None
-    if the_gradient is not None and _differ(the_gradient.energy, energy):
-        note("gradient", f"is of another run: its energy is {the_gradient.energy} Eh")
+    # The comment that `--bhess` writes has the energy of the first geometry.
+    is_biased = printout is not None and printout.bias is not None
+    if the_optimised is not None and not is_biased and _differ(the_optimised.energy, total):
+        note("optimised", _of_another_run("energy", the_optimised.energy, total, "Eh"))
+        the_optimised = None
+    if the_gradient is not None and (why := _other_gradient(the_gradient, total, printout)):
+        note("gradient", why)
         the_gradient = None
+    if the_engrad is not None and (why := _other_gradient(the_engrad, total, printout)):
+        note("engrad", why)
+        the_engrad = None
+    if _differ(the_energy, total):
+        note("energy", _of_another_run("energy", the_energy, total, "Eh"))
+        the_energy = None
+    if the_charges is not None and (why := _other_charges(the_charges, printout, the_dump)):
+        note("charges", why)
+        the_charges = None
     said = None if stderr is None else ended_normally(stderr)
     if said is None and printout is not None:
         said = printout.ended_normally
@@ -158,6 +204,8 @@ def read_run(
         dump=the_dump,
         charges=the_charges,
         gradient=the_gradient,
+        engrad=the_engrad,
+        energy_file=the_energy,
         optimised=the_optimised,
         ended_normally=said,
         stdout_log=_shortened(stdout),
@@ -170,6 +218,8 @@ _NAMES = {
     "dump": "xtbout.json",
     "charges": "charges",
     "gradient": "gradient",
+    "engrad": "*.engrad",
+    "energy": "energy",
     "optimised": "xtbopt.xyz",
 }
 
@@ -203,7 +253,7 @@ def result_of(
     norm = printout.gradient_norm
     if norm is None and gradient is not None:
         norm = math.hypot(*(part for row in gradient for part in row))
-    single_point = printout.is_optimised is None and run.optimised is None
+    single_point = not run.optimises and run.optimised is None
     homo = dump.homo if dump.homo is not None else printout.homo
     lumo = dump.lumo if dump.lumo is not None else printout.lumo
     gap = printout.gap if printout.gap is not None else dump.gap
@@ -247,15 +297,71 @@ def _failed(run: XtbRun, reason: str) -> EngineError:
 
 def _stale(printout: Printout, dump: Dump) -> str | None:
     """Why the JSON is of another run than the log; None when it may be of the same."""
-    if printout.method and dump.method and printout.method != dump.method:
-        return f"is of another run: its method is {dump.method}, that of the log {printout.method}"
-    if _differ(dump.energy, printout.energy):
+    methods = (printout.method, dump.method)
+    # The JSON of IPEA1-xTB says GFN1-xTB.
+    if all(methods) and methods[0] != methods[1] and methods != ("IPEA1-xTB", "GFN1-xTB"):
+        return _of_another_run("method", dump.method, printout.method)
+    if printout.other_energy is not None and not _differ(dump.energy, printout.other_energy):
         return (
-            f"is of another run: its energy is {dump.energy} Eh, "
-            f"that of the log {printout.energy} Eh"
+            f"has the energy of another species that the run calculated last, {dump.energy} Eh; "
+            f"that of the molecule is {printout.energy} Eh"
         )
+    if _differ(dump.energy, printout.energy):
+        return _of_another_run("energy", dump.energy, printout.energy, "Eh")
     if printout.error is not None:
         return "is of an earlier run: this one ended with an error"
+    return None
+
+
+def _of_another_run(what: str, here: object, in_log: object, unit: str = "") -> str:
+    return f"is of another run: its {what} is {here} {unit}".rstrip() + (
+        f", that of the log {in_log} {unit}".rstrip()
+    )
+
+
+def _other_gradient(
+    file: GradientFile, energy: float | None, printout: Printout | None
+) -> str | None:
+    """Why a gradient is of another run or species; None when it may be of this one."""
+    if _differ(file.energy, energy):
+        return _of_another_run("energy", file.energy, energy, "Eh")
+    # A Hessian prints a second norm.
+    printed = () if printout is None else printout.norms
+    norm = file.norm
+    if printed and all(abs(norm - each) > 1e-5 + 1e-3 * each for each in printed):
+        told = " and ".join(f"{each:.6g}" for each in printed)
+        return f"has a gradient of norm {norm:.6g} Eh/Bohr, and the log one of {told}"
+    return None
+
+
+def _other_charges(
+    charges: tuple[float, ...], printout: Printout | None, dump: Dump | None
+) -> str | None:
+    """Why the file `charges` is of another run or species; None when it may be of this one."""
+    told = printout or Printout()
+    if (
+        told.other_energy is not None
+        and told.charge is not None
+        and all(map(math.isfinite, charges))
+    ):
+        total = math.fsum(charges)
+        if abs(total - told.charge) > 0.5:
+            return (
+                "is of another species that the run calculated last: its charges add up to "
+                f"{total:+.3f}, and those of the log to {told.charge:+.3f}"
+            )
+    for expected, tolerance, named in (
+        (told.table_charges, CHARGE_TOLERANCE, "the log"),
+        (None if dump is None else dump.charges, 1e-5, "the JSON"),
+    ):
+        if expected is None or len(expected) != len(charges):
+            continue
+        for number, (here, there) in enumerate(zip(charges, expected, strict=True), start=1):
+            if abs(here - there) > tolerance:
+                return (
+                    f"is of another run: atom {number} has {here:+.4f} e, and {there:+.4f} e "
+                    f"in {named}"
+                )
     return None
 
 
@@ -267,7 +373,7 @@ def _differ(one: float | None, other: float | None) -> bool:
     """Whether two energies are known, and not the same."""
     if one is None or other is None or math.isnan(one) or math.isnan(other):
         return False
-    return abs(one - other) > ENERGY_TOLERANCE
+    return abs(one - other) > FILE_TOLERANCE
 
 
 def _text(data: bytes) -> str:

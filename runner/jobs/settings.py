@@ -1,0 +1,233 @@
+"""Charge, spin, method and solvent of a job, by everything that states them.
+
+What the run calculated outweighs what it was asked for, and both outweigh what others noted down.
+Two statements that differ are a contradiction, which is reported with both values.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from runner.jobs.contents import Contents
+from runner.jobs.discovery import CHARGE_FILE, DUMP, METADATA, RESULTS, SPIN_FILE, STDOUT
+from runner.jobs.documents import KNOWN_METHODS, Facts, method_name, solvation
+from runner.methods import LEVELS
+from runner.xtb.printout import ROOM_TEMPERATURE, Printout
+from runner.xtb.reading import XtbRun
+
+USUAL_METHOD = "GFN2-xTB"
+"""What xtb runs unless told otherwise."""
+
+_GAS = "none"
+"""What a log without a solvation model states."""
+
+_OF_OTHER_SPECIES = ("--vip", "--vea", "--vipea", "--vomega")
+"""With these, xtb takes IPEA1-xTB or GFN1-xTB unless told otherwise."""
+
+_CHANGES_METHOD = ("--spinpol", "--oniom", "--efield", "--vparam", "--ptb")
+"""Options with which an energy is not one of the plain method."""
+
+_ALIASES = {
+    **dict.fromkeys(("h2o",), "water"),
+    **dict.fromkeys(("methylenechloride", "dichlormethane", "dichloromethane", "dcm"), "ch2cl2"),
+    **dict.fromkeys(("chloroform",), "chcl3"),
+    **dict.fromkeys(("n-hexane", "nhexane"), "hexane"),
+    **dict.fromkeys(("dimethylsulfoxide",), "dmso"),
+    **dict.fromkeys(("dimethylformamide",), "dmf"),
+    **dict.fromkeys(("tetrahydrofuran",), "thf"),
+    **dict.fromkeys(("diethylether",), "ether"),
+    **dict.fromkeys(("mecn", "ch3cn"), "acetonitrile"),
+    **dict.fromkeys(("meoh", "ch3oh"), "methanol"),
+    **dict.fromkeys(("etoh",), "ethanol"),
+    **dict.fromkeys(("ethylacetate", "ethyl acetate"), "ethylacetate"),
+}
+
+_T = TypeVar("_T")
+
+
+class Settings(NamedTuple):
+    """What a result was calculated with; None where nothing states it.
+
+    `contradictions` are sentences with both values.
+    """
+
+    charge: int | None
+    multiplicity: int | None
+    method: str | None
+    solvation_model: str | None
+    optimization_level: str | None
+    options: dict[str, str]
+    contradictions: tuple[str, ...]
+
+
+def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
+    """Return the settings of a run, and where what states them differs."""
+    log = contents.called(*STDOUT)
+    documents = METADATA if contents.get(METADATA) is not None else RESULTS
+    told = run.printout or Printout()
+    options = options_of(told.program_call or (run.dump and run.dump.program_call) or "")
+    # xtb heeds .CHRG and .UHF unless the command line or an input file says otherwise.
+    heeds_files = not options.keys() & {"--input", "-I"}
+    contradictions: list[str] = []
+
+    def agreed(
+        what: str, claims: Sequence[tuple[str, _T | None]], same: Callable[[_T, _T], bool]
+    ) -> _T | None:
+        stated = [(source, value) for source, value in claims if value is not None]
+        if not stated:
+            return None
+        first, value = stated[0]
+        for other, another in stated[1:]:
+            if not same(value, another):
+                contradictions.append(f"the {what} is {value} in {first}, and {another} in {other}")
+                break
+        return value
+
+    asked = _integer(options.get("--chrg") or options.get("-c"))
+    charge = agreed(
+        "charge",
+        (
+            (log, _rounded(told.charge)),
+            (DUMP, _total(run.dump.charges if run.dump is not None else None)),
+            ("the command line", asked),
+            (
+                CHARGE_FILE,
+                _first_integer(contents.get(CHARGE_FILE))
+                if asked is None and heeds_files
+                else None,
+            ),
+            (documents, facts.charge),
+        ),
+        int.__eq__,
+    )
+    asked = _integer(options.get("--uhf") or options.get("-u"))
+    unpaired = agreed(
+        "number of unpaired electrons",
+        (
+            (f"the orbitals of {log}", told.orbital_unpaired_count),
+            (log, told.unpaired_count),
+            (DUMP, run.unpaired_count),
+            ("the command line", asked),
+            (
+                SPIN_FILE,
+                _first_integer(contents.get(SPIN_FILE)) if asked is None and heeds_files else None,
+            ),
+            (documents, None if facts.multiplicity is None else facts.multiplicity - 1),
+        ),
+        int.__eq__,
+    )
+    switches = any(option in options for option in _OF_OTHER_SPECIES)
+    method = agreed(
+        "method",
+        (
+            (log, told.method),
+            (DUMP, run.method if told.method is None else None),
+            ("the command line", None if switches else _method(options)),
+            (documents, facts.method),
+        ),
+        lambda one, other: one == other or not {one, other} <= KNOWN_METHODS,
+    )
+    solvation_model = agreed(
+        "solvation",
+        (
+            (log, _printed_solvation(told)),
+            ("the command line", _asked_solvation(options)),
+            (documents, facts.solvation_model),
+        ),
+        lambda one, other: _solvent(one) == _solvent(other),
+    )
+    return Settings(
+        charge=charge,
+        multiplicity=None if unpaired is None else unpaired + 1,
+        method=None if method is None else method + _condition(told, options),
+        solvation_model=None if solvation_model == _GAS else solvation_model,
+        optimization_level=_level(told, facts, options),
+        options=options,
+        contradictions=tuple(contradictions),
+    )
+
+
+def options_of(call: str) -> dict[str, str]:
+    """Return the options of a command line, each with the word that follows it."""
+    words = call.split()
+    following = [*words[1:], ""]
+    return {word: next_ for word, next_ in zip(words, following, strict=False) if word[0:1] == "-"}
+
+
+def _method(options: Mapping[str, str]) -> str | None:
+    if "--oniom" in options:
+        return None
+    if "--gfnff" in options or "--gff" in options:
+        return "GFN-FF"
+    for number in "012":
+        if f"--gfn{number}" in options:
+            return method_name(number)
+    return method_name(options.get("--gfn"))
+
+
+def _condition(told: Printout, options: Mapping[str, str]) -> str:
+    """What makes an energy another than that of the plain method, in parentheses."""
+    conditions = [option for option in _CHANGES_METHOD if option in options]
+    temperature = told.electronic_temperature
+    if temperature is not None and temperature != ROOM_TEMPERATURE:
+        conditions.append(f"{temperature:g} K")
+    if told.has_point_charges:
+        conditions.append("point charges")
+    return f" ({', '.join(conditions)})" if conditions else ""
+
+
+def _level(told: Printout, facts: Facts, options: Mapping[str, str]) -> str | None:
+    """Of the log, which says nothing of it for a single point; of the documents without a log."""
+    if told.bias is not None and told.optimization_level is None:
+        level = options.get("--bhess", "")  # of which the log says nothing
+        return level if level in LEVELS else "normal"
+    if told.energy is not None:
+        return told.optimization_level
+    return told.optimization_level or facts.optimization_level
+
+
+def _printed_solvation(told: Printout) -> str | None:
+    if told.energy is None:
+        return None
+    return _GAS if told.solvation_model is None else told.solvation_model
+
+
+def _asked_solvation(options: Mapping[str, str]) -> str | None:
+    for option, model in (
+        ("--alpb", "ALPB"),
+        ("--gbsa", "GBSA"),
+        ("-g", "GBSA"),
+        ("--cosmo", "COSMO"),
+    ):
+        if (solvent := options.get(option)) and not solvent.startswith("-"):
+            return solvation(solvent, model)
+    return None
+
+
+def _solvent(model: str) -> str:
+    """The solvent of `ALPB(water, bar1M)`, by one name for each."""
+    name = model.partition("(")[2].partition(",")[0].rstrip(")") or model
+    name = name.strip().lower()
+    return _ALIASES.get(name, name)
+
+
+def _integer(value: str | None) -> int | None:
+    return int(value) if value and re.fullmatch(r"[-+]?\d{1,4}", value) else None
+
+
+def _first_integer(data: bytes | None) -> int | None:
+    words = (data or b"")[:100].split()
+    return _integer(words[0].decode("latin-1")) if words else None
+
+
+def _rounded(value: float | None) -> int | None:
+    return round(value) if value is not None and abs(value) < 1_000 else None
+
+
+def _total(charges: tuple[float, ...] | None) -> int | None:
+    """What atomic charges add up to, where it is a whole number."""
+    if charges is None or not all(map(math.isfinite, charges)):
+        return None
+    total = math.fsum(charges)
+    return _rounded(total) if abs(total - round(total)) < 1e-2 else None
