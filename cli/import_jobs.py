@@ -1,13 +1,17 @@
 """`qforge import jobs`: folders of finished jobs as events with their original times."""
 
 import contextlib
+import importlib.util
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 import msgspec
 from msgspec.structs import replace
+from sqlalchemy import Engine
 
 from cli import console
 from cli.catching_up import catch_up_shown
@@ -16,9 +20,17 @@ from cli.run import EngineMissing
 from cli.session import migrated_database
 from eventstore.errors import QuantumForgeError
 from eventstore.settings import load_settings
+from projections.queries import select_atoms, select_completed
 from projections.registry import PROJECTIONS
 
+if TYPE_CHECKING:
+    from runner.jobs.recomputation import Checked, Recorded, Sample
+
 PROBLEMS_SHOWN = 20
+
+CANDIDATES = 20
+"""Folders that are kept in mind for each result to check: those that are there already may not
+count."""
 
 
 class ReportUnwritable(QuantumForgeError):
@@ -44,6 +56,13 @@ class ReportUnwritable(QuantumForgeError):
     help="Write what became of every folder to this file, as JSON Lines.",
 )
 @click.option("--logs", "keep_logs", is_flag=True, help="Keep what xtb printed, too.")
+@click.option(
+    "--check",
+    "check_count",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Calculate N of the results again with tblite, and report differences above 1e-6 Eh.",
+)
 @json_option("what became of the folders as JSON")
 @click.pass_context
 def jobs(
@@ -56,13 +75,15 @@ def jobs(
     jobs: int,
     report_file: Path | None,
     keep_logs: bool,
+    check_count: int | None,
     as_json: bool,
 ) -> None:
     """Import the finished jobs in and below DIR, as events with their original times.
 
     A job is a folder with metadata.json, results.json and an .xyz file, or with what xtb leaves:
     xtbout.json, its log, xtbopt.xyz, charges, gradient. Molecules, calculations, atoms, metrics
-    and failures are imported; a result that physics does not believe is invalidated.
+    and failures are imported; a result that physics does not believe is invalidated, as is one
+    whose files contradict each other on the geometry, charge, spin, method or solvent.
 
     It may be run twice and killed at any time: a job is imported whole, and once. Jobs that cannot
     be read are named with file and reason, stop no other, and make the exit status 1.
@@ -71,11 +92,20 @@ def jobs(
     Example:
       qforge import jobs jobs/ --dry-run
       qforge import jobs jobs/ --jobs 8 --report import.jsonl
+      qforge import jobs jobs/ --check 20
     """
+    if check_count is not None and dry_run:
+        raise click.UsageError(
+            "--check calculates what is recorded, and --dry-run records nothing."
+        )
     try:
         from runner.jobs.importing import count_folders, import_jobs, require_directory
-        from runner.jobs.outcome import FAILED, FolderOutcome
+        from runner.jobs.outcome import FAILED, PRESENT, FolderOutcome
+        from runner.jobs.recomputation import Sample
         from runner.jobs.worker import Target
+
+        if check_count is not None and importlib.util.find_spec("tblite") is None:
+            raise ModuleNotFoundError("tblite is not installed", name="tblite")
     except ImportError as error:
         raise EngineMissing(error) from error
 
@@ -96,11 +126,16 @@ def jobs(
             dry_run=dry_run,
             keep_logs=keep_logs,
         )
+        sample = Sample(CANDIDATES * (check_count or 0))
+        checked = None
         try:
             with console.progress("reading" if dry_run else "importing", total) as report:
 
                 def account(outcome: FolderOutcome) -> None:
                     write(outcome)
+                    counts = outcome.status == "completed" or outcome.outcome == PRESENT
+                    if counts and outcome.calculation_id is not None:
+                        sample.add(outcome.calculation_id, outcome.path)
                     report(1, 1 if outcome.outcome == FAILED else 0)
 
                 done = import_jobs(
@@ -109,14 +144,21 @@ def jobs(
         finally:
             if not dry_run:
                 catch_up_shown(database.engine, list(PROJECTIONS.values()))
+        if check_count is not None:
+            checked = checked_again(
+                database.engine, settings.tenant_id, sample, check_count, jobs=jobs
+            )
     for failure in done.failures[:PROBLEMS_SHOWN]:
         where = f"{failure.path}/{failure.file}" if failure.file else failure.path
         console.note(console.printable(f"{where}: {failure.reason}"))
     if (more := done.failed - PROBLEMS_SHOWN) > 0:
         where = f"all are in {report_file}" if report_file else "--report FILE names all"
         console.note(f"… and {more} more; {where}")
+    if checked is not None:
+        show_check(checked)
     if as_json:
-        console.emit_json({"dry_run": dry_run, "folders": done.folders, **_counts(done)})
+        check = {} if checked is None else {"check": _check_counts(checked)}
+        console.emit_json({"dry_run": dry_run, "folders": done.folders, **_counts(done), **check})
     else:
         statuses = ", ".join(f"{n} {status}" for status, n in sorted(done.statuses.items()))
         console.table(
@@ -129,8 +171,87 @@ def jobs(
             ],
             right=["folders"],
         )
-    if done.failed:
+    if done.failed or (checked is not None and checked.differences):
         context.exit(1)
+
+
+def checked_again(
+    engine: Engine, tenant_id: UUID, sample: "Sample", count: int, *, jobs: int
+) -> "Checked":
+    """Calculate `count` recorded results of a sample again; the tables must be up to date."""
+    from runner.jobs.recomputation import recompute
+
+    recorded = recorded_results(engine, tenant_id, sample.paths(), count)
+    with console.progress("checking", len(recorded)) as report:
+        return recompute(
+            recorded,
+            jobs=max(1, min(jobs, len(recorded))),
+            on_result=lambda agrees: report(1, 0 if agrees else 1),
+        )
+
+
+def recorded_results(
+    engine: Engine, tenant_id: UUID, paths: dict[UUID, str], count: int
+) -> list["Recorded"]:
+    """The first `count` of these calculations that count, in the order of `paths`."""
+    from runner.geometry import Geometry
+    from runner.jobs.recomputation import Recorded
+
+    with engine.connect() as connection:
+        rows = {
+            row["id"]: row
+            for row in connection.execute(select_completed(tenant_id, list(paths))).mappings()
+        }
+        chosen = [each for each in paths if each in rows][:count]
+        atoms = {
+            its_id: list(its_atoms)
+            for its_id, its_atoms in groupby(
+                connection.execute(select_atoms(tenant_id, chosen)).mappings(),
+                key=lambda atom: atom["calculation_id"],
+            )
+        }
+    return [
+        Recorded(
+            calculation_id=each,
+            path=paths[each],
+            energy=rows[each]["energy"],
+            geometry=Geometry(
+                tuple([atom["atomic_number"] for atom in atoms.get(each, [])]),
+                tuple(
+                    [
+                        (atom["position_x"], atom["position_y"], atom["position_z"])
+                        for atom in atoms.get(each, [])
+                    ]
+                ),
+            ),
+            charge=rows[each]["charge"],
+            multiplicity=rows[each]["multiplicity"],
+            method=rows[each]["method"],
+            solvation_model=rows[each]["solvation_model"],
+        )
+        for each in chosen
+    ]
+
+
+def show_check(checked: "Checked") -> None:
+    """A line for each result that differs or was not calculated again, and one for all."""
+    for left_out in checked.not_recomputed:
+        console.note(console.printable(f"{left_out.path}: not recomputed: {left_out.reason}"))
+    for each in checked.differences:
+        console.note(console.printable(f"{each.path}: {each.reason}"))
+    console.note(
+        f"check: {checked.recomputed} of {checked.sampled} recomputed, "
+        f"{len(checked.differences)} of them differ"
+    )
+
+
+def _check_counts(checked: "Checked") -> dict[str, object]:
+    return {
+        "sampled": checked.sampled,
+        "recomputed": checked.recomputed,
+        "differences": checked.differences,
+        "not_recomputed": checked.not_recomputed,
+    }
 
 
 def _counts(done: msgspec.Struct) -> dict[str, object]:

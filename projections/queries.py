@@ -213,6 +213,19 @@ def select_molecules(
     )
 
 
+def select_completed(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any]:
+    """Those of these calculations whose results count, by id."""
+    return (
+        select(calculations)
+        .where(
+            calculations.c.tenant_id == tenant_id,
+            calculations.c.id.in_(calculation_ids),
+            calculations.c.status == "completed",
+        )
+        .order_by(calculations.c.id)
+    )
+
+
 def select_atoms(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any]:
     """The atoms of calculations, by calculation and place in the geometry."""
     atoms = atomic_properties.c

@@ -1,0 +1,202 @@
+"""Recorded energies calculated again by tblite, at the recorded geometry and settings."""
+
+import hashlib
+import heapq
+import re
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+import msgspec
+
+from runner.geometry import Geometry
+from runner.methods import METHODS
+from runner.stopping import StopRequest
+from runner.tasks import Completed, Failed, Invalidated, Lost, Outcome, Task
+from runner.workers import WorkerPool
+
+TOLERANCE = 1e-6
+"""Eh; two programs agree to some 1e-8."""
+
+TIMEOUT_SECONDS = 300.0
+"""For one calculation; a single point of a hundred atoms takes seconds."""
+
+_ALPB = re.compile(r"ALPB\(([\w-]+)\)")
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """A result as it is recorded: energy in Eh at a geometry, with what it was calculated with."""
+
+    calculation_id: UUID
+    path: str
+    energy: float | None
+    geometry: Geometry
+    charge: int | None
+    multiplicity: int | None
+    method: str
+    solvation_model: str | None
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded energy in Eh, and the one that tblite has for the same."""
+
+    calculation_id: UUID
+    path: str
+    recorded: float
+    recomputed: float
+
+    @property
+    def reason(self) -> str:
+        """Both energies, in one sentence."""
+        return (
+            f"the recorded energy is {self.recorded:.9f} Eh, and tblite has {self.recomputed:.9f} "
+            f"Eh for the recorded geometry, charge, spin, method and solvent "
+            f"({self.recorded - self.recomputed:+.1e} Eh)"
+        )
+
+
+class NotRecomputed(msgspec.Struct, frozen=True, kw_only=True):
+    """A result that tblite did not calculate again, and why."""
+
+    calculation_id: UUID
+    path: str
+    reason: str
+
+
+class Checked(msgspec.Struct, kw_only=True):
+    """What a check found. `agreed` have the same energy within `TOLERANCE`."""
+
+    sampled: int = 0
+    agreed: int = 0
+    differences: list[Difference] = msgspec.field(default_factory=list)
+    not_recomputed: list[NotRecomputed] = msgspec.field(default_factory=list)
+
+    @property
+    def recomputed(self) -> int:
+        """Those with an energy of tblite."""
+        return self.agreed + len(self.differences)
+
+
+class Sample:
+    """The `size` ids that are first by their hash: the same of the same ids in any order."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        # A heap with the last by hash on top: hashes are negated.
+        self._kept: list[tuple[int, UUID, str]] = []
+        self._ids: set[UUID] = set()
+
+    def add(self, calculation_id: UUID, path: str) -> None:
+        """Take an id into account; memory is bounded by the size of the sample."""
+        if calculation_id in self._ids or self._size < 1:
+            return
+        rank = int.from_bytes(hashlib.sha256(calculation_id.bytes).digest()[:8], "big")
+        self._ids.add(calculation_id)
+        heapq.heappush(self._kept, (-rank, calculation_id, path))
+        if len(self._kept) > self._size:
+            _, dropped, _ = heapq.heappop(self._kept)
+            self._ids.remove(dropped)
+
+    def paths(self) -> dict[UUID, str]:
+        """The ids in the order of their hashes, with their paths."""
+        return {each: path for _, each, path in sorted(self._kept, reverse=True)}
+
+
+def recompute(
+    recorded: Iterable[Recorded],
+    *,
+    jobs: int,
+    timeout_s: float = TIMEOUT_SECONDS,
+    on_result: Callable[[bool], None] = lambda _: None,
+    function: str = "runner.calculation:calculate",
+) -> Checked:
+    """Calculate each energy again in worker processes, each within its time.
+
+    Args:
+        recorded: the results.
+        jobs: processes.
+        timeout_s: for one calculation.
+        on_result: called after each result, with whether its energy agrees.
+        function: what the processes run, as `module:name`.
+
+    Raises:
+        WorkerStartError: when workers cannot start.
+    """
+    checked = Checked()
+    waiting: dict[UUID, Recorded] = {}
+    tasks: list[Task] = []
+    for each in recorded:
+        checked.sampled += 1
+        task = _task(each, timeout_s)
+        if isinstance(task, str):
+            checked.not_recomputed.append(_not(each, task))
+            on_result(True)
+        else:
+            waiting[each.calculation_id] = each
+            tasks.append(task)
+    if not tasks:
+        return checked
+    with StopRequest() as stop, WorkerPool(min(jobs, len(tasks)), function=function) as pool:
+        for task in tasks:
+            pool.submit(task)
+        while waiting and not stop:
+            for outcome in pool.wait(timeout=0.2):
+                _judge(checked, waiting.pop(outcome.task_id), outcome, on_result)
+    for each in waiting.values():
+        checked.not_recomputed.append(_not(each, "the check was interrupted"))
+    return checked
+
+
+def _task(recorded: Recorded, timeout_s: float) -> Task | str:
+    """The calculation, or why tblite cannot do it."""
+    if recorded.energy is None or not len(recorded.geometry):
+        return "no energy or no atoms are recorded"
+    if recorded.method not in METHODS:
+        return f"tblite has no method {recorded.method}; it has {', '.join(METHODS)}"
+    if recorded.charge is None or recorded.multiplicity is None:
+        return "no charge or no multiplicity is recorded"
+    solvent = None
+    if recorded.solvation_model is not None:
+        found = _ALPB.fullmatch(recorded.solvation_model)
+        if found is None:
+            return f"tblite's solvation is ALPB(solvent), and not {recorded.solvation_model}"
+        solvent = found[1]
+    return Task(
+        id=recorded.calculation_id,
+        smiles="",
+        geometry=recorded.geometry,
+        charge=recorded.charge,
+        multiplicity=recorded.multiplicity,
+        method=recorded.method,
+        solvent=solvent,
+        timeout_s=timeout_s,
+    )
+
+
+def _judge(
+    checked: Checked, recorded: Recorded, outcome: Outcome, on_result: Callable[[bool], None]
+) -> None:
+    agrees = True
+    match outcome:
+        case Completed(result=result) | Invalidated(result=result):
+            assert recorded.energy is not None
+            agrees = abs(result.energy - recorded.energy) <= TOLERANCE
+            if agrees:
+                checked.agreed += 1
+            else:
+                checked.differences.append(
+                    Difference(
+                        calculation_id=recorded.calculation_id,
+                        path=recorded.path,
+                        recorded=recorded.energy,
+                        recomputed=result.energy,
+                    )
+                )
+        case Failed(failure=failure) | Lost(failure=failure):
+            checked.not_recomputed.append(_not(recorded, failure.message))
+    on_result(agrees)
+
+
+def _not(recorded: Recorded, reason: str) -> NotRecomputed:
+    return NotRecomputed(
+        calculation_id=recorded.calculation_id, path=recorded.path, reason=reason.strip()[:300]
+    )
