@@ -1,7 +1,7 @@
 """`qforge retry`: failed calculations again, after a while, until the limit."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -13,6 +13,7 @@ from cli.options import jobs_option, json_option
 from cli.run import EngineMissing, kept_current
 from cli.session import migrated_database
 from eventstore.recorder import Recorder
+from eventstore.server_clock import server_time
 from eventstore.settings import load_settings
 from projections.registry import named
 
@@ -88,7 +89,8 @@ def retry(
         if dry_run:
             with database.engine.connect() as connection:
                 known = find_troubled(connection, settings.tenant_id, backoff)
-            _print([_planned(each, backoff) for each in known], as_json)
+                now = server_time(connection)
+            _print([_planned(each, backoff, now) for each in known], as_json)
             return
         recorder = Recorder(
             database.engine,
@@ -118,8 +120,11 @@ def retry(
         sys.exit(128 + done.signal)
 
 
-def _planned(troubled: Any, backoff: Any) -> dict[str, Any]:
-    """A row of what is to be done; the time of a retry that has none is the earliest possible."""
+def _planned(troubled: Any, backoff: Any, now: datetime | None = None) -> dict[str, Any]:
+    """A row of what is to be done; the time of a retry that has none is the earliest possible.
+
+    `now`: by the server's clock, where there may be retries without a time.
+    """
     from runner.troubled import Verdict
 
     gave_up = troubled.verdict is Verdict.GIVEN_UP
@@ -127,7 +132,8 @@ def _planned(troubled: Any, backoff: Any) -> dict[str, Any]:
     decision = troubled.verdict.value
     if troubled.verdict is Verdict.TO_SCHEDULE:
         retry_at = troubled.failed_at + backoff.delay(len(troubled.earlier), 0.0)
-        decision = "due" if retry_at <= datetime.now(UTC) else "to be scheduled"
+        is_due = now is not None and retry_at <= now
+        decision = "due" if is_due else "to be scheduled"
     elif gave_up:
         allowed = backoff.allowed(troubled.error_type)
         decision = f"given up: {allowed} {'retry' if allowed == 1 else 'retries'} at most"

@@ -61,6 +61,11 @@ def safe_head(connection: Connection) -> Position:
         return Position(connection.execute(text("SELECT safe_head()")).scalar_one())
 
 
+def last_assigned(connection: Connection) -> Position:
+    """The highest position that any append has taken, committed or not."""
+    return Position(connection.execute(text("SELECT last_assigned_position()")).scalar_one())
+
+
 def read_stream(
     connection: Connection,
     stream: Stream,

@@ -5,7 +5,7 @@ live one, a rebuild, a look back. A table whose rows are entities is trimmed by 
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from eventstore.ids import natural_id
 from eventstore.read import last_events, read_streams
 from eventstore.recorders.author import Author
 from eventstore.rules import append_checked
+from eventstore.server_clock import server_time
 from projections.registry import PROJECTIONS
 from schema.events import Event
 from schema.events.access import SessionClosed, SessionExpired
@@ -82,8 +83,11 @@ def set_retention(engine: Engine, author: Author, table: str, days: float | None
 def read_retention(
     connection: Connection, tenant_id: UUID, *, now: datetime | None = None
 ) -> list[Retention]:
-    """How long each table keeps a tenant's rows, and how many of them are due."""
-    now = datetime.now(UTC) if now is None else now
+    """How long each table keeps a tenant's rows, and how many of them are due.
+
+    `now`: the present time; the server's clock unless given.
+    """
+    now = server_time(connection) if now is None else now
     ids = {_id(tenant_id, table): table for table in retained()}
     streams = read_streams(connection, tenant_id, RetentionSet.entity_type, list(ids))
     found = []

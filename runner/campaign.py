@@ -14,6 +14,7 @@ import msgspec
 from eventstore.drain import UNANSWERED
 from eventstore.envelope import NewEvent
 from eventstore.errors import QuantumForgeError, VersionConflict
+from eventstore.read import last_assigned
 from eventstore.recorder import Recorder
 from eventstore.recorders.attempt import as_earlier
 from runner import narrative
@@ -98,7 +99,8 @@ class Campaign:
         self._outage = Outage(patience, on_wait)
         self._function = function
         self._program_version = program_version(plan.engine)
-        self._began = self._reported = datetime.now(UTC)
+        self._began: int | None = None
+        self._reported = time.monotonic()
         self._seen: set[UUID] = set()
         self._chunk: list[Identified] = []
         self._ready: deque[Candidate] = deque()
@@ -184,13 +186,9 @@ class Campaign:
             self.recorder.settle()
             self.batch.refresh()
             with self.recorder.engine.connect() as connection:
-                candidates = triage(
-                    connection,
-                    self.recorder.tenant_id,
-                    chunk,
-                    began=self._began,
-                    now=datetime.now(UTC),
-                )
+                if self._began is None:
+                    self._began = last_assigned(connection)
+                candidates = triage(connection, self.recorder.tenant_id, chunk, began=self._began)
             events = [*self._new_molecules(candidates), *self.batch.welcoming(candidates)]
             try:
                 self.recorder.record(*events)
@@ -331,8 +329,8 @@ class Campaign:
             del self._running[outcome.task_id]
 
     def _report(self) -> None:
-        now = datetime.now(UTC)
-        if self.batch.is_mine and (now - self._reported).total_seconds() >= PROGRESS_SECONDS:
+        now = time.monotonic()
+        if self.batch.is_mine and now - self._reported >= PROGRESS_SECONDS:
             self._reported = now
             # While the database is away, nobody could read how far it has come.
             with suppress(*UNANSWERED):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 GRACE = timedelta(seconds=60)
-"""How long after its timeout an attempt of another host counts as lost: clocks differ."""
+"""Time after its timeout from which an attempt of another host counts as lost: for the start and
+the end of the worker, and for the differing clocks of servers after a failover."""
 
 
 def identity() -> dict[str, Any]:
@@ -25,13 +26,14 @@ def is_gone(
 ) -> bool:
     """Whether an attempt that never ended never will.
 
-    On this host, because its process is not there any more. Elsewhere, because its time is over.
+    On this host, because its process is not there any more. Elsewhere, because its time is over by
+    the clock of the database: the clocks of the two hosts have no part in it.
 
     Args:
         metadata: of the event that began it, with what `identity` gave.
-        started_at: when that was.
+        started_at: when that was recorded, by the server's clock (`recorded_at`).
         timeout_seconds: how long the attempt may take, in s.
-        now: the present time.
+        now: the present time, by the server's clock.
     """
     pid = metadata.get("pid")
     if metadata.get("host") == socket.gethostname() and isinstance(pid, int):

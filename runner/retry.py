@@ -18,6 +18,7 @@ from eventstore.errors import RuleBroken, VersionConflict
 from eventstore.read import last_events, read_streams
 from eventstore.recorder import Recorder
 from eventstore.rules import append_checked
+from eventstore.server_clock import ServerClock, server_time
 from runner import narrative
 from runner.backoff import Backoff
 from runner.errors import ProgramMissing
@@ -68,7 +69,7 @@ class _Unrepeatable(Exception):
 def find_troubled(connection: Connection, tenant_id: UUID, backoff: Backoff) -> list[Troubled]:
     """Every calculation that failed and could be tried again, or could have been."""
     ids = connection.scalars(select_candidates(tenant_id)).all()
-    return read_troubled(connection, tenant_id, ids, backoff, now=datetime.now(UTC))
+    return read_troubled(connection, tenant_id, ids, backoff, now=server_time(connection))
 
 
 class Retries:
@@ -106,6 +107,7 @@ class Retries:
         self._function = function
         self._draw = draw
         self._running: dict[UUID, tuple[Troubled, Attempt, int]] = {}
+        self._clock = ServerClock()
 
     def run(self, *, follow: bool = False) -> Retried:
         """Schedule what failed, and run what is due; `follow`: wait for the rest, until Ctrl-C."""
@@ -140,11 +142,12 @@ class Retries:
 
     def _find(self) -> list[Troubled]:
         with self.recorder.engine.connect() as connection:
+            self._clock.read(connection)
             return find_troubled(connection, self.recorder.tenant_id, self.backoff)
 
     def _due(self, known: Iterable[Troubled]) -> list[Troubled]:
         """What can be begun now, the longest overdue last."""
-        now = datetime.now(UTC)
+        now = self._clock.now()
         due = [
             each
             for each in known
@@ -161,7 +164,11 @@ class Retries:
             return known
         with self.recorder.engine.connect() as connection:
             again = read_troubled(
-                connection, self.recorder.tenant_id, ended, self.backoff, now=datetime.now(UTC)
+                connection,
+                self.recorder.tenant_id,
+                ended,
+                self.backoff,
+                now=self._clock.read(connection),
             )
         others = [each for each in known if each.calculation_id not in ended]
         return [*others, *self._scheduled(again)]
@@ -190,7 +197,7 @@ class Retries:
                 self.recorder.tenant_id,
                 [troubled.calculation_id],
                 self.backoff,
-                now=datetime.now(UTC),
+                now=self._clock.read(connection),
             ) or [troubled]
         return again
 

@@ -1,7 +1,6 @@
 """What is to be done with each input, given what the log already says of it."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from eventstore.envelope import RecordedEvent, Stream
 from eventstore.ids import molecule_id
 from eventstore.read import last_events, read_stream
 from eventstore.recorders.attempt import earlier_in
+from eventstore.server_clock import server_time
 from runner import narrative
 from runner.errors import InputError
 from runner.failures import Failure, classify
@@ -107,8 +107,7 @@ def triage(
     tenant_id: UUID,
     inputs: Sequence[Identified],
     *,
-    began: datetime,
-    now: datetime,
+    began: int,
 ) -> list[Candidate]:
     """Look inputs up in the log, which is asked itself: read models may lag.
 
@@ -116,8 +115,8 @@ def triage(
         connection: to the log; nothing is written.
         tenant_id: who owns the molecules.
         inputs: a chunk of the file; all of its ids are asked for at once.
-        began: when the campaign did; what failed since, at other hands, is not tried again.
-        now: the present time, for attempts that another host never ended.
+        began: position of the log when the campaign began; what another process has recorded as
+            failed since is not tried again.
     """
     calculations = last_events(
         connection, tenant_id, "calculation", [each.calculation_id for each in inputs]
@@ -136,7 +135,7 @@ def triage(
         candidates.append(
             Candidate(
                 **structs.asdict(each),
-                standing=_standing(last, began, now),
+                standing=_standing(connection, last, began),
                 version=last.version if last else 0,
                 batch_id=UUID(data["batch_id"]) if data.get("batch_id") else None,
                 error_type=data.get("error_type"),
@@ -148,7 +147,7 @@ def triage(
     return candidates
 
 
-def _standing(last: RecordedEvent | None, began: datetime, now: datetime) -> Standing:
+def _standing(connection: Connection, last: RecordedEvent | None, began: int) -> Standing:
     if last is None:
         return Standing.TO_RUN
     match last.event_type:
@@ -158,15 +157,15 @@ def _standing(last: RecordedEvent | None, began: datetime, now: datetime) -> Sta
             # Physics would refuse the same result again; what was retracted may come out better.
             return Standing.TO_RUN if last.data.get("retraction_id") else Standing.INVALIDATED
         case CalculationFailed.event_type if (
-            last.data["error_type"] == ErrorType.INPUT_ERROR or last.occurred_at >= began
+            last.data["error_type"] == ErrorType.INPUT_ERROR or last.position > began
         ):
             return Standing.FAILED
         case CalculationStarted.event_type:
             gone = is_gone(
                 last.metadata,
-                started_at=last.occurred_at,
+                started_at=last.recorded_at,
                 timeout_seconds=float(last.data["timeout_seconds"]),
-                now=now,
+                now=server_time(connection),
             )
             return Standing.ABANDONED if gone else Standing.RUNNING
     return Standing.TO_RUN

@@ -42,8 +42,9 @@ class Troubled(msgspec.Struct, frozen=True, kw_only=True):
     """A calculation without a result.
 
     version: of its stream. earlier: its failed attempts. failures: how often it failed, by type of
-    error. started: its latest start. failed_at: its latest failure. retry_at: when the next attempt
-    is scheduled, if it is. Times are None where there was none.
+    error. started: its latest start. failed_at: when its latest failure was recorded. retry_at:
+    when the next attempt is scheduled, if it is. Times are by the server's clock, and None where
+    there was none.
     """
 
     calculation_id: UUID
@@ -113,7 +114,8 @@ def read_troubled(
 ) -> list[Troubled]:
     """How these calculations stand by the log itself, in the given order; nothing is written.
 
-    Those that completed, were invalidated or run at the moment are left out.
+    Those that completed, were invalidated or run at the moment are left out. `now`: the present
+    time, by the server's clock.
     """
     found: list[Troubled] = []
     ids = list(calculation_ids)
@@ -142,7 +144,7 @@ def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) 
     match last.event_type:
         case CalculationStarted.event_type if is_gone(
             last.metadata,
-            started_at=last.occurred_at,
+            started_at=last.recorded_at,
             timeout_seconds=started.timeout_seconds,
             now=now,
         ):
@@ -165,7 +167,7 @@ def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) 
         failures=dict(failures),
         error_type=error_type,
         error_message=failed[-1].data["error_message"] if failed else None,
-        failed_at=failed[-1].occurred_at if failed else None,
+        failed_at=failed[-1].recorded_at if failed else None,
         retry_at=retry_at,
         started=started,
     )

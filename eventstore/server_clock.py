@@ -1,0 +1,30 @@
+"""The server's clock, by which everything is timed that several hosts decide about."""
+
+import time
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+
+def server_time(connection: Connection) -> datetime:
+    """The server's time now; comparable with `recorded_at`, which no client's clock touches."""
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now
+
+
+class ServerClock:
+    """The server's time without a query each: as last read, plus the seconds passed here since."""
+
+    def __init__(self) -> None:
+        self._read: datetime | None = None
+        self._at = 0.0
+
+    def read(self, connection: Connection) -> datetime:
+        """Ask the server."""
+        self._read, self._at = server_time(connection), time.monotonic()
+        return self._read
+
+    def now(self) -> datetime:
+        """The server's time; `read` must have been called before."""
+        assert self._read is not None
+        return self._read + timedelta(seconds=time.monotonic() - self._at)
