@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import click
@@ -14,11 +15,13 @@ from cli import columns, console
 from cli.catching_up import catch_up_unless_standby
 from cli.columns import Shown
 from cli.options import limit_option, span_options
-from cli.session import migrated_database
+from cli.session import migrated_database, tell_trouble
 from eventstore.access import require_role
 from eventstore.append import append
 from eventstore.database import Database
+from eventstore.envelope import RecordedEvent
 from eventstore.ids import uuid7
+from eventstore.outage import Patience
 from eventstore.read import safe_head
 from eventstore.recorders.author import Author
 from eventstore.settings import load_settings
@@ -93,7 +96,7 @@ def audit(
     author = Author(
         tenant_id=settings.tenant_id, user_id=settings.user_id, more={"service": "audit"}
     )
-    with migrated_database(settings) as database:
+    with migrated_database(settings, follows=follow) as database:
         catch_up_unless_standby(database.engine, named(["users", "organization_members"]))
         with database.engine.connect() as connection:
             user_id = None if user is None else _user_id(connection, settings.tenant_id, user)
@@ -158,10 +161,18 @@ def audit(
 
 def _following(database: Database, question: Question, head: int) -> Iterator[Entry]:
     where = audit_trail.where_of(question)
-    for event in subscribe(database.engine, after=head, where=where):
+    new = subscribe(
+        database.engine, after=head, where=where, patience=None, on_trouble=tell_trouble
+    )
+    patience = Patience(None, on_trouble=tell_trouble)
+
+    def entries(event: RecordedEvent) -> list[Entry]:
+        with database.engine.connect() as connection:
+            return list(audit_trail.entries(connection, [event]))
+
+    for event in new:
         if audit_trail.matches(event, question):
-            with database.engine.connect() as connection:
-                yield from audit_trail.entries(connection, [event])
+            yield from patience.persist(partial(entries, event))
 
 
 def _user_id(connection: Connection, tenant_id: UUID, user: str) -> UUID:

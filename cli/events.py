@@ -10,7 +10,9 @@ from cli.append import append
 from cli.event_type import event_type
 from cli.export_events import export
 from cli.options import json_option, limit_option, span_options
-from cli.session import migrated_database
+from cli.session import migrated_database, tell_trouble
+from eventstore.envelope import Position, RecordedEvent
+from eventstore.outage import Patience
 from eventstore.read import Filter, read_all, safe_head
 from eventstore.settings import load_settings
 from eventstore.subscribe import subscribe
@@ -72,12 +74,15 @@ def list_(
         since=since,
         until=until,
     )
-    with migrated_database(settings) as database:
-        with database.engine.connect() as connection:
-            head = safe_head(connection)
-            newest = list(read_all(connection, upto=head, where=where, backward=True, limit=limit))[
-                ::-1
-            ]
+    with migrated_database(settings, follows=follow) as database:
+
+        def look() -> tuple[Position, list[RecordedEvent]]:
+            with database.engine.connect() as connection:
+                head = safe_head(connection)
+                newest = read_all(connection, upto=head, where=where, backward=True, limit=limit)
+                return head, list(newest)[::-1]
+
+        head, newest = Patience(None if follow else 0, on_trouble=tell_trouble).persist(look)
         if as_json or follow:
             show = event_table.json_line if as_json else event_table.line
             if not as_json:
@@ -85,7 +90,14 @@ def list_(
             for event in newest:
                 show(event)
             if follow:
-                for event in subscribe(database.engine, after=head, where=where):
+                new = subscribe(
+                    database.engine,
+                    after=head,
+                    where=where,
+                    patience=None,
+                    on_trouble=tell_trouble,
+                )
+                for event in new:
                     show(event)
         else:
             event_table.table(newest)

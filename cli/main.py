@@ -66,6 +66,8 @@ COMMANDS = {
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+PASSING = 2
+"""As when the database cannot be reached."""
 
 
 class ReaderLeft(Exception):
@@ -121,6 +123,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The reader, such as `head`, has had enough; Python's own last flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        # Imported here, for most commands succeed, and some need no database.
+        from eventstore.outage import passes, reason_of
+
+        if not passes(error):
+            raise
+        console.error(f"the database refuses for now: {reason_of(error)}; run the command again")
+        sys.exit(PASSING)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from cli import console
 from cli.catching_up import catch_up_shown
-from cli.session import migrated_database
+from cli.session import migrated_database, tell_trouble
 from eventstore.read import safe_head
 from projections import projector
 from projections.following import follow
@@ -43,7 +43,7 @@ def project(names: tuple[str, ...], once: bool, auto_rebuild: bool) -> None:
       qforge project --auto-rebuild
     """
     projections = named(names)
-    with migrated_database(writes=True) as database:
+    with migrated_database(writes=True, follows=not once) as database:
         if once:
             if auto_rebuild:
                 _rebuild_stale(database.engine, projections)
@@ -115,12 +115,10 @@ def _follow(engine: Engine, projections: Sequence[Projection], *, auto_rebuild: 
 
     def tell(trouble: Exception | None) -> None:
         match trouble:
-            case None:
-                console.note("All is well again.")
             case RebuildNeeded() if auto_rebuild:
                 _note_rebuild(trouble.names)
             case _:
-                console.note(f"Waiting: {' '.join(str(trouble).split())}")
+                tell_trouble(trouble)
 
     console.note("Following the log; stop with Ctrl-C.")
     with ThreadPoolExecutor(1) as worker:

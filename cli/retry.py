@@ -11,7 +11,8 @@ from cli.catching_up import catch_up_unless_standby
 from cli.columns import Shown
 from cli.options import jobs_option, json_option
 from cli.run import EngineMissing, kept_current
-from cli.session import migrated_database
+from cli.session import migrated_database, tell_trouble
+from eventstore.outage import Patience
 from eventstore.recorder import Recorder
 from eventstore.server_clock import server_time
 from eventstore.settings import load_settings
@@ -84,8 +85,10 @@ def retry(
         limit=limit, first_seconds=first_delay, longest_seconds=max(first_delay, 3600.0)
     )
     settings = load_settings()
-    with migrated_database(settings, writes=not dry_run) as database:
-        catch_up_unless_standby(database.engine, named(["calculations"]))
+    with migrated_database(settings, writes=not dry_run, follows=follow) as database:
+        Patience(None if follow else 0, on_trouble=tell_trouble).persist(
+            lambda: catch_up_unless_standby(database.engine, named(["calculations"]))
+        )
         if dry_run:
             with database.engine.connect() as connection:
                 known = find_troubled(connection, settings.tenant_id, backoff)
@@ -105,7 +108,12 @@ def retry(
 
         with recorder, kept_current(database.engine):
             done = Retries(
-                recorder, backoff, jobs=jobs, timeout_seconds=timeout, on_attempt=tell
+                recorder,
+                backoff,
+                jobs=jobs,
+                timeout_seconds=timeout,
+                on_attempt=tell,
+                on_trouble=tell_trouble,
             ).run(follow=follow)
     for calculation_id, reason in done.impossible.items():
         console.note(f"{calculation_id} cannot be repeated: {reason}")

@@ -10,13 +10,15 @@ from uuid import UUID
 
 import click
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from cli import console
 from cli.options import jobs_option
-from cli.session import migrated_database
+from cli.session import migrated_database, tell_trouble
 from cli.spool import tell
 from eventstore.drain import drain
 from eventstore.errors import DatabaseUnavailable, QuantumForgeError
+from eventstore.outage import Patience, passes
 from eventstore.recorder import Recorder
 from eventstore.settings import load_settings
 from eventstore.spool import spool_directory
@@ -34,6 +36,9 @@ if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
 
 PROJECT_EVERY = 5.0
 """Seconds after which others see in the tables what this run has recorded."""
+
+LAST_PATIENCE = 30.0
+"""Seconds for which the end of a run waits for a database that refuses to project."""
 
 PROBLEMS_SHOWN = 10
 WARNINGS_SHOWN = 10
@@ -239,8 +244,12 @@ def kept_current(engine: Engine) -> Iterator[None]:
 
     def follow() -> None:
         while not stop.wait(PROJECT_EVERY):
-            with contextlib.suppress(QuantumForgeError):
+            try:
                 catch_up(engine, PROJECTIONS.values(), stop=stop)
+            except Exception as error:
+                # What does not pass by itself, the last attempt of the main thread raises.
+                if not (passes(error) or isinstance(error, QuantumForgeError)):
+                    return
 
     thread = threading.Thread(target=follow, name="projector", daemon=True)
     thread.start()
@@ -249,12 +258,14 @@ def kept_current(engine: Engine) -> Iterator[None]:
     except BaseException:
         stop.set()
         thread.join()
-        with contextlib.suppress(QuantumForgeError):
+        with contextlib.suppress(QuantumForgeError, DBAPIError):
             catch_up(engine, PROJECTIONS.values())
         raise
     stop.set()
     thread.join()
-    catch_up(engine, PROJECTIONS.values())
+    Patience(LAST_PATIENCE, on_trouble=tell_trouble).persist(
+        lambda: catch_up(engine, PROJECTIONS.values())
+    )
 
 
 def counts(tally: Tally) -> dict[str, int]:

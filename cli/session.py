@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import click
 
+from cli import console
 from eventstore.access import refusals_recorded
 from eventstore.database import Database, open_database
 from eventstore.migrations import require_migrated
+from eventstore.outage import Patience, reason_of
 from eventstore.recorders.author import Author
 from eventstore.settings import Settings, load_settings
 from eventstore.standby import require_primary
@@ -16,7 +18,7 @@ from eventstore.wakeups import announce_appends
 
 @contextlib.contextmanager
 def migrated_database(
-    settings: Settings | None = None, *, writes: bool = False
+    settings: Settings | None = None, *, writes: bool = False, follows: bool = False
 ) -> Iterator[Database]:
     """Open the database for the length of a command; refuse one whose schema does not fit.
 
@@ -25,18 +27,38 @@ def migrated_database(
     Args:
         settings: those of the environment unless given.
         writes: whether the command is of no use on a standby server, which it then refuses.
+        follows: whether the command follows the log: it waits for a database that is away at the
+            start, as long as it takes, with a line on stderr, and notices one that falls silent.
     """
     settings = settings or load_settings()
     author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+    patience = Patience(None if follows else 0, on_trouble=tell_trouble)
     with (
-        open_database(settings) as database,
+        patience.persist(lambda: _opened(settings, follows=follows)) as database,
         refusals_recorded(database.engine, author, _command()),
     ):
-        require_migrated(database.engine)
         if writes:
             require_primary(database.engine, click.get_current_context().command_path)
         announce_appends(database.engine)
         yield database
+
+
+def tell_trouble(trouble: Exception | None) -> None:
+    """Say on stderr what a command waits for, or that it goes on."""
+    if trouble is None:
+        console.note("All is well again.")
+    else:
+        console.note(f"Waiting: {reason_of(trouble)}")
+
+
+def _opened(settings: Settings, *, follows: bool) -> Database:
+    database = open_database(settings, follows=follows)
+    try:
+        require_migrated(database.engine)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _command() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from psycopg import pq
 from sqlalchemy.engine import URL
 
+from eventstore.deadline import TCP
 from eventstore.errors import InvalidSetting
 
 _PUBLIC = frozenset(
@@ -50,6 +51,9 @@ def for_programs(url: URL) -> Iterator[tuple[str, dict[str, str]]]:
     variables = {"PGPASSWORD": str(password)} if password else {}
     # URL.set() takes None for "leave it as it is".
     address = url._replace(password=None).difference_update_query([*secrets, "password"])
+    if not (url.host or "").startswith("/") and "host" not in url.query:
+        given = {name: str(value) for name, value in TCP.items() if name not in url.query}
+        address = address.update_query_dict(given)
     if not secrets:
         yield libpq_url(address), variables
         return

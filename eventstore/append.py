@@ -177,8 +177,8 @@ def _translate(error: BaseException | None) -> QuantumForgeError | None:
             return VersionConflict(stream, facts["expected"], facts["actual"])
         case "QF004":
             return EventIdReused(message)
-        case "QF005" | "40001":
-            return UnsafeIsolation()
+        case "QF005" | "40001" as state:
+            return UnsafeIsolation(may_pass=state == "40001")
         case "QF007":
             return OtherTenant(message)
         case "QF002" | "23502" | "23514":

@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL, ExceptionContext, ExecutionContext
 
 from eventstore.address import libpq_url as libpq_url
 from eventstore.codec import parse_json
+from eventstore.deadline import TCP, followed, limit_waits
 from eventstore.embedded import EmbeddedServer
 from eventstore.errors import (
     ConnectionLost,
@@ -66,8 +67,10 @@ class Database:
         self.close()
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Settings, *, follows: bool = False) -> Database:
     """Connect to the database of the settings; the embedded server is started if it is the one.
+
+    `follows`: for a follower of the log, each wait for an answer ends at the deadline.
 
     Raises a `DatabaseUnavailable` or an `EmbeddedServerError`, now or, for new connections, later.
     """
@@ -77,7 +80,10 @@ def open_database(settings: Settings) -> Database:
         server = EmbeddedServer(settings.home)
         server.start()
         url = server.url()
-    database = Database(make_engine(url, source=settings.source), server=server)
+    engine = make_engine(url, source=settings.source)
+    if follows:
+        engine = followed(engine, settings.deadline)
+    database = Database(engine, server=server)
     try:
         require_supported(database.engine)
         act_always_for(database.engine, settings.tenant_id)
@@ -95,6 +101,7 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
     arguments = {
         "application_name": APPLICATION_NAME,
         "connect_timeout": CONNECT_TIMEOUT,
+        **TCP,
         # Prepared statements belong to a session, which a transaction pooler takes away.
         "prepare_threshold": None,
     }
@@ -109,6 +116,8 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
         json_deserializer=parse_json,
         connect_args={name: arguments[name] for name in arguments.keys() - url.query.keys()},
     )
+
+    limit_waits(engine)
 
     @event.listens_for(engine, "before_cursor_execute")
     def choose_format(
@@ -135,7 +144,7 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
         if context.is_disconnect and isinstance(cause, Exception):
             raise ConnectionLost(
                 where(url),
-                f"the connection to {where(url)} was lost",
+                f"the connection to {where(url)} was lost ({_reason(cause)})",
                 "run the command again; what was appended before is kept",
             ) from cause
 
@@ -282,7 +291,7 @@ def _connect_sqlstate(error: psycopg.Error) -> str | None:
     return next((state for part, state in _LAST_RESORT if part in message), None)
 
 
-def _reason(error: psycopg.Error) -> str:
+def _reason(error: Exception) -> str:
     """Return the end of libpq's message, which never quotes a password."""
     line = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
     return line.strip().removeprefix("connection failed: ").removeprefix("connection is bad: ")

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from eventstore.append import append_wire
 from eventstore.envelope import Placed, Stream
 from eventstore.errors import (
-    DatabaseUnavailable,
     DrainStopped,
     EventIdReused,
     EventRefused,
@@ -27,6 +26,7 @@ from eventstore.errors import (
     SpoolUnwritable,
     VersionConflict,
 )
+from eventstore.outage import reason_of
 from eventstore.spool import (
     Damage,
     Frame,
@@ -40,9 +40,6 @@ from eventstore.tenancy import act_for
 
 REFUSALS = (VersionConflict, EventRefused, EventIdReused)
 """What the database will say to the same append for ever."""
-
-UNANSWERED = (DatabaseUnavailable, OperationalError, InternalError)
-"""What says nothing about the append: no connection, too slow, no room, read-only, going down."""
 
 REJECTED = ".rejected.jsonl"
 DRAIN_DEADLINE = 30.0
@@ -256,14 +253,6 @@ def drain(
                 raise DrainStopped(directory, total.events, reason_of(error)) from error
             _add(total, one.result)
     return total
-
-
-def reason_of(error: Exception) -> str:
-    """What kept the database from taking something, in one line."""
-    if isinstance(error, DBAPIError):
-        lines = str(error.orig).strip().splitlines()
-        return lines[0] if lines else type(error.orig).__name__
-    return str(error) or type(error).__name__
 
 
 def _taken(path: Path) -> Segment | None:

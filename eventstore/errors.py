@@ -6,10 +6,12 @@ from pathlib import Path
 class QuantumForgeError(Exception):
     """Base of all errors of this project; its text is one line for a person.
 
-    `exit_status` is what the command line exits with.
+    `exit_status` is what the command line exits with. `may_pass`: whether the same may succeed a
+    little later by itself, so that it is worth another attempt (`eventstore.outage`).
     """
 
     exit_status = 1
+    may_pass = False
 
 
 class InvalidSetting(QuantumForgeError):
@@ -61,6 +63,8 @@ class DatabaseUnavailable(QuantumForgeError):
 class DatabaseUnreachable(DatabaseUnavailable):
     """Nothing answers at the database's address, or it is not ready yet."""
 
+    may_pass = True
+
 
 class DatabaseRefused(DatabaseUnavailable):
     """The server answers but does not let this user in: password, role or access rules."""
@@ -73,9 +77,13 @@ class UnknownDatabase(DatabaseUnavailable):
 class TooManyConnections(DatabaseUnavailable):
     """The server has no connection left to give."""
 
+    may_pass = True
+
 
 class ConnectionLost(DatabaseUnavailable):
     """An open connection broke; whether its transaction was committed is unknown."""
+
+    may_pass = True
 
 
 class UnsupportedPostgres(DatabaseUnavailable):
@@ -87,6 +95,8 @@ class NeedsPrimary(DatabaseUnavailable):
 
     what: the subject of the sentence, such as "qforge run".
     """
+
+    may_pass = True
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -111,6 +121,8 @@ class NoPublishedHead(QuantumForgeError):
 
 class CancelledByReplay(QuantumForgeError):
     """A standby ended a query that stood in the way of replaying the primary's changes."""
+
+    may_pass = True
 
     def __init__(self) -> None:
         super().__init__(
@@ -205,7 +217,9 @@ class LogIsAppendOnly(QuantumForgeError):
 class UnsafeIsolation(QuantumForgeError):
     """The log was used in a transaction that cannot see what was committed meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_pass: bool = False) -> None:
+        # Under READ COMMITTED a standby cancels what conflicts with its recovery in the same words.
+        self.may_pass = may_pass
         super().__init__("use the log under READ COMMITTED: otherwise events could be skipped")
 
 

@@ -19,17 +19,11 @@ from sqlalchemy import Engine
 
 from eventstore.append import append, encode_wire
 from eventstore.database import where
-from eventstore.drain import (
-    UNANSWERED,
-    Drained,
-    SegmentDrain,
-    append_in_time,
-    reason_of,
-    refuse_followers,
-)
+from eventstore.drain import Drained, SegmentDrain, append_in_time, refuse_followers
 from eventstore.envelope import ANY_VERSION, MUST_NOT_EXIST, NewEvent, Placed, Stream
 from eventstore.errors import DatabaseUnreachable, SpoolUnwritable
 from eventstore.ids import uuid7
+from eventstore.outage import UNANSWERED, reason_of
 from eventstore.recorders.author import Author
 from eventstore.recorders.calculation import CalculationRecording, Classify
 from eventstore.spool import Segment, described, events_of

@@ -1,5 +1,6 @@
 """Where the database is and who is asking: settings from the environment, then from a .env file."""
 
+import math
 import os
 import pwd
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from eventstore.address import libpq_url
+from eventstore.deadline import DEFAULT_DEADLINE
 from eventstore.errors import DotenvSyntaxError, InvalidSetting
 from eventstore.ids import NAMESPACE
 from eventstore.secret import Secret
@@ -28,7 +30,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `url` is None for the embedded server; printed settings hide its secrets. `source` names the
     variables that decided on the database, for messages. `home` holds the embedded server and the
-    spool. `encryption_keys`: see eventstore/encryption.py; without any, the file has them.
+    spool. `deadline`: seconds that the server may take for one answer to a follower of the log;
+    see eventstore/deadline.py. `encryption_keys`: see eventstore/encryption.py; without any, the
+    file has them.
     """
 
     url: URL | None = None
@@ -36,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     home: Path
     tenant_id: UUID = DEFAULT_TENANT_ID
     user_id: UUID
+    deadline: float = DEFAULT_DEADLINE
     encryption_keys: tuple[Secret, ...] = ()
     encryption_key_file: Path = Path("encryption.key")
 
@@ -92,6 +97,7 @@ def load_settings(
         home=home,
         tenant_id=_uuid(merged, "QFORGE_TENANT_ID", DEFAULT_TENANT_ID),
         user_id=_uuid(merged, "QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}")),
+        deadline=_seconds(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
         encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
         encryption_key_file=Path(key_file).expanduser() if key_file else home / "encryption.key",
     )
@@ -213,6 +219,19 @@ def _uuid(variables: Mapping[str, str], name: str, default: UUID) -> UUID:
         return UUID(text)
     except ValueError:
         raise InvalidSetting(name, f"must be a UUID, not {text!r}") from None
+
+
+def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = variables.get(name)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InvalidSetting(name, f"must be a number of seconds above 0, not {text!r}")
+    return seconds
 
 
 def _value(text: str, path: Path, number: int) -> str:

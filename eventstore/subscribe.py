@@ -1,19 +1,16 @@
 """Following the log: what is appended arrives shortly after, in order, and nothing is skipped."""
 
 import threading
-import time
 from collections.abc import Iterator
 
 from sqlalchemy import Engine
 
+from eventstore.deadline import followed
 from eventstore.envelope import RecordedEvent
-from eventstore.outage import LOST, is_loss
+from eventstore.outage import PATIENCE, Patience, Trouble
 from eventstore.place import Place, Trail, require_place
 from eventstore.read import EVERYTHING, Filter, read_all, safe_head
-from eventstore.wakeups import POLL_SECONDS, Wakeups, listening_connection
-
-PATIENCE = 300.0
-"""Seconds for which a lost server is waited for."""
+from eventstore.wakeups import Wakeups, listening_connection
 
 
 def subscribe(
@@ -23,14 +20,16 @@ def subscribe(
     where: Filter = EVERYTHING,
     stop: threading.Event | None = None,
     listen: bool = True,
-    patience: float = PATIENCE,
+    patience: float | None = PATIENCE,
+    on_trouble: Trouble = lambda _: None,
 ) -> Iterator[RecordedEvent]:
     """Every event above a position, for ever: first those that are there, then each new one.
 
     Wakes up when a process announces what it appended, and looks every POLL_SECONDS besides. Uses
     one connection of its own, without a transaction while it waits, and closes it at the end. When
-    the connection is lost it makes a new one and goes on where it was, if the log still is the one
-    that it has read: see eventstore/place.py.
+    the connection is lost, or the server refuses for a while (`eventstore.outage`) or falls silent
+    (`eventstore.deadline`), it makes a new one and goes on where it was, if the log still is the
+    one that it has read: see eventstore/place.py.
 
     Args:
         engine: of the database.
@@ -40,18 +39,19 @@ def subscribe(
         stop: ends the iteration, within 50 ms even while it waits.
         listen: for announcements; behind a transaction-pooling proxy, where no announcement
             arrives, it polls in any case.
-        patience: seconds for which a server that went away is waited for.
+        patience: seconds for which a server that is away, or refuses, is waited for, at the start
+            as well; None for as long as it takes.
+        on_trouble: see `eventstore.outage.Trouble`.
 
     Raises:
         BeyondHead: when the log does not reach `after`.
         LogDiverged: when the log lacks an event that was passed on, as after a failover to a
             standby that was behind.
-        DatabaseUnavailable: when no connection can be had at the start, or for `patience` after it
-            was lost.
+        DatabaseUnavailable, DBAPIError: when the server refuses for good, or for `patience`.
     """
     stop = stop or threading.Event()
-    lost: float | None = None
-    connected = False
+    waiting = Patience(patience, stop=stop.is_set, on_trouble=on_trouble)
+    engine = followed(engine)
     trail = Trail(after)
     upto = trail.position
     while not stop.is_set():
@@ -59,7 +59,6 @@ def subscribe(
             with listening_connection(engine) as connection:
                 trail.require(connection)
                 wakeups = Wakeups(connection, stop, listen=listen)
-                connected, lost = True, None
                 while not stop.is_set():
                     head = safe_head(connection)
                     is_new = head > upto
@@ -71,15 +70,12 @@ def subscribe(
                                 return
                             trail.add(event)
                             upto = event.position
+                            waiting.over()
                             yield event
                         upto = head
+                    waiting.over()
                     wakeups.wait(found=is_new)
-        except LOST as error:
-            if not connected or not is_loss(error):
-                raise
+        except Exception as error:
+            waiting.wait(error)
             # A server that crashed may hand out the positions of a last, rolled-back append again.
             upto = trail.position
-            lost = lost or time.monotonic()
-            if time.monotonic() - lost > patience:
-                raise
-            stop.wait(POLL_SECONDS)

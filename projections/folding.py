@@ -7,7 +7,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.database import is_direct
+from eventstore.deadline import DEADLINE
 from eventstore.errors import QuantumForgeError
+from eventstore.outage import is_passing
 from projections import compiler
 from projections.prepared import run_prepared
 from projections.projection import Projection
@@ -38,6 +40,7 @@ class FoldFailed(QuantumForgeError):
     """The database refused to fold a range of events; the checkpoint stays before it.
 
     is_poison: whether that is due to an event, which can be left out, and not to the server.
+    may_pass: whether it is due to a lock, a cancel or the like.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class FoldFailed(QuantumForgeError):
         self.upto = upto
         self.reason = reason
         self.is_poison = (sqlstate or "")[:2] in POISON
+        self.may_pass = is_passing(sqlstate)
         super().__init__(f"{projection} stopped: events {after + 1} to {upto}: {reason}")
 
 
@@ -66,7 +70,11 @@ def refusal(projection: Projection, after: int, upto: int) -> Iterator[None]:
 
 def tune(connection: Connection, *, few: bool = False) -> None:
     """Prepare a transaction that is to fold a batch; `few`: with `fold_few`."""
-    connection.exec_driver_sql(_TUNED + _FEW if few else _TUNED)
+    statement = _TUNED + _FEW if few else _TUNED
+    if (deadline := connection.get_execution_options().get(DEADLINE)) is not None:
+        # Before the client gives up: the locks of a statement that goes on would stop the others.
+        statement += f"; SET LOCAL statement_timeout = {max(1, round(deadline * 900))}"
+    connection.exec_driver_sql(statement)
 
 
 def fold(connection: Connection, projection: Projection, *, after: int, upto: int) -> None:

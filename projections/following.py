@@ -7,18 +7,13 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
+from eventstore.deadline import followed, unlimited
 from eventstore.errors import QuantumForgeError
-from eventstore.outage import LOST, is_loss
+from eventstore.outage import LONGEST_PAUSE, Trouble, passes, pause_after
 from eventstore.wakeups import Wakeups, listening_connection
 from projections.projection import Projection
 from projections.projector import Advance, Pass, Projector, RebuildNeeded
 from projections.rebuild import RebuildRunning, RebuildStopped, rebuild
-
-PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds between attempts to reach a database that went away, the last one for ever."""
-
-Trouble = Callable[[Exception | None], object]
-"""Told what is in the way, once each time that changes; None when it is out of the way."""
 
 
 def follow(
@@ -34,8 +29,9 @@ def follow(
     """Keep the projections up to date until `stop` is set; the current batch is finished first.
 
     Wakes up when a process announces what it appended, and looks every quarter of a second
-    besides. What can pass does not end it: while the database is away it tries again and again,
-    and a projection that cannot go on waits while the others do.
+    besides. What can pass does not end it (`eventstore.outage`): while the database is away, or
+    refuses for a while, it tries again and again, and a projection that cannot go on waits while
+    the others do. A server that falls silent is noticed (`eventstore.deadline`).
 
     Args:
         engine: of the database; one more connection listens.
@@ -48,9 +44,10 @@ def follow(
         listen: for announcements; otherwise it polls.
     """
     projections = list(projections)
+    engine = followed(engine)
     troubles = _Troubles(on_trouble)
     projector = Projector(engine, projections, on_advance=on_advance, stop=stop)
-    with _rebuilding(engine, projections, stop, troubles) as renew:
+    with _rebuilding(unlimited(engine), projections, stop, troubles) as renew:
         attempts = 0
         while not stop.is_set():
             try:
@@ -63,12 +60,12 @@ def follow(
                         if auto_rebuild and done.stale:
                             renew(done.stale)
                         wakeups.wait(found=bool(done.folded))
-            except LOST as error:
-                if not is_loss(error):
+            except Exception as error:
+                if not passes(error):
                     raise
                 troubles.tell("pass", error)
-                stop.wait(PAUSES[min(attempts, len(PAUSES) - 1)])
                 attempts += 1
+                stop.wait(pause_after(attempts))
 
 
 def _trouble_of(done: Pass) -> QuantumForgeError | None:
@@ -111,12 +108,13 @@ def _rebuilding(
         except (RebuildRunning, RebuildStopped):
             return  # somebody does it; or the next one goes on with it
         except Exception as error:
-            if isinstance(error, LOST) and is_loss(error):
+            if passes(error):
+                stop.wait(LONGEST_PAUSE)  # then the next pass asks for it again
                 return
             if not isinstance(error, QuantumForgeError):
                 raise
             troubles.tell(f"rebuild of {projection.name}", error)
-            stop.wait(PAUSES[-1])
+            stop.wait(LONGEST_PAUSE)
         else:
             troubles.tell(f"rebuild of {projection.name}", None)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from sqlalchemy import Connection, Engine
 
+from eventstore import outage
 from eventstore.errors import ConnectionLost, QuantumForgeError
 from eventstore.partitions import make_partitions
 from eventstore.standby import publish_head
@@ -190,6 +191,7 @@ class Projector:
             self._head = publish_head(connection)
             checkpoints = read_checkpoints(connection)
             if missing := [each for each in self._projections if each.name not in checkpoints]:
+                tune(connection)
                 create_checkpoints(connection, missing)
                 checkpoints = read_checkpoints(connection)
         self._positions = {}
@@ -224,10 +226,13 @@ class Projector:
         alone = [each for each in group if contents[each.name].events > TOGETHER]
         together = [each for each in group if each not in alone]
         began = time.monotonic()
-        for part in [together, *([each] for each in alone)]:
-            if part:
-                self._fold(part, contents, after, upto)
-        self._size.took(upto - after, (time.monotonic() - began) / (len(alone) or 1))
+        try:
+            for part in [together, *([each] for each in alone)]:
+                if part:
+                    self._fold(part, contents, after, upto)
+        finally:
+            # What took too long is tried again as a smaller batch.
+            self._size.took(upto - after, (time.monotonic() - began) / (len(alone) or 1))
 
     def _fold(
         self, part: Sequence[Projection], contents: dict[str, Contents], after: int, upto: int
@@ -281,7 +286,8 @@ class Projector:
         name = failure.projection
         self._positions.pop(name, None)
         before = self._paused.get(name)
-        seconds = SHORTEST_PAUSE if before is None else min(2 * before.seconds, LONGEST_PAUSE)
+        longest = outage.LONGEST_PAUSE if failure.may_pass else LONGEST_PAUSE
+        seconds = SHORTEST_PAUSE if before is None else min(2 * before.seconds, longest)
         self._paused[name] = _Pause(failure, seconds, time.monotonic() + seconds)
 
     def _commit(

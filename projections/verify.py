@@ -1,10 +1,14 @@
 """Proof that a table is what the log says: the events that it consumed, and its rows."""
 
+import time
+
 import msgspec
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.envelope import Position
+from eventstore.errors import QuantumForgeError
+from eventstore.outage import passes, pause_after, reason_of
 from projections.as_of import rows_at
 from projections.checkpoint import Checkpoint, fingerprint, read_checkpoints
 from projections.dead_letters import count_parked
@@ -42,15 +46,49 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         return not self.stale and self.same_events and not self.rows
 
 
+TRIES = 3
+"""Attempts at a comparison that the server ends: it may be a long one, and end the same way."""
+
+
+class VerificationEnded(QuantumForgeError):
+    """The server did not let a comparison come to its end; nothing is known of the table."""
+
+    may_pass = True
+
+    def __init__(self, projection: str, reason: str) -> None:
+        self.projection = projection
+        self.reason = reason
+        super().__init__(
+            f"{projection} was not verified: the server ended the comparison ({reason}); "
+            "run the command again, with a longer statement_timeout if that is the reason"
+        )
+
+
 def verify(engine: Engine, projection: Projection, *, limit: int = 20) -> Verification:
     """Compare checkpoint and table with the log, in one snapshot, while projectors go on.
 
     Nothing is locked and nothing leaves the database but `limit` rows that differ. A session that
-    sees one tenant only compares that tenant's rows, and counts no events.
+    sees one tenant only compares that tenant's rows, and counts no events. What may pass, such as a
+    lock or a lost connection, is tried again.
 
     Raises:
         FoldFailed: when the log holds events that cannot be folded.
+        VerificationEnded: when the server ends the comparison, for a reason that may pass, TRIES
+            times.
     """
+    for attempts in range(1, TRIES + 1):
+        try:
+            return _verify(engine, projection, limit)
+        except Exception as error:
+            if not passes(error):
+                raise
+            last = error
+        if attempts < TRIES:
+            time.sleep(pause_after(attempts))
+    raise VerificationEnded(projection.name, reason_of(last)) from last
+
+
+def _verify(engine: Engine, projection: Projection, limit: int) -> Verification:
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         # Before the snapshot is taken, or a rebuild could put another table in its place after.
         table = projection.table
@@ -71,10 +109,9 @@ def verify(engine: Engine, projection: Projection, *, limit: int = 20) -> Verifi
         try:
             rows = difference(connection, told, table, key, limit=limit)
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if passes(error):
                 raise
-            reason = str(error.orig).splitlines()[0]
-            raise FoldFailed(projection.name, 0, checkpoint.position, reason) from error
+            raise FoldFailed(projection.name, 0, checkpoint.position, reason_of(error)) from error
         return _verification(checkpoint, logged, same_events, parked, rows)
 
 

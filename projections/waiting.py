@@ -5,6 +5,7 @@ import time
 from sqlalchemy import Engine
 
 from eventstore.errors import QuantumForgeError
+from eventstore.outage import Patience
 from projections.checkpoint import fingerprint, read_checkpoints
 from projections.projection import Projection
 from projections.projector import RebuildNeeded
@@ -44,8 +45,16 @@ def wait_for(
     Raises:
         ProjectionBehind: when it takes longer.
         RebuildNeeded: when the definition has changed, so that waiting would be in vain.
+        DatabaseUnavailable, DBAPIError: when the database does not answer for as long.
     """
     deadline = time.monotonic() + timeout
+    patience = Patience(timeout)
+    patience.persist(lambda: _wait_until(engine, projection, position, deadline, timeout))
+
+
+def _wait_until(
+    engine: Engine, projection: Projection, position: int, deadline: float, timeout: float
+) -> None:
     pause = _FIRST_LOOK
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         while True:

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.drain import UNANSWERED
 from eventstore.envelope import NewEvent
 from eventstore.errors import QuantumForgeError, VersionConflict
+from eventstore.outage import UNANSWERED
 from eventstore.read import last_assigned
 from eventstore.recorder import Recorder
 from eventstore.recorders.attempt import as_earlier

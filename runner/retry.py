@@ -13,8 +13,9 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from eventstore.envelope import NewEvent
+from eventstore.envelope import NewEvent, RecordedEvent
 from eventstore.errors import RuleBroken, VersionConflict
+from eventstore.outage import PATIENCE, Patience, Trouble
 from eventstore.read import last_events, read_streams
 from eventstore.recorder import Recorder
 from eventstore.rules import append_checked
@@ -83,6 +84,7 @@ class Retries:
         jobs: how many worker processes.
         timeout_seconds: of an attempt, in s; None: what the calculation had before.
         on_attempt: called for each attempt that ended, with whether it has a result.
+        on_trouble: see `eventstore.outage.Trouble`: the database is away, or refuses for a while.
         function: what the workers run, as `module:name`.
         draw: gives the random numbers of the jitter.
     """
@@ -95,6 +97,7 @@ class Retries:
         jobs: int,
         timeout_seconds: float | None = None,
         on_attempt: Callable[[Troubled, bool], None] = lambda *_: None,
+        on_trouble: Trouble = lambda _: None,
         function: str = "runner.calculation:calculate",
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -104,6 +107,8 @@ class Retries:
         self._jobs = jobs
         self._timeout = timeout_seconds
         self._on_attempt = on_attempt
+        self._on_trouble = on_trouble
+        self._patience = Patience(PATIENCE, on_trouble=on_trouble)
         self._function = function
         self._draw = draw
         self._running: dict[UUID, tuple[Troubled, Attempt, int]] = {}
@@ -112,6 +117,9 @@ class Retries:
     def run(self, *, follow: bool = False) -> Retried:
         """Schedule what failed, and run what is due; `follow`: wait for the rest, until Ctrl-C."""
         with StopRequest() as stop, WorkerPool(self._jobs, function=self._function) as pool:
+            self._patience = Patience(
+                None if follow else PATIENCE, stop=lambda: bool(stop), on_trouble=self._on_trouble
+            )
             looked = 0.0
             known: list[Troubled] = []
             while not stop:
@@ -141,9 +149,32 @@ class Retries:
     # What there is to do
 
     def _find(self) -> list[Troubled]:
-        with self.recorder.engine.connect() as connection:
-            self._clock.read(connection)
-            return find_troubled(connection, self.recorder.tenant_id, self.backoff)
+        return self._asked(
+            lambda connection: find_troubled(connection, self.recorder.tenant_id, self.backoff)
+        )
+
+    def _read(self, ids: Iterable[UUID]) -> list[Troubled]:
+        """How these calculations stand now."""
+        wanted = list(ids)
+        return self._asked(
+            lambda connection: read_troubled(
+                connection, self.recorder.tenant_id, wanted, self.backoff, now=self._clock.now()
+            )
+        )
+
+    def _asked(self, question: Callable[[Connection], list[Troubled]]) -> list[Troubled]:
+        """What the log says; waits for a database that is away."""
+
+        def ask() -> list[Troubled]:
+            with self.recorder.engine.connect() as connection:
+                self._clock.read(connection)
+                return question(connection)
+
+        return self._patience.persist(ask)
+
+    def _record(self, *events: NewEvent) -> None:
+        """Record events, which may be repeated: the log knows their ids."""
+        self._patience.persist(lambda: self.recorder.record(*events))
 
     def _due(self, known: Iterable[Troubled]) -> list[Troubled]:
         """What can be begun now, the longest overdue last."""
@@ -162,14 +193,7 @@ class Retries:
         """The same, with what the log says now of the attempts that ended."""
         if not ended:
             return known
-        with self.recorder.engine.connect() as connection:
-            again = read_troubled(
-                connection,
-                self.recorder.tenant_id,
-                ended,
-                self.backoff,
-                now=self._clock.read(connection),
-            )
+        again = self._read(ended)
         others = [each for each in known if each.calculation_id not in ended]
         return [*others, *self._scheduled(again)]
 
@@ -190,15 +214,8 @@ class Retries:
     def _lose(self, troubled: Troubled) -> Troubled:
         attempt = _attempt(troubled, troubled.started.attempt)
         lost = narrative.lost(attempt, "its runner ended without recording a result")
-        self.recorder.record(self._of(troubled, lost, troubled.version))
-        with self.recorder.engine.connect() as connection:
-            (again,) = read_troubled(
-                connection,
-                self.recorder.tenant_id,
-                [troubled.calculation_id],
-                self.backoff,
-                now=self._clock.read(connection),
-            ) or [troubled]
+        self._record(self._of(troubled, lost, troubled.version))
+        (again,) = self._read([troubled.calculation_id]) or [troubled]
         return again
 
     def _schedule(self, troubled: Troubled) -> Troubled:
@@ -212,7 +229,7 @@ class Retries:
             retry_at=retry_at,
             delay_seconds=delay.total_seconds(),
         )
-        self.recorder.record(self._of(troubled, scheduled, troubled.version))
+        self._record(self._of(troubled, scheduled, troubled.version))
         self.done.scheduled += 1
         return msgspec.structs.replace(
             troubled, version=troubled.version + 1, verdict=Verdict.WAITING, retry_at=retry_at
@@ -234,7 +251,7 @@ class Retries:
             timeout_seconds=task.timeout_s or troubled.started.timeout_seconds,
         )
         try:
-            self.recorder.record(self._of(troubled, begun, troubled.version))
+            self._record(self._of(troubled, begun, troubled.version))
         except OVERRULED:
             return
         self._running[task.id] = (troubled, attempt, troubled.version + 1)
@@ -288,10 +305,15 @@ class Retries:
     def _molecule(self, molecule_id: UUID | None) -> MoleculeCreated:
         if molecule_id is None:
             raise _Unrepeatable("its input was no molecule")
-        with self.recorder.engine.connect() as connection:
-            streams = read_streams(connection, self.recorder.tenant_id, "molecule", [molecule_id])
+
+        def ask() -> list[RecordedEvent]:
+            with self.recorder.engine.connect() as connection:
+                tenant_id = self.recorder.tenant_id
+                streams = read_streams(connection, tenant_id, "molecule", [molecule_id])
+                return streams.get(molecule_id, [])
+
         created: MoleculeCreated | None = None
-        for event in streams.get(molecule_id, []):
+        for event in self._patience.persist(ask):
             if event.event_type == MoleculeCreated.event_type:
                 found = event.event
                 assert isinstance(found, MoleculeCreated)
@@ -327,6 +349,11 @@ class Retries:
         """
 
         def decide(connection: Connection) -> list[NewEvent]:
+            known = last_events(
+                connection, ended.tenant_id, ended.stream.entity_type, [ended.entity_id]
+            )
+            if (latest := known.get(ended.entity_id)) and latest.event_id == ended.event_id:
+                return []  # an earlier try, whose answer was lost, has recorded it
             if batch_id is None:
                 return [ended]
             last = last_events(connection, self.recorder.tenant_id, "batch", [batch_id])
@@ -347,7 +374,7 @@ class Retries:
                 ),
             ]
 
-        append_checked(self.recorder.engine, decide)
+        self._patience.persist(lambda: append_checked(self.recorder.engine, decide))
 
     def _of(self, troubled: Troubled, event: Event, version: int) -> NewEvent:
         return self.recorder.new(troubled.calculation_id, event, expected_version=version)

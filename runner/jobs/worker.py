@@ -11,9 +11,10 @@ from sqlalchemy.engine import make_url
 
 from eventstore.append import append
 from eventstore.database import make_engine
-from eventstore.drain import REFUSALS, UNANSWERED, reason_of
+from eventstore.drain import REFUSALS
 from eventstore.envelope import NewEvent
 from eventstore.errors import EventIdReused, QuantumForgeError, VersionConflict
+from eventstore.outage import UNANSWERED, reason_of
 from eventstore.read import existing_streams, last_events
 from eventstore.tenancy import act_always_for
 from eventstore.wakeups import announce_appends

@@ -1,0 +1,112 @@
+"""Connections on which a server that falls silent is noticed.
+
+A network can swallow packets without a word, and a proxy can take them for a server that is gone:
+then nothing arrives for ever, and a query waits for ever. TCP keepalives and `tcp_user_timeout`
+notice the first; the second needs a limit on each wait for an answer.
+"""
+
+import time
+from typing import TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+DEADLINE = "qforge_deadline"
+"""Execution option of an engine or a connection: seconds that the server has for one answer."""
+
+DEFAULT_DEADLINE = 60.0
+"""Seconds, for who follows the log: what they ask for is answered in a second or two."""
+
+PING_DEADLINE = 10.0
+"""Seconds for the question whether a pooled connection is still good, and for giving it back."""
+
+SILENCE = 30
+"""Seconds without an acknowledgement from the other end after which the kernel gives up."""
+
+TCP = {
+    "keepalives_idle": SILENCE // 2,
+    "keepalives_interval": SILENCE // 6,
+    "keepalives_count": 3,
+    "tcp_user_timeout": SILENCE * 1000,
+}
+"""libpq's parameters; they do nothing on a Unix socket. The address may say otherwise."""
+
+_POLL_SECONDS = 0.1
+
+Answer = TypeVar("Answer")
+
+
+class LimitedConnection(psycopg.Connection):
+    """A connection that breaks when the server takes longer than `deadline` for an answer.
+
+    deadline: in seconds; None for no limit.
+    """
+
+    deadline: float | None = PING_DEADLINE
+
+    def wait(
+        self,
+        gen: PQGen[Answer],
+        interval: float = _POLL_SECONDS,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Wait for an answer, as psycopg does.
+
+        Raises:
+            psycopg.OperationalError: after the deadline; the connection is closed.
+        """
+        limit = self.deadline
+        if limit is None or (timeout is not None and timeout < limit):
+            return super().wait(gen, interval, timeout)
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is not None or time.monotonic() - began < limit:
+                raise
+            self.close()
+            raise psycopg.OperationalError(
+                f"the server did not answer within {limit:g} s"
+            ) from error
+
+
+def limit_waits(engine: Engine) -> None:
+    """From now on, make this engine's connections such, and heed the execution option DEADLINE."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        _dialect: object, _record: object, arguments: list[str], options: dict[str, object]
+    ) -> LimitedConnection:
+        return LimitedConnection.connect(*arguments, **options)  # type: ignore[arg-type]  # libpq's
+
+    @event.listens_for(engine, "checkout")
+    def taken(driver: object, _: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
+        assert isinstance(driver, LimitedConnection)
+        driver.deadline = None
+
+    @event.listens_for(engine, "checkin")
+    def given_back(driver: object, _: ConnectionPoolEntry) -> None:
+        if isinstance(driver, LimitedConnection):
+            driver.deadline = min(PING_DEADLINE, driver.deadline or PING_DEADLINE)
+
+    @event.listens_for(engine, "engine_connect")
+    def begun(connection: Connection) -> None:
+        driver: object = connection.connection.dbapi_connection
+        assert isinstance(driver, LimitedConnection)
+        driver.deadline = connection.get_execution_options().get(DEADLINE)
+
+
+def unlimited(engine: Engine) -> Engine:
+    """The same engine, for statements that may take hours."""
+    return engine.execution_options(**{DEADLINE: None})
+
+
+def followed(engine: Engine, deadline: float = DEFAULT_DEADLINE) -> Engine:
+    """The same engine, for a follower: each wait for an answer has a limit (s).
+
+    An engine that has a limit already keeps it.
+    """
+    known = engine.get_execution_options().get(DEADLINE)
+    return engine.execution_options(**{DEADLINE: known or deadline})

@@ -1,0 +1,106 @@
+"""A proxy on the loopback that can fall silent, as a network does that swallows packets."""
+
+import contextlib
+import selectors
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+_CHUNK = 65536
+
+
+class Proxy:
+    """Forwards a port to a server's Unix socket, in a thread.
+
+    A connection that is silenced stays open and forwards nothing more, in either direction.
+    """
+
+    def __init__(self, url: URL, port: int = 0) -> None:
+        directory = url.query["host"]
+        assert isinstance(directory, str)
+        self._server = str(Path(directory) / f".s.PGSQL.{url.query.get('port', url.port or 5432)}")
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._peers: dict[socket.socket, socket.socket] = {}
+        self._silent: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self.port: int = self._listener.getsockname()[1]
+        self.url = url.difference_update_query(["host", "port"]).set(
+            host="127.0.0.1", port=self.port
+        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def silence(self) -> int:
+        """Forward nothing more on the connections that there are; returns how many."""
+        with self._lock:
+            for each in self._peers:
+                self._selector.unregister(each)
+                self._silent.append(each)
+            count = len(self._peers) // 2
+            self._peers.clear()
+        return count
+
+    def close(self) -> None:
+        """End the proxy and every connection."""
+        self._ended.set()
+        self._thread.join()
+        for each in [*self._peers, *self._silent, self._listener]:
+            each.close()
+        self._selector.close()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            for key, _ in self._selector.select(timeout=0.05):
+                with self._lock:
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._peers:
+                        self._forward(key.fileobj)
+
+    def _accept(self) -> None:
+        client, _ = self._listener.accept()
+        server = socket.socket(socket.AF_UNIX)
+        try:
+            server.connect(self._server)
+        except OSError:
+            client.close()
+            return
+        for one, other in ((client, server), (server, client)):
+            self._peers[one] = other
+            self._selector.register(one, selectors.EVENT_READ)
+
+    def _forward(self, source: socket.socket) -> None:
+        target = self._peers[source]
+        try:
+            if content := source.recv(_CHUNK):
+                target.sendall(content)
+                return
+        except OSError:
+            pass
+        for each in (source, target):
+            self._selector.unregister(each)
+            del self._peers[each]
+            each.close()
+
+
+@contextlib.contextmanager
+def proxy_of(url: URL, port: int = 0) -> Iterator[Proxy]:
+    """A proxy in front of a server, for the length of a test."""
+    proxy = Proxy(url, port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
