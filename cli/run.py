@@ -169,7 +169,13 @@ def run(
     spool = spool_directory(settings.home)
     with migrated_database(settings, writes=True) as database:
         drained = drain(spool, database.engine)
-        if drained.events or drained.rejected or drained.aside or drained.damaged:
+        if (
+            drained.events
+            or drained.rejected
+            or drained.aside
+            or drained.damaged
+            or drained.unusable
+        ):
             tell(drained)
         note_namesakes(database.engine, settings.tenant_id, plan)
         with Recorder(

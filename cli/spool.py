@@ -39,7 +39,7 @@ def status(as_json: bool) -> None:
     """Show what is in the spool; needs no database.
 
     Exits with 1 when something needs attention: appends that the database rejected, torn or damaged
-    bytes.
+    bytes, entries that cannot be used.
 
     \b
     Example:
@@ -84,7 +84,8 @@ def drain_command(past_damage: bool, as_json: bool) -> None:
         console.emit_json(summary(drained))
     else:
         tell(drained)
-    sys.exit(1 if drained.rejected or drained.aside or drained.damaged else 0)
+    left = drained.rejected or drained.aside or drained.damaged or drained.unusable
+    sys.exit(1 if left else 0)
 
 
 @spool.command("report")
@@ -134,6 +135,8 @@ def show(state: SpoolState) -> None:
                 f"{each.path} ends in the middle of an append, at byte {offset}: who wrote it was "
                 "cut off before it counted as recorded; a drain keeps the bytes beside it"
             )
+    for entry in state.unusable:
+        console.note(f"{entry.path} cannot be used ({entry.reason}): {entry.advice}")
     for kept in state.kept:
         console.note(
             f"{kept.path} keeps {kept.bytes} bytes that were no whole append; "
@@ -167,6 +170,10 @@ def summary(drained: Drained) -> dict[str, object]:
             {"path": str(each.path), "offset": each.offset, "intact": each.intact}
             for each in drained.damaged
         ],
+        "unusable": [
+            {"path": str(each.path), "reason": each.reason, "advice": each.advice}
+            for each in drained.unusable
+        ],
     }
 
 
@@ -184,8 +191,8 @@ def tell(drained: Drained) -> None:
             f"{aside.segment} had {aside.bytes} bytes at {aside.offset} that were no whole "
             f"append; they are kept in {aside.kept}"
         )
-    for damage in drained.damaged:
-        console.note(str(damage))
+    for problem in (*drained.damaged, *drained.unusable):
+        console.note(str(problem))
     if drained.busy:
         console.note(
             f"{len(drained.busy)} segments belong to running processes, which drain them "

@@ -23,18 +23,21 @@ from eventstore.errors import (
     FollowsRejected,
     QuantumForgeError,
     SpoolDamaged,
+    SpoolEntryUnusable,
     SpoolUnwritable,
     VersionConflict,
 )
-from eventstore.outage import reason_of
+from eventstore.outage import UNANSWERED, reason_of
 from eventstore.spool import (
     Damage,
     Frame,
     Segment,
     Spooled,
     events_of,
+    open_file,
     segment_paths,
     sync_directory,
+    unusable,
 )
 from eventstore.tenancy import act_for
 
@@ -79,7 +82,8 @@ class Drained(msgspec.Struct):
     """What a drain did; appends are atomic calls, of one or more events.
 
     appends, events: now in the log, by this drain or an earlier try. busy: segments in the hands of
-    living processes, left to them. damaged: segments that are stopped at damage.
+    living processes, left to them. damaged: segments that are stopped at damage. unusable: what
+    cannot be read, or is of another tenant, or cannot be kept or removed; it was passed over.
     """
 
     appends: int = 0
@@ -88,6 +92,7 @@ class Drained(msgspec.Struct):
     aside: list[Aside] = []
     busy: list[str] = []
     damaged: list[SpoolDamaged] = []
+    unusable: list[SpoolEntryUnusable] = []
 
 
 Append = Callable[[bytes], object]
@@ -125,6 +130,19 @@ class SegmentDrain:
     def is_done(self) -> bool:
         """Whether everything that is in the segment now has been dealt with."""
         return self._offset == self.segment.size
+
+    def moved(self, directory: Path) -> "SegmentDrain":
+        """The drain of a new segment with what is still to be dealt with; this one's is closed.
+
+        Raises:
+            OSError: when it cannot be made; this one is as it was.
+        """
+        copy = SegmentDrain(
+            self.segment.copied(directory, self._offset), past_damage=self._past_damage
+        )
+        copy.result, copy.rejected_streams = self.result, self.rejected_streams
+        self.segment.close()
+        return copy
 
     def run(
         self, append: Append, report: Report = lambda _, __: None, *, until: float | None = None
@@ -225,34 +243,63 @@ def drain(
     """Drain every segment that no living process writes to or drains, oldest first.
 
     Any number of drains may run at once. What is drained is removed; what the database refuses, and
-    what is damaged, is kept in files of its own beside it.
+    what is damaged, is kept in files of its own beside it. What cannot be handled is passed over,
+    so that it keeps nothing else from the log.
 
     Raises:
         DrainStopped: when the database cannot take more now; what is not in the log is still in
             the spool.
-        SpoolUnwritable: when what is rejected or damaged cannot be kept.
     """
     total = Drained()
-    for path in segment_paths(directory):
-        segment = _taken(path)
-        if segment is None:
-            if path.exists():
-                total.busy.append(str(path))
-            continue
-        with contextlib.closing(segment):
-            one = SegmentDrain(segment, past_damage=past_damage)
-            try:
-                one.run(lambda wire: _append(engine, wire), report)
-                segment.remove()
-            except SpoolDamaged as damage:
-                total.damaged.append(damage)
-            except SpoolUnwritable:
-                raise
-            except (QuantumForgeError, DBAPIError) as error:
-                _add(total, one.result)
-                raise DrainStopped(directory, total.events, reason_of(error)) from error
-            _add(total, one.result)
+    try:
+        paths = segment_paths(directory)
+    except SpoolEntryUnusable as error:
+        total.unusable.append(error)
+        return total
+    for path in paths:
+        try:
+            segment = _taken(path)
+            if segment is None:
+                if path.exists():
+                    total.busy.append(str(path))
+                continue
+            with contextlib.closing(segment):
+                _drain_one(segment, engine, directory, total, report, past_damage=past_damage)
+        except SpoolDamaged as damage:
+            total.damaged.append(damage)
+        except SpoolEntryUnusable as error:
+            total.unusable.append(error)
+        except OSError as error:
+            total.unusable.append(unusable(path, error))
     return total
+
+
+def _drain_one(
+    segment: Segment,
+    engine: Engine,
+    directory: Path,
+    total: Drained,
+    report: Report,
+    *,
+    past_damage: bool,
+) -> None:
+    one = SegmentDrain(segment, past_damage=past_damage)
+    try:
+        one.run(lambda wire: _append(engine, wire), report)
+        segment.remove()
+    except SpoolUnwritable as error:
+        advice = "free some space, or repair its permissions, then drain again"
+        raise SpoolEntryUnusable(error.path, error.reason, advice) from error
+    except (SpoolDamaged, SpoolEntryUnusable):
+        raise
+    except UNANSWERED as error:
+        raise DrainStopped(directory, total.events + one.result.events, reason_of(error)) from error
+    except (QuantumForgeError, DBAPIError) as error:
+        # Not this append's fault, and not the database's: the segment of another tenant, say.
+        advice = "drain it as a user who may append it"
+        raise SpoolEntryUnusable(segment.path, reason_of(error), advice) from error
+    finally:
+        _add(total, one.result)
 
 
 def _taken(path: Path) -> Segment | None:
@@ -272,21 +319,39 @@ def _add(total: Drained, more: Drained) -> None:
 
 
 def rejections(path: Path) -> list[Rejected]:
-    """The lines of a `.rejected.jsonl` file, but for one that a kill cut off."""
+    """The lines of a `.rejected.jsonl` file, but for one that a kill cut off.
+
+    Raises:
+        SpoolEntryUnusable: when it cannot be read, or somebody else has written to it.
+    """
     try:
-        lines = path.read_bytes().split(b"\n")
+        with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
+            lines = file.read().split(b"\n")
     except FileNotFoundError:
         return []
-    return [msgspec.json.decode(line, type=Rejected) for line in lines[:-1]]
+    found = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            rejected = msgspec.json.decode(line, type=Rejected)
+            events_of(bytes(rejected.events))
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            reason = f"line {number} is not a rejected append"
+            advice = "repair the line, or move the file out of the spool"
+            raise SpoolEntryUnusable(path, reason, advice) from error
+        found.append(rejected)
+    return found
 
 
 def _repaired(path: Path) -> list[Rejected]:
     """The same, after removing the cut-off line: its append is still in the segment."""
-    with contextlib.suppress(FileNotFoundError):
-        content = path.read_bytes()
+    with (
+        contextlib.suppress(FileNotFoundError),
+        os.fdopen(open_file(path, os.O_RDWR), "r+b") as file,
+    ):
+        content = file.read()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
-            os.truncate(path, whole)
+            file.truncate(whole)
     return rejections(path)
 
 

@@ -275,6 +275,16 @@ class SpoolDamaged(QuantumForgeError):
         )
 
 
+class SpoolEntryUnusable(QuantumForgeError):
+    """An entry of the spool cannot be read or handled; it was left as it is."""
+
+    def __init__(self, path: Path, reason: str, advice: str) -> None:
+        self.path = path
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"{path} was left as it is ({reason}): {advice}")
+
+
 class DrainStopped(QuantumForgeError):
     """The database takes no more of the spool now; what it has not taken is still there."""
 

@@ -215,9 +215,15 @@ class Recorder:
                 ) from error
 
     def close(self) -> None:
-        """Let go of this process's segment: any drain may have it from now on."""
+        """Let go of this process's segment: any drain may have it from now on.
+
+        Raises:
+            SpoolUnwritable: when the segment was deleted, and what is in it cannot be written anew.
+        """
         with self._lock:
             if self._drain is not None:
+                if self._drain.segment.is_lost and not self._drain.is_done:
+                    self._rescue(f"{self._spooled} spooled events")
                 self._drain.segment.close()
                 self._drain = None
 
@@ -276,7 +282,20 @@ class Recorder:
                 raise SpoolUnwritable(self._spool, reason, described(wire)) from error
             self._drain = SegmentDrain(segment)
         self._drain.segment.append(wire)
+        # Somebody may delete or move the file while it is written to: no drain would ever find it.
+        while self._drain.segment.is_lost:
+            self._rescue(described(wire))
         self._spooled += len(events_of(wire))
+
+    def _rescue(self, what: str) -> None:
+        """Go on in a new segment, with everything that the lost one holds and the log does not."""
+        assert self._spool is not None
+        assert self._drain is not None
+        try:
+            self._drain = self._drain.moved(self._spool)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise SpoolUnwritable(self._spool, reason, what) from error
 
 
 def within(seconds: float, function: Callable[[], Answer]) -> Answer:

@@ -11,8 +11,10 @@ have, so that the next intact frame can be found behind damage.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore.envelope import Stream
-from eventstore.errors import SpoolUnwritable
+from eventstore.errors import SpoolEntryUnusable, SpoolUnwritable
 
 MAGIC = b"\xffQF1"
 HEADER = struct.Struct(">4sIII")
@@ -34,6 +36,8 @@ TORN = ".torn-"
 
 DAMAGED = ".damaged-"
 """The same for damaged bytes from the middle."""
+
+NO_SEGMENT = "it is not a segment: move it out of the spool"
 
 _CHUNK = 1 << 20
 
@@ -75,8 +79,18 @@ _spooled = msgspec.json.Decoder(list[Spooled])
 
 
 def events_of(wire: bytes) -> list[Spooled]:
-    """The events of one append."""
-    return _spooled.decode(wire)
+    """The events of one append.
+
+    Raises:
+        ValueError: when it is no append, which no recorder writes.
+    """
+    try:
+        events = _spooled.decode(wire)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if not events:
+        raise ValueError("an append of no event")
+    return events
 
 
 def spool_directory(home: Path) -> Path:
@@ -85,8 +99,64 @@ def spool_directory(home: Path) -> Path:
 
 
 def segment_paths(directory: Path) -> list[Path]:
-    """Every segment, oldest first."""
-    return sorted(directory.glob(f"*{SUFFIX}"))
+    """Every segment, oldest first, and whatever else has the name of one.
+
+    Raises:
+        SpoolEntryUnusable: when the directory cannot be read.
+    """
+    return [path for path in spool_files(directory) if path.suffix == SUFFIX]
+
+
+def spool_files(directory: Path) -> list[Path]:
+    """Everything in a spool, in the order of the names; nothing where there is none.
+
+    Raises:
+        SpoolEntryUnusable: when the directory cannot be read.
+    """
+    try:
+        return sorted(directory.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unusable(directory, error) from error
+
+
+def unusable(path: Path, error: OSError) -> SpoolEntryUnusable:
+    """What the operating system refused, as an error that says what to do."""
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            try:
+                whose = f"user {path.lstat().st_uid}"
+            except OSError:
+                whose = "another user"
+            advice = f"run the command as its owner ({whose}), or as root"
+        case errno.ELOOP:
+            return SpoolEntryUnusable(path, "it is a symbolic link", NO_SEGMENT)
+        case errno.EISDIR | errno.ENXIO | errno.ENOTDIR:
+            return SpoolEntryUnusable(path, "it is not a regular file", NO_SEGMENT)
+        case _:
+            advice = "see to the file system, then repeat the command"
+    return SpoolEntryUnusable(path, error.strerror or str(error), advice)
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open an entry of the spool, which must be a regular file; return its descriptor.
+
+    Raises:
+        FileNotFoundError: when it is gone.
+        SpoolEntryUnusable: when it cannot be opened, or is something else.
+    """
+    try:
+        # Not blocking: a named pipe would wait for somebody at its other end.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unusable(path, error) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SpoolEntryUnusable(path, "it is not a regular file", NO_SEGMENT)
+    return descriptor
 
 
 def frame(wire: bytes) -> bytes:
@@ -108,6 +178,18 @@ def scan(descriptor: int, offset: int = 0) -> Iterator[Frame | Damage]:
             found = Damage(offset, following or size, is_tail=following is None)
         yield found
         offset = found.end
+
+
+def appends(descriptor: int, offset: int = 0) -> Iterator[Frame | Damage]:
+    """As `scan`, and a frame whose content is no append is damage, too: somebody else wrote it."""
+    for found in scan(descriptor, offset):
+        if isinstance(found, Frame):
+            try:
+                events_of(found.wire)
+            except ValueError:
+                yield Damage(found.offset, found.end, is_tail=False)
+                continue
+        yield found
 
 
 def _frame_at(descriptor: int, offset: int) -> Frame | None:
@@ -182,9 +264,13 @@ class Segment:
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """Take the segment of a process that has ended; None while anyone has it, or it is gone."""
+        """Take the segment of a process that has ended; None while anyone has it, or it is gone.
+
+        Raises:
+            SpoolEntryUnusable: when it cannot be opened or locked, or is no regular file.
+        """
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            descriptor = open_file(path, os.O_RDWR)
         except FileNotFoundError:
             return None
         try:
@@ -192,6 +278,9 @@ class Segment:
         except BlockingIOError:
             os.close(descriptor)
             return None
+        except OSError as error:
+            os.close(descriptor)
+            raise unusable(path, error) from error
         if not os.fstat(descriptor).st_nlink:
             os.close(descriptor)
             return None
@@ -219,8 +308,36 @@ class Segment:
         self.size += len(content)
 
     def scan(self, offset: int = 0) -> Iterator[Frame | Damage]:
-        """Read it from a frame's offset on."""
-        return scan(self._descriptor, offset)
+        """Read it from a frame's offset on; see `appends`."""
+        return appends(self._descriptor, offset)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its name is gone or another file's: then nobody finds what is written to it."""
+        try:
+            named = self.path.lstat()
+        except OSError:
+            return True
+        own = os.fstat(self._descriptor)
+        return (named.st_dev, named.st_ino) != (own.st_dev, own.st_ino)
+
+    def copied(self, directory: Path, offset: int) -> Self:
+        """A new segment with everything from a frame's offset on, as durable as an append.
+
+        Raises:
+            OSError: when it cannot be made; this one is as it was.
+        """
+        copy = type(self).create(directory)
+        try:
+            while copy.size < self.size - offset:
+                content = os.pread(self._descriptor, _CHUNK, offset + copy.size)
+                copy.size += os.pwrite(copy._descriptor, content, copy.size)
+            os.fsync(copy._descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                copy.remove()
+            raise
+        return copy
 
     def set_aside(self, damage: Damage) -> Path:
         """Keep damaged bytes in a file of their own; a torn end is then cut off."""
@@ -236,9 +353,13 @@ class Segment:
 
     def remove(self) -> None:
         """Delete the segment, of which everything has been dealt with, and close it."""
-        self.path.unlink()
-        sync_directory(self.path.parent)
-        self.close()
+        try:
+            # Another file of its name is not its own, and may hold something.
+            if not self.is_lost:
+                self.path.unlink()
+                sync_directory(self.path.parent)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let go of the segment."""

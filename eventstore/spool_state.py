@@ -7,15 +7,17 @@ from pathlib import Path
 import msgspec
 
 from eventstore.drain import REJECTED, rejections
+from eventstore.errors import SpoolEntryUnusable
 from eventstore.spool import (
     DAMAGED,
     SUFFIX,
     TORN,
     Damage,
     Segment,
+    appends,
     events_of,
-    scan,
-    segment_paths,
+    open_file,
+    spool_files,
 )
 
 
@@ -54,6 +56,14 @@ class KeptBytes(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
+class UnusableEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that cannot be read, or is no file of the spool; a drain passes over it."""
+
+    path: str
+    reason: str
+    advice: str
+
+
 class SpoolState(msgspec.Struct, frozen=True, kw_only=True):
     """What is in a spool; events, bytes, oldest: over all segments."""
 
@@ -64,6 +74,7 @@ class SpoolState(msgspec.Struct, frozen=True, kw_only=True):
     segments: list[SegmentState]
     rejected: list[RejectedAppend]
     kept: list[KeptBytes]
+    unusable: list[UnusableEntry] = []
 
     @property
     def needs_attention(self) -> bool:
@@ -71,64 +82,93 @@ class SpoolState(msgspec.Struct, frozen=True, kw_only=True):
         return bool(
             self.rejected
             or self.kept
+            or self.unusable
             or any(each.damaged or (each.torn and not each.is_in_use) for each in self.segments)
         )
 
 
 def spool_state(directory: Path) -> SpoolState:
     """Look at a spool, without a database and without changing anything."""
-    segments = [state for path in segment_paths(directory) if (state := _state(path)) is not None]
+    unusable: list[UnusableEntry] = []
+    segments: list[SegmentState] = []
+    rejected: list[RejectedAppend] = []
+    kept: list[KeptBytes] = []
+    try:
+        paths = spool_files(directory)
+    except SpoolEntryUnusable as error:
+        paths, unusable = [], [_unusable(error)]
+    for path in paths:
+        try:
+            if path.suffix == SUFFIX:
+                if (state := _state(path)) is not None:
+                    segments.append(state)
+            elif path.name.endswith(REJECTED):
+                rejected += _rejected(path)
+            elif f"{SUFFIX}{TORN}" in path.name or f"{SUFFIX}{DAMAGED}" in path.name:
+                kept.append(KeptBytes(path=str(path), bytes=path.lstat().st_size))
+        except FileNotFoundError:
+            continue  # it has been drained in between
+        except SpoolEntryUnusable as error:
+            unusable.append(_unusable(error))
     return SpoolState(
         directory=str(directory),
         events=sum(each.events for each in segments),
         bytes=sum(each.bytes for each in segments),
         oldest=min((each.oldest for each in segments if each.oldest), default=None),
         segments=segments,
-        rejected=[
-            RejectedAppend(
-                path=str(path),
-                offset=each.offset,
-                events=len(events_of(bytes(each.events))),
-                error=each.error,
-                reason=each.reason,
-            )
-            for path in sorted(directory.glob(f"*{REJECTED}"))
-            for each in rejections(path)
-        ],
-        kept=[
-            KeptBytes(path=str(path), bytes=path.stat().st_size)
-            for kind in (TORN, DAMAGED)
-            for path in sorted(directory.glob(f"*{SUFFIX}{kind}*"))
-        ],
+        rejected=rejected,
+        kept=kept,
+        unusable=unusable,
     )
 
 
+def _unusable(error: SpoolEntryUnusable) -> UnusableEntry:
+    return UnusableEntry(path=str(error.path), reason=error.reason, advice=error.advice)
+
+
+def _rejected(path: Path) -> list[RejectedAppend]:
+    return [
+        RejectedAppend(
+            path=str(path),
+            offset=each.offset,
+            events=len(events_of(bytes(each.events))),
+            error=each.error,
+            reason=each.reason,
+        )
+        for each in rejections(path)
+    ]
+
+
 def _state(path: Path) -> SegmentState | None:
-    """Read a segment; None when it has been drained in between."""
+    """Read a segment; None when it has been drained in between.
+
+    Raises:
+        SpoolEntryUnusable: when it cannot be read.
+    """
     segment = Segment.take(path)
     is_in_use = segment is None
     if segment is not None:
         segment.close()
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = open_file(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
-    appends = events = 0
+    count = events = 0
     oldest: datetime | None = None
     damages = []
     try:
-        for found in scan(descriptor):
+        for found in appends(descriptor):
             if isinstance(found, Damage):
                 damages.append(found)
                 continue
             these = events_of(found.wire)
-            appends += 1
+            count += 1
             events += len(these)
             oldest = oldest or these[0].occurred_at
         return SegmentState(
             path=str(path),
             is_in_use=is_in_use,
-            appends=appends,
+            appends=count,
             events=events,
             bytes=os.fstat(descriptor).st_size,
             oldest=oldest,

@@ -12,9 +12,11 @@ def spool(home: Path) -> Finding:
     check = "spool"
     state = spool_state(spool_directory(home))
     if state.needs_attention:
+        unusable = "".join(f"; {each.path}: {each.reason}" for each in state.unusable[:3])
         return problem(
             check,
-            f"{state.events} events wait; some appends were rejected, or bytes are damaged",
+            f"{state.events} events wait; some appends were rejected, or bytes are damaged, or "
+            f"entries cannot be used{unusable}",
             "see which, and why",
             "qforge spool status",
         )
