@@ -13,17 +13,21 @@ import click
 import msgspec
 
 from cli import console
-from cli.session import migrated_database
+from cli.session import migrated_database, tell_trouble
 from eventstore import migrations
 from eventstore.address import for_programs, libpq_url
 from eventstore.backup import Progress, restore_backup, write_backup
 from eventstore.database import Health, health, open_database, where
 from eventstore.embedded import EmbeddedServer
 from eventstore.encryption import add_key
+from eventstore.outage import Patience
 from eventstore.partitions import list_partitions, make_partitions
 from eventstore.postgres_binaries import tool_path
 from eventstore.roles import create_roles, describe_roles, roles_sql
 from eventstore.settings import load_settings
+
+MAINTAIN_PATIENCE = 30.0
+"""Seconds for which `db maintain` waits for long transactions to end."""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -190,18 +194,26 @@ def roles(sql: bool, as_json: bool) -> None:
 
 
 @db.command()
+@click.option(
+    "--scan",
+    is_flag=True,
+    help="Also where many events are in the default partition: nobody can append meanwhile.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def maintain(as_json: bool) -> None:
+def maintain(scan: bool, as_json: bool) -> None:
     """Make the log's partitions ahead of need, and show all.
 
-    Projectors do the same on their way.
+    Projectors do the same on their way. While a long transaction has the log open, it is tried
+    again for half a minute; nobody waits for it for longer than 0.05 s.
 
     \b
     Example:
       qforge db maintain
     """
     with migrated_database(writes=True) as database:
-        made = make_partitions(database.engine)
+        made = Patience(MAINTAIN_PATIENCE, on_trouble=tell_trouble).persist(
+            lambda: make_partitions(database.engine, scan=scan)
+        )
         with database.engine.connect() as connection:
             partitions = list_partitions(connection)
     if as_json:

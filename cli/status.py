@@ -6,7 +6,9 @@ import msgspec
 from cli import console
 from cli.options import json_option
 from cli.session import migrated_database
+from eventstore.checks.log import AHEAD
 from eventstore.database import Health, health, where
+from eventstore.partitions import left_ahead
 from eventstore.settings import load_settings
 from eventstore.statistics import Head, Holder, count_by_type, estimate_by_type, read_head
 from projections.dead_letters import count_parked
@@ -21,8 +23,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     `events`: by type, up to the safe head, of all tenants that the user may see. `estimated`: the
     types of which that is an estimate. `queue`: this tenant's calculations by status, as projected.
-    `stale`: the projections that wait for a rebuild. `parked`: by projection, how many events could
-    not be folded and wait for somebody.
+    `partitions_ahead`: positions after the last one for which the log has partitions. `stale`: the
+    projections that wait for a rebuild. `parked`: by projection, how many events could not be
+    folded and wait for somebody.
     """
 
     database: str
@@ -34,6 +37,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     stale: list[str]
     parked: dict[str, int]
     queue: dict[str, int]
+    partitions_ahead: int
 
 
 @click.command()
@@ -67,6 +71,7 @@ def status(exact: bool, as_json: bool) -> None:
             stale=[projection.name for projection in stale(connection, projections)],
             parked=count_parked(connection),
             queue=calculations_by_status(connection, settings.tenant_id),
+            partitions_ahead=left_ahead(connection),
         )
     if as_json:
         console.emit_json(found)
@@ -104,6 +109,11 @@ def _show(found: Status) -> None:
     console.table(("calculations", "count"), found.queue.items(), right=["count"])
     if found.stale:
         console.note(f"Definitions have changed; run: qforge rebuild {' '.join(found.stale)}")
+    if found.partitions_ahead < AHEAD:
+        console.note(
+            f"Partitions of the log are left for {found.partitions_ahead} positions; run: "
+            "qforge db maintain"
+        )
     if found.parked:
         number = sum(found.parked.values())
         console.note(f"{number} events could not be folded; see: qforge dead-letters list")

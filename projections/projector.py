@@ -1,11 +1,13 @@
 """Keeps read models up to date: folds what was appended since the checkpoint, batch by batch."""
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from eventstore import outage
 from eventstore.errors import ConnectionLost, QuantumForgeError
@@ -38,6 +40,10 @@ POISON_SECONDS = 1.0
 
 PARTITIONS_EVERY = 10_000
 """Positions after which it is looked again whether the log needs partitions."""
+
+PARTITIONS_PAUSE = 20.0
+"""Seconds, half to one and a half times as many, after a try at partitions that failed: each may
+hold up appends for 0.05 s."""
 
 
 class RebuildNeeded(QuantumForgeError):
@@ -150,6 +156,7 @@ class Projector:
         self._on_advance = on_advance
         self._stop = stop or threading.Event()
         self._partitions_from = 0
+        self._partitions_wait = 0.0
         self._head = 0
         self._positions: dict[str, int] = {}
         self._folded = 0
@@ -165,10 +172,28 @@ class Projector:
             for (after, group), end in zip(groups, ends, strict=True):
                 if self._stop.is_set() or not self._attempt(group, after, end):
                     break
-        if self._folded and self._head >= self._partitions_from:
-            make_partitions(self._engine)
-            self._partitions_from = self._head + PARTITIONS_EVERY
+            if self._folded:
+                self._make_partitions()
+        if self._partitions_wait:
+            self._make_partitions()
         return Pass(self._folded, stale, [pause.failure for pause in self._paused.values()])
+
+    def _make_partitions(self) -> None:
+        """Make partitions of the log ahead, now and then; what is in the way stops nothing.
+
+        `qforge status` and the doctor tell where few are left, and without any the default
+        partition takes the events.
+        """
+        if self._head < self._partitions_from or time.monotonic() < self._partitions_wait:
+            return
+        try:
+            make_partitions(self._engine)
+        except (QuantumForgeError, DBAPIError):
+            pause = PARTITIONS_PAUSE * random.uniform(0.5, 1.5)
+            self._partitions_wait = time.monotonic() + pause
+        else:
+            self._partitions_from = self._head + PARTITIONS_EVERY
+            self._partitions_wait = 0.0
 
     def _attempt(self, group: Sequence[Projection], after: int, end: int) -> bool:
         """Fold one batch; false when its connection was lost, so that it must be tried again.
@@ -186,9 +211,11 @@ class Projector:
 
     def _look_at_checkpoints(self) -> list[str]:
         """Where everybody is, and the head; returns whose table another definition filled."""
-        with self._engine.begin() as connection:
+        # The server commits by itself: the row's lock must not outlast a client that is cut off.
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
             # Before anything is folded, so that no checkpoint is beyond the published head.
-            self._head = publish_head(connection)
+            self._head = publish_head(alone)
+        with self._engine.begin() as connection:
             checkpoints = read_checkpoints(connection)
             if missing := [each for each in self._projections if each.name not in checkpoints]:
                 tune(connection)
