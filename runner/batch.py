@@ -8,8 +8,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from eventstore.drain import UNANSWERED
 from eventstore.envelope import NewEvent, RecordedEvent, Stream
+from eventstore.outage import UNANSWERED
 from eventstore.read import last_event_types, read_stream
 from eventstore.recorder import Recorder
 from runner.narrative import storable

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
@@ -156,7 +156,7 @@ def test_every_command_says_what_is_wrong_with_a_spool_and_goes_on(
     found = json.loads(qforge("spool", "status", "--json", status=1).stdout)
     assert len(found["unusable"]) == 6
     shown = qforge("spool", "status", status=1).stderr
-    assert shown.count("move it out of the spool") == 6
+    assert shown.count("out of the spool") == 6
     doctor = qforge("doctor", status=1)
     assert "is not a regular file" in doctor.stdout
     qforge("metrics")
@@ -172,8 +172,11 @@ def test_every_command_says_what_is_wrong_with_a_spool_and_goes_on(
     assert "Traceback" not in again.stderr
     left = {path.name for path in spool.iterdir()}
     assert "notes.txt" in left
-    assert not [name for name in left if (spool / name).is_file() and name.endswith(".spool")
-                and not (spool / name).is_symlink()]  # fmt: skip
+    assert not [
+        name
+        for name in left
+        if name.endswith(".spool") and (spool / name).is_file() and not (spool / name).is_symlink()
+    ]
 
 
 wires = st.one_of(
@@ -188,6 +191,7 @@ contents = st.lists(st.one_of(st.binary(max_size=40), wires.map(frame)), max_siz
 
 
 @given(contents, contents, contents)
+@settings(deadline=None)
 def test_whatever_a_segment_holds_it_is_read_to_its_end(
     before: bytes, after: bytes, rejected: bytes
 ) -> None:
@@ -197,6 +201,7 @@ def test_whatever_a_segment_holds_it_is_read_to_its_end(
         wire = spooled_wire()
         path = directory / f"{FIRST}.spool"
         path.write_bytes(before + frame(wire) + after)
+        size = path.stat().st_size
         state = spool_state(directory)
 
         appended: list[bytes] = []
@@ -206,14 +211,11 @@ def test_whatever_a_segment_holds_it_is_read_to_its_end(
         assert one.run(appended.append)
         segment.remove()
 
+        # Every byte is in the log, or kept beside it.
         assert wire in appended
         assert state.events == len(appended)
         kept = sum(each.stat().st_size for each in directory.iterdir())
-        assert (
-            kept
-            == len(before) + len(after) - sum(len(frame(each)) for each in appended if each != wire)
-            or appended.count(wire) > 1
-        )
+        assert kept + sum(len(frame(each)) for each in appended) == size
 
         (directory / f"{FIRST}.rejected.jsonl").write_bytes(rejected)
         spool_state(directory)

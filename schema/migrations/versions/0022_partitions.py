@@ -2,15 +2,15 @@
 
 from schema.migrations.frozen import replace_functions, run_frozen
 
-revision = "0019"
-down_revision = "0018"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
     """Run the SQL frozen beside this file."""
-    run_frozen("0019_partitions")
+    run_frozen("0022_partitions")
 
 
 def downgrade() -> None:
