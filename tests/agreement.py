@@ -149,16 +149,16 @@ def _frame(
 
 
 _TOTAL = re.compile(r"TOTAL ENERGY\s+(-?\d+\.\d+)")
-_UNPAIRED = re.compile(r"unpaired electrons\s+(\d+)")
+_UNPAIRED = re.compile(r'"number of unpaired electrons":\s*(\d+)')
 
 
 def by_xtb(folder: Path, geometry: Geometry, charge: int, unpaired: int | None) -> Energy | None:
     """GFN2-xTB by the program; without `unpaired`, xtb decides. None where it gives no energy."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "m.xyz").write_text(geometry.xyz_text())
     spin = [] if unpaired is None else ["--uhf", str(unpaired)]
     done = subprocess.run(
-        ["xtb", "m.xyz", "--gfn", "2", "--chrg", str(charge), *spin],
+        ["xtb", "m.xyz", "--gfn", "2", "--json", "--chrg", str(charge), *spin],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -167,8 +167,10 @@ def by_xtb(folder: Path, geometry: Geometry, charge: int, unpaired: int | None) 
         timeout=300,
         check=False,
     )
+    dump = folder / "xtbout.json"
+    total = _TOTAL.search(done.stdout)
+    open_shells = _UNPAIRED.search(dump.read_text()) if dump.exists() else None
     shutil.rmtree(folder)
-    total, open_shells = _TOTAL.search(done.stdout), _UNPAIRED.search(done.stdout)
     if done.returncode or total is None or open_shells is None:
         return None
     return Energy(float(total[1]), int(open_shells[1]))
