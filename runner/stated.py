@@ -5,6 +5,7 @@ docs/inputs.md lists the accepted forms.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -58,7 +59,9 @@ class Stated(msgspec.Struct):
         Raises:
             ValueError: for a value that is not one, or one that contradicts an earlier one.
         """
-        name = re.sub(r"[\s_-]+", "_", key.strip("\"'$%-* ").lower())
+        name = _name_of_interest(key)
+        if name is None:
+            return False
         value = value.strip("\"'[]() \t,;")
         if name in ("q", "s") and not re.match(r"[-+\N{MINUS SIGN}]?\d", value):
             return False  # part of a SMILES such as S=C=O
@@ -66,7 +69,7 @@ class Stated(msgspec.Struct):
             return False
         if not value and name in _CHARGE:
             self.charge_unclear = f"has {name}= without a value; write charge="
-        elif not value and name in _MULTIPLICITY | _UNPAIRED | _SPIN:
+        elif not value and (name in _MULTIPLICITY or name in _UNPAIRED or name in _SPIN):
             self.multiplicity_unclear = f"has {name}= without a value; write multiplicity="
         elif name in _CHARGE:
             if value.lower() == "neutral":
@@ -81,12 +84,12 @@ class Stated(msgspec.Struct):
         elif name in _UNPAIRED:
             if value.lower() not in _NOT_STATED:
                 self.add_multiplicity(_of_unpaired(name, value))
-        elif name in _SPIN | _TOTAL_SPIN:
+        elif name in _SPIN or name in _TOTAL_SPIN:
             if value and value.lower() not in _NOT_STATED:
                 self.spins.append((name, value))
         elif name in _MOMENT:
             self._add_moment(name, value)
-        elif re.search("charge|chrg|multiplicity|unpaired|spin", name) and _WHOLE.fullmatch(value):
+        elif _WHOLE.fullmatch(value):
             what = f"{key}={value} could be the charge or the spin; "
             if re.search("charge|chrg", name):
                 self.charge_unclear = what + "write charge="
@@ -171,6 +174,16 @@ class Stated(msgspec.Struct):
             )
         else:
             self.add_multiplicity(round(moment) + 1)
+
+
+@lru_cache(1_000)
+def _name_of_interest(key: str) -> str | None:
+    """Return a key as the sets above have it; None for one that is about something else."""
+    name = re.sub(r"[\s_-]+", "_", key[:200].strip("\"'$%-* ").lower())
+    known = _CHARGE | _MULTIPLICITY | _UNPAIRED | _SPIN | _TOTAL_SPIN | _MOMENT
+    if name in known or re.search("charge|chrg|multiplicity|unpaired|spin", name):
+        return name
+    return None
 
 
 def stated_by(items: Mapping[str, str]) -> tuple[int | None, int | None]:

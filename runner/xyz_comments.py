@@ -111,7 +111,9 @@ def _without_pairs(text: str, pairs: dict[str, str], stated: Stated) -> str:
 def _plain(text: str) -> str:
     """Return a key or value without quotes and escapes; what follows _JSON is decoded."""
     if len(text) >= 2 and text[0] in "\"'" and text[-1] == text[0]:
-        text = _ESCAPED.sub(r"\1", text[1:-1])
+        text = text[1:-1]
+        if "\\" in text:
+            text = _ESCAPED.sub(r"\1", text)
     if text.startswith("_JSON "):
         try:
             decoded = json.loads(text.removeprefix("_JSON "))
