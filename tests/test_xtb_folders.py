@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from runner.engine import run_singlepoint
-from runner.jobs.contents import BrokenJob, Contents
+from runner.jobs.contents import BrokenJob, Contents, SkippedJob
 from runner.jobs.discovery import Folder, discover
 from runner.jobs.job import Job, read_job
 from runner.methods import METHODS
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.skipif(
     shutil.which("xtb") is None, reason="xtb is not installed (apt-get install xtb)"
 )
 
+CASES = Path(__file__).parent / "cases"
 WATER = "3\nwater\nO 0.0 0.0 0.0\nH 0.0 0.0 1.05\nH 0.93 0.0 -0.24\n"
 OTHER_WATER = "3\nwater\nO 0.0 0.0 0.0\nH 0.0 0.0 0.98\nH -0.93 0.0 -0.24\n"
 OXYGEN = "2\noxygen\nO 0 0 0\nO 0 0 1.25\n"
@@ -246,6 +249,10 @@ def _of_result(folder: Path) -> None:
     xtb(folder, "--grad", geometry="xtbopt.xyz")
 
 
+def _of_json_alone(folder: Path) -> None:
+    xtb(folder, "--chrg", "1", "--uhf", "1", "--json")
+
+
 def _overwritten(folder: Path) -> None:
     xtb(folder, "--opt", "tight", geometry="xtbopt.xyz")
 
@@ -394,6 +401,20 @@ def test_an_optimised_geometry_of_which_nothing_is_left_does_not_count(folder: P
     assert "the run moved the atoms" in (read(folder).refused or "")
 
 
+@pytest.mark.parametrize("first", [_single_point, _optimised, _of_json_alone])
+def test_without_a_log_the_json_names_the_geometry(
+    first: Callable[[Path], None], folder: Path
+) -> None:
+    """Other geometries lie beside it; xtbopt.xyz is taken by its energy."""
+    (folder / "start.xyz").write_text(OTHER_WATER)
+    first(folder)
+    (folder / "xtb.out").unlink()
+
+    job = read(folder)
+
+    assert counts(job) == pytest.approx(recomputed(job), abs=1e-6)
+
+
 def test_a_log_that_stops_in_its_optimisation_does_not_count(folder: Path) -> None:
     xtb(folder, "--opt")
     log = (folder / "xtb.out").read_bytes()
@@ -435,3 +456,25 @@ def test_a_turbomole_geometry_is_read(folder: Path) -> None:
         job = read(folder)
 
         assert counts(job) == pytest.approx(recomputed(job), abs=1e-6)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_folder_is_read_or_refused(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever is cut out of its files, nothing but a refusal leaves the reading."""
+    original = CASES / data.draw(st.sampled_from(["xtb_rerun", "xtb_start", "xtb_uhf"])) / "job"
+    folder = tmp_path_factory.mktemp("damaged") / "job"
+    shutil.copytree(original, folder)
+    for path in data.draw(st.lists(st.sampled_from(sorted(folder.iterdir())), max_size=4)):
+        content = path.read_bytes()
+        start = data.draw(st.integers(0, len(content)))
+        end = data.draw(st.integers(start, len(content)))
+        path.write_bytes(content[:start] + data.draw(st.binary(max_size=10)) + content[end:])
+
+    try:
+        job = read(folder)
+    except (BrokenJob, SkippedJob):
+        return
+    assert (job.result is None) != (job.failure is None)

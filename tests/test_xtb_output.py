@@ -26,6 +26,8 @@ FILES = {
     "dump": "xtbout.json",
     "charges": "charges",
     "gradient": "gradient",
+    "engrad": "water.engrad",
+    "energy": "energy",
     "optimised": "xtbopt.xyz",
 }
 
