@@ -220,7 +220,7 @@ def test_a_batch_whose_last_event_was_never_written_is_closed_by_the_next_run(
     campaign(engine, molecules, function="runner.calculation:calculate")
     assert chemistry(engine)["batch_jobs"][0]["status"] == "processing"
 
-    qforge("run", str(molecules))
+    qforge("run", str(molecules), "--batch", molecules.stem)
 
     assert chemistry(engine)["batch_jobs"][0]["status"] == "completed"
 
