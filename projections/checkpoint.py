@@ -4,17 +4,31 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NewType
+from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Connection, Text, func, literal, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateTable
 
+from eventstore.errors import QuantumForgeError
 from projections import dead_letters
 from projections.log_range import Contents
 from projections.projection import Projection
-from schema.tables import projection_checkpoints
+from schema.tables import event_logs, projection_checkpoints
 
 Fingerprint = NewType("Fingerprint", str)
 
@@ -22,6 +36,19 @@ MEANING = 1
 """Raised when the compiler comes to mean something else by a declaration: mends a mistake, say."""
 
 _NAMES = ARRAY(Text)
+
+
+class CheckpointDiverged(QuantumForgeError):
+    """Tables were made from other events than those that the log holds up to their checkpoint."""
+
+    def __init__(self, names: Iterable[str], position: int) -> None:
+        self.names = sorted(names)
+        self.position = position
+        super().__init__(
+            f"the last event up to position {position} is not the one that {', '.join(self.names)} "
+            "ended with: the log or the tables came from elsewhere; run `qforge rebuild "
+            f"{' '.join(self.names)}`"
+        )
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -96,6 +123,37 @@ def create_checkpoints(connection: Connection, projections: Iterable[Projection]
     dead_letters.forget(connection, made, dead_letters.LIVE)
 
 
+def diverged(connection: Connection, names: Sequence[str]) -> list[CheckpointDiverged]:
+    """Return an error for each checkpoint whose last event is another one in the log.
+
+    Checkpoints that are equally far share one look-up by primary key.
+    """
+    c = projection_checkpoints.c
+    places = (
+        select(c.position, c.event_id, func.array_agg(c.projection).label("names"))
+        .where(c.event_id.is_not(None), c.projection == func.any(literal(names, _NAMES)))
+        .group_by(c.position, c.event_id)
+        .subquery("places")
+    )
+    last = _last_event(places.c.position).scalar_subquery()
+    query = (
+        select(places.c.names, places.c.position)
+        .where(places.c.event_id.is_distinct_from(last))
+        .order_by(places.c.position)
+    )
+    return [CheckpointDiverged(*row) for row in connection.execute(query)]
+
+
+def _last_event(position: ColumnElement[int]) -> Select[tuple[UUID]]:
+    """The query for the id of the newest event at or below a position."""
+    return (
+        select(event_logs.c.event_id)
+        .where(event_logs.c.id <= position)
+        .order_by(event_logs.c.id.desc())
+        .limit(1)
+    )
+
+
 def lock_checkpoints(connection: Connection, names: Sequence[str]) -> dict[str, Checkpoint]:
     """Take those of these checkpoints that nobody else has, for this transaction, by name."""
     query = select(*(projection_checkpoints.c[name] for name in Checkpoint.__struct_fields__))
@@ -122,6 +180,7 @@ def move_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:
         .where(projection_checkpoints.c.projection == checkpoint.projection)
         .values(
             **{name: getattr(checkpoint, name) for name in checkpoint.__struct_fields__},
+            event_id=_last_event(literal(checkpoint.position, BigInteger)).scalar_subquery(),
             updated_at=func.clock_timestamp(),
         )
     )
@@ -132,6 +191,8 @@ _MOVED = text("""
        SET position = :upto,
            consumed = c.consumed + moved.events,
            ids_hash = c.ids_hash # moved.ids_hash,
+           event_id = (SELECT e.event_id FROM event_logs AS e
+                        WHERE e.id <= :upto ORDER BY e.id DESC LIMIT 1),
            updated_at = clock_timestamp()
       FROM unnest(CAST(:names AS text[]), CAST(:events AS bigint[]), CAST(:hashes AS bigint[]))
         AS moved (projection, events, ids_hash)

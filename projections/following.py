@@ -71,6 +71,8 @@ def follow(
 def _trouble_of(done: Pass) -> QuantumForgeError | None:
     if done.failures:
         return done.failures[0]
+    if done.diverged:
+        return done.diverged[0]
     return RebuildNeeded(done.stale) if done.stale else None
 
 

@@ -15,7 +15,9 @@ from eventstore.partitions import make_partitions
 from eventstore.standby import publish_head
 from projections.batch_size import BatchSize
 from projections.checkpoint import (
+    CheckpointDiverged,
     create_checkpoints,
+    diverged,
     fingerprint,
     lock_checkpoints,
     move_checkpoints,
@@ -73,12 +75,14 @@ class Pass(msgspec.Struct, frozen=True):
     """What came of bringing projections up to the safe head once.
 
     folded: events, each counted once for every projection that reads it. stale: what another
-    definition filled, and was left as it is. failures: what the database refused.
+    definition filled, and was left as it is. diverged: what was filled from another log, and was
+    left as it is. failures: what the database refused.
     """
 
     folded: int
     stale: list[str]
     failures: list[FoldFailed]
+    diverged: list[CheckpointDiverged] = []
 
 
 class _Pause(msgspec.Struct, frozen=True):
@@ -123,12 +127,15 @@ def catch_up(
 
     Raises:
         RebuildNeeded: when a definition has changed; the others are brought up to date first.
+        CheckpointDiverged: when a table was filled from another log; likewise.
         FoldFailed: when the server cannot fold events, be they good or bad; the others are brought
             up to date first.
     """
     done = Projector(engine, projections, batch=batch, on_advance=on_advance, stop=stop).catch_up()
     if done.failures:
         raise done.failures[0]
+    if done.diverged:
+        raise done.diverged[0]
     if done.stale:
         raise RebuildNeeded(done.stale)
     return done.folded
@@ -162,6 +169,7 @@ class Projector:
         self._folded = 0
         self._losses = 0
         self._paused: dict[str, _Pause] = {}
+        self._diverged: list[CheckpointDiverged] = []
 
     def catch_up(self) -> Pass:
         """Fold everything up to the present safe head, and say what was left undone."""
@@ -176,7 +184,8 @@ class Projector:
                 self._make_partitions()
         if self._partitions_wait:
             self._make_partitions()
-        return Pass(self._folded, stale, [pause.failure for pause in self._paused.values()])
+        failures = [pause.failure for pause in self._paused.values()]
+        return Pass(self._folded, stale, failures, self._diverged)
 
     def _make_partitions(self) -> None:
         """Make partitions of the log ahead, now and then; what is in the way stops nothing.
@@ -221,14 +230,16 @@ class Projector:
                 tune(connection)
                 create_checkpoints(connection, missing)
                 checkpoints = read_checkpoints(connection)
+            self._diverged = diverged(connection, [each.name for each in self._projections])
+        foreign = {name for error in self._diverged for name in error.names}
         self._positions = {}
         stale = []
         for projection in self._projections:
             checkpoint = checkpoints[projection.name]
-            if checkpoint.fingerprint == fingerprint(projection):
-                self._positions[projection.name] = checkpoint.position
-            else:
+            if checkpoint.fingerprint != fingerprint(projection):
                 stale.append(projection.name)
+            elif projection.name not in foreign:
+                self._positions[projection.name] = checkpoint.position
         now = time.monotonic()
         for name, pause in self._paused.items():
             if now < pause.until:

@@ -18,10 +18,17 @@ from eventstore.place import BeyondHead, LogDiverged, Place
 from eventstore.read import safe_head
 from eventstore.recorders.author import Author
 from eventstore.subscribe import subscribe
+from projections.checkpoint import CheckpointDiverged, read_checkpoints
+from projections.projector import catch_up
+from projections.rebuild import rebuild
+from projections.registry import PROJECTIONS
+from projections.verify import verify
 from tests.appending import TENANT, append_and_commit, small_event
+from tests.chemical_history import record
 from tests.conftest import command_line
 from tests.killable import Killable, killable
 from tests.standby import standby, wait_for_replay
+from tests.training_set import bad, good
 
 __all__ = ["killable"]
 
@@ -168,3 +175,44 @@ def test_a_position_beyond_the_head_is_refused_everywhere(engine: Engine, tmp_pa
     with pytest.raises(BeyondHead, match=f"from 0 to {head}"):
         export_events(engine, tmp_path / "log.jsonl", AUTHOR, upto=5_000)
     assert not list(tmp_path.iterdir())
+
+
+def test_projections_go_on_after_a_failover(pair: Pair) -> None:
+    """Their checkpoints are replicated with the events: no table has an event that is lost."""
+    record(pair.primary.engine, *good())
+    catch_up(pair.primary.engine, PROJECTIONS.values())
+    pair.cut_off()
+    record(pair.primary.engine, *bad())
+    catch_up(pair.primary.engine, PROJECTIONS.values())
+
+    promoted = pair.fail_over()
+    append_and_commit(promoted, *(small_event(number=n) for n in range(60)))
+
+    assert catch_up(promoted, PROJECTIONS.values()) > 0
+    for projection in (PROJECTIONS["calculations"], PROJECTIONS["batch_jobs"]):
+        assert verify(promoted, projection).agrees
+    promoted.dispose()
+
+
+def test_a_table_from_another_log_is_not_folded_on(engine: Engine) -> None:
+    """The checkpoint's event is not the log's: a rebuild is asked for, the others go on."""
+    record(engine, *good())
+    catch_up(engine, PROJECTIONS.values())
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE projection_checkpoints SET event_id = gen_random_uuid()"
+                " WHERE projection = 'molecules'"
+            )
+        )
+    record(engine, *bad())
+
+    with pytest.raises(CheckpointDiverged, match="run `qforge rebuild molecules`"):
+        catch_up(engine, PROJECTIONS.values())
+    with engine.connect() as connection:
+        checkpoints, head = read_checkpoints(connection), safe_head(connection)
+    assert {n for n, each in checkpoints.items() if each.position < head} == {"molecules"}
+
+    rebuild(engine, PROJECTIONS["molecules"])
+    catch_up(engine, PROJECTIONS.values())
+    assert verify(engine, PROJECTIONS["molecules"]).agrees

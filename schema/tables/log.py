@@ -97,6 +97,7 @@ projection_checkpoints = Table(
         "When the checkpoint last moved, by the database's clock",
         required=True,
     ),
+    column("event_id", Uuid, "Of the last event up to the position; null before the first move"),
     PrimaryKeyConstraint("projection"),
     check("position_is_not_negative", "position >= 0"),
     comment="How far each projection has come; moves in the transaction that moves its rows",
