@@ -16,6 +16,7 @@ from cli import console
 from cli.options import jobs_option
 from cli.session import migrated_database, tell_trouble
 from cli.spool import tell
+from eventstore.deadline import followed
 from eventstore.drain import drain
 from eventstore.errors import DatabaseUnavailable, QuantumForgeError
 from eventstore.outage import Patience, passes
@@ -168,7 +169,9 @@ def run(
     settings = load_settings()
     spool = spool_directory(settings.home)
     with migrated_database(settings, writes=True) as database:
-        drained = drain(spool, database.engine)
+        # A look-up that gets no answer must not hold the results up for ever.
+        limited = followed(database.engine, settings.deadline)
+        drained = drain(spool, limited)
         if (
             drained.events
             or drained.rejected
@@ -177,9 +180,9 @@ def run(
             or drained.unusable
         ):
             tell(drained)
-        note_namesakes(database.engine, settings.tenant_id, plan)
+        note_namesakes(limited, settings.tenant_id, plan)
         with Recorder(
-            database.engine,
+            limited,
             tenant_id=settings.tenant_id,
             user_id=settings.user_id,
             metadata={"service": "runner", **identity()},
@@ -200,7 +203,7 @@ def run(
                     f"Waiting up to {patience:.0f} s for the database: {why}"
                 ),
             )
-            with kept_current(database.engine):
+            with kept_current(limited):
                 try:
                     with console.progress("calculating", total) as report:
                         tally = campaign.run()

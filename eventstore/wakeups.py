@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.database import is_direct
+from eventstore.deadline import followed
 from eventstore.errors import DatabaseUnavailable
 from eventstore.standby import is_standby
 
@@ -77,7 +78,7 @@ class Announcer:
 
     def _run(self) -> None:
         try:
-            with self._engine.connect() as pooled:
+            with followed(self._engine).connect() as pooled:
                 connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
                 connection.detach()
                 while self._news.wait(IDLE_SECONDS):

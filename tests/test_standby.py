@@ -242,6 +242,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retract": (WRITES, "--method GFN2-xTB --reason test"),
     "retract --dry-run": (READS, "--method GFN2-xTB"),
     "status": (READS, ""),
+    "batches list": (READS, ""),
     "molecules list": (READS, ""),
     "molecules show": (READS, "{molecule}"),
     "properties compute": (WRITES, ""),
