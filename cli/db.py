@@ -23,7 +23,7 @@ from eventstore.encryption import add_key
 from eventstore.outage import Patience
 from eventstore.partitions import list_partitions, make_partitions
 from eventstore.postgres_binaries import tool_path
-from eventstore.roles import create_roles, describe_roles, roles_sql
+from eventstore.roles import create_roles, describe_roles, restrict_advisory_locks, roles_sql
 from eventstore.settings import load_settings
 
 MAINTAIN_PATIENCE = 30.0
@@ -157,8 +157,15 @@ def check(as_json: bool) -> None:
 
 @db.command()
 @click.option("--sql", is_flag=True, help="Print the SQL that makes the roles, and run nothing.")
+@click.option(
+    "--restrict-advisory-locks/--allow-advisory-locks",
+    "restrict",
+    default=None,
+    help="Let only these roles take advisory locks in this database, or everybody again; needs a "
+    "superuser.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def roles(sql: bool, as_json: bool) -> None:
+def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
     """Make the roles that are missing, and show all with their members.
 
     A login becomes a member by GRANT, and is bound to a tenant by ALTER ROLE.
@@ -174,6 +181,10 @@ def roles(sql: bool, as_json: bool) -> None:
         return
     with open_database(load_settings()) as database:
         create_roles(database.engine)
+        if restrict is not None:
+            changed = restrict_advisory_locks(database.engine, restrict=restrict)
+            whose = "these roles and the database's owner" if restrict else "everybody"
+            console.note(f"{changed} functions for advisory locks may now be called by {whose}.")
         with database.engine.connect() as connection:
             found = describe_roles(connection)
     if as_json:

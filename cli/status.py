@@ -94,6 +94,7 @@ def _show(found: Status) -> None:
             ("safe head", head.safe),
             ("last assigned position", head.last_assigned),
             *(("held back by", _holder(holder)) for holder in head.held_by),
+            *(("ignored lock of", _holder(holder)) for holder in head.ignored),
             ("events", _about(sum(found.events.values()), bool(found.estimated))),
         ],
     )

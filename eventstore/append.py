@@ -17,11 +17,13 @@ from eventstore.envelope import MUST_EXIST, NewEvent, Placed, Position
 from eventstore.errors import (
     EventIdReused,
     EventRefused,
+    LockHeld,
     LogIsAppendOnly,
     OtherTenant,
     QuantumForgeError,
     UnsafeIsolation,
     VersionConflict,
+    held_by,
 )
 from eventstore.standby import standby_error
 
@@ -179,6 +181,10 @@ def _translate(error: BaseException | None) -> QuantumForgeError | None:
             return EventIdReused(message)
         case "QF005" | "40001" as state:
             return UnsafeIsolation(may_pass=state == "40001")
+        case "QF012":
+            return LockHeld("appends", held_by(message))
+        case "55P03":
+            return LockHeld("appends", "another transaction that appends to the same stream")
         case "QF007":
             return OtherTenant(message)
         case "QF002" | "23502" | "23514":

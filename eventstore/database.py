@@ -17,11 +17,13 @@ from eventstore.errors import (
     DatabaseRefused,
     DatabaseUnavailable,
     DatabaseUnreachable,
+    LockHeld,
     NotAllowed,
     RoleMissing,
     TooManyConnections,
     UnknownDatabase,
     UnsupportedPostgres,
+    held_by,
 )
 from eventstore.settings import EMBEDDED, Settings
 from eventstore.standby import standby_error
@@ -138,6 +140,8 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
                 raise NotAllowed(diag.message_primary or "permission denied") from cause
             case "QF006", psycopg.Error(diag=diag):
                 raise RoleMissing(diag.message_primary or "a role is missing") from cause
+            case "QF012", psycopg.Error(diag=diag):
+                raise LockHeld("appends", held_by(diag.message_primary or "")) from cause
         if not context.is_disconnect and (refused := standby_error(cause)) is not None:
             raise refused from cause
         # SQLAlchemy drops the connection of a query that Ctrl-C interrupts, too.

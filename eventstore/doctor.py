@@ -48,6 +48,7 @@ OF_THE_SCHEMA: Mapping[str, Check] = {
     "end of the log": log.end_of_log,
     "stream heads": log.heads,
     "writers": activity.writers,
+    "advisory locks": activity.advisory_locks,
 }
 
 

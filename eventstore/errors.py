@@ -90,6 +90,32 @@ class UnsupportedPostgres(DatabaseUnavailable):
     """The server is older than this program supports."""
 
 
+class LockHeld(DatabaseUnavailable):
+    """A lock that work needs is held by another session for too long, or without business there.
+
+    purpose: what that keeps others from. holder: who it is. pid: its process, if that is known.
+    """
+
+    may_pass = True
+
+    def __init__(self, purpose: str, holder: str, pid: int | None = None) -> None:
+        self.purpose = purpose
+        self.holder = holder
+        self.pid = pid
+        end = "pg_terminate_backend" if pid is None else f"SELECT pg_terminate_backend({pid})"
+        super().__init__(
+            "the database",
+            f"{purpose} cannot go on: a lock is held by {holder}",
+            f"end that session ({end}); `qforge db roles --restrict-advisory-locks` keeps other "
+            "logins from taking such locks",
+        )
+
+
+def held_by(message: str) -> str:
+    """Return the holders from the message of `hold_append_floor`."""
+    return message.removeprefix("the keys of the append locks are held by ")
+
+
 class NeedsPrimary(DatabaseUnavailable):
     """A change was asked of a server that accepts none: a standby, or one that is read-only.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Callable, Iterator
 from importlib import resources
 
@@ -12,12 +13,22 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from eventstore.errors import DatabaseNewer, MigrationsPending, NotMigrated, UnknownRevision
+from eventstore.advisory import MIGRATION_KEY, Purpose, refuse_foreign
+from eventstore.errors import (
+    DatabaseNewer,
+    LockHeld,
+    MigrationsPending,
+    NotMigrated,
+    UnknownRevision,
+)
 
 HEAD = "head"
 BASE = "base"
-LOCK_KEY = 0x7146_6F72_6765_4D69
-"""The advisory lock of whoever migrates: "qForgeMi" in ASCII."""
+PATIENCE = 600.0
+"""Seconds for which another migration is waited for."""
+
+_TRY_AGAIN = 0.1
+"""Seconds."""
 
 
 class MigrationState(msgspec.Struct, frozen=True):
@@ -144,12 +155,22 @@ def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
 
 @contextlib.contextmanager
 def _only_one(engine: Engine) -> Iterator[None]:
-    """Hold the lock in a transaction of its own, which also works behind a transaction pooler."""
+    """Hold the lock in a transaction of its own, which also works behind a transaction pooler.
+
+    Raises:
+        LockHeld: when a session holds it that may not migrate, or another migration for too long.
+    """
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        until = time.monotonic() + PATIENCE
+        lock = text("SELECT pg_try_advisory_xact_lock(:key)").bindparams(key=MIGRATION_KEY)
+        while not connection.execute(lock).scalar_one():
+            holders = refuse_foreign(connection, Purpose.MIGRATIONS)
+            if holders and time.monotonic() > until:
+                raise LockHeld(Purpose.MIGRATIONS, str(holders[0]), holders[0].pid)
+            time.sleep(_TRY_AGAIN)
         yield
 
 

@@ -11,12 +11,12 @@ from typing import Self
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, func, select
+from sqlalchemy import BigInteger, Connection, case, func, select
 
 from eventstore.envelope import Position, RecordedEvent
-from eventstore.errors import QuantumForgeError
+from eventstore.errors import NoPublishedHead, QuantumForgeError
 from eventstore.read import safe_head
-from schema.tables import event_logs
+from schema.tables import event_logs, published_head
 
 REMEMBERED = 1_000
 """Events that a follower compares after it has connected again. Appends that ran side by side can
@@ -113,9 +113,17 @@ def require_place(connection: Connection, place: Place) -> None:
         LogDiverged: the log has another event there, or none.
     """
     # The safe head can fall for a moment, while an append holds it back; this number cannot.
+    # On a standby, which may lag, the published head is as far as the log is known.
     assigned = connection.execute(
-        select(func.last_assigned_position(type_=BigInteger))
+        select(
+            case(
+                (func.pg_is_in_recovery(), select(published_head.c.position).scalar_subquery()),
+                else_=func.last_assigned_position(type_=BigInteger),
+            )
+        )
     ).scalar_one()
+    if assigned is None:
+        raise NoPublishedHead
     if place.position > assigned:
         raise BeyondHead(place.position, assigned)
     if place.event_id is not None:

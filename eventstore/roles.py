@@ -3,6 +3,7 @@
 import msgspec
 from sqlalchemy import Connection, Engine, text
 
+from eventstore.errors import NotAllowed
 from schema.sql import sql_of
 
 PURPOSES = {
@@ -53,6 +54,60 @@ def create_roles(engine: Engine) -> None:
 def roles_sql() -> str:
     """The SQL that makes the roles, for an administrator to run."""
     return sql_of("roles")
+
+
+_ADVISORY = """
+    SELECT format(:statement, p.oid::regprocedure)
+      FROM pg_proc AS p
+     WHERE p.pronamespace = 'pg_catalog'::regnamespace
+       AND p.proname ~ '^pg_(try_)?advisory_'
+     ORDER BY p.oid::regprocedure::text
+"""
+ROLES_THAT_LOCK = ("qforge_appender", "qforge_projector", "qforge_admin")
+"""Those whose members take advisory locks: by rules, and for rebuilds."""
+
+
+def restrict_advisory_locks(engine: Engine, *, restrict: bool) -> int:
+    """Let only this program's roles take advisory locks in this database, or everybody again.
+
+    The owner of the database may, too. Other programs in the same database that use advisory locks
+    need a grant of their own.
+
+    Args:
+        engine: of a superuser.
+        restrict: false gives the right back to PUBLIC.
+
+    Returns:
+        How many functions were changed.
+
+    Raises:
+        NotAllowed: for whoever is no superuser: only the owner of these functions may.
+    """
+    with engine.begin() as connection:
+        superuser = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        if not connection.scalar(superuser):
+            raise NotAllowed("only a superuser can take PostgreSQL's advisory locks from others")
+        owner = connection.scalar(
+            text(
+                "SELECT quote_ident(pg_get_userbyid(datdba)) FROM pg_database"
+                " WHERE datname = current_database()"
+            )
+        )
+        ours = ", ".join(ROLES_THAT_LOCK)
+        statements = (
+            "REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC",
+            f"GRANT EXECUTE ON FUNCTION %s TO {ours}, {owner}",
+        )
+        if not restrict:
+            statements = (
+                "GRANT EXECUTE ON FUNCTION %s TO PUBLIC",
+                f"REVOKE EXECUTE ON FUNCTION %s FROM {ours}",
+            )
+        for statement in statements:
+            changes = list(connection.scalars(text(_ADVISORY), {"statement": statement}))
+            for change in changes:
+                connection.exec_driver_sql(change)
+    return len(changes)
 
 
 def describe_roles(connection: Connection) -> list[Role]:

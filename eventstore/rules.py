@@ -13,10 +13,12 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import ARRAY, Boolean, Connection, Engine, Integer, Text, Uuid, bindparam, text
+from sqlalchemy.exc import OperationalError
 
+from eventstore.advisory import RULES_SPACE, Purpose, refuse_foreign
 from eventstore.append import append, translated_errors
 from eventstore.envelope import ANY_VERSION, NewEvent, Placed, Stream
-from eventstore.errors import EventRefused, RuleBroken, VersionConflict
+from eventstore.errors import EventRefused, LockHeld, RuleBroken, VersionConflict
 from schema.events import LIFECYCLES
 from schema.events.lifecycle import NEW, When, depth, needed_states, rule_of
 
@@ -51,15 +53,22 @@ _STANDINGS = text("""
 
 BUCKETS = 256
 
+LOCK_SECONDS = 30
+"""Seconds for which a transaction waits for locks, unless its session has a limit of its own."""
+
 _HOLD = text("""
     SELECT CASE WHEN alone THEN pg_advisory_xact_lock(:space, bucket)
                 ELSE pg_advisory_xact_lock_shared(:space, bucket) END
-      FROM (SELECT * FROM unnest(:buckets, :alone) AS wanted(bucket, alone) ORDER BY bucket) AS w
+      FROM (SELECT set_config('lock_timeout', coalesce(
+                       nullif(current_setting('lock_timeout'), '0'), :limit), true) OFFSET 0) AS l
+     CROSS JOIN (SELECT * FROM unnest(:buckets, :alone) AS wanted(bucket, alone)
+                  ORDER BY bucket) AS w
 """).bindparams(
     bindparam("buckets", type_=ARRAY(Integer)),
     bindparam("alone", type_=ARRAY(Boolean)),
-    # "QFrl" in ASCII; of two numbers, so that it is no append lock, which has one: see safe_head.
-    bindparam("space", 0x5146726C),
+    # Of two numbers, so that it is no append lock, which has one: see safe_head.
+    bindparam("space", RULES_SPACE),
+    bindparam("limit", f"{LOCK_SECONDS}s"),
 )
 
 
@@ -222,12 +231,24 @@ def hold(
     Whoever needs the state holds the entity, together with others; whoever has it leave that state
     holds it exclusively. What is read in a later statement stays true. Who calls it twice holds the
     entities of least depth first, so that no two wait for each other.
+
+    Raises:
+        LockHeld: when another session holds one for longer than LOCK_SECONDS.
     """
     shared, alone = _buckets(streams), _buckets(exclusively)
     # In one order for everybody; a bucket that is held exclusively needs no shared hold.
     buckets = sorted({*shared, *alone})
     if buckets:
-        connection.execute(_HOLD, {"buckets": buckets, "alone": [b in alone for b in buckets]})
+        wanted = {"buckets": buckets, "alone": [b in alone for b in buckets]}
+        try:
+            connection.execute(_HOLD, wanted)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != "55P03":
+                raise
+            with connection.engine.connect() as another:
+                held = refuse_foreign(another, Purpose.RULES)
+            holder = str(held[0]) if held else "a session that has ended meanwhile"
+            raise LockHeld(Purpose.RULES, holder, held[0].pid if held else None) from error
 
 
 def _needs(event: NewEvent) -> Iterator[tuple[Stream, str]]:

@@ -19,7 +19,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     floor: Position
-    pid: int
+    pid: int | None
     user: str | None
     application: str | None
     transaction_age: float | None
@@ -32,35 +32,28 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
     `safe`: nothing at or below it can still appear. `last_assigned`: the highest position that any
     append has taken, committed or not; on a standby, which cannot know that, the safe head.
-    `held_by`: who keeps the first below the second, the most restraining first.
+    `held_by`: who keeps the first below the second, the most restraining first. `ignored`: sessions
+    that hold such a lock without appending, which keep nobody back.
     """
 
     safe: Position
     last_assigned: Position
     held_by: list[Holder]
+    ignored: list[Holder] = []
 
 
 _HOLDERS = text("""
-    WITH held AS (
-        SELECT pid,
-               ((classid::bigint << 32) | objid::bigint) - append_lock_key(0) AS floor
-          FROM pg_locks
-         WHERE locktype = 'advisory'
-           AND objsubid = 1
-           AND granted
-           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND classid::bigint >> 16 = append_lock_key(0) >> 48
-    )
     SELECT held.floor,
            held.pid,
            activity.usename AS user,
            activity.application_name AS application,
            clock_timestamp() - activity.xact_start AS transaction_age,
            activity.state,
-           activity.query
-      FROM held
+           activity.query,
+           held.counts
+      FROM append_locks AS held
       LEFT JOIN pg_stat_activity AS activity USING (pid)
-     WHERE held.floor < :last_assigned
+     WHERE CASE WHEN held.counts THEN held.floor < :last_assigned ELSE held.floor IS NOT NULL END
      ORDER BY held.floor, activity.xact_start, held.pid
 """)
 
@@ -77,12 +70,18 @@ def read_head(connection: Connection) -> Head:
     last_assigned = connection.execute(text("SELECT last_assigned_position()")).scalar_one()
     safe = safe_head(connection)
     holders: list[Holder] = []
-    if safe < last_assigned:
-        for row in connection.execute(_HOLDERS, {"last_assigned": last_assigned}).mappings():
-            age: timedelta | None = row["transaction_age"]
-            seconds = None if age is None else age.total_seconds()
-            holders.append(Holder(**{**row, "transaction_age": seconds}))
-    return Head(safe=safe, last_assigned=Position(max(last_assigned, safe)), held_by=holders)
+    ignored: list[Holder] = []
+    for row in connection.execute(_HOLDERS, {"last_assigned": last_assigned}).mappings():
+        age: timedelta | None = row["transaction_age"]
+        facts = {name: row[name] for name in row if name != "counts"}
+        facts["transaction_age"] = None if age is None else age.total_seconds()
+        (holders if row["counts"] else ignored).append(Holder(**facts))
+    return Head(
+        safe=safe,
+        last_assigned=Position(max(last_assigned, safe)),
+        held_by=holders if safe < last_assigned else [],
+        ignored=ignored,
+    )
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from eventstore.checks import Check, Finding, ok, problem, warning
 from eventstore.read import safe_head
+from eventstore.statistics import read_head
 from projections.checkpoint import read_checkpoints
 from projections.dead_letters import count_parked
 from projections.lag import read_lags
@@ -22,9 +23,11 @@ def projections(connection: Connection) -> Finding:
     head = safe_head(connection)
     checkpoints = read_checkpoints(connection)
     changed = sorted(projection.name for projection in stale(connection, PROJECTIONS.values()))
-    # A log that was restored from an older backup than its read models.
+    # A log that was restored from an older backup than its read models. Not the safe head, which an
+    # unfinished append holds back.
+    end = read_head(connection).last_assigned
     beyond = sorted(
-        name for name in PROJECTIONS if name in checkpoints and checkpoints[name].position > head
+        name for name in PROJECTIONS if name in checkpoints and checkpoints[name].position > end
     )
     if changed or beyond:
         said = [f"the definition of {name} has changed" for name in changed]

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection, text
 
-from eventstore.checks.finding import Finding, ok, problem, psql, warning
+from eventstore.advisory import key_holders
+from eventstore.checks.finding import Finding, ok, problem, psql, shortened, warning
 from eventstore.statistics import Holder, read_head
 
 HOLDS_BACK = 5.0
@@ -11,6 +12,16 @@ HOLDS_BACK = 5.0
 IDLE = 60.0
 """Seconds that a transaction may do nothing."""
 
+_IGNORED = text("""
+    SELECT f.pid, a.usename AS user, a.application_name AS application, count(*) AS keys
+      FROM append_locks AS f
+      JOIN pg_locks AS l ON l.pid = f.pid AND l.locktype = 'advisory' AND l.objsubid = 1
+       AND l.classid::bigint >> 16 = append_lock_key(0) >> 48
+      LEFT JOIN pg_stat_activity AS a ON a.pid = f.pid
+     WHERE NOT f.counts AND f.floor IS NOT NULL
+     GROUP BY f.pid, a.usename, a.application_name
+     ORDER BY f.pid
+""")
 _IDLE = text("""
     SELECT pid, usename AS user, application_name AS application,
            extract(epoch FROM clock_timestamp() - state_change)::float8 AS seconds, query
@@ -47,6 +58,31 @@ def writers(connection: Connection, *, seconds: float = HOLDS_BACK) -> Finding:
             "ask as a member of pg_read_all_stats; a prepared transaction: ROLLBACK PREPARED",
         )
     return ok(check, found)
+
+
+def advisory_locks(connection: Connection) -> Finding:
+    """Whether sessions hold or await the advisory locks of this program without business there."""
+    check = "advisory locks"
+    found = key_holders(connection)
+    foreign = {each.pid: str(each) for each in found if each.is_foreign}
+    for row in connection.execute(_IGNORED):
+        foreign.setdefault(
+            row.pid,
+            f"pid {row.pid}, user {row.user}, application {row.application!r}, holds "
+            f"{row.keys} keys of appends without appending (readers ignore it)",
+        )
+    if foreign:
+        return problem(
+            check,
+            shortened(list(foreign.values())),
+            "end these sessions, and keep other logins from taking advisory locks",
+            *(psql(f"SELECT pg_terminate_backend({pid})") for pid in list(foreign)[:5]),
+            "qforge db roles --restrict-advisory-locks",
+        )
+    waiting = [str(each) for each in found if not each.granted]
+    if waiting:
+        return warning(check, shortened(waiting), "it goes on when the holder has ended")
+    return ok(check, f"{len(found)} are held, by sessions that may")
 
 
 def idle_sessions(connection: Connection, *, seconds: float = IDLE) -> Finding:

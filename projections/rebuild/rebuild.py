@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 from sqlalchemy import Column, Connection, Engine, MetaData, Table, func, select, text
 
+from eventstore.advisory import Purpose, refuse_foreign
 from eventstore.errors import NotAllowed, QuantumForgeError
 from eventstore.read import safe_head
 from projections.checkpoint import fingerprint, lock_checkpoint, read_checkpoints
@@ -370,6 +371,7 @@ def _alone(engine: Engine, projection: Projection) -> Iterator[None]:
             func.pg_try_advisory_xact_lock(func.hashtext("rebuild"), func.hashtext(projection.name))
         )
         if not connection.scalar(locked):
+            refuse_foreign(connection, Purpose.REBUILDS)
             raise RebuildRunning(projection.name)
         yield
         connection.rollback()

@@ -8,6 +8,9 @@ PRELUDE = ("roles", "current_tenant", "acts_for_every_tenant")
 OBJECTS = (
     "append_lock_key",
     "last_assigned_position",
+    "append_evidence",
+    "append_locks",
+    "hold_append_floor",
     "safe_head",
     "publish_head",
     "refuse_change",

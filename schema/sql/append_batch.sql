@@ -48,8 +48,7 @@ BEGIN
           WHERE t.tenant_id IS DISTINCT FROM (SELECT current_tenant());
     END IF;
 
-    -- "Whatever I append will lie above this": see safe_head.
-    PERFORM pg_advisory_xact_lock_shared(append_lock_key(last_assigned_position()));
+    PERFORM hold_append_floor();
 
     -- Lock the head of every stream, in one order for everybody, and take the next versions, as if
     -- every event were new.

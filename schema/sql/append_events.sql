@@ -43,12 +43,7 @@ BEGIN
                                   (event ->> 'occurred_at')::timestamptz);
     END IF;
 
-    -- "Whatever I append will lie above this": see safe_head. A mere expression costs half of what
-    -- a PERFORM does; the lock is never NULL.
-    floor_of_stream := last_assigned_position();
-    IF pg_advisory_xact_lock_shared(append_lock_key(floor_of_stream)) IS NULL THEN
-        RETURN;
-    END IF;
+    floor_of_stream := hold_append_floor();
 
     INSERT INTO event_streams AS head (tenant_id, entity_type, entity_id, version, first_position)
          VALUES (tenant, kind, entity, 1, floor_of_stream + 1)

@@ -32,8 +32,7 @@ BEGIN
             USING ERRCODE = 'QF002';
     END IF;
 
-    -- "Whatever I append will lie above this": see safe_head.
-    PERFORM pg_advisory_xact_lock_shared(append_lock_key(last_assigned_position()));
+    PERFORM hold_append_floor();
     floor_of_all := last_assigned_position() + 1;
 
     SELECT count(*), count(DISTINCT ord) = count(*) AND min(ord) >= 1 AND max(ord) <= count(*),

@@ -4,6 +4,8 @@ SET search_path = public, pg_temp
 SET lock_timeout = '2s'
 AS $$
 DECLARE
+    -- The time first: what is appended after it may be above the head.
+    known_at timestamptz := clock_timestamp();
     head bigint := safe_head();
 BEGIN
     -- The row is committed after every event up to the head, so a standby, which replays commits in
@@ -12,7 +14,7 @@ BEGIN
                     WHERE h.position >= head
                       AND h.published_at > clock_timestamp() - interval '10 seconds') THEN
         INSERT INTO published_head AS h (position, published_at)
-             VALUES (head, clock_timestamp())
+             VALUES (head, known_at)
         ON CONFLICT (is_only) DO UPDATE
            SET position = greatest(h.position, excluded.position),
                published_at = greatest(h.published_at, excluded.published_at);

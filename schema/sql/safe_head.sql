@@ -24,13 +24,7 @@ BEGIN
     END IF;
     -- The order matters: the sequence first, the locks second.
     assigned := last_assigned_position();
-    SELECT min(((classid::bigint << 32) | objid::bigint) - append_lock_key(0))
-      INTO lowest_floor
-      FROM pg_locks
-     WHERE locktype = 'advisory'
-       AND objsubid = 1
-       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-       AND classid::bigint >> 16 = append_lock_key(0) >> 48;
+    SELECT min(l.floor) INTO lowest_floor FROM append_locks AS l WHERE l.counts;
     RETURN least(assigned, lowest_floor);
 END
 $$;
