@@ -41,7 +41,9 @@ def test_a_set_of_real_molecules_agrees_with_xtb(
     for number, part in enumerate(batched(records, AT_ONCE)):
         file = f"{name}-{number}.{suffix}"
         write(tmp_path / file, "\n".join(part).replace("\n\n", "\n").splitlines())
-        read += json.loads(qforge("run", file, "--jobs", "2", "--json", status=None).stdout)["read"]
+        said = qforge("run", file, "--jobs", "2", "--json", status=None)
+        assert said.stdout, said.stderr
+        read += json.loads(said.stdout)["read"]
 
     assert read == len(records)
     found = _recorded(engine)
