@@ -21,7 +21,7 @@ SETS: dict[str, tuple[str, Callable[[int], list[str]]]] = {
     "species": ("extxyz", species),
 }
 
-AT_ONCE = 60
+AT_ONCE = 20
 """Records in a file: a command of a test has two minutes."""
 
 pytestmark = pytest.mark.skipif(

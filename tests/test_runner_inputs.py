@@ -116,6 +116,8 @@ def test_gzip_is_recognised_by_its_first_bytes_too(tmp_path: Path) -> None:
         (b"PK\x03\x04rest", "zip archive"),
         (b"BZh9rest", "bzip2"),
     ],
+    # gzip writes the time: identifiers made of the content would differ between processes.
+    ids=["truncated", "damaged", "zip", "bzip2"],
 )
 def test_an_archive_or_a_damaged_file_is_one_clear_error(
     tmp_path: Path, content: bytes, message: str
