@@ -76,15 +76,18 @@ class LogDiverged(QuantumForgeError):
 
     exit_status = 2
 
-    def __init__(self, position: int, seen: UUID, found: UUID | None) -> None:
+    def __init__(
+        self, position: int, seen: UUID, found: UUID | None, *, head: int | None = None
+    ) -> None:
         self.position = position
         self.seen = seen
         self.found = found
         now = "no event" if found is None else f"event {found}"
+        end = "" if head is None else f", the log ends at {head}"
         super().__init__(
             f"this is not the log that was read: event {seen} was at position {position}, where "
-            f"{now} is now. Did a standby that was behind replace the primary? What was taken over "
-            "from the lost events is no longer true: read again from a position before the failover"
+            f"{now} is now{end}. Did a standby that was behind replace the primary? What was taken "
+            "over from the lost events is no longer true: read again from before the failover"
         )
 
 
@@ -109,7 +112,7 @@ def require_place(connection: Connection, place: Place) -> None:
     """Check that the log reaches a place and has its event there: one look-up by primary key.
 
     Raises:
-        BeyondHead: the log has not assigned the position.
+        BeyondHead: the log has not assigned the position, and no event is known there.
         LogDiverged: the log has another event there, or none.
     """
     # The safe head can fall for a moment, while an append holds it back; this number cannot.
@@ -125,6 +128,8 @@ def require_place(connection: Connection, place: Place) -> None:
     if assigned is None:
         raise NoPublishedHead
     if place.position > assigned:
+        if place.event_id is not None:
+            raise LogDiverged(place.position, place.event_id, None, head=assigned)
         raise BeyondHead(place.position, assigned)
     if place.event_id is not None:
         _require_events(connection, {place.position: place.event_id})

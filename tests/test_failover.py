@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from eventstore.database import libpq_url, make_engine
-from eventstore.embedded import EmbeddedServer
+from eventstore.embedded import PORT, EmbeddedServer
 from eventstore.envelope import RecordedEvent
 from eventstore.log_export import export_events
 from eventstore.place import BeyondHead, LogDiverged, Place
@@ -43,13 +42,9 @@ class Pair:
     def __init__(self, primary: Killable, replica: EmbeddedServer) -> None:
         self.primary = primary
         self.replica = replica
-        self.engine = make_engine(primary.server.url())
-        self._host: str | None = None
-
-        @event.listens_for(self.engine, "do_connect")
-        def choose(_: Any, __: Any, ___: Any, parameters: dict[str, Any]) -> None:
-            if self._host is not None:
-                parameters["host"] = self._host
+        hosts = f"{primary.server.socket_directory},{replica.socket_directory}"
+        both = {"host": hosts, "port": f"{PORT},{PORT}", "target_session_attrs": "read-write"}
+        self.engine = make_engine(primary.server.url().update_query_dict(both))
 
     def cut_off(self) -> None:
         """Let the standby receive nothing any more."""
@@ -69,7 +64,6 @@ class Pair:
         promoted = make_engine(self.replica.url())
         with promoted.connect() as connection:
             assert connection.execute(text("SELECT pg_promote()")).scalar_one()
-        self._host = str(self.replica.socket_directory)
         return promoted
 
 
@@ -167,10 +161,14 @@ def test_a_position_beyond_the_head_is_refused_everywhere(engine: Engine, tmp_pa
     with engine.connect() as connection:
         head = safe_head(connection)
 
-    for after in (5_000, Place.parse(f"5000:{uuid4()}")):
-        with pytest.raises(BeyondHead, match=f"from 0 to {head}"):
+    refusals = (
+        (5_000, BeyondHead, f"from 0 to {head}"),
+        (Place.parse(f"5000:{uuid4()}"), LogDiverged, f"ends at {head}"),
+    )
+    for after, refusal, told in refusals:
+        with pytest.raises(refusal, match=told):
             next(subscribe(engine, after=after))
-        with pytest.raises(BeyondHead, match=f"from 0 to {head}"):
+        with pytest.raises(refusal, match=told):
             export_events(engine, tmp_path / "log.jsonl", AUTHOR, after=after)
     with pytest.raises(BeyondHead, match=f"from 0 to {head}"):
         export_events(engine, tmp_path / "log.jsonl", AUTHOR, upto=5_000)
