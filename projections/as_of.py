@@ -38,7 +38,7 @@ def as_of(projection: Projection, position: int, name: str | None = None) -> Sub
 def rows_at(projection: Projection, position: int) -> Select[Any]:
     """What `as_of` selects, as a query of its own."""
     folded = folded_at(projection, position)
-    if all(column.computed is None for column in projection.table.columns):
+    if folded.selected_columns.keys() == projection.table.columns.keys():
         return folded
     given = folded.subquery(projection.name)
     return select(*whole_row(projection.table, given)).select_from(given)

@@ -63,7 +63,7 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(hint)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         parts = typing.get_type_hints(hint, include_extras=True)
-        return st.builds(hint, *(_values(parts[name]) for name in hint.__struct_fields__))
+        return st.builds(hint, **{name: _values(parts[name]) for name in hint.__struct_fields__})
     simple: dict[Any, st.SearchStrategy[Any]] = {
         type(None): st.none(),
         bool: st.booleans(),

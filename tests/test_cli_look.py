@@ -273,7 +273,7 @@ def test_status_of_an_empty_database_is_all_zero(qforge_here: Qforge) -> None:
     """Nothing is behind, nothing to do, no error."""
     status = status_of(qforge_here)
 
-    assert status["head"] == {"safe": 0, "last_assigned": 0, "held_by": []}
+    assert status["head"] == {"safe": 0, "last_assigned": 0, "held_by": [], "ignored": []}
     assert status["events"] == {}
     assert {lag["projection"] for lag in status["lags"]} == set(PROJECTIONS)
     assert {(lag["positions"], lag["seconds"]) for lag in status["lags"]} == {(0, None)}
@@ -347,7 +347,12 @@ def test_a_gap_left_by_a_rollback_is_no_lag_in_time(qforge_here: Qforge, engine:
         append(connection, [created("O")])
         connection.rollback()
 
-    assert status_of(qforge_here)["head"] == {"safe": 1, "last_assigned": 1, "held_by": []}
+    assert status_of(qforge_here)["head"] == {
+        "safe": 1,
+        "last_assigned": 1,
+        "held_by": [],
+        "ignored": [],
+    }
     assert {lag["seconds"] for lag in status_of(qforge_here)["lags"]} == {None}
     assert qforge_here("molecules", "list").stderr == ""
 
@@ -371,7 +376,12 @@ def test_status_names_who_holds_the_head_back(qforge_here: Qforge, engine: Engin
         assert f"held back by\tpid {pid}, user {holder['user']}, for " in told
         hanging.rollback()
 
-    assert status_of(qforge_here)["head"] == {"safe": 2, "last_assigned": 2, "held_by": []}
+    assert status_of(qforge_here)["head"] == {
+        "safe": 2,
+        "last_assigned": 2,
+        "held_by": [],
+        "ignored": [],
+    }
 
 
 @pytest.mark.usefixtures("chemistry")
