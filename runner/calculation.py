@@ -11,7 +11,7 @@ from runner.geometry import Geometry
 from runner.methods import XTB
 from runner.physics import refusal
 from runner.result import Result
-from runner.strain import strain
+from runner.strain import bonds_of, broken, strained
 from runner.tasks import Completed, Invalidated, Outcome, Task
 from runner.xtb import program as xtb
 
@@ -41,15 +41,22 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _from_geometry(task: Task, start: Geometry) -> _Run:
+    """Run a geometry that was given; its forces may be meant, but not that it falls apart."""
     result, geometry = _run(task, start)
-    return _Run(result=result, geometry=geometry)
+    moved = task.optimization_level is not None
+    return _Run(
+        result=result,
+        geometry=geometry,
+        warning=broken(geometry, bonds_of(start)) if moved else None,
+    )
 
 
 def _from_smiles(task: Task) -> _Run:
-    """Run a structure made from the SMILES; where that is doubtful, a second one made by UFF.
+    """Run a structure made from the SMILES; where its forces are large, a second one made by UFF.
 
     MMFF94 has wrong minima for some small or charged groups (N2, CO2, sulfonyl amidines), where
-    UFF is nearer. The one without a warning counts, or that of the lower energy.
+    UFF is nearer. Of single points, the lower energy of the two counts, with what is doubtful in
+    it; an optimisation leaves a wrong minimum by itself.
     """
     assert task.smiles is not None
     first = build(task.smiles)
@@ -61,12 +68,10 @@ def _from_smiles(task: Task) -> _Run:
         if other is None:
             raise
         return other
-    if run.warning is None:
+    if run.warning is None or task.optimization_level is not None:
         return run
     other = _from_uff(task, first)
-    if other is None:
-        return run
-    return min(run, other, key=lambda each: (each.warning is not None, each.result.energy))
+    return run if other is None else min(run, other, key=lambda each: each.result.energy)
 
 
 def _from_uff(task: Task, first: Conformer) -> _Run | None:
@@ -84,7 +89,7 @@ def _from_conformer(task: Task, conformer: Conformer) -> _Run:
         result=result,
         geometry=geometry,
         source=conformer.source,
-        warning=strain(result, geometry, conformer.bonds),
+        warning=broken(geometry, conformer.bonds) or strained(result),
     )
 
 

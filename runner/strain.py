@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable
+from itertools import combinations
 from math import dist
 
 from runner.connectivity import COVALENT_RADII, STRETCH
 from runner.geometry import ELEMENTS, Geometry
 from runner.result import Result
+from runner.spin import METALS
 
 LARGEST_FORCE = 0.1
 """Eh/Bohr on one atom.
@@ -23,25 +25,45 @@ def largest_force(result: Result) -> float | None:
     return max(math.hypot(*row) for row in result.gradient)
 
 
-def strain(result: Result, geometry: Geometry, bonds: Iterable[tuple[int, int]]) -> str | None:
-    """Return why a structure is doubtful, in one sentence, or None.
+def bonds_of(geometry: Geometry) -> list[tuple[int, int]]:
+    """Return the pairs of atoms, counted from 0, that are near enough to be bonded; no metals."""
+    return [
+        (first, second)
+        for first, second in combinations(range(len(geometry)), 2)
+        if not {geometry.numbers[first], geometry.numbers[second]} & METALS
+        and _length(geometry, first, second) <= _longest(geometry, first, second)
+    ]
 
-    `bonds` are the pairs of atoms that the SMILES connects: one that is longer than `STRETCH` times
-    the sum of its covalent radii is broken, and the structure is another molecule.
+
+def broken(geometry: Geometry, bonds: Iterable[tuple[int, int]]) -> str | None:
+    """Return which bond a geometry no longer has, in one sentence, or None.
+
+    A bond longer than `STRETCH` times the sum of the covalent radii of its atoms is broken.
     """
     for first, second in bonds:
-        length = dist(geometry.positions[first], geometry.positions[second])
-        limit = STRETCH * float(
-            COVALENT_RADII[geometry.numbers[first]] + COVALENT_RADII[geometry.numbers[second]]
-        )
-        if length > limit:
+        length, longest = _length(geometry, first, second), _longest(geometry, first, second)
+        if length > longest:
             pair = "–".join(
                 f"{ELEMENTS[geometry.numbers[index]]}{index + 1}" for index in (first, second)
             )
             return (
-                f"the bond {pair} of the SMILES is {length:.2f} Å long (at most {limit:.2f} Å is "
-                "expected): the structure may be another molecule; give its SMILES, or coordinates"
+                f"the bond {pair} is {length:.2f} Å long (expected: at most {longest:.2f} Å): the "
+                "structure may be another molecule than it began as; give its SMILES or coordinates"
             )
+    return None
+
+
+def _length(geometry: Geometry, first: int, second: int) -> float:
+    return dist(geometry.positions[first], geometry.positions[second])
+
+
+def _longest(geometry: Geometry, first: int, second: int) -> float:
+    radii = (COVALENT_RADII[geometry.numbers[index]] for index in (first, second))
+    return STRETCH * float(sum(radii))
+
+
+def strained(result: Result) -> str | None:
+    """Return why the forces make a structure doubtful, in one sentence, or None."""
     force = largest_force(result)
     if force is not None and force > LARGEST_FORCE:
         return (

@@ -46,7 +46,7 @@ MOLECULES = [
     ("P", 0, 1),
     ("S", 0, 1),
     ("[SiH4]", 0, 1),
-    ("FB(F)F", 0, 1),
+    ("OB(O)O", 0, 1),  # its conformer has a plane of symmetry that its minimum has not
     ("[CH3]", 0, 2),
     ("[O][O]", 0, 3),
     ("[OH-]", -1, 1),
