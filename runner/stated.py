@@ -246,6 +246,9 @@ _NUMBERS = re.compile(r"[-+\d.,eEdD\s\N{MINUS SIGN}]*")
 _BRACKET_ATOM = re.compile(
     r"\[\d*(?:[A-Z][a-z]?|[a-z]{1,2})@{0,2}(?:H\d?)?([-+]+|[-+]\d{1,2})(?::\d+)?\]"
 )
+_LAST_SIGNED = re.compile(
+    r"(?:^|[\s,;:])[(\[]?([-+\N{MINUS SIGN}]\d{1,2}|\d{1,2}[-+\N{MINUS SIGN}])[)\]]?[\s\0,;.]*$"
+)
 _SIGNED_FORMULA = re.compile(r"(?<!\S)((?:[A-Z][a-z]?\d*)+?)[\^ ]?(\d*[-+]|[-+]+)(?!\S)")
 
 
@@ -279,7 +282,9 @@ def stated_in(text: str, composition: Mapping[str, int] | None, stated: Stated) 
         if found := _MENTIONED_CHARGE.search(text):
             stated.charge_unclear = f"mentions {found[0]!r} without a charge that can be read"
         else:
-            stated.charge_unclear = _sign_of(text, composition) or stated.charge_unclear
+            stated.charge_unclear = (
+                stated.charge_unclear or _sign_of(text, composition) or _last_signed(text)
+            )
         if stated.charge_unclear and "write" not in stated.charge_unclear:
             stated.charge_unclear += "; write charge= and multiplicity="
     if stated.multiplicity is None and (found := _MENTIONED_SPIN.search(text)):
@@ -296,7 +301,9 @@ def _stated_by_position(text: str, composition: Mapping[str, int] | None, stated
     if found is None:
         if re.fullmatch(r"[-+\N{MINUS SIGN}]\d", text):
             stated.charge_unclear = f"{text!r} could be a charge{hint}"
-        elif re.search(r"(?:^|\s)[-+]\d\s+[1-9]$", text) and not _NUMBERS.fullmatch(text):
+        elif re.search(r"(?:^|\s)[-+\N{MINUS SIGN}]\d\s+[1-9]$", text) and not _NUMBERS.fullmatch(
+            text
+        ):
             stated.charge_unclear = f"ends in what could be a charge and a multiplicity{hint}"
         elif re.fullmatch(r"[-+]?\d\.0*\s+[1-9](?:\.0*)?", text):
             stated.charge_unclear = f"{text!r} could be a charge and a multiplicity{hint}"
@@ -333,6 +340,16 @@ def _sign_of(text: str, composition: Mapping[str, int] | None) -> str | None:
             if is_charge and composition and _composition(formula[:split]) == composition:
                 return f"has {formula}{sign}, a formula of these atoms with a sign"
     return None
+
+
+def _last_signed(text: str) -> str | None:
+    """Return what a signed whole number after words, as in `chloride -1`, seems to say."""
+    found = _LAST_SIGNED.search(text)
+    if found is None or _NUMBERS.fullmatch(text):
+        return None
+    return (
+        f"ends in {found[1]}, which could be the charge; write charge= and multiplicity= (or name=)"
+    )
 
 
 def _signed(text: str) -> int:

@@ -134,6 +134,15 @@ def test_the_name_is_what_remains(comment: str, name: str | None) -> None:
         ("-10 1", "could be a charge and a multiplicity"),
         ("-1.0 1", "could be a charge and a multiplicity"),
         ("hydroxide -1 1", "could be a charge and a multiplicity"),
+        ("hydroxide \N{MINUS SIGN}1 1", "could be a charge and a multiplicity"),
+        ("hydroxide -1", "ends in -1, which could be the charge"),
+        ("hydroxide, +1", "ends in +1"),
+        ("hydroxide (-1)", "ends in -1"),
+        ("hydroxide 1-", "ends in 1-"),
+        ("hydroxide \N{MINUS SIGN}1", "ends in \N{MINUS SIGN}1"),
+        ("name=OH -1", "ends in -1"),
+        ("hydroxide -2 multiplicity=2", "ends in -2"),
+        ("multiplicity 2 hydroxide -2", "ends in -2"),
         ("1 2 dichloroethane", "begins with 1 2"),
         ("OH-", "a formula of these atoms with a sign"),
         ("hydroxide HO-", "a formula of these atoms with a sign"),
@@ -166,6 +175,7 @@ def test_a_value_given_otherwise_settles_what_is_unclear() -> None:
         "water, step 5", "H2O", "C(C)O", "[2H]O[2H]", "multi-reference?", "quintessence",
         "spinosad", "discharge", "frame 1 2", "MP2/aug-cc-pVTZ", "a-b", "water+ice",
         "O=[N+]([O-])C", "2S-acid", "D-glucose", "conformer 3 of 12",
+        "conf 3", "opt-1", "water E -76.0", "-40.5 -1", "step -120",
     ],
 )  # fmt: skip
 def test_a_plain_title_states_nothing(title: str) -> None:
