@@ -65,6 +65,11 @@ def read_sdf(record: SdfRecord) -> Input:
     is the title line, or else a data item `name` or `id`; data items that state the charge and the
     multiplicity, by any of their usual names, are used.
 
+    A 3D record of several atoms without any bond is a geometry without SMILES, as a frame of an
+    .xyz file is: its atoms are all that there are, and the charges of its atoms add up to its
+    charge. One of our own exports has the SMILES, if there is one, as a data item. Atoms that all
+    have charges are the ions of a salt, which need no bonds.
+
     It runs RDKit, which some records crash: call it in a worker process.
     """
     block, data = _parts(record.text)
@@ -79,8 +84,11 @@ def read_sdf(record: SdfRecord) -> Input:
             refuse_nul(record.text)
             for line in record.text.split("\n") if len(record.text) > LINE_LIMIT // 4 else ():
                 refuse_long(line)
-            smiles, geometry = _structure(block)
             charge, multiplicity = stated_by(items)
+            smiles, geometry, total = _structure(block)
+            if smiles is None:
+                charge = _one_charge(charge, total)
+                smiles = items.get("smiles") if "xyz_sha256" in items else None
         except ValueError as problem:
             error = str(problem)
     return Input(
@@ -116,7 +124,20 @@ def _decoded(name: str, items: dict[str, str]) -> str:
     return name
 
 
-def _structure(block: str) -> tuple[str, Geometry | None]:
+def _one_charge(stated: int | None, total: int | None) -> int | None:
+    if stated is not None and total is not None and stated != total:
+        raise ValueError(
+            f"a data item states the charge {stated:+d}, but the charges of the atoms (M  CHG) add "
+            f"up to {total:+d}; correct one of them"
+        )
+    return total if stated is None else stated
+
+
+def _structure(block: str) -> tuple[str | None, Geometry | None, int | None]:
+    """Return the SMILES, the geometry, and the sum of the charges of the atoms where any has one.
+
+    The SMILES is None where the bonds are not known.
+    """
     with collected_messages() as messages:
         try:
             mol = Chem.MolFromMolBlock(block, removeHs=False)
@@ -130,14 +151,34 @@ def _structure(block: str) -> tuple[str, Geometry | None]:
             raise ValueError(
                 f"the record has {mol.GetNumAtoms():,} atoms, more than the limit of {MOST_ATOMS:,}"
             )
+        charges = [atom.GetFormalCharge() for atom in mol.GetAtoms()]
+        total = sum(charges) if any(charges) else None
+        is_3d = mol.GetNumConformers() > 0 and mol.GetConformer().Is3D()
+        if is_3d and _lacks_bonds(mol):
+            isotopes = tuple(atom.GetIsotope() for atom in mol.GetAtoms())
+            return None, _geometry(mol, isotopes if any(isotopes) else ()), total
         smiles = Chem.MolToSmiles(Chem.RemoveHs(mol))
-        if not mol.GetNumConformers() or not mol.GetConformer().Is3D():
-            return smiles, None
-        mol = Chem.AddHs(mol, addCoords=True)
+        if not is_3d:
+            return smiles, None, total
+        return smiles, _geometry(Chem.AddHs(mol, addCoords=True)), total
+
+
+def _lacks_bonds(mol: Chem.Mol) -> bool:
+    """Whether it has several atoms and no bonds, and is not a salt of ions of one atom each."""
+    return (
+        mol.GetNumAtoms() > 1
+        and mol.GetNumBonds() == 0
+        and not all(atom.GetFormalCharge() for atom in mol.GetAtoms())
+        and all(atom.GetAtomicNum() for atom in mol.GetAtoms())  # a placeholder has another reason
+    )
+
+
+def _geometry(mol: Chem.Mol, isotopes: tuple[int, ...] = ()) -> Geometry:
     positions = mol.GetConformer().GetPositions().tolist()
-    return smiles, Geometry(
+    return Geometry(
         numbers=tuple(atom.GetAtomicNum() for atom in mol.GetAtoms()),
         positions=tuple((float(x), float(y), float(z)) for x, y, z in positions),
+        isotopes=isotopes,
     )
 
 

@@ -23,7 +23,7 @@ from datasets.units import STORED, Quantity, Units
 from runner.conformers import embed
 from runner.geometry import ATOMIC_NUMBERS, Geometry
 from runner.inputs import Input, count, read_inputs
-from runner.molecules import identify
+from runner.molecules import Molecule, identify
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of their own imports
@@ -107,10 +107,12 @@ def row(smiles: str, name: str, units: Units) -> dict[str, Any]:
 
 
 def exported(format_: str, rows: Sequence[tuple[str, str]], units: Units) -> bytes:
+    return of_rows(format_, [row(smiles, name, units) for smiles, name in rows], units)
+
+
+def of_rows(format_: str, rows: list[dict[str, Any]], units: Units) -> bytes:
     schema = arrow_schema(units, {})
-    batch = pa.RecordBatch.from_pylist(
-        [row(smiles, name, units) for smiles, name in rows], schema=schema
-    )
+    batch = pa.RecordBatch.from_pylist(rows, schema=schema)
     file = io.BytesIO()
     writer = format_named(format_).open(Header(schema=schema, units=units, about={}), file, None)
     writer.write(batch)
@@ -152,6 +154,82 @@ def test_our_sdf_is_read_back(rows: list[tuple[str, str]]) -> None:
     read = written(".sdf", exported("sdf", rows, STORED))
 
     check(read, [(smiles, name or smiles) for smiles, name in rows])
+
+
+METALS = Path(__file__).parent / "cases" / "xyz_without_bonds" / "metal.extxyz"
+NITRIC_OXIDE = "2\nNO\nN 0 0 0\nO 0 0 1.15\n"
+METHYL_CATION = "4\ncharge=1 name=CH3+\nC 0 0 0\nH 1.09 0 0\nH -0.545 0.944 0\nH -0.545 -0.944 0\n"
+SALT = "2\nsmiles=[Na+].[Cl-] name=salt\nNa 0 0 0\nCl 0 0 2.4\n"
+ATOMS = "2\nsmiles=[Na].[Na] name=Na2\nNa 0 0 0\nNa 0 0 3.08\n"
+
+
+def test_our_sdf_gives_the_same_molecules_where_it_has_no_bonds() -> None:
+    """Metal complexes, salts, radicals and ions keep what identifies them, charge and spin too."""
+    text = METALS.read_text() + NITRIC_OXIDE + METHYL_CATION + SALT + ATOMS
+    first = [(each, identify(each)) for each in written(".extxyz", text.encode())]
+    rows = []
+    for each, molecule in first:
+        assert each.geometry is not None
+        known = row("O", each.name or "", STORED) | {
+            "smiles": molecule.smiles,
+            "charge": molecule.charge,
+            "multiplicity": molecule.multiplicity,
+            "xyz_sha256": each.geometry.xyz_sha256,
+            "elements": list(each.geometry.elements()),
+            "atomic_numbers": list(each.geometry.numbers),
+            "positions": [list(point) for point in each.geometry.positions],
+            "forces": None,
+        }
+        rows.append({column.name: known.get(column.name) for column in COLUMNS})
+
+    again = [identify(each) for each in written(".sdf", of_rows("sdf", rows, STORED))]
+
+    assert len(again) == 15
+    assert [told_apart(each) for each in again] == [told_apart(each) for _, each in first]
+
+
+def told_apart(molecule: Molecule) -> tuple[str | None, str, int, int]:
+    return molecule.name, molecule.structure, molecule.charge, molecule.multiplicity
+
+
+def mol_block(
+    atoms: Sequence[tuple[str, float]], *charges: tuple[int, int], items: str = ""
+) -> bytes:
+    """A record of an .sdf file with atoms on the z axis, as other programs write one."""
+    lines = [
+        "it",
+        "  other           3D",
+        "",
+        f"{len(atoms):3d}  0  0  0  0  0  0  0  0  0999 V2000",
+    ]
+    lines += [f"{0:10.4f}{0:10.4f}{z:10.4f} {of:<3} 0  0  0  0" for of, z in atoms]
+    lines += [f"M  CHG  1{atom:4d}{charge:4d}" for atom, charge in charges]
+    return ("\n".join([*lines, "M  END", items, "$$$$"]) + "\n").encode()
+
+
+def test_a_record_of_atoms_without_bonds_is_a_geometry() -> None:
+    """Its atoms get no hydrogens; its charge is the sum of those of its atoms."""
+    carbonyl = [("C", 0.0), ("O", 1.13)]
+    (neutral,) = written(".sdf", mol_block(carbonyl))
+    (cation,) = written(".sdf", mol_block(carbonyl, (1, 1)))
+    (salt,) = written(".sdf", mol_block([("Na", 0.0), ("Cl", 2.4)], (1, 1), (2, -1)))
+    (heavy,) = written(".sdf", mol_block([("D", 0.0), ("Cl", 1.27)]))
+
+    assert (neutral.error, neutral.smiles, neutral.charge) == (None, None, None)
+    assert identify(neutral).formula == "CO"
+    assert (cation.smiles, cation.charge) == (None, 1)
+    assert (identify(cation).formula, identify(cation).multiplicity) == ("CO+", 2)
+    assert identify(salt).smiles == "[Cl-].[Na+]"
+    assert identify(heavy).smiles == "[2H]Cl"
+
+
+def test_atoms_whose_charges_contradict_a_data_item_are_refused() -> None:
+    items = "> <charge>\n-1\n"
+    (found,) = written(".sdf", mol_block([("C", 0.0), ("O", 1.13)], (1, 1), items=items))
+
+    assert found.error is not None
+    assert "charge -1" in found.error
+    assert "add up to +1" in found.error
 
 
 def is_one_line(name: str) -> bool:
