@@ -50,7 +50,10 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BeyondHead(QuantumForgeError):
-    """What was asked for has not happened yet, or is not known to be complete."""
+    """What was asked for has not happened yet, or is not known to be complete.
+
+    published_at: on a standby, when its primary published the head; a standby comes further.
+    """
 
     exit_status = 2
 
@@ -59,6 +62,7 @@ class BeyondHead(QuantumForgeError):
     ) -> None:
         self.asked = asked
         self.head = head
+        self.may_pass = published_at is not None
         what = asked.isoformat() if isinstance(asked, datetime) else f"position {asked}"
         passed = (
             "a time that has passed"
@@ -112,22 +116,27 @@ def require_place(connection: Connection, place: Place) -> None:
     """Check that the log reaches a place and has its event there: one look-up by primary key.
 
     Raises:
-        BeyondHead: the log has not assigned the position, and no event is known there.
+        BeyondHead: the log has not assigned the position, and no event is known there; or a
+            standby has not come so far.
+        NoPublishedHead: on a standby whose primary has published no head.
         LogDiverged: the log has another event there, or none.
     """
     # The safe head can fall for a moment, while an append holds it back; this number cannot.
     # On a standby, which may lag, the published head is as far as the log is known.
-    assigned = connection.execute(
+    in_recovery = func.pg_is_in_recovery()
+    position = select(published_head.c.position).scalar_subquery()
+    time = select(published_head.c.published_at).scalar_subquery()
+    assigned, published_at = connection.execute(
         select(
-            case(
-                (func.pg_is_in_recovery(), select(published_head.c.position).scalar_subquery()),
-                else_=func.last_assigned_position(type_=BigInteger),
-            )
+            case((in_recovery, position), else_=func.last_assigned_position(type_=BigInteger)),
+            case((in_recovery, time)),
         )
-    ).scalar_one()
+    ).one()
     if assigned is None:
         raise NoPublishedHead
     if place.position > assigned:
+        if published_at is not None:
+            raise BeyondHead(place.position, assigned, published_at)
         if place.event_id is not None:
             raise LogDiverged(place.position, place.event_id, None, head=assigned)
         raise BeyondHead(place.position, assigned)

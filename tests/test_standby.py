@@ -18,7 +18,7 @@ from eventstore.append import append
 from eventstore.database import Database, libpq_url, make_engine
 from eventstore.embedded import EmbeddedServer
 from eventstore.errors import NeedsPrimary, NoPublishedHead
-from eventstore.place import BeyondHead
+from eventstore.place import BeyondHead, Place, require_place
 from eventstore.read import read_all, safe_head
 from eventstore.standby import publish_head
 from eventstore.subscribe import subscribe
@@ -220,6 +220,36 @@ def test_a_time_after_the_last_publication_is_refused_on_a_standby(
             position_at(connection, 2)
 
 
+def test_a_follower_that_is_further_than_a_standby_waits_for_it(
+    engine: Engine, replica: Engine
+) -> None:
+    """A standby that has not replayed an event yet is behind, and no other log."""
+    # Given: a follower that has seen two events on the primary, of which the standby knows one
+    first, second = small_event(), small_event()
+    append_and_commit(engine, first)
+    publish(engine)
+    wait_for_replay(engine, replica)
+    (placed,) = append_and_commit(engine, second)
+    (third,) = append_and_commit(engine, small_event())
+    place = Place(placed.position, placed.event_id)
+    with replica.connect() as connection, pytest.raises(BeyondHead) as behind:
+        require_place(connection, place)
+    assert behind.value.may_pass
+
+    # When: it goes on at the standby, and the primary publishes what it knows
+    stop = threading.Event()
+    following = subscribe(replica, after=place, stop=stop)
+    with ThreadPoolExecutor(1) as threads:
+        found = threads.submit(lambda: next(following).position)
+        time.sleep(0.3)
+        publish(engine)
+
+        # Then: it gets what follows
+        assert found.result(timeout=30) == third.position
+    stop.set()
+    assert next(following, None) is None
+
+
 def test_a_change_on_a_standby_names_the_primary(engine: Engine, replica: Engine) -> None:
     """At the one boundary where the database's errors are translated."""
     publish(engine)
@@ -355,7 +385,12 @@ def test_every_command_works_on_a_standby_or_names_the_primary_in_one_line(
         if not fine or "Traceback" in done.stderr:
             wrong.append((words, done.returncode, done.stdout[-300:], done.stderr[-600:]))
 
+    findings = json.loads(qforge_here("doctor", "--json", env=there, status=1).stdout)
+    troubles = {each["check"]: each["level"] for each in findings if each["level"] != "ok"}
+
     # Then: it works, or says in one line what it needs
+    # The test's server writes nothing to disk.
+    assert troubles == {"server": "warning", "durability": "problem"}
     assert wrong == [], "\n\n".join(map(str, wrong))
     assert not (tmp_path / "again.jsonl").exists()
     assert not (tmp_path / "two.parquet").exists()

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from eventstore.checks.finding import Finding, ok, problem, psql, warning
 from eventstore.database import HEALTH, OLDEST_SUPPORTED
 from eventstore.postgres_binaries import NEWEST
+from eventstore.standby import is_standby
 
 SLOW_ANSWER = 50.0
 """Milliseconds for an empty round trip; an append takes at least two."""
@@ -37,11 +38,17 @@ def answers(connection: Connection) -> Finding:
     found = (
         f"answers in {latency:.1f} ms, {row['connections']} of {row['max_connections']} connections"
     )
+    if is_standby(connection):
+        return warning(
+            check,
+            f"{found}; it is a standby, which can be read and takes no writes",
+            "set DATABASE_URL to the primary for whatever records",
+        )
     if not row["is_ready"]:
         return problem(
             check,
-            f"{found}, but takes no writes: it is a standby or read-only",
-            "connect to the primary, or end its read-only mode",
+            f"{found}, but takes no writes: it is read-only",
+            "end its read-only mode",
             psql("ALTER SYSTEM RESET default_transaction_read_only"),
         )
     if row["connections"] > CROWDED * row["max_connections"]:
