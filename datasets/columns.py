@@ -70,6 +70,9 @@ OF_CALCULATIONS: tuple[Column, ...] = (
     Column("dipole", _REAL, "Norm of the dipole moment", Quantity.DIPOLE),
     Column("convergence_status", _TEXT, "How it converged"),
     Column("xyz_sha256", _TEXT, "SHA-256 of the geometry in XYZ format"),
+    Column("geometry_source", _TEXT, "How the structure was made; null for a given geometry"),
+    Column("geometry_warning", _TEXT, "Why the structure is doubtful"),
+    Column("max_force", _REAL, "Largest force on an atom", Quantity.FORCE),
     Column("completed_at", TIME, "When it was completed"),
     Column("log_position", pa.int64(), "Position in the log of the event that completed it"),
 )
