@@ -26,7 +26,7 @@ from eventstore.settings import load_settings
     default="0",
     metavar="POSITION[:EVENT_ID]",
     help="Begin after this position, as the last export printed it. With the id of the event there"
-    " it is certain that this is the same log, also after a failover.",
+    " an export of another log is refused, as after a failover that lost this event.",
 )
 @click.option(
     "--upto",
