@@ -2,9 +2,10 @@
 
 import csv
 import io
+import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,14 +25,12 @@ from runner.conformers import embed
 from runner.geometry import ATOMIC_NUMBERS, Geometry
 from runner.inputs import Input, count, read_inputs
 from runner.molecules import Molecule, identify
+from tests.open_babel import OpenBabel
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of their own imports
     import ase.io
     from ase import Atoms
-    from openbabel import openbabel, pybel
-
-openbabel.obErrorLog.SetOutputLevel(0)
 
 NEUTRAL = ("C", "O", "F", "N#N", "C=O", "c1ccccc1", "CC(=O)O", "NCC(=O)O", "C[C@H](O)F", "FC=CF")
 IONS = ("CC(=O)[O-]", "[NH4+]", "[OH-]", "C[N+](C)(C)C", "[F-]", "[O-]C=O")
@@ -286,32 +285,36 @@ def ase_xyz(smiles: str, name: str) -> str:
     return file.getvalue()
 
 
-def babel(format_: str) -> Callable[[str, str], str]:
-    def write(smiles: str, name: str) -> str:
-        molecule = pybel.readstring("sdf", Chem.MolToMolBlock(rdkit_mol(smiles, "")))
-        molecule.title = name
-        return str(molecule.write(format_))
-
-    return write
+@pytest.fixture(scope="session")
+def open_babel() -> Iterator[OpenBabel]:
+    """Open Babel in one process for all examples of all tests."""
+    with OpenBabel() as open_babel:
+        yield open_babel
 
 
-PLAIN_XYZ = {
-    "ase": ase_xyz,
-    "rdkit": lambda smiles, name: Chem.MolToXYZBlock(rdkit_mol(smiles, name)),
-    "openbabel": babel("xyz"),
-    "openbabel exyz": babel("exyz"),
+def babel(open_babel: OpenBabel, format_: str, smiles: str, name: str) -> str:
+    return open_babel.write(Chem.MolToMolBlock(rdkit_mol(smiles, "")), format_, name)
+
+
+PLAIN_XYZ: dict[str, Callable[[OpenBabel, str, str], str]] = {
+    "ase": lambda _, smiles, name: ase_xyz(smiles, name),
+    "rdkit": lambda _, smiles, name: Chem.MolToXYZBlock(rdkit_mol(smiles, name)),
+    "openbabel": lambda open_babel, smiles, name: babel(open_babel, "xyz", smiles, name),
+    "openbabel exyz": lambda open_babel, smiles, name: babel(open_babel, "exyz", smiles, name),
 }
 
 
 @pytest.mark.parametrize("writer", PLAIN_XYZ)
 @given(rows=NEUTRAL_PAIRS)
 @settings(SLOW, max_examples=30)
-def test_plain_xyz_has_the_name_as_its_title(writer: str, rows: list[tuple[str, str]]) -> None:
+def test_plain_xyz_has_the_name_as_its_title(
+    open_babel: OpenBabel, writer: str, rows: list[tuple[str, str]]
+) -> None:
     """A title that states a charge, a cell or a name is taken at its word, or refused."""
     rows = [each for each in rows if is_one_line(each[1])]
     if not rows:
         return
-    text = "".join(PLAIN_XYZ[writer](smiles, name) for smiles, name in rows)
+    text = "".join(PLAIN_XYZ[writer](open_babel, smiles, name) for smiles, name in rows)
 
     read = written(".xyz", text.encode())
 
@@ -330,7 +333,9 @@ def test_plain_xyz_has_the_name_as_its_title(writer: str, rows: list[tuple[str, 
 @pytest.mark.parametrize("writer", ["rdkit", "openbabel"])
 @given(rows=PAIRS)
 @settings(SLOW, max_examples=30)
-def test_sdf_of_rdkit_and_open_babel_is_read_back(writer: str, rows: list[tuple[str, str]]) -> None:
+def test_sdf_of_rdkit_and_open_babel_is_read_back(
+    open_babel: OpenBabel, writer: str, rows: list[tuple[str, str]]
+) -> None:
     rows = [each for each in rows if is_one_line(each[1]) and "$$$$" not in each[1]]
     if not rows:
         return
@@ -341,7 +346,7 @@ def test_sdf_of_rdkit_and_open_babel_is_read_back(writer: str, rows: list[tuple[
                 sdf.write(rdkit_mol(smiles, name))
         text = file.getvalue()
     else:
-        text = "".join(babel("sdf")(smiles, name) for smiles, name in rows)
+        text = "".join(babel(open_babel, "sdf", smiles, name) for smiles, name in rows)
 
     check(written(".sdf", text.encode()), rows)
 
@@ -350,7 +355,7 @@ def test_sdf_of_rdkit_and_open_babel_is_read_back(writer: str, rows: list[tuple[
 @given(rows=PAIRS)
 @settings(SLOW, max_examples=30)
 def test_smiles_files_of_rdkit_and_open_babel_are_read_back(
-    writer: str, rows: list[tuple[str, str]]
+    open_babel: OpenBabel, writer: str, rows: list[tuple[str, str]]
 ) -> None:
     """A name may not begin like a CXSMILES extension; RDKit writes numbers for empty names."""
     rows = [each for each in rows if is_one_line(each[1]) and each[1].strip().strip("|")]
@@ -364,7 +369,7 @@ def test_smiles_files_of_rdkit_and_open_babel_are_read_back(
                 smi.write(rdkit_mol(smiles, name))
         text = file.getvalue()
     else:
-        text = "".join(babel("smi")(smiles, name) for smiles, name in rows)
+        text = "".join(babel(open_babel, "smi", smiles, name) for smiles, name in rows)
 
     read = written(".smi", text.encode())
 
@@ -389,3 +394,11 @@ def test_csv_of_python_is_read_back(
 
 def test_numbers_of_elements_are_those_of_ase() -> None:
     assert all(Atoms(symbol).numbers[0] == number for symbol, number in ATOMIC_NUMBERS.items())
+
+
+def test_open_babel_stays_out_of_the_process_of_the_tests(open_babel: OpenBabel) -> None:
+    """Its library brings symbols and threads of its own; a crash of it ends its child alone."""
+    written = babel(open_babel, "smi", "CC(=O)O", "acetic acid")
+
+    assert written.split(maxsplit=1) == ["CC(=O)O", "acetic acid\n"]
+    assert "openbabel" not in sys.modules
