@@ -74,17 +74,18 @@ def connectivity(geometry: Geometry) -> Connectivity:
             code="NO_BONDS",
         )
     numbers = np.array(geometry.numbers)
-    distances, limits = _distances(geometry), _limits(numbers)
-    connected = distances <= limits
+    lengths, limits = distances(geometry), bond_limits(numbers)
+    connected = lengths <= limits
     np.fill_diagonal(connected, val=False)
     labels = numbers
     if geometry.isotopes:
         labels = numbers + _ISOTOPE * np.array(geometry.isotopes)
     key = f"connectivity:{VERSION}:{_digest(labels, connected)}"
-    return Connectivity(key, _doubt(numbers, distances, limits))
+    return Connectivity(key, _doubt(numbers, lengths, limits))
 
 
-def _distances(geometry: Geometry) -> npt.NDArray[np.float64]:
+def distances(geometry: Geometry) -> npt.NDArray[np.float64]:
+    """Return the distances between all atoms in Å, as a square matrix."""
     positions = np.array(geometry.positions, dtype=float)
     squares = np.zeros((len(positions), len(positions)))
     for axis in positions.T:
@@ -92,7 +93,8 @@ def _distances(geometry: Geometry) -> npt.NDArray[np.float64]:
     return np.sqrt(squares)
 
 
-def _limits(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def bond_limits(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the largest distances in Å at which atoms count as connected, as a square matrix."""
     reach = STRETCH * COVALENT_RADII[numbers]
     return reach[:, None] + reach[None, :]
 
@@ -137,10 +139,10 @@ def _path_lengths(connected: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
 
 def _doubt(
     numbers: npt.NDArray[np.int64],
-    distances: npt.NDArray[np.float64],
+    lengths: npt.NDArray[np.float64],
     limits: npt.NDArray[np.float64],
 ) -> str | None:
-    from_limit = np.abs(distances - limits)
+    from_limit = np.abs(lengths - limits)
     np.fill_diagonal(from_limit, np.inf)
     first, second = np.unravel_index(int(from_limit.argmin()), from_limit.shape)
     if from_limit[first, second] > 2 * TOLERANCE:
@@ -148,6 +150,6 @@ def _doubt(
     pair = "–".join(f"{ELEMENTS[numbers[index]]}{index + 1}" for index in (first, second))
     return (
         f"identified by its connectivity, where the distance {pair} of "
-        f"{distances[first, second]:.2f} Å is near the limit of {limits[first, second]:.2f} Å: a "
+        f"{lengths[first, second]:.2f} Å is near the limit of {limits[first, second]:.2f} Å: a "
         "slightly different geometry may be another molecule; state its SMILES to be certain"
     )

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterable
-from itertools import combinations
-from math import dist
 
-from runner.connectivity import COVALENT_RADII, STRETCH
+import numpy as np
+
+from runner.connectivity import bond_limits, distances
 from runner.geometry import ELEMENTS, Geometry
 from runner.result import Result
 from runner.spin import METALS
@@ -27,12 +27,11 @@ def largest_force(result: Result) -> float | None:
 
 def bonds_of(geometry: Geometry) -> list[tuple[int, int]]:
     """Return the pairs of atoms, counted from 0, that are near enough to be bonded; no metals."""
-    return [
-        (first, second)
-        for first, second in combinations(range(len(geometry)), 2)
-        if not {geometry.numbers[first], geometry.numbers[second]} & METALS
-        and _length(geometry, first, second) <= _longest(geometry, first, second)
-    ]
+    numbers = np.array(geometry.numbers)
+    near = distances(geometry) <= bond_limits(numbers)
+    metals = np.isin(numbers, list(METALS))
+    near[metals, :] = near[:, metals] = False
+    return [(int(first), int(second)) for first, second in np.argwhere(np.triu(near, k=1))]
 
 
 def broken(geometry: Geometry, bonds: Iterable[tuple[int, int]]) -> str | None:
@@ -40,26 +39,17 @@ def broken(geometry: Geometry, bonds: Iterable[tuple[int, int]]) -> str | None:
 
     A bond longer than `STRETCH` times the sum of the covalent radii of its atoms is broken.
     """
-    for first, second in bonds:
-        length, longest = _length(geometry, first, second), _longest(geometry, first, second)
+    numbers = np.array(geometry.numbers)
+    for pair in bonds:
+        length = math.dist(*(geometry.positions[index] for index in pair))
+        longest = float(bond_limits(numbers[list(pair)])[0, 1])
         if length > longest:
-            pair = "–".join(
-                f"{ELEMENTS[geometry.numbers[index]]}{index + 1}" for index in (first, second)
-            )
+            atoms = "–".join(f"{ELEMENTS[geometry.numbers[index]]}{index + 1}" for index in pair)
             return (
-                f"the bond {pair} is {length:.2f} Å long (expected: at most {longest:.2f} Å): the "
+                f"the bond {atoms} is {length:.2f} Å long (expected: at most {longest:.2f} Å): the "
                 "structure may be another molecule than it began as; give its SMILES or coordinates"
             )
     return None
-
-
-def _length(geometry: Geometry, first: int, second: int) -> float:
-    return dist(geometry.positions[first], geometry.positions[second])
-
-
-def _longest(geometry: Geometry, first: int, second: int) -> float:
-    radii = (COVALENT_RADII[geometry.numbers[index]] for index in (first, second))
-    return STRETCH * float(sum(radii))
 
 
 def strained(result: Result) -> str | None:

@@ -83,6 +83,15 @@ def test_a_broken_bond_is_flagged() -> None:
     assert set(conformer.bonds) == set(bonds_of(conformer.geometry))
 
 
+def test_bonds_of_a_geometry_are_pairs_of_near_atoms_without_metals() -> None:
+    """Two H2 molecules 5 Å apart, and lithium between the atoms of one."""
+    places = [(0.0, 0.0, 0.0), (0.74, 0.0, 0.0), (5.0, 0.0, 0.0), (5.74, 0.0, 0.0), (0.3, 1.0, 0.0)]
+    geometry = Geometry((1, 1, 1, 1, 3), tuple(places))
+
+    assert bonds_of(geometry) == [(0, 1), (2, 3)]
+    assert bonds_of(Geometry((2,), ((0.0, 0.0, 0.0),))) == []
+
+
 @pytest.mark.parametrize("given", [False, True], ids=["smiles", "geometry"])
 def test_an_optimisation_that_ends_as_another_molecule_is_flagged(given: bool) -> None:
     """Without a solvent, the zwitterion of glycine passes its proton on."""
