@@ -141,8 +141,8 @@ def test_the_energy_belongs_to_the_geometry_charge_spin_method_and_solvent_that_
 ) -> None:
     """For every option and molecule, tblite finds the energy again to 1e-6 Eh."""
     for name, (molecule, more, charge, multiplicity) in MOLECULES.items():
-        if name == "oxygen" and options[:1] in (("--metaopt",), ("--ohess",)):
-            continue  # xtb 6.5.1 crashes
+        if name == "oxygen" and options[:1] == ("--ohess",):
+            continue  # see test_a_log_that_xtb_leaves_when_it_crashes_does_not_count
         folder = written(tmp_path / name, molecule)
         xtb(folder, *options, *more)
 
@@ -153,6 +153,23 @@ def test_the_energy_belongs_to_the_geometry_charge_spin_method_and_solvent_that_
         assert job.result is not None
         if job.result.gradient is not None:
             assert "--grad" in options
+
+
+def test_a_log_that_xtb_leaves_when_it_crashes_does_not_count(tmp_path: Path) -> None:
+    """An optimisation before the Hessian of a linear molecule, in xtb 6.5.1.
+
+    The name of its point group, Dinfh, is written into four characters: `atmp` in getsymmetry of
+    src/thermo.f90, grimme-lab/xtb#593. "Stack smashing detected" ends the program before it prints
+    what the run ended with. --hess alone crashes there, too; its energy was printed before.
+    """
+    folder = written(tmp_path / "job", OXYGEN)
+    xtb(folder, "--ohess", "--uhf", "2")
+    if "normal termination" in (folder / "xtb.err").read_text():
+        pytest.skip("this xtb does not crash")
+
+    job = read(folder)
+
+    assert "the log stops before the run ends" in (job.refused or "")
 
 
 @pytest.mark.parametrize("options", [("--opt",), ("--grad",), ("--hess",), ("--vfukui",)])
