@@ -10,6 +10,7 @@ import click
 
 from cli import console
 from cli.appended import BadLines, progressing, tell
+from cli.command import Command
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.append import append as append_events
@@ -23,7 +24,7 @@ AT_ONCE = 10_000
 """Events that are appended in one transaction; more go in several."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--file",
     "file",

@@ -6,6 +6,7 @@ import click
 from sqlalchemy import ColumnElement, Subquery, literal, select
 
 from cli import console
+from cli.command import Command
 from cli.moments import moment
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
@@ -18,7 +19,7 @@ from projections.projection import Projection
 from projections.registry import named
 
 
-@click.command("as-of")
+@click.command("as-of", cls=Command)
 @click.argument("time", type=moment)
 @click.argument("table")
 @click.option(

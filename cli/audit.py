@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from cli import columns, console
 from cli.catching_up import catch_up_unless_standby
 from cli.columns import Shown
+from cli.command import Command
 from cli.options import limit_option, span_options
 from cli.session import migrated_database, tell_trouble
 from eventstore.access import require_role
@@ -49,7 +50,7 @@ LISTED = (
 FIELDS = Entry.__struct_fields__
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--user", help="Only what this user did: id, user name or e-mail address.")
 @click.option("--entity", type=click.UUID, help="Only what was done to this entity.")
 @click.option(

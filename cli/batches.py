@@ -4,6 +4,7 @@ import click
 
 from cli import columns, console
 from cli.columns import Shown
+from cli.command import Group
 from cli.lag import note_lag
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
@@ -23,7 +24,7 @@ LISTED = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def batches() -> None:
     """Look at batches.
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from cli import columns, console, event_table
 from cli.columns import Shown
+from cli.command import Group
 from cli.lag import note_lag, note_undescribed
 from cli.options import json_option, limit_option, number_range
 from cli.session import migrated_database
@@ -51,7 +52,7 @@ ERRORS = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def calculations() -> None:
     """Find and show calculations.
 

@@ -11,6 +11,7 @@ import click
 from msgspec import UNSET, UnsetType
 
 from cli import console
+from cli.command import Group
 from cli.lag import note_lag
 from cli.moments import MOMENT, moment
 from cli.options import json_option, limit_option
@@ -20,7 +21,7 @@ from eventstore.recorders.author import Author
 from eventstore.settings import Settings, load_settings
 
 
-@click.group()
+@click.group(cls=Group)
 def dataset() -> None:
     """Export training sets, make them again, and compare them.
 

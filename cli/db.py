@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from cli import console
+from cli.command import Group
 from cli.session import migrated_database, tell_trouble
 from eventstore import migrations
 from eventstore.address import for_programs, libpq_url
@@ -37,7 +38,7 @@ class Check(msgspec.Struct, frozen=True):
     health: Health
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """Migrate, inspect and reset the database.
 

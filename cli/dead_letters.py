@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from cli import console
+from cli.command import Group
 from cli.options import json_option
 from cli.session import migrated_database
 from projections import dead_letters as letters
@@ -12,7 +13,7 @@ from projections import retry as retrying
 from projections.registry import named
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=Group)
 def dead_letters() -> None:
     """Look at events that could not be folded, and retry or discard them.
 

@@ -7,6 +7,7 @@ import click
 from sqlalchemy import Subquery, select
 
 from cli import console
+from cli.command import Command
 from cli.moments import MOMENT, moment
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
@@ -18,7 +19,7 @@ from projections.moment import position_at
 from projections.registry import named
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("table")
 @click.option(
     "--from",

@@ -5,6 +5,7 @@ import sys
 import click
 
 from cli import console
+from cli.command import Command
 from cli.options import json_option
 from eventstore.checks import Finding, Level
 from eventstore.doctor import examine, is_well
@@ -13,7 +14,7 @@ from projections.checks import CHECKS
 COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 
-@click.command()
+@click.command(cls=Command)
 @json_option("one JSON array of all findings")
 @click.option(
     "--thorough", is_flag=True, help="Compare every stream with its head, however long it takes."

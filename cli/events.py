@@ -7,6 +7,7 @@ import click
 
 from cli import event_table
 from cli.append import append
+from cli.command import Group
 from cli.event_type import event_type
 from cli.export_events import export
 from cli.options import json_option, limit_option, span_options
@@ -18,7 +19,7 @@ from eventstore.settings import load_settings
 from eventstore.subscribe import subscribe
 
 
-@click.group()
+@click.group(cls=Group)
 def events() -> None:
     """Read the log, or append to it.
 

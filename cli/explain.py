@@ -6,6 +6,7 @@ import click
 from sqlalchemy import Connection
 
 from cli import columns, console
+from cli.command import Command
 from cli.event_table import LONGEST_DATA, shortened
 from cli.lag import note_lag
 from cli.moments import MOMENT, moment
@@ -23,7 +24,7 @@ MOST_POSITIONS = 8
 """Positions that people get to see of a value that many events made."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("table")
 @click.argument("key")
 @click.option(

@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 
 from cli import console
+from cli.command import Command
 from cli.event_type import event_type
 from cli.options import json_option, place, span_options
 from cli.session import migrated_database
@@ -18,7 +19,7 @@ from eventstore.recorders.author import Author
 from eventstore.settings import load_settings
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
 @click.option(
     "--after",

@@ -7,6 +7,7 @@ import click
 from cli import console
 from cli.appended import BadLines, progressing, tell
 from cli.catching_up import catch_up_shown
+from cli.command import Command
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.exported import read_exported
@@ -16,7 +17,7 @@ from eventstore.settings import load_settings
 from projections.registry import PROJECTIONS
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--skip-invalid", is_flag=True, help="Import the good lines although others are bad.")
 @json_option("a summary as one JSON document")

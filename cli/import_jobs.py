@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from cli import console
 from cli.catching_up import catch_up_shown
+from cli.command import Command
 from cli.options import jobs_option, json_option
 from cli.run import EngineMissing
 from cli.session import migrated_database
@@ -42,7 +43,7 @@ class ReportUnwritable(QuantumForgeError):
         super().__init__(f"--report {path} cannot be written: {error.strerror or error}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Read and judge everything; append nothing.")
 @click.option("--limit", type=click.IntRange(1), help="Import at most so many jobs.")

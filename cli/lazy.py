@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import click
 
+from cli.command import Group
+
 
 class Lazy(NamedTuple):
     """Where a command is ("module:attribute"), and its line in the group's help."""
@@ -13,7 +15,7 @@ class Lazy(NamedTuple):
     summary: str
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are named in a table: help and completion import none of them."""
 
     def __init__(self, *args: object, table: dict[str, Lazy], **kwargs: object) -> None:

@@ -6,6 +6,7 @@ import click
 from sqlalchemy import Connection
 
 from cli import console
+from cli.command import Group
 from cli.lag import note_lag
 from cli.options import json_option, span_options
 from cli.session import migrated_database
@@ -20,7 +21,7 @@ from projections.regressions import Bucket, By, Point
 PLOT_WIDTH = 30
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def metrics(context: click.Context) -> None:
     """Print gauges for Prometheus, or how calculations and services do over time.

@@ -5,6 +5,7 @@ import click
 from cli import columns, console
 from cli.calculations import LISTED as CALCULATIONS
 from cli.columns import Shown
+from cli.command import Group
 from cli.lag import note_lag, note_undescribed
 from cli.options import json_option, limit_option, number_range
 from cli.session import migrated_database
@@ -30,7 +31,7 @@ LISTED = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def molecules() -> None:
     """Look at molecules.
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from cli import console
 from cli.catching_up import catch_up_shown
+from cli.command import Command
 from cli.session import migrated_database, tell_trouble
 from eventstore.read import safe_head
 from projections import projector
@@ -21,7 +22,7 @@ from projections.rebuild import rebuild_all
 from projections.registry import named
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("names", nargs=-1)
 @click.option("--once", is_flag=True, help="Stop when everything up to now is projected.")
 @click.option(

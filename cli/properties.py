@@ -5,6 +5,7 @@ import sys
 import click
 
 from cli import console, options
+from cli.command import Group
 from cli.options import jobs_option, json_option
 from cli.run import EngineMissing, kept_current
 from cli.session import migrated_database
@@ -17,7 +18,7 @@ from schema.tables.chemistry import molecules
 PROBLEMS_SHOWN = 10
 
 
-@click.group()
+@click.group(cls=Group)
 def properties() -> None:
     """Compute properties of molecules.
 

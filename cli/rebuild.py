@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Engine, func, select
 
 from cli import console
+from cli.command import Command
 from cli.session import migrated_database
 from eventstore.read import safe_head
 from projections import rebuild as rebuilding
@@ -31,7 +32,7 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("names", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Rebuild every projection.")
 @click.option("--dry-run", is_flag=True, help="Show what a rebuild would change; change nothing.")

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from cli import console
+from cli.command import Command
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.errors import InvalidSetting
@@ -27,7 +28,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[FieldDescription]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("event", required=False)
 @click.option(
     "--data", default="{}", help="Its fields: a JSON object, @FILE, or - for stdin.", metavar="JSON"

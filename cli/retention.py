@@ -5,6 +5,7 @@ import click
 from cli import columns, console
 from cli.catching_up import catch_up_unless_standby
 from cli.columns import Shown
+from cli.command import Group
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.recorders.author import Author
@@ -24,7 +25,7 @@ LISTED = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def retention() -> None:
     """Show and apply how long tables keep their rows.
 

@@ -7,6 +7,7 @@ import click
 from sqlalchemy import Connection
 
 from cli import console
+from cli.command import Command
 from cli.lag import note_lag
 from cli.options import json_option, span_options
 from cli.session import migrated_database
@@ -19,7 +20,7 @@ from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--program-version", metavar="VERSION", help="Only results of this version: 0.4.0.")
 @click.option("--host", help="Only results that this host recorded.")
 @click.option("--method", help="Only results by this method: GFN2-xTB.")

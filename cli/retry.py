@@ -9,6 +9,7 @@ import click
 from cli import columns, console
 from cli.catching_up import catch_up_unless_standby
 from cli.columns import Shown
+from cli.command import Command
 from cli.options import jobs_option, json_option
 from cli.run import EngineMissing, kept_current
 from cli.session import migrated_database, tell_trouble
@@ -28,7 +29,7 @@ PLANNED = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--dry-run", is_flag=True, help="Only print what would be done; record nothing.")
 @click.option(
     "--limit",

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from cli import console
+from cli.command import Command
 from cli.options import jobs_option
 from cli.session import migrated_database, tell_trouble
 from cli.spool import tell
@@ -60,7 +61,7 @@ class EngineMissing(QuantumForgeError):
         super().__init__(f"{what}: pip install 'quantum-forge[xtb]'")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--batch",

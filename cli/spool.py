@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli import console
+from cli.command import Group
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.drain import Drained, drain
@@ -20,7 +21,7 @@ SHOWN = 10
 """Rejected appends that are shown with their reasons."""
 
 
-@click.group()
+@click.group(cls=Group)
 def spool() -> None:
     """Look at what waits for the database, and bring it there.
 

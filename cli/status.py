@@ -4,6 +4,7 @@ import click
 import msgspec
 
 from cli import console
+from cli.command import Command
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.checks.log import AHEAD
@@ -40,7 +41,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     partitions_ahead: int
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--exact", is_flag=True, help="Count the events of a long log, however long it takes."
 )

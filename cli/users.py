@@ -8,6 +8,7 @@ import click
 
 from cli import columns, console
 from cli.columns import Shown
+from cli.command import Group
 from cli.lag import note_lag
 from cli.options import json_option, limit_option, time
 from cli.session import migrated_database
@@ -32,7 +33,7 @@ LISTED = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def users() -> None:
     """Register users, and give them passwords and API keys.
 

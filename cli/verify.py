@@ -6,6 +6,7 @@ import click
 from sqlalchemy import Table
 
 from cli import console
+from cli.command import Command
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
 from projections.difference import Change, Kind
@@ -17,7 +18,7 @@ WORDS = {Kind.ADDED: "surplus", Kind.REMOVED: "missing", Kind.CHANGED: "changed"
 """What a difference between log and table means for the table."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("names", nargs=-1)
 @limit_option("the first rows of each projection that differ", default=20)
 @json_option()

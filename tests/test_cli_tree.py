@@ -1,5 +1,6 @@
 """The command tree as it is: every command explains itself, and asking for help loads nothing."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,7 +8,9 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from cli.command import Command
 from cli.main import COMMANDS, qforge
+from tests.conftest import Qforge
 
 
 def walk(
@@ -47,6 +50,48 @@ def test_every_option_has_help(name: str) -> None:
     ]
 
     assert not silent, f"{name}: no help for {silent}"
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_every_command_refuses_contradicting_options(name: str) -> None:
+    """None of them takes the last of several values without a word."""
+    assert isinstance(TREE[name], Command)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["run", "a.smi", "--method", "GFN1-xTB", "--method", "GFN2-xTB"],
+            "--method is given more than once, with GFN1-xTB and GFN2-xTB; give it once.",
+        ),
+        (
+            ["calculations", "list", "--limit=3", "--status", "failed", "--limit", "4"],
+            "--limit is given more than once, with 3 and 4; give it once.",
+        ),
+        (["audit", "--csv", "--json"], "--csv and --json contradict each other; give one of them."),
+        (
+            ["db", "roles", "--restrict-advisory-locks", "--allow-advisory-locks"],
+            "--restrict-advisory-locks and --allow-advisory-locks contradict each other; "
+            "give one of them.",
+        ),
+    ],
+)
+def test_contradicting_options_are_refused(
+    qforge_here: Qforge, arguments: list[str], message: str
+) -> None:
+    """Two values for what takes one are a mistake that no one of them answers."""
+    refused = qforge_here(*arguments, status=2)
+
+    assert message in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_the_same_value_twice_and_repeatable_options_are_accepted(qforge_here: Qforge) -> None:
+    """A script may append what was given already."""
+    several = ["--status", "failed", "--status", "lost", "--limit", "3", "--limit", "3", "--json"]
+
+    assert json.loads(qforge_here("calculations", "list", *several, "--json").stdout) == []
 
 
 @pytest.mark.parametrize("name", TREE)
