@@ -10,6 +10,7 @@ from cli.options import json_option, limit_option
 from cli.session import migrated_database
 from eventstore.settings import load_settings
 from projections import lookup, queries
+from projections.queries import Row
 
 LISTED = (
     Shown("id"),
@@ -21,6 +22,8 @@ LISTED = (
     Shown("failed_count", 0, "failed"),
     Shown("source", long=True, extra=True),
     Shown("started_at", label="started", extra=True),
+    Shown("optimization_level", label="level", long=True, extra=True, null="single point"),
+    Shown("engine", extra=True),
 )
 
 
@@ -54,4 +57,15 @@ def list_(name: str | None, limit: int, as_json: bool) -> None:
     if as_json:
         console.emit_json(found)
     else:
-        columns.table(LISTED, [{**row, "method": lookup.method_of(row)} for row in found])
+        columns.table(LISTED, map(_with_settings, found))
+
+
+def _with_settings(batch: Row) -> Row:
+    """A batch with the settings of its parameters that are listed; `method` has the solvent."""
+    parameters = batch["parameters"] or {}
+    return {
+        **batch,
+        "method": lookup.method_of(batch),
+        "optimization_level": parameters.get("optimization_level"),
+        "engine": parameters.get("engine"),
+    }

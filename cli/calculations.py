@@ -29,6 +29,9 @@ LISTED = (
     Shown("execution_time_seconds", 2, "time/s", extra=True),
     Shown("started_at", label="started", extra=True),
     Shown("error_type", label="error", long=True),
+    Shown("solvation_model", label="solvent", long=True, widest=True),
+    Shown("optimization_level", label="level", long=True, widest=True, null="single point"),
+    Shown("program", label="engine", widest=True),
 )
 ATOMS = (
     Shown("atom_index", 0, "atom"),

@@ -18,14 +18,18 @@ LONGEST_TEXT = 120
 
 
 WIDE = 120
-"""Characters of a terminal from which on it shows everything."""
+"""Characters of a terminal from which on it shows columns that are `extra`."""
+
+WIDEST = 160
+"""Characters of a terminal from which on it shows every column."""
 
 
 class Shown(NamedTuple):
     """A column of a list.
 
     decimals: that people get to see of a number. label: what they read above it, with its unit.
-    long: may be folded. extra: left out on a narrow terminal.
+    long: may be folded. extra: left out on a terminal below WIDE; widest: below WIDEST. null: what
+    people read where there is no value.
     """
 
     name: str
@@ -33,14 +37,22 @@ class Shown(NamedTuple):
     label: str | None = None
     long: bool = False
     extra: bool = False
+    widest: bool = False
+    null: str | None = None
+
+    @property
+    def from_width(self) -> int:
+        """Characters of a terminal from which on it is shown."""
+        return WIDEST if self.widest else WIDE if self.extra else 0
 
 
 def table(
     columns: Sequence[Shown], rows: Iterable[Mapping[str, Any]], *, title: str | None = None
 ) -> None:
     """Print some columns of rows below their names."""
-    if console.is_terminal() and shutil.get_terminal_size().columns < WIDE:
-        columns = [column for column in columns if not column.extra]
+    if console.is_terminal():
+        width = shutil.get_terminal_size().columns
+        columns = [column for column in columns if column.from_width <= width]
     headers = [
         column.label if column.label is not None and console.is_terminal() else column.name
         for column in columns
@@ -80,6 +92,8 @@ def local(time: datetime) -> str:
 def _shown(value: object, column: Shown) -> object:
     if not console.is_terminal():
         return value
+    if value is None:
+        return column.null
     if isinstance(value, UUID):
         return str(value)[:SHOWN_DIGITS]
     if isinstance(value, float) and column.decimals is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
@@ -140,6 +141,49 @@ def test_a_list_for_people_is_short_and_rounded(
     assert "aaaa2222" in shown
     assert str(ETHANOL) not in shown
     assert "-11.390000" in shown
+
+
+@pytest.mark.usefixtures("database")
+def test_lists_tell_apart_what_differs_in_its_settings_alone(
+    qforge_here: Qforge, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Solvent, level and engine: on a wide terminal, in a pipe, and as JSON."""
+    settings: dict[str, object] = {"method": "GFN2-xTB", "solvent": "water", "engine": "xtb"}
+    optimised = settings | {"optimization_level": "tight"}
+    begun = started(ETHANOL, "CCO", at=NOON)
+    level = {"solvation_model": "ALPB(water)", "optimization_level": "tight", "program": "xtb"}
+    record(
+        engine,
+        happened(BatchStarted(name="wet", parameters=settings, total_count=1), DRUGS),
+        happened(BatchStarted(name="optimised", parameters=optimised, total_count=1), FOREIGN),
+        created("CCO", at=NOON),
+        msgspec.structs.replace(begun, event=msgspec.structs.replace(begun.event, **level)),
+        started(WATER, "O", at=NOON),
+    )
+    catch_up(engine, PROJECTIONS.values())
+
+    json_batches = json.loads(qforge_here("batches", "list", "--json").stdout)
+    json_calculations = json.loads(qforge_here("calculations", "list", "--json").stdout)
+    pipe = {kind: qforge_here(kind, "list").stdout for kind in ("batches", "calculations")}
+    monkeypatch.setattr(console, "is_terminal", lambda _stream=None: True)
+    wide = {
+        kind: qforge_here(kind, "list", env={"COLUMNS": "200"}).stdout
+        for kind in ("batches", "calculations")
+    }
+
+    assert {each["name"]: each["parameters"] for each in json_batches} == {
+        "wet": settings,
+        "optimised": optimised,
+    }
+    assert level.items() <= {each["id"]: each for each in json_calculations}[str(ETHANOL)].items()
+    assert "GFN2-xTB in water" in pipe["batches"]
+    assert pipe["batches"].count("xtb\n") == pipe["batches"].count("GFN2-xTB") == 2
+    assert "ALPB(water)\ttight\txtb\n" in pipe["calculations"]
+    for table in wide.values():
+        assert "tight" in table
+        assert "single point" in table
+        assert "xtb" in table
+    assert "ALPB(water)" in wide["calculations"]
 
 
 @pytest.mark.usefixtures("chemistry")
