@@ -221,6 +221,28 @@ def test_ids_follow_from_tenant_job_and_content(
     assert len({first.calculation_id, second.calculation_id, third.calculation_id}) == 3
 
 
+def test_a_molecule_without_a_name_has_that_of_its_folder(
+    database: Database, tmp_path: Path
+) -> None:
+    """Its path below the imported directory; a name that the job states goes first."""
+    stated: dict[str, dict[str, str]] = {"series/a": {}, "b": {"molecule_name": "ethanol"}}
+    for number, (relative, more) in enumerate(stated.items(), start=1):
+        folder = tmp_path / "jobs" / relative
+        folder.mkdir(parents=True)
+        metadata = {"smiles": "C" * number + "O", "charge": 0, "multiplicity": 1} | more
+        (folder / "metadata.json").write_text(json.dumps(metadata))
+        (folder / "results.json").write_text(json.dumps({"status": "failed", "error": "disk full"}))
+    alone = tmp_path / "alone"
+    shutil.copytree(tmp_path / "jobs" / "series" / "a", alone)
+    (alone / "metadata.json").write_text(json.dumps({"smiles": "CCCO"}))
+
+    in_this_process(database, tmp_path / "jobs")
+    in_this_process(database, alone)
+
+    names = {each["smiles"]: each["name"] for each in rows(database.engine, "molecules")}
+    assert names == {"CO": "series/a", "CCO": "ethanol", "CCCO": "alone"}
+
+
 def test_a_dry_run_judges_and_appends_nothing(
     database: Database, directory: Path, imported: Result
 ) -> None:

@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 METADATA, RESULTS = "metadata.json", "results.json"
 DUMP, CHARGES, GRADIENT = "xtbout.json", "charges", "gradient"
@@ -34,12 +35,14 @@ class Folder(msgspec.Struct, frozen=True):
     """A folder that looks like a job, and which files of it matter.
 
     The content of `files` is part of the calculation's id. `witnesses` are files that results are
-    checked against; earlier releases did not read them, and ids stay what they were.
+    checked against; earlier releases did not read them, and ids stay what they were. `relative` is
+    the path from the directory that is imported, the name of that directory for itself.
     """
 
     path: str
     files: tuple[str, ...]
     witnesses: tuple[str, ...] = ()
+    relative: str = ""
 
     @property
     def name(self) -> str:
@@ -69,7 +72,12 @@ def discover(directory: Path) -> Iterator[Folder | Passed]:
     to directories are not followed: a link to a folder above it would never end. Folders that hold
     nothing but folders are not mentioned.
     """
-    return _walk(os.fspath(directory), 0)
+    for found in _walk(os.fspath(directory), 0):
+        if isinstance(found, Folder):
+            inside = os.path.relpath(found.path, directory)
+            relative = directory.resolve().name if inside == "." else inside
+            found = replace(found, relative=relative)
+        yield found
 
 
 def _walk(path: str, depth: int) -> Iterator[Folder | Passed]:

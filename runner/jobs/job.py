@@ -393,7 +393,7 @@ def _source(
     return replace(
         record,
         source=shown(facts.smiles or record.source or contents.folder.name),
-        name=_storable(facts.name or "") or None,
+        name=_storable(facts.name or contents.folder.relative) or None,
         smiles=facts.smiles or record.smiles,
         charge=settings.charge if settings.charge is not None else record.charge,
         multiplicity=settings.multiplicity
