@@ -1,5 +1,6 @@
 """`qforge events append`: events from a file or a pipe into the log."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,9 +20,13 @@ from eventstore.errors import EventRefused
 from eventstore.lines import BadLine, read_lines
 from eventstore.load import Loaded, load
 from eventstore.settings import Settings, load_settings
+from eventstore.size import LARGEST_APPEND
 
 AT_ONCE = 10_000
 """Events that are appended in one transaction; more go in several."""
+
+LARGEST_FILE = LARGEST_APPEND // 8 * 7
+"""Bytes of lines that are appended in one transaction: what their envelopes get is within 1/8."""
 
 
 @click.command(cls=Command)
@@ -47,8 +52,8 @@ def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json:
     has moved or changed is another event.
 
     All lines are checked first. If one is bad, nothing is appended and the exit status is 1;
-    --skip-invalid appends the others. Up to 10,000 events are appended all or none; more go in
-    several transactions, and cannot expect a version.
+    --skip-invalid appends the others. Up to 10,000 events of 256 MB together are appended all or
+    none; more go in several transactions, and cannot expect a version.
 
     \b
     Example:
@@ -67,7 +72,7 @@ def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json:
         if not bad.count or skip_invalid:
             database = stack.enter_context(migrated_database(settings, writes=True))
             with console.progress("append", good) as report:
-                if good <= AT_ONCE:
+                if _is_one_append(file, good):
                     events = list(_good(file, settings))
                     with database.engine.begin() as connection:
                         placed = append_events(connection, events)
@@ -91,11 +96,17 @@ def _check(file: IO[bytes], settings: Settings, bad: BadLines) -> int:
         else:
             bad.add(line)
     bad.end()
-    if good > AT_ONCE and expects:
+    if expects and not _is_one_append(file, good):
         raise EventRefused(
-            "append", f"only up to {AT_ONCE} events can expect a version: split the file"
+            "append",
+            f"only up to {AT_ONCE} events, of {LARGEST_FILE // 2**20} MB together, can expect a "
+            "version: split the file",
         )
     return good
+
+
+def _is_one_append(file: IO[bytes], good: int) -> bool:
+    return good <= AT_ONCE and file.seek(0, os.SEEK_END) <= LARGEST_FILE
 
 
 def _lines(file: IO[bytes], settings: Settings) -> Iterator[NewEvent | BadLine]:

@@ -17,6 +17,7 @@ from eventstore.envelope import MUST_EXIST, NewEvent, Placed, Position
 from eventstore.errors import (
     EventIdReused,
     EventRefused,
+    EventTooLarge,
     LockHeld,
     LogIsAppendOnly,
     OtherTenant,
@@ -24,6 +25,12 @@ from eventstore.errors import (
     UnsafeIsolation,
     VersionConflict,
     held_by,
+)
+from eventstore.size import (
+    LARGEST_CALL_SIZE,
+    LARGEST_EVENT,
+    require_append_size,
+    require_event_size,
 )
 from eventstore.standby import standby_error
 
@@ -67,6 +74,7 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
 
     Raises:
         EventRefused: when a payload does not fit its type; nothing was sent.
+        EventTooLarge, AppendTooLarge: beyond the limits in `eventstore.size`; nothing was sent.
         VersionConflict: when a stream is not at its expected version.
         EventIdReused: when an id comes back with other content.
     """
@@ -86,21 +94,23 @@ def append_wire(connection: Connection, wire: bytes) -> list[Placed]:
 
 
 def calls_of(wire: str) -> list[str]:
-    """Split an append into calls of at most `LARGEST_CALL` events, for one transaction.
+    """Split an append into calls for one transaction.
+
+    Each has at most `LARGEST_CALL` events and, unless it is one event, `LARGEST_CALL_SIZE` bytes.
 
     Raises:
         EventIdReused: when one id is used in two streams.
+        EventTooLarge: when an event is larger than `LARGEST_EVENT`.
     """
     if len(wire) < LARGEST_CALL * _SMALLEST_EVENT:
         return [wire]
-    events = msgspec.json.decode(wire, type=list[dict[str, msgspec.Raw]])
-    if len(events) <= LARGEST_CALL:
+    groups = _groups(msgspec.json.decode(wire, type=list[dict[str, msgspec.Raw]]))
+    if len(groups) == 1:
         return [wire]
     calls = []
     streams: dict[bytes, tuple[bytes, ...]] = {}
     lengths: Counter[tuple[bytes, ...]] = Counter()
-    for first in range(0, len(events), LARGEST_CALL):
-        call = events[first : first + LARGEST_CALL]
+    for call in groups:
         before = lengths.copy()
         for event in call:
             id_ = bytes(event["event_id"])
@@ -119,22 +129,53 @@ def calls_of(wire: str) -> list[str]:
     return calls
 
 
+def _groups(events: list[dict[str, msgspec.Raw]]) -> list[list[dict[str, msgspec.Raw]]]:
+    """Divide events, in their order, into what one call takes."""
+    groups: list[list[dict[str, msgspec.Raw]]] = [[]]
+    total = 0
+    for event in events:
+        size = sum(len(bytes(event.get(name, b""))) for name in ("data", "metadata"))
+        if size > LARGEST_EVENT:
+            require_event_size(
+                msgspec.json.decode(event["event_type"], type=str),
+                msgspec.json.decode(event["event_id"], type=UUID),
+                size,
+            )
+        total += size
+        if groups[-1] and (len(groups[-1]) == LARGEST_CALL or total > LARGEST_CALL_SIZE):
+            groups.append([])
+            total = size
+        groups[-1].append(event)
+    return groups
+
+
 def encode_wire(events: Sequence[NewEvent]) -> bytes:
     """The JSON that append_events takes.
 
     Raises:
         EventRefused: when a payload or its envelope cannot be stored.
+        EventTooLarge, AppendTooLarge: beyond the limits in `eventstore.size`.
     """
-    wires = [_wire(event) for event in events]
+    wires = []
+    size = 0
+    for event in events:
+        wire = _wire(event)
+        wires.append(wire)
+        size += len(memoryview(wire.data))
+        # What is beyond the limit is not encoded to the end.
+        require_append_size(len(wires), size)
     try:
-        return msgspec.json.encode(wires)
+        encoded = msgspec.json.encode(wires)
     except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
         raise EventRefused("append", f"an event's envelope: {error}") from error
+    require_append_size(len(wires), len(encoded))
+    return encoded
 
 
 def _wire(new: NewEvent) -> _Wire:
     data = encode(new.event)
     metadata = encode_metadata(new.event.event_type, new.metadata)
+    require_event_size(new.event.event_type, new.event_id, len(data) + len(metadata))
     occurred_at = new.occurred_at
     if occurred_at is not None and getattr(occurred_at, "tzinfo", None) is None:
         raise EventRefused(new.event.event_type, "occurred_at has no time zone")
@@ -179,6 +220,11 @@ def _translate(error: BaseException | None) -> QuantumForgeError | None:
             return VersionConflict(stream, facts["expected"], facts["actual"])
         case "QF004":
             return EventIdReused(message)
+        case "QF013":
+            facts = msgspec.json.decode(getattr(diagnosis, "message_detail", None) or "{}")
+            return EventTooLarge(
+                facts["event_type"], UUID(facts["event_id"]), facts["size"], facts["limit"]
+            )
         case "QF005" | "40001" as state:
             return UnsafeIsolation(may_pass=state == "40001")
         case "QF012":

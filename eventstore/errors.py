@@ -1,6 +1,7 @@
 """Every error that Quantum Forge raises on purpose, each telling the user what to do next."""
 
 from pathlib import Path
+from uuid import UUID
 
 
 class QuantumForgeError(Exception):
@@ -212,6 +213,40 @@ class EventRefused(QuantumForgeError):
         self.event_type = event_type
         self.reason = reason
         super().__init__(f"{event_type}: {reason}")
+
+
+class EventTooLarge(EventRefused):
+    """An event has more bytes than the log takes; nothing of the call was appended.
+
+    size: bytes of its data and metadata as JSON.
+    """
+
+    def __init__(self, event_type: str, event_id: UUID, size: int, limit: int) -> None:
+        self.event_id = event_id
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            event_type,
+            f"event {event_id} has {size:,} bytes of data and metadata, and the limit is "
+            f"{limit:,}: keep the large part in a file, and record where the file is",
+        )
+
+
+class AppendTooLarge(EventRefused):
+    """An append has more bytes than one transaction shall have; nothing was appended.
+
+    size: bytes of all events as JSON.
+    """
+
+    def __init__(self, events: int, size: int, limit: int) -> None:
+        self.events = events
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            "append",
+            f"the first {events:,} events have {size:,} bytes together, and the limit of one "
+            f"append is {limit:,}: append them in several calls, or with eventstore.load",
+        )
 
 
 class VersionConflict(QuantumForgeError):

@@ -9,8 +9,9 @@ import msgspec
 
 from eventstore.codec import decode, encode, encode_metadata
 from eventstore.envelope import NewEvent
-from eventstore.errors import EventRefused, QuantumForgeError
+from eventstore.errors import EventRefused, EventTooLarge, QuantumForgeError
 from eventstore.ids import natural_id
+from eventstore.size import require_event_size
 
 LONGEST_LINE = 64 * 2**20
 """Bytes; a longer line is refused rather than read into memory."""
@@ -56,8 +57,7 @@ def parse_line(line: bytes, number: int, *, tenant_id: UUID, user_id: UUID | Non
     try:
         fields = _decoder.decode(line)
         event = decode(fields.event_type, bytes(fields.data), schema_version=fields.schema_version)
-        encode(event)
-        encode_metadata(fields.event_type, fields.metadata or {})
+        size = len(encode(event)) + len(encode_metadata(fields.event_type, fields.metadata or {}))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventRefused) as error:
         raise BadLine(number, str(error)) from error
     if fields.entity_type not in (None, event.entity_type):
@@ -69,8 +69,13 @@ def parse_line(line: bytes, number: int, *, tenant_id: UUID, user_id: UUID | Non
         raise BadLine(number, "occurred_at has no time zone; write 2026-11-20T12:00:00Z")
     tenant = fields.tenant_id or tenant_id
     text = line.strip().decode(errors="replace")
+    event_id = fields.event_id or natural_id("line", tenant, number, text)
+    try:
+        require_event_size(fields.event_type, event_id, size)
+    except EventTooLarge as error:
+        raise BadLine(number, str(error)) from error
     return NewEvent(
-        event_id=fields.event_id or natural_id("line", tenant, number, text),
+        event_id=event_id,
         tenant_id=tenant,
         entity_id=fields.entity_id,
         event=event,

@@ -19,6 +19,7 @@ from eventstore.codec import encode, encode_metadata
 from eventstore.database import where
 from eventstore.envelope import NewEvent
 from eventstore.errors import ConnectionLost, EventRefused
+from eventstore.size import LARGEST_TEXT, require_event_size
 
 CHUNK = 40_000
 """Events of one transaction: its overhead vanishes, and readers wait for it about a second."""
@@ -99,6 +100,7 @@ def load(
     Raises:
         EventRefused: when an event does not fit its type, or expects a version, which only
             `append` can check.
+        EventTooLarge: when an event is larger than `LARGEST_EVENT`.
         EventIdReused: when an id comes back with other content. Of the chunk nothing is appended.
     """
     if chunk < 1:
@@ -149,14 +151,16 @@ def encoded(new: NewEvent) -> EncodedEvent:
         )
     if new.occurred_at is not None and new.occurred_at.tzinfo is None:
         raise EventRefused(event.event_type, "occurred_at has no time zone")
+    data = encode(event)
     metadata = encode_metadata(event.event_type, new.metadata) if new.metadata else b"{}"
+    require_event_size(event.event_type, new.event_id, len(data) + len(metadata))
     return EncodedEvent(
         event_id=new.event_id,
         tenant_id=new.tenant_id,
         entity_type=event.entity_type,
         entity_id=new.entity_id,
         event_type=event.event_type,
-        data=encode(event),
+        data=data,
         schema_version=event.schema_version,
         metadata=metadata,
         user_id=new.user_id,
@@ -203,6 +207,8 @@ def _insert(connection: Connection) -> Loaded:
 
 def _row(ord: int, event: EncodedEvent) -> bytes:
     """One row of binary COPY."""
+    size = len(event.data) + len(event.metadata)
+    require_event_size(event.event_type, event.event_id, size, limit=LARGEST_TEXT)
     event_id, tenant, entity = event.event_id.bytes, event.tenant_id.bytes, event.entity_id.bytes
     user, version, time = event.user_id, event.schema_version, event.occurred_at
     known = (_COLUMNS, 4, ord, 16, event_id, 16, tenant, 16, entity)

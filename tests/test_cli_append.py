@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from cli.append import AT_ONCE
 from eventstore.read import read_all
 from eventstore.settings import DEFAULT_TENANT_ID
+from eventstore.size import LARGEST_EVENT
 from tests.conftest import Qforge
 
 ENTITY = str(UUID(int=9, version=4))
@@ -163,3 +164,20 @@ def test_a_long_file_is_loaded_and_can_expect_no_version(
     with engine.connect() as connection:
         count = connection.execute(text("SELECT count(*) FROM event_logs")).scalar_one()
     assert count == (AT_ONCE + 2 if expected is ... else 0)
+
+
+def test_a_line_with_too_large_an_event_is_named(qforge_here: Qforge, tmp_path: Path) -> None:
+    """With its number and its size; nothing of the file is appended."""
+    data = {"name": "b", "parameters": {"x": "x" * LARGEST_EVENT}}
+    lines = [
+        {"event_type": "batch_created", "entity_id": str(uuid4()), "data": each}
+        for each in ({"name": "b", "parameters": {}}, data)
+    ]
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    done = qforge_here("events", "append", "--file", str(file), status=1)
+
+    assert "line 2: batch_created: event " in done.stderr
+    assert "the limit is 16,777,216" in done.stderr
+    assert "nothing was appended" in done.stderr

@@ -27,7 +27,8 @@ def replace_functions(name: str, *functions: str) -> None:
     sql = (files("schema.migrations.versions") / f"{name}.sql").read_text(encoding="utf-8")
     for function in functions:
         found = re.search(
-            rf"^CREATE (FUNCTION {function}\(.*?^COMMENT ON FUNCTION {function}\(.*?';)$",
+            rf"^CREATE (?:OR REPLACE )?(FUNCTION {function}\(.*?"
+            rf"^COMMENT ON FUNCTION {function}\(.*?';)$",
             sql,
             re.DOTALL | re.MULTILINE,
         )

@@ -19,6 +19,7 @@ OBJECTS = (
     "maintain_event_partitions",
     "refuse_reused_event_id",
     "refuse_incomplete_event",
+    "refuse_long_name",
     "refuse_version",
     "refuse_tenant",
     "is_storable",

@@ -19,6 +19,7 @@ DECLARE
     distinct_events bigint;
     distinct_ids bigint;
     lacking bigint;
+    long bigint;
 BEGIN
     -- What one call may cost the database. Python sends more as several calls in one transaction.
     IF jsonb_array_length(events) > 10000 THEN
@@ -28,13 +29,15 @@ BEGIN
     END IF;
 
     SELECT array_agg(g.tenant_id), array_agg(g.entity_type), array_agg(g.entity_id),
-           array_agg(g.n), sum(g.n), sum(g.lacking)
-      INTO tenants, types, entities, counts, distinct_events, lacking
+           array_agg(g.n), sum(g.n), sum(g.lacking), sum(g.long)
+      INTO tenants, types, entities, counts, distinct_events, lacking, long
       FROM (SELECT e.tenant_id, e.entity_type, e.entity_id, count(DISTINCT e.event_id)::integer AS n,
                    count(*) FILTER (WHERE e.event_id IS NULL OR e.tenant_id IS NULL
-                                          OR e.entity_type IS NULL OR e.entity_id IS NULL) AS lacking
+                                          OR e.entity_type IS NULL OR e.entity_id IS NULL) AS lacking,
+                   count(*) FILTER (WHERE octet_length(e.entity_type) > 200
+                                          OR octet_length(e.event_type) > 200) AS long
               FROM jsonb_to_recordset(events) AS e(
-                   tenant_id uuid, entity_type text, entity_id uuid, event_id uuid)
+                   tenant_id uuid, entity_type text, entity_id uuid, event_id uuid, event_type text)
              GROUP BY e.tenant_id, e.entity_type, e.entity_id
              ORDER BY e.tenant_id, e.entity_type, e.entity_id) AS g;
     IF lacking > 0 THEN
@@ -46,6 +49,12 @@ BEGIN
     IF NOT acts_for_every_tenant() THEN
         PERFORM refuse_tenant(t.tenant_id) FROM unnest(tenants) AS t(tenant_id)
           WHERE t.tenant_id IS DISTINCT FROM (SELECT current_tenant());
+    END IF;
+
+    IF long > 0 THEN
+        PERFORM refuse_long_name(e.event_id, e.entity_type, e.event_type)
+           FROM jsonb_to_recordset(events) AS e(event_id uuid, entity_type text, event_type text)
+          WHERE octet_length(e.entity_type) > 200 OR octet_length(e.event_type) > 200;
     END IF;
 
     PERFORM hold_append_floor();
@@ -160,7 +169,8 @@ BEGIN
                                                        ORDER BY e.ord) END,
                e.event_type, coalesce(e.schema_version, 1),
                CASE WHEN is_storable(e.data, e.metadata, e.occurred_at) THEN e.data
-                    ELSE refuse_unstorable(e.data, e.metadata, e.occurred_at) END,
+                    ELSE refuse_unstorable(e.event_id, e.event_type, e.data, e.metadata,
+                                           e.occurred_at) END,
                coalesce(nullif(e.metadata, 'null'), '{}'), e.user_id,
                coalesce(e.occurred_at, clock_timestamp()), clock_timestamp()
           FROM ROWS FROM (jsonb_to_recordset(events) AS (
@@ -203,7 +213,8 @@ BEGIN
         SELECT v.event_id, v.tenant_id, v.entity_type, v.entity_id, v.version, v.event_type,
                coalesce(v.schema_version, 1),
                CASE WHEN is_storable(v.data, v.metadata, v.occurred_at) THEN v.data
-                    ELSE refuse_unstorable(v.data, v.metadata, v.occurred_at) END,
+                    ELSE refuse_unstorable(v.event_id, v.event_type, v.data, v.metadata,
+                                           v.occurred_at) END,
                coalesce(nullif(v.metadata, 'null'), '{}'), v.user_id,
                coalesce(v.occurred_at, clock_timestamp()), clock_timestamp()
           FROM versioned AS v

@@ -37,9 +37,13 @@ BEGIN
     IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM current_tenant() THEN
         PERFORM refuse_tenant(tenant);
     END IF;
+    IF octet_length(kind) > 200 OR octet_length(event ->> 'event_type') > 200 THEN
+        PERFORM refuse_long_name(event_id, kind, event ->> 'event_type');
+    END IF;
     IF is_storable(event -> 'data', event -> 'metadata',
                    (event ->> 'occurred_at')::timestamptz) IS NOT TRUE THEN
-        PERFORM refuse_unstorable(event -> 'data', event -> 'metadata',
+        PERFORM refuse_unstorable(event_id, event ->> 'event_type',
+                                  event -> 'data', event -> 'metadata',
                                   (event ->> 'occurred_at')::timestamptz);
     END IF;
 

@@ -1,7 +1,10 @@
 CREATE FUNCTION is_storable(data jsonb, metadata jsonb, occurred_at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN jsonb_typeof(data) = 'object'
    AND coalesce(jsonb_typeof(metadata), 'null') IN ('object', 'null')
+   -- As text, to be read, exported and imported; only what is large is written out to be measured.
+   AND (pg_column_size(data) + coalesce(pg_column_size(metadata), 0) < 65536
+        OR octet_length(data::text) + coalesce(octet_length(metadata::text), 0) <= 25165824)
    -- PostgreSQL nests JSON thousands deep; parsers elsewhere give up, and then nobody reads on.
    AND NOT data @? '$.**{100}'
    AND NOT coalesce(metadata @? '$.**{100}', false)

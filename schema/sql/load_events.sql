@@ -13,6 +13,7 @@ DECLARE
     given bigint;
     ordered boolean;
     unique_ids boolean;
+    long_names boolean;
     a_tenant uuid;
     floor_of_all bigint;
     tenants uuid[];
@@ -36,8 +37,9 @@ BEGIN
     floor_of_all := last_assigned_position() + 1;
 
     SELECT count(*), count(DISTINCT ord) = count(*) AND min(ord) >= 1 AND max(ord) <= count(*),
-           count(DISTINCT event_id) = count(*)
-      INTO given, ordered, unique_ids
+           count(DISTINCT event_id) = count(*),
+           bool_or(octet_length(entity_type) > 200 OR octet_length(event_type) > 200)
+      INTO given, ordered, unique_ids, long_names
       FROM pg_temp.load_staging;
     IF given = 0 THEN
         RETURN QUERY SELECT 0::bigint, 0::bigint, NULL::bigint;
@@ -53,6 +55,12 @@ BEGIN
         IF FOUND THEN
             PERFORM refuse_tenant(a_tenant);
         END IF;
+    END IF;
+
+    IF long_names THEN
+        PERFORM refuse_long_name(s.event_id, s.entity_type, s.event_type)
+           FROM pg_temp.load_staging AS s
+          WHERE octet_length(s.entity_type) > 200 OR octet_length(s.event_type) > 200;
     END IF;
 
     IF NOT unique_ids THEN
@@ -136,7 +144,8 @@ BEGIN
     SELECT s.event_id, s.tenant_id, s.entity_type, s.entity_id, versions[s.ord], s.event_type,
            s.schema_version,
            CASE WHEN is_storable(s.data, s.metadata, s.occurred_at) THEN s.data
-                ELSE refuse_unstorable(s.data, s.metadata, s.occurred_at) END,
+                ELSE refuse_unstorable(s.event_id, s.event_type, s.data, s.metadata,
+                                       s.occurred_at) END,
            coalesce(nullif(s.metadata, 'null'), '{}'), s.user_id,
            coalesce(s.occurred_at, clock_timestamp()), clock_timestamp()
       FROM pg_temp.load_staging AS s
