@@ -115,9 +115,10 @@ def identify(
 
     `charge` and `multiplicity` stand in where the input gives none. Without either, the charge is
     the formal charge of the SMILES (0 for a bare geometry), and the multiplicity is the lowest that
-    the number of electrons allows. The bonds of a geometry without SMILES are perceived; where they
-    cannot be, or contradict charge or multiplicity, it is identified by its connectivity. A
-    geometry with a SMILES must have the same atoms.
+    the number of electrons allows. A value that the record calls assumed is assumed again, unless
+    `charge` or `multiplicity` states it. The bonds of a geometry without SMILES are perceived;
+    where they cannot be, or contradict charge or multiplicity, it is identified by its
+    connectivity. A geometry with a SMILES must have the same atoms.
     """
     if source.error is not None:
         raise InputError(source.error, code="UNREADABLE_RECORD")
@@ -125,8 +126,9 @@ def identify(
         refuse_large_smiles(source.smiles)
     if source.geometry is not None:
         refuse_many_atoms(len(source.geometry))
-    wanted_charge = source.charge if source.charge is not None else charge
-    wanted_multiplicity = source.multiplicity if source.multiplicity is not None else multiplicity
+    stated_charge, stated_multiplicity = _stated(source)
+    wanted_charge = stated_charge if stated_charge is not None else charge
+    wanted_multiplicity = stated_multiplicity if stated_multiplicity is not None else multiplicity
     if wanted_charge is None and source.charge_unclear is not None:
         raise InputError(source.charge_unclear, code="UNREADABLE_RECORD")
     if wanted_multiplicity is None and source.multiplicity_unclear is not None:
@@ -144,15 +146,20 @@ def identify(
         _refuse_other_atoms(found.composition, source.geometry)
         if source.smiles is not None:
             _refuse_other_isotopes(source.smiles, source.geometry)
-    if wanted_charge is not None and wanted_charge != found.charge:
+    claimed_charge = wanted_charge if wanted_charge is not None else source.charge
+    if claimed_charge is not None and claimed_charge != found.charge:
         raise InputError(
-            f"charge {wanted_charge:+d} contradicts the formal charge {found.charge:+d} of "
+            f"charge {claimed_charge:+d} contradicts the formal charge {found.charge:+d} of "
             f"{found.smiles}; correct one of them",
             code="CHARGE_CONTRADICTS_SMILES",
         )
     electrons = _electrons(found.composition, found.charge)
     decided, multiplicity_source = decide(electrons, wanted_multiplicity)
-    is_charge_given = wanted_charge is not None or source.smiles is not None
+    if wanted_multiplicity is None and source.charge in (None, found.charge):
+        decide(electrons, source.multiplicity)  # refuses an assumed one that is impossible
+    is_charge_given = wanted_charge is not None or (
+        source.smiles is not None and not source.charge_assumed
+    )
     warnings = [] if found.doubt is None else [found.doubt]
     if ignored is not None:
         warnings.append(f"the CXSMILES extension {ignored} cannot be read and was left out")
@@ -181,6 +188,19 @@ def identify(
         toolkit="quantum-forge" if by_geometry else "RDKit",
         toolkit_version=CONNECTIVITY_VERSION if by_geometry else rdBase.rdkitVersion,
         composition=_isotopes_of(source.geometry) if by_geometry and source.geometry else (),
+    )
+
+
+def _stated(source: Input) -> tuple[int | None, int | None]:
+    """Return the charge and the multiplicity that a record states, without what it assumes.
+
+    A value that is called assumed, and is not one that would be assumed, is edited: it is stated.
+    """
+    is_charge_assumed = source.charge_assumed and source.charge == 0
+    is_multiplicity_assumed = source.multiplicity_assumed and source.multiplicity in (1, 2)
+    return (
+        None if is_charge_assumed else source.charge,
+        None if is_multiplicity_assumed else source.multiplicity,
     )
 
 

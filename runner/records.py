@@ -16,8 +16,9 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     record, shortened to 2,000 characters, so that a bad one can be shown. `charge` (e) and
     `multiplicity` (2S + 1) are None where the file does not state them; `charge_unclear` and
     `multiplicity_unclear` say what the record mentions of them that cannot be read, so that such a
-    record is refused unless the value is given otherwise. When `error` is set, there is nothing to
-    calculate.
+    record is refused unless the value is given otherwise. `charge_assumed` and
+    `multiplicity_assumed`: the record says of the value that it is an assumption, as our own
+    exports do. When `error` is set, there is nothing to calculate.
     """
 
     number: int
@@ -31,6 +32,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     multiplicity: int | None = None
     charge_unclear: str | None = None
     multiplicity_unclear: str | None = None
+    charge_assumed: bool = False
+    multiplicity_assumed: bool = False
     error: str | None = None
 
 

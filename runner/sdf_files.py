@@ -11,7 +11,7 @@ from runner.geometry import Geometry
 from runner.limits import MOST_ATOMS
 from runner.rdkit_messages import collected_messages, reason_from
 from runner.records import Input, refuse_nul, shown, tidy_name
-from runner.stated import stated_by
+from runner.stated import is_assumed, stated_by
 from runner.text_lines import LINE_LIMIT, RECORD_LIMIT, refuse_long
 
 _LINE_LIMIT = 200_000  # lines in one record; beyond it the file is not an .sdf
@@ -101,6 +101,8 @@ def read_sdf(record: SdfRecord) -> Input:
         geometry=geometry,
         charge=charge,
         multiplicity=multiplicity,
+        charge_assumed=is_assumed(items.get("charge_source")),
+        multiplicity_assumed=is_assumed(items.get("multiplicity_source")),
         error=error,
     )
 

@@ -8,6 +8,7 @@ import msgspec
 
 from runner.errors import RunnerError
 from runner.records import Input, parse_charge, parse_multiplicity, refuse_nul, shown, tidy_name
+from runner.stated import is_assumed
 from runner.text_lines import LINE_LIMIT, refuse_long
 
 _SMILES_NAMES = ("smiles", "smi", "canonical_smiles", "isomeric_smiles", "canonicalsmiles")
@@ -34,6 +35,8 @@ class Columns(msgspec.Struct, frozen=True):
     name: int
     charge: int
     multiplicity: int
+    charge_source: int
+    multiplicity_source: int
 
 
 class SmilesLine(msgspec.Struct, frozen=True):
@@ -79,6 +82,7 @@ def read_smi(line: SmilesLine) -> Input:
     """
     source = shown(line.text)
     charge = multiplicity = None
+    is_charge_assumed = is_multiplicity_assumed = False
     try:
         refuse_nul(line.text)
         refuse_long(line.text)
@@ -88,6 +92,7 @@ def read_smi(line: SmilesLine) -> Input:
             cells = [smiles, *rest.split("\t")]
             name = _cell(cells, line.columns.name)
             charge, multiplicity = _stated(cells, line.columns)
+            is_charge_assumed, is_multiplicity_assumed = _assumed(cells, line.columns)
     except ValueError as error:
         return Input(number=line.number, line=line.number, source=source, error=str(error))
     return Input(
@@ -98,6 +103,8 @@ def read_smi(line: SmilesLine) -> Input:
         smiles=smiles,
         charge=charge,
         multiplicity=multiplicity,
+        charge_assumed=is_charge_assumed,
+        multiplicity_assumed=is_multiplicity_assumed,
     )
 
 
@@ -190,6 +197,8 @@ def _columns(names: Sequence[str], delimiter: str) -> Columns:
         name=place(_NAME_NAMES),
         charge=place(_CHARGE_NAMES),
         multiplicity=place(_MULTIPLICITY_NAMES),
+        charge_source=place(["charge_source"]),
+        multiplicity_source=place(["multiplicity_source"]),
     )
 
 
@@ -270,6 +279,7 @@ def read_csv(row: Row, columns: Columns) -> Input:
     """Return the molecule of one row."""
     text = (columns.delimiter or " ").join(row.fields)
     name = smiles = charge = multiplicity = None
+    is_charge_assumed = is_multiplicity_assumed = False
     error = row.error
     if error is None:
         try:
@@ -277,6 +287,7 @@ def read_csv(row: Row, columns: Columns) -> Input:
             name = tidy_name(_cell(row.fields, columns.name))
             smiles = _cell(row.fields, columns.smiles) or None
             charge, multiplicity = _stated(row.fields, columns)
+            is_charge_assumed, is_multiplicity_assumed = _assumed(row.fields, columns)
             if smiles is None:
                 raise ValueError("the smiles column is empty")
             if any(field.strip() for field in row.fields[len(columns.names) :]):
@@ -295,12 +306,22 @@ def read_csv(row: Row, columns: Columns) -> Input:
         smiles=smiles,
         charge=charge,
         multiplicity=multiplicity,
+        charge_assumed=is_charge_assumed,
+        multiplicity_assumed=is_multiplicity_assumed,
         error=error,
     )
 
 
 def _cell(cells: Sequence[str], place: int) -> str:
     return cells[place].strip() if 0 <= place < len(cells) else ""
+
+
+def _assumed(cells: Sequence[str], columns: Columns) -> tuple[bool, bool]:
+    """Return whether a row calls its charge, and its multiplicity, an assumption."""
+    return (
+        is_assumed(_cell(cells, columns.charge_source)),
+        is_assumed(_cell(cells, columns.multiplicity_source)),
+    )
 
 
 def _stated(cells: Sequence[str], columns: Columns) -> tuple[int | None, int | None]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from runner.records import parse_charge, parse_multiplicity
+from schema.events.chemistry import ValueSource
 
 _CHARGE = frozenset(
     f"{of}{name}"
@@ -194,6 +195,11 @@ def stated_by(items: Mapping[str, str]) -> tuple[int | None, int | None]:
         if name in (_CHARGE | _MULTIPLICITY | _UNPAIRED) - _SHORT:
             stated.add(key, value)
     return stated.charge, stated.multiplicity
+
+
+def is_assumed(source: str | None) -> bool:
+    """Whether `charge_source` or `multiplicity_source`, of our own exports, says `assumed`."""
+    return source is not None and source.strip().lower() == ValueSource.ASSUMED
 
 
 def _of_unpaired(name: str, value: str) -> int:

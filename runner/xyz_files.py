@@ -11,7 +11,7 @@ import msgspec
 from runner.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry, Position
 from runner.records import Input, refuse_nul, shown, tidy_name
 from runner.result import BOHR_ANGSTROM
-from runner.stated import Stated
+from runner.stated import Stated, is_assumed
 from runner.text_lines import RECORD_LIMIT, refuse_long
 from runner.xyz_comments import Comment, is_qm9, read_comment
 
@@ -239,6 +239,8 @@ def read_xyz(frame: XyzFrame) -> Input:
         multiplicity=stated.multiplicity,
         charge_unclear=_about_comment(stated.charge_unclear),
         multiplicity_unclear=_about_comment(stated.multiplicity_unclear),
+        charge_assumed=is_assumed(comment.pairs.get("charge_source")),
+        multiplicity_assumed=is_assumed(comment.pairs.get("multiplicity_source")),
         error=error,
     )
 

@@ -22,9 +22,11 @@ from datasets.formats import format_named
 from datasets.formats.writer import Header
 from datasets.units import STORED, Quantity, Units
 from runner.conformers import embed
+from runner.errors import InputError
 from runner.geometry import ATOMIC_NUMBERS, Geometry
 from runner.inputs import Input, count, read_inputs
 from runner.molecules import Molecule, identify
+from schema.events.chemistry import ValueSource
 from tests.open_babel import OpenBabel
 
 with warnings.catch_warnings():
@@ -153,6 +155,63 @@ def test_our_sdf_is_read_back(rows: list[tuple[str, str]]) -> None:
     read = written(".sdf", exported("sdf", rows, STORED))
 
     check(read, [(smiles, name or smiles) for smiles, name in rows])
+
+
+SOURCES = st.sampled_from(ValueSource)
+
+
+@pytest.mark.parametrize("format_", ["extxyz", "sdf", "csv"])
+@given(rows=st.lists(st.tuples(st.sampled_from(EVERY), SOURCES, SOURCES), min_size=1, max_size=6))
+@settings(SLOW, max_examples=15)
+def test_what_our_exports_call_assumed_is_assumed_again(
+    format_: str, rows: list[tuple[str, ValueSource, ValueSource]]
+) -> None:
+    """An assumption that is read back is not a statement; --multiplicity may replace it."""
+    written_rows = [
+        row(smiles, "", STORED) | {"charge_source": of_charge, "multiplicity_source": of_spin}
+        for smiles, of_charge, of_spin in rows
+    ]
+
+    read = written(f".{format_}", of_rows(format_, written_rows, STORED))
+
+    for each, (smiles, of_charge, of_spin) in zip(read, rows, strict=True):
+        molecule = identify(each)
+        if Chem.GetFormalCharge(Chem.MolFromSmiles(smiles)) == 0:
+            assert molecule.charge_source == of_charge
+        assert (molecule.multiplicity, molecule.multiplicity_source) == (1, of_spin)
+        replaced = identify(each, multiplicity=3)
+        assert replaced.multiplicity == (3 if of_spin is ValueSource.ASSUMED else 1)
+        assert replaced.multiplicity_source is ValueSource.GIVEN
+
+
+WATER_FRAME = (
+    "3\nProperties=species:S:1:pos:R:3 charge={} charge_source=assumed multiplicity={} "
+    "multiplicity_source=assumed\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n"
+)
+
+
+def assumed_water(charge: int, multiplicity: int) -> Input:
+    (read,) = written(".extxyz", WATER_FRAME.format(charge, multiplicity).encode())
+    return read
+
+
+def test_a_value_that_was_edited_and_is_still_called_assumed_is_stated() -> None:
+    """It is not what would be assumed: 0 is the charge, and 1 or 2 the multiplicity."""
+    triplet = identify(assumed_water(0, 3))
+    cation = identify(assumed_water(1, 2))
+
+    assert (triplet.multiplicity, triplet.multiplicity_source) == (3, "given")
+    assert (cation.charge, cation.charge_source) == (1, "given")
+    assert (cation.multiplicity, cation.multiplicity_source) == (2, "assumed")
+    with pytest.raises(InputError, match="multiplicity 2 does not fit 10 electrons"):
+        identify(assumed_water(0, 2))
+
+
+def test_a_stated_charge_replaces_an_assumed_one_and_the_spin_that_followed_from_it() -> None:
+    cation = identify(assumed_water(0, 1), charge=1)
+
+    assert (cation.charge, cation.charge_source) == (1, "given")
+    assert (cation.multiplicity, cation.multiplicity_source) == (2, "assumed")
 
 
 METALS = Path(__file__).parent / "cases" / "xyz_without_bonds" / "metal.extxyz"

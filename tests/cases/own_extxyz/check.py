@@ -7,7 +7,7 @@ from tests.conftest import Qforge
 
 
 def check(folder: Path, qforge: Qforge) -> None:
-    """An export is read back: the same molecules, and the same names."""
+    """An export is read back: the same molecules, names and assumptions."""
     first = json.loads(qforge("run", str(folder / "names.csv"), "--jobs", "2", "--json").stdout)
     qforge("dataset", "export", "n", "--format", "extxyz", "--output", "n.extxyz")
     again = json.loads(
@@ -22,4 +22,5 @@ def check(folder: Path, qforge: Qforge) -> None:
         names[row["method"]].add((row["smiles"], row["name"]))
     assert len(names["GFN1-xTB"]) == 26
     assert names["GFN1-xTB"] == names["GFN2-xTB"]
+    assert {row["multiplicity_source"] for row in rows} == {"assumed"}
     assert {("F", "123"), ("O", "T"), ("CCN", "line1\nline2")} <= names["GFN1-xTB"]
