@@ -68,6 +68,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 def fingerprint(projection: Projection) -> Fingerprint:
     """What identifies a definition: changed folds, columns or checks give another one.
 
+    Events are named as the log names them: moving a class to another module changes nothing.
     Not indexes, comments and grants, which a migration changes and no row depends on; nor the SQL
     that folds are compiled to, which becomes faster and means the same.
     """
@@ -77,7 +78,7 @@ def fingerprint(projection: Projection) -> Fingerprint:
         {name: _by_type(values) for name, values in projection.key.items()},
         sorted(projection.opens),
         sorted(projection.ends),
-        projection.elements,
+        projection.elements and (projection.elements.name, projection.elements.unit),
         projection.replaces,
         projection.retained,
         _by_type(projection.only_with),

@@ -9,6 +9,8 @@ import pytest
 from projections.checkpoint import fingerprint
 from projections.fold import Operation
 from projections.projection import Projection
+from projections.registry import PROJECTIONS
+from schema.events import EVENT_TYPES, Event
 from tests.projecting import BATCH_JOBS
 
 
@@ -44,3 +46,17 @@ def test_the_same_meaning_has_the_same_fingerprint() -> None:
     )
     same = changed(events=dict(reversed(list(BATCH_JOBS.events.items()))), folds=folds)
     assert fingerprint(same) == fingerprint(BATCH_JOBS)
+
+
+def test_a_module_that_moves_changes_no_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Event types are known by their names in the log, not by where Python finds them."""
+    before = {projection.name: fingerprint(projection) for projection in PROJECTIONS.values()}
+    fingerprint.cache_clear()
+    for cls in {base for event in EVENT_TYPES for base in event.__mro__ if issubclass(base, Event)}:
+        monkeypatch.setattr(cls, "__module__", "elsewhere")
+
+    after = {projection.name: fingerprint(projection) for projection in PROJECTIONS.values()}
+
+    monkeypatch.undo()
+    fingerprint.cache_clear()
+    assert after == before
