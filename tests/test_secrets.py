@@ -1,8 +1,10 @@
 """Secrets: nothing that stores, prints or logs gets the plain value."""
 
+import importlib
 import io
 import logging
 import pickle
+import pkgutil
 import re
 import stat
 import traceback
@@ -34,9 +36,10 @@ from eventstore.recorders.sessions import Sessions
 from eventstore.recorders.telemetry import HIDDEN, Telemetry, sanitised
 from eventstore.recorders.users import Users
 from eventstore.secret import Secret
-from eventstore.settings import load_settings
+from eventstore.settings import Settings, load_settings
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
+from runner.jobs.worker import Chunk, Target
 from schema.events.access import ApiKeyIssued
 from schema.events.users import UserPasswordChanged
 from tests.appending import TENANT
@@ -141,6 +144,35 @@ def test_a_secret_is_neither_printed_nor_pickled_nor_encoded() -> None:
     assert secret == Secret("swordfish")
     assert secret != Secret("Swordfish")
     assert secret.reveal() == "swordfish"
+
+
+def test_nothing_that_carries_the_address_of_a_database_prints_its_secrets() -> None:
+    """Every Struct with a field for it has a representation of its own; these are checked."""
+    address = "postgresql://ada:swordfish@db.example.org/log?sslpassword=tunafish"
+    carriers: dict[type[msgspec.Struct], object] = {
+        Settings: load_settings({"DATABASE_URL": address, "QFORGE_HOME": "/home"}, Path("none")),
+        Target: Target(url=address, tenant_id=TENANT, user_id=None),
+    }
+    modules = [
+        each.name
+        for package in ("cli", "datasets", "eventstore", "projections", "runner")
+        for each in pkgutil.walk_packages([package], f"{package}.")
+    ]
+
+    found = {
+        kind
+        for name in modules
+        for kind in vars(importlib.import_module(name)).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        if {"url", "dsn", "password"} & set(kind.__struct_fields__)
+    }
+
+    assert found == set(carriers)
+    chunk = Chunk(id=UUID(int=1), target=carriers[Target], folders=())  # type: ignore[arg-type]
+    for printed in map(repr, [*carriers.values(), chunk]):
+        assert "db.example.org" in printed
+        assert "swordfish" not in printed
+        assert "tunafish" not in printed
 
 
 def test_a_password_matches_its_own_hash_only() -> None:

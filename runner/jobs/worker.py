@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
 
+from eventstore.address import libpq_url
 from eventstore.append import append
 from eventstore.database import make_engine
 from eventstore.drain import REFUSALS
@@ -35,13 +36,18 @@ REMEMBERED = 50_000
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where the events go, and on whose behalf; `url` with its password."""
+    """Where the events go, and on whose behalf; `url` with its password, which repr() hides."""
 
     url: str
     tenant_id: UUID
     user_id: UUID | None
     dry_run: bool = False
     keep_logs: bool = False
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown["url"] = libpq_url(make_url(self.url), hide_password=True)
+        return f"Target({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
