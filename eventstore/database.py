@@ -14,6 +14,7 @@ from eventstore.deadline import TCP, followed, limit_waits
 from eventstore.embedded import EmbeddedServer
 from eventstore.errors import (
     ConnectionLost,
+    DatabaseNotReady,
     DatabaseRefused,
     DatabaseUnavailable,
     DatabaseUnreachable,
@@ -199,7 +200,7 @@ def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseU
                 f"correct the user in {source}, or ask its administrator for access",
             )
         case "57P03":
-            return DatabaseUnreachable(
+            return DatabaseNotReady(
                 target,
                 f"the server at {_server(url)} is starting or stopping",
                 "try again in a moment",

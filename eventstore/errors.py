@@ -14,6 +14,11 @@ class QuantumForgeError(Exception):
     exit_status = 1
     may_pass = False
 
+    @property
+    def while_waiting(self) -> str:
+        """The text for a person whose command goes on and tries again by itself."""
+        return str(self)
+
 
 class InvalidSetting(QuantumForgeError):
     """An environment variable or file has a value that cannot be used; secrets are never quoted."""
@@ -50,9 +55,13 @@ class EmbeddedServerError(QuantumForgeError):
 
 
 class DatabaseUnavailable(QuantumForgeError):
-    """No connection to the database can be had; `target` is where, without the password."""
+    """No connection to the database can be had; `target` is where, without the password.
+
+    advice: what to do next. advises_repetition: that is only to repeat the command.
+    """
 
     exit_status = 2
+    advises_repetition = False
 
     def __init__(self, target: str, problem: str, advice: str) -> None:
         self.target = target
@@ -60,11 +69,22 @@ class DatabaseUnavailable(QuantumForgeError):
         self.advice = advice
         super().__init__(f"{problem}; {advice}")
 
+    @property
+    def while_waiting(self) -> str:
+        """The problem, and the advice unless that is only to repeat the command."""
+        return self.problem if self.advises_repetition else str(self)
+
 
 class DatabaseUnreachable(DatabaseUnavailable):
     """Nothing answers at the database's address, or it is not ready yet."""
 
     may_pass = True
+
+
+class DatabaseNotReady(DatabaseUnreachable):
+    """The server is starting or stopping."""
+
+    advises_repetition = True
 
 
 class DatabaseRefused(DatabaseUnavailable):
@@ -85,6 +105,7 @@ class ConnectionLost(DatabaseUnavailable):
     """An open connection broke; whether its transaction was committed is unknown."""
 
     may_pass = True
+    advises_repetition = True
 
 
 class UnsupportedPostgres(DatabaseUnavailable):
@@ -151,11 +172,16 @@ class CancelledByReplay(QuantumForgeError):
 
     may_pass = True
 
+    _PROBLEM = "the standby ended the query because it had to apply changes of its primary"
+    _ADVICE = "raise max_standby_streaming_delay on the standby, or ask the primary"
+
     def __init__(self) -> None:
-        super().__init__(
-            "the standby ended the query because it had to apply changes of its primary: run it "
-            "again, raise max_standby_streaming_delay on the standby, or ask the primary"
-        )
+        super().__init__(f"{self._PROBLEM}: run it again, {self._ADVICE}")
+
+    @property
+    def while_waiting(self) -> str:
+        """The same without the advice to run the query again."""
+        return f"{self._PROBLEM}: {self._ADVICE}"
 
 
 class NotMigrated(QuantumForgeError):

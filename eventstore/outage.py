@@ -79,10 +79,14 @@ def is_passing(sqlstate: str | None) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """What kept the database from doing something, in one line, without the statement."""
+    """What kept the database from doing something, in one line, without the statement.
+
+    For somebody whose command goes on, or says itself what to do next.
+    """
     if isinstance(error, DBAPIError):
         error = error.orig if isinstance(error.orig, Exception) else error
-    lines = str(error).strip().splitlines()
+    message = error.while_waiting if isinstance(error, QuantumForgeError) else str(error)
+    lines = message.strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 

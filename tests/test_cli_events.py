@@ -25,6 +25,7 @@ from eventstore.settings import DEFAULT_TENANT_ID
 from schema.events.chemistry import MoleculeUpdated
 from tests.chemical_history import NOON, USER, completed, created, failed, happened, record, started
 from tests.conftest import Qforge
+from tests.refusals import END_OTHERS
 
 WATER = UUID("aaaa1111-0000-4000-8000-000000000001")
 ANOTHER_USER = UUID(int=78, version=4)
@@ -231,6 +232,27 @@ def test_ctrl_c_in_a_query_is_no_lost_connection(engine: Engine) -> None:
         worker.submit(interrupt)
         with pytest.raises(KeyboardInterrupt):
             connection.execute(text("/* SLEEP */ SELECT pg_sleep(30)"))
+
+
+@pytest.mark.usefixtures("history")
+def test_a_follower_that_goes_on_does_not_ask_to_be_run_again(
+    follow: Follow, engine: Engine
+) -> None:
+    """It says what it waits for, and that it goes on."""
+    following = follow("--limit", "1", "--json")
+    assert position(following.line()) == 5
+
+    with engine.begin() as connection:
+        connection.execute(END_OTHERS)
+    record(engine, created("CCO"))
+
+    assert position(following.line()) == 6
+    following.process.send_signal(signal.SIGINT)
+    _, said = following.process.communicate(timeout=30)
+    assert b"Waiting: the connection to" in said
+    assert b"All is well again." in said
+    assert b"again;" not in said
+    assert b"run the command" not in said
 
 
 @pytest.mark.usefixtures("history")

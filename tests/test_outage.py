@@ -10,8 +10,17 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.database import make_engine
-from eventstore.errors import DatabaseRefused, DatabaseUnavailable, NotAllowed, UnknownDatabase
-from eventstore.outage import PASSING_STATES, Patience, passes
+from eventstore.errors import (
+    CancelledByReplay,
+    ConnectionLost,
+    DatabaseNotReady,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    NotAllowed,
+    UnknownDatabase,
+)
+from eventstore.outage import PASSING_STATES, Patience, passes, reason_of
 from eventstore.subscribe import subscribe
 from projections.background import BackgroundProjector
 from projections.difference import difference
@@ -154,6 +163,21 @@ def test_a_wrong_address_or_password_does_not_pass_and_a_silent_address_does(
     assert passes(unreachable.value)
     assert passes(psycopg.OperationalError("the connection is lost"))
     assert not passes(ValueError("none of ours"))
+
+
+def test_advice_to_repeat_is_for_who_has_stopped() -> None:
+    """Who goes on says what is in the way, and what a person can do about it."""
+    lost = ConnectionLost("here", "the connection to here was lost", "run the command again")
+    starting = DatabaseNotReady("here", "the server is starting", "try again in a moment")
+    away = DatabaseUnreachable("here", "no connection to here", "start the server")
+    cancelled = CancelledByReplay()
+
+    assert "run the command again" in str(lost)
+    assert reason_of(lost) == "the connection to here was lost"
+    assert reason_of(starting) == "the server is starting"
+    assert reason_of(away) == "no connection to here; start the server"
+    assert "run it again" in str(cancelled)
+    assert "run it again" not in reason_of(cancelled)
 
 
 def test_patience_ends_with_the_error_itself() -> None:
