@@ -20,7 +20,7 @@ from runner.smiles_files import (
     read_smi,
     smi_lines,
 )
-from runner.text_lines import TextLines
+from runner.text_lines import TextLines, TrailingBytes
 from runner.xyz_files import XyzFrame, read_xyz, xyz_frames
 
 __all__ = [
@@ -51,7 +51,16 @@ class Count(msgspec.Struct, frozen=True):
     skipped: int
 
 
-Record = SmilesLine | Row | SdfRecord | XyzFrame
+class Trailing(msgspec.Struct, frozen=True):
+    """What follows the data of a gzip file, in place of a record; it has no lines."""
+
+    number: int
+    line: int
+    bytes: TrailingBytes
+    lines: int = 0
+
+
+Record = SmilesLine | Row | SdfRecord | XyzFrame | Trailing
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -74,6 +83,8 @@ class Unread(msgspec.Struct, frozen=True):
                 return "\t".join(fields) if source is None else source
             case XyzFrame(comment=comment, atoms=atoms):
                 return "\n".join([comment, *(line.rstrip() for line in atoms)])
+            case Trailing(bytes=TrailingBytes(size=size, first=first)):
+                return f"({size:,} bytes after the gzip data, beginning with {first.hex(' ')})"
 
 
 def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Unread]:
@@ -155,9 +166,13 @@ def _records(path: Path, counter: _Counter) -> Iterator[Unread]:
         with path.open("rb") as file:
             text = TextLines(file)
             records, read = reader(text)
+            number = 0
             for record in records:
+                number = record.number
                 yield Unread(record, read)
             counter.lines = text.count
+            if text.trailing is not None:
+                yield Unread(Trailing(number + 1, text.count + 1, text.trailing), _read_trailing)
     except FileNotFoundError as error:
         raise InputFileError(path, "no such file") from error
     except IsADirectoryError as error:
@@ -169,6 +184,13 @@ def _records(path: Path, counter: _Counter) -> Iterator[Unread]:
     except Exception as error:
         where = f"line {text.count}: " if text is not None and text.count else ""
         raise InputFileError(path, f"{where}{_reason(error)}") from error
+
+
+def _read_trailing(trailing: Trailing) -> Input:
+    raise ValueError(
+        f"{trailing.bytes.size:,} bytes after the end of the gzip data are not gzip; the records "
+        "before them were read: copy the file again if it should have more"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -1,10 +1,13 @@
 """Text lines of a file in any encoding, with any line ends, gzip-compressed or not."""
 
 import codecs
-import gzip
+import os
 import re
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Generator, Iterable, Iterator
 from typing import IO
+
+import msgspec
 
 LINE_LIMIT = 2 * 2**20
 """Bytes of one line; what follows up to its end is dropped, and the line's record is refused."""
@@ -13,6 +16,7 @@ RECORD_LIMIT = 64 * 2**20
 """Characters of one record; what follows is dropped, and the record is refused."""
 
 _CHUNK = 2**14
+_SHOWN = 16
 _HELD_LIMIT = 2**12  # carriage returns at the end of a chunk; more are blank lines
 
 _GZIP = b"\x1f\x8b"
@@ -37,13 +41,21 @@ class UnreadableBytes(ValueError):
     """The bytes of a file are not those of a text, or its compression is damaged."""
 
 
+class TrailingBytes(msgspec.Struct, frozen=True):
+    """Bytes that follow the data of a gzip file: how many, and the first of them."""
+
+    size: int
+    first: bytes
+
+
 class TextLines:
     """The lines of a binary file, without their ends; `count` are those returned so far.
 
     UTF-8, or Latin-1 for a line that is not valid UTF-8; UTF-16 and UTF-32 by their byte-order
     marks, and UTF-16 without one by its NUL bytes. Lines end with LF, CR LF or CR, also mixed. A
-    gzip-compressed file is recognised by its first bytes. Memory does not depend on the length of
-    the file or of a line: of a line longer than LINE_LIMIT, the first LINE_LIMIT + 1 bytes are
+    gzip-compressed file is recognised by its first bytes; at the end, `trailing` tells which bytes
+    follow its data, but for zeros, which are padding. Memory does not depend on the length of the
+    file or of a line: of a line longer than LINE_LIMIT, the first LINE_LIMIT + 1 bytes are
     returned.
 
     Raises:
@@ -52,7 +64,8 @@ class TextLines:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.count = 0
-        self._lines = _decoded(_split(_transcoded(_uncompressed(file))))
+        self.trailing: TrailingBytes | None = None
+        self._lines = _decoded(_split(_transcoded(self._uncompressed(file))))
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -62,6 +75,18 @@ class TextLines:
         self.count += 1
         return line
 
+    def _uncompressed(self, file: IO[bytes]) -> Iterator[bytes]:
+        chunk = file.read(_CHUNK)
+        if chunk.startswith(_GZIP):
+            self.trailing = yield from _gunzipped(file, chunk)
+            return
+        for magic, kind in _ARCHIVES.items():
+            if chunk.startswith(magic):
+                raise UnreadableBytes(f"is {kind}; extract the text file (or use gzip)")
+        while chunk:
+            yield chunk
+            chunk = file.read(_CHUNK)
+
 
 def refuse_long(line: str) -> None:
     """Raise ValueError for a line of which TextLines returned only the beginning."""
@@ -69,25 +94,32 @@ def refuse_long(line: str) -> None:
         raise ValueError(f"a line is longer than {LINE_LIMIT:,} bytes")
 
 
-def _uncompressed(file: IO[bytes]) -> Iterator[bytes]:
-    chunk = file.read(_CHUNK)
-    if not chunk.startswith(_GZIP):
-        for magic, kind in _ARCHIVES.items():
-            if chunk.startswith(magic):
-                raise UnreadableBytes(f"is {kind}; extract the text file (or use gzip)")
-        while chunk:
-            yield chunk
-            chunk = file.read(_CHUNK)
-        return
-    file.seek(0)
-    try:
-        with gzip.GzipFile(fileobj=file) as content:
-            while chunk := content.read(_CHUNK):
-                yield chunk
-    except EOFError:
-        raise UnreadableBytes("is a truncated gzip file; copy it again") from None
-    except Exception as error:  # OSError, zlib.error and struct.error, by the place of the damage
-        raise UnreadableBytes(f"is a damaged gzip file ({error}); copy it again") from error
+def _gunzipped(file: IO[bytes], pending: bytes) -> Generator[bytes, None, TrailingBytes | None]:
+    """Yield the data of all members in small parts, and return what follows the last."""
+    while True:
+        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        while not member.eof:
+            try:
+                part = member.decompress(pending, _CHUNK)
+            except zlib.error as error:
+                raise UnreadableBytes(f"is a damaged gzip file ({error}); copy it again") from error
+            if part:
+                yield part
+            pending = member.unconsumed_tail
+            if not (pending or member.eof):
+                pending = file.read(_CHUNK)
+                if not (pending or part):
+                    raise UnreadableBytes("is a truncated gzip file; copy it again")
+        pending = member.unused_data.lstrip(b"\0")
+        while not pending and (chunk := file.read(_CHUNK)):
+            pending = chunk.lstrip(b"\0")
+        if len(pending) < len(_GZIP):
+            pending += file.read(_CHUNK)
+        if not pending:
+            return None
+        if not pending.startswith(_GZIP):
+            read = file.tell()
+            return TrailingBytes(len(pending) + file.seek(0, os.SEEK_END) - read, pending[:_SHOWN])
 
 
 def _transcoded(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -108,6 +108,55 @@ def test_gzip_is_recognised_by_its_first_bytes_too(tmp_path: Path) -> None:
     assert only == plain
 
 
+@pytest.mark.parametrize("garbage", [b"x", b"\x1f", b"\0\0some text\n" * 9_000])
+@pytest.mark.parametrize("name", ["a.smi.gz", "a.csv.gz", "a.xyz.gz", "a.sdf.gz"])
+def test_bytes_after_the_gzip_data_are_one_failed_record(
+    tmp_path: Path, name: str, garbage: bytes
+) -> None:
+    """The records before them are read, as `gzip -dc` reads them."""
+    mol = Chem.AddHs(Chem.MolFromSmiles("CO"))
+    rdDistGeom.EmbedMolecule(mol, randomSeed=1)
+    text = {
+        "a.smi.gz": "CO\nCCO\n",
+        "a.csv.gz": "smiles\nCO\nCCO\n",
+        "a.xyz.gz": Chem.MolToXYZBlock(mol) * 2,
+        "a.sdf.gz": f"{Chem.MolToMolBlock(mol)}$$$$\n" * 2,
+    }[name]
+    data = gzip.compress(text[:20].encode()) + gzip.compress(text[20:].encode())
+
+    *records, last = read(tmp_path, name, data + garbage)
+
+    assert [record.error for record in records] == [None, None]
+    assert last.error is not None
+    assert f"{len(garbage.lstrip(bytes(1))):,} bytes after the end of the gzip data" in last.error
+    assert count(tmp_path / name).inputs == 3
+    assert last.number == records[-1].number + 1
+
+
+def test_zeros_after_the_gzip_data_are_padding(tmp_path: Path) -> None:
+    """As `gzip -dc` has it; another member may follow them."""
+    member = gzip.compress(b"CCO\n")
+
+    assert len(read(tmp_path, "a.smi.gz", member + bytes(40_000))) == 1
+    assert len(read(tmp_path, "a.smi.gz", member + bytes(40_000) + member)) == 2
+
+
+def test_memory_does_not_grow_with_what_a_gzip_file_expands_to(tmp_path: Path) -> None:
+    """A file of 200 kB that has 200 MB of zeros: one line, of which the beginning is kept."""
+    path = written(tmp_path, "a.smi", gzip.compress(b"CCO\n" + bytes(200_000_000)))
+
+    tracemalloc.start()
+    try:
+        first, second = read_inputs(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert first.smiles == "CCO"
+    assert second.error is not None
+    assert most < 50_000_000
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
