@@ -23,6 +23,7 @@ from eventstore.database import Database
 from eventstore.envelope import RecordedEvent
 from eventstore.ids import uuid7
 from eventstore.outage import Patience
+from eventstore.place import Place, place_at
 from eventstore.read import safe_head
 from eventstore.recorders.author import Author
 from eventstore.settings import load_settings
@@ -124,6 +125,7 @@ def audit(
         with database.engine.connect() as connection:
             head = safe_head(connection)
             found = list(audit_trail.answer(connection, question, upto=head, limit=limit))[::-1]
+            end = place_at(connection, head) if follow else Place()
         if form is None and not follow:
             columns.table(LISTED, [_row(entry) for entry in found])
             return
@@ -150,7 +152,7 @@ def audit(
         if follow:
             shown, position = 0, int(head)
             try:
-                for entry in _following(database, question, head):
+                for entry in _following(database, question, end):
                     # First, for Ctrl-C may come when it is out.
                     shown, position = shown + 1, entry.position
                     show(entry)
@@ -160,10 +162,10 @@ def audit(
                     record(shown, position, "stdout, following")
 
 
-def _following(database: Database, question: Question, head: int) -> Iterator[Entry]:
+def _following(database: Database, question: Question, after: Place) -> Iterator[Entry]:
     where = audit_trail.where_of(question)
     new = subscribe(
-        database.engine, after=head, where=where, patience=None, on_trouble=tell_trouble
+        database.engine, after=after, where=where, patience=None, on_trouble=tell_trouble
     )
     patience = Patience(None, on_trouble=tell_trouble)
 

@@ -12,8 +12,9 @@ from cli.event_type import event_type
 from cli.export_events import export
 from cli.options import json_option, limit_option, span_options
 from cli.session import migrated_database, tell_trouble
-from eventstore.envelope import Position, RecordedEvent
+from eventstore.envelope import RecordedEvent
 from eventstore.outage import Patience
+from eventstore.place import Place, place_at
 from eventstore.read import Filter, read_all, safe_head
 from eventstore.settings import load_settings
 from eventstore.subscribe import subscribe
@@ -77,13 +78,14 @@ def list_(
     )
     with migrated_database(settings, follows=follow) as database:
 
-        def look() -> tuple[Position, list[RecordedEvent]]:
+        def look() -> tuple[Place, list[RecordedEvent]]:
             with database.engine.connect() as connection:
                 head = safe_head(connection)
                 newest = read_all(connection, upto=head, where=where, backward=True, limit=limit)
-                return head, list(newest)[::-1]
+                end = place_at(connection, head) if follow else Place()
+                return end, list(newest)[::-1]
 
-        head, newest = Patience(None if follow else 0, on_trouble=tell_trouble).persist(look)
+        end, newest = Patience(None if follow else 0, on_trouble=tell_trouble).persist(look)
         if as_json or follow:
             show = event_table.json_line if as_json else event_table.line
             if not as_json:
@@ -93,7 +95,7 @@ def list_(
             if follow:
                 new = subscribe(
                     database.engine,
-                    after=head,
+                    after=end,
                     where=where,
                     patience=None,
                     on_trouble=tell_trouble,

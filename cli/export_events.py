@@ -12,7 +12,7 @@ from cli.command import Command
 from cli.event_type import event_type
 from cli.options import json_option, place, span_options
 from cli.session import migrated_database
-from eventstore.log_export import export_events
+from eventstore.log_export import ExportedLog, export_events
 from eventstore.place import Place
 from eventstore.read import Filter
 from eventstore.recorders.author import Author
@@ -25,9 +25,10 @@ from eventstore.settings import load_settings
     "--after",
     type=place,
     default="0",
-    metavar="POSITION[:EVENT_ID]",
-    help="Begin after this position, as the last export printed it. With the id of the event there"
-    " an export of another log is refused, as after a failover that lost this event.",
+    metavar="PLACE",
+    help="Begin after this place, POSITION:EVENT_ID:DIGEST as the last export printed it. Where the"
+    " log does not have these events, as after a failover that lost one, the export is refused."
+    " POSITION:EVENT_ID compares one event, POSITION none.",
 )
 @click.option(
     "--upto",
@@ -63,15 +64,17 @@ def export(
     """Write events to a file, in the order of the log.
 
     FILE ends with .jsonl (a line each, as `qforge events list --json` prints them) or .parquet (the
-    same fields, data and metadata as JSON texts); - is stdout. It appears when it is complete, and
-    holds everything up to the position that is told, with which the next export can go on.
+    same fields, data and metadata as JSON texts); - is stdout. It appears when it is complete. The
+    place that is printed is where the next export goes on. Files whose places follow each other
+    hold every event of the log together.
 
     `qforge import events FILE` puts the events into another log, with their ids and times.
 
     \b
     Example:
       qforge events export log.parquet
-      qforge events export new.jsonl --after 4711:01946f5e-7c1a-7000-8000-000000000000
+      qforge events export new.jsonl --after \
+        4711:01946f5e-7c1a-7000-8000-000000000000:tenant-3712-9f86d081884c7d65
       qforge events export - --type calculation_failed --since 2026-03-01 | jq .data
     """
     if tenant is not None and all_tenants:
@@ -94,7 +97,7 @@ def export(
             replace=force,
         )
     console.note(
-        f"{done.events} events, complete up to position {done.upto}; "
+        f"{done.events} events, {_range(after, done)}; "
         f"the next export goes on with: --after {done.place}"
     )
     if str(file) == "-":
@@ -103,3 +106,15 @@ def export(
         console.emit_json(done)
     else:
         console.emit(str(file))
+
+
+def _range(after: Place, done: ExportedLog) -> str:
+    """What the file holds, and what was not compared with the export before it."""
+    if after.position == 0 or after.digest is not None:
+        return f"complete up to position {done.upto}"
+    compared = (
+        "an event id was not given, so it is not known whether the export before was of this log"
+        if after.event_id is None
+        else "a digest was not given, so of the export before only the last event was compared"
+    )
+    return f"complete from position {after.position + 1} to {done.upto} ({compared})"

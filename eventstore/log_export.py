@@ -38,10 +38,10 @@ class UnknownKind(QuantumForgeError):
 
 
 class ExportedLog(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written: of (`after`, `upto`], which is complete, so many events.
+    """What was written: every event of (`after`, `upto`] that was asked for.
 
     The next export goes on with `after` = this one's `place`: the newest event up to `upto`, of
-    whatever type.
+    whatever type, of the tenant that was asked for.
     """
 
     events: int
@@ -71,8 +71,8 @@ def export_events(
         engine: of the database.
         to: a path that ends with .jsonl or .parquet, or a stream, which is left open.
         author: who exports.
-        after: the place after which to begin; of a bare position it is only known that the log
-            reaches it.
+        after: the place after which to begin; of a bare position only that the log reaches it is
+            checked, not that an export that ended there was of this log.
         upto: the position up to which to go; the safe head unless given.
         where: which events.
         replace: whether a file that is there may be replaced.
@@ -82,7 +82,8 @@ def export_events(
         UnknownKind
         NeedsPrimary: on a standby, where the export cannot be recorded.
         BeyondHead: when the log does not reach `after` or `upto`.
-        LogDiverged: when the log has not the event of the place.
+        LogDiverged: when the log does not have the events of the place.
+        PlaceOfEveryTenant: when the place cannot be compared by a login that sees one tenant.
         TargetExists, TargetBusy, TargetUnwritable: see eventstore/whole_file.py.
         BrokenPipeError: when nobody reads the stream any more.
     """
@@ -95,7 +96,8 @@ def export_events(
             raise BeyondHead(upto, head)
         # An append may hold the head back for a moment, below where the last export ended.
         last = Position(max(head, begin.position) if upto is None else upto)
-        place = place_at(connection, last)
+        new = place_at(connection, last, tenant_id=where.tenant_id, above=begin.position)
+        place = begin if new.event_id is None else new
     written = 0
 
     def batches() -> Iterator[list[RecordedEvent]]:
@@ -119,6 +121,7 @@ def export_events(
                 "after": begin.position,
                 "upto": last,
                 "event_id": None if place.event_id is None else str(place.event_id),
+                "digest": place.digest,
                 "where": msgspec.to_builtins(where),
             },
         )

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from eventstore.deadline import followed
 from eventstore.envelope import RecordedEvent
 from eventstore.outage import PATIENCE, Patience, Trouble
-from eventstore.place import Place, Trail, require_place
+from eventstore.place import Place, Trail, require_event
 from eventstore.read import EVERYTHING, Filter, read_all, safe_head
 from eventstore.wakeups import Wakeups, listening_connection
 
@@ -33,8 +33,9 @@ def subscribe(
 
     Args:
         engine: of the database.
-        after: the last position that is known already; better the place of the last event, which
-            `Place(event.position, event.event_id)` is.
+        after: the last position that is known already; better a place, which
+            `place_at(connection, event.position)` returns: it is compared with the last 1,000
+            events. `Place(event.position, event.event_id)` is compared with one event.
         where: which events are wanted.
         stop: ends the iteration, within 50 ms even while it waits.
         listen: for announcements; behind a transaction-pooling proxy, where no announcement
@@ -45,8 +46,9 @@ def subscribe(
 
     Raises:
         BeyondHead: when the log does not reach `after`.
-        LogDiverged: when the log lacks an event that was passed on, as after a failover to a
-            standby that was behind.
+        LogDiverged: when the log lacks an event that was passed on, or other events than those of
+            the place lie before it, as after a failover to a standby that was behind.
+        PlaceOfEveryTenant: when the place cannot be compared by a login that sees one tenant.
         DatabaseUnavailable, DBAPIError: when the server refuses for good, or for `patience`.
     """
     stop = stop or threading.Event()
@@ -64,7 +66,7 @@ def subscribe(
                     is_new = head > upto
                     if is_new:
                         # A pooler may have another server behind the same connection by now.
-                        require_place(connection, trail.place)
+                        require_event(connection, trail.place)
                         for event in read_all(connection, after=upto, upto=head, where=where):
                             if stop.is_set():
                                 return

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event, func, select, text
 
 _ADMINISTERS = text(
     "SELECT EXISTS (SELECT FROM pg_roles"
@@ -31,3 +31,13 @@ def act_always_for(engine: Engine, tenant_id: UUID) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         act_for(connection, tenant_id)
+
+
+def sees_every_tenant(connection: Connection) -> bool:
+    """Whether row-level security shows this login the events of every tenant."""
+    roles = [
+        func.pg_has_role(func.current_user(), role, "USAGE")
+        for role in ("qforge_projector", "qforge_admin")
+    ]
+    query = select(~func.row_security_active("event_logs") | roles[0] | roles[1])
+    return bool(connection.scalar(query))

@@ -3,12 +3,13 @@
 import time
 
 import msgspec
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.envelope import Position
 from eventstore.errors import QuantumForgeError
 from eventstore.outage import passes, pause_after, reason_of
+from eventstore.tenancy import sees_every_tenant
 from projections.as_of import rows_at
 from projections.checkpoint import Checkpoint, fingerprint, read_checkpoints
 from projections.dead_letters import count_parked
@@ -101,7 +102,7 @@ def _verify(engine: Engine, projection: Projection, limit: int) -> Verification:
         if checkpoint.fingerprint != fingerprint(projection):
             return _verification(checkpoint, None, True, parked, SAME, stale=True)
         logged, same_events = None, True
-        if _sees_every_tenant(connection):
+        if sees_every_tenant(connection):
             logged, ids_hash = count_events(connection, projection, 0, checkpoint.position)
             same_events = (logged, ids_hash) == (checkpoint.consumed, checkpoint.ids_hash)
         key = [column.name for column in table.primary_key.columns]
@@ -134,12 +135,3 @@ def _verification(
         parked=parked,
         rows=rows,
     )
-
-
-def _sees_every_tenant(connection: Connection) -> bool:
-    roles = [
-        func.pg_has_role(func.current_user(), role, "USAGE")
-        for role in ("qforge_projector", "qforge_admin")
-    ]
-    query = select(~func.row_security_active("event_logs") | roles[0] | roles[1])
-    return bool(connection.scalar(query))

@@ -1,7 +1,7 @@
 """After a failover to a standby that was behind, a reader learns that the log is another one."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from eventstore.append import append
 from eventstore.database import libpq_url, make_engine
 from eventstore.embedded import PORT, EmbeddedServer
-from eventstore.envelope import RecordedEvent
+from eventstore.envelope import Placed, RecordedEvent
 from eventstore.log_export import export_events
-from eventstore.place import BeyondHead, LogDiverged, Place
+from eventstore.place import BeyondHead, LogDiverged, Place, place_at, require_event, require_place
 from eventstore.read import safe_head
 from eventstore.recorders.author import Author
 from eventstore.subscribe import subscribe
@@ -75,6 +76,16 @@ def pair(killable: Killable, bin_directory: Path) -> Iterator[Pair]:
         pair = Pair(killable, replica)
         yield pair
         pair.engine.dispose()
+
+
+def appended_side_by_side(engine: Engine, cut_off: Callable[[], None]) -> tuple[Placed, Placed]:
+    """Append two events; the higher one is committed, then `cut_off` is called, then the other."""
+    with engine.begin() as slow:
+        (lower,) = append(slow, [small_event(number=50)])
+        (higher,) = append_and_commit(engine, small_event(number=51))
+        cut_off()
+    assert lower.position < higher.position
+    return lower, higher
 
 
 def followed(engine: Engine, after: int | Place, until: int) -> list[RecordedEvent]:
@@ -152,6 +163,70 @@ def test_an_export_goes_on_in_the_same_log_only(pair: Pair, tmp_path: Path) -> N
     said = qforge("events", "export", "after.jsonl", "--after", str(before.place), status=2).stderr
     assert f"at position {before.place.position}" in said
     assert not (tmp_path / "after.jsonl").exists()
+    promoted.dispose()
+
+
+def test_whoever_begins_again_learns_that_an_event_before_the_last_one_is_lost(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """The last event was replicated; one below it, which was committed later, was not."""
+    # Given: an export of both, a subscriber's place, and projections of both
+    record(pair.primary.engine, *good())
+    lower, higher = appended_side_by_side(pair.primary.engine, pair.cut_off)
+    before = export_events(pair.engine, tmp_path / "before.jsonl", AUTHOR, upto=higher.position)
+    assert before.place.event_id == higher.event_id
+    with pair.engine.connect() as connection:
+        place = place_at(connection, higher.position)
+        common = place_at(connection, lower.position - 1)
+    catch_up(pair.primary.engine, PROJECTIONS.values())
+    qforge = command_line(tmp_path, DATABASE_URL=libpq_url(pair.replica.url()))
+
+    # When: the standby takes over
+    promoted = pair.fail_over()
+    append_and_commit(promoted, *(small_event(number=100 + n) for n in range(60)))
+
+    # Then: whatever holds a place learns it, although the event of the place is there
+    first = f"from position {lower.position - len(good()) - COMMON}"
+    with promoted.connect() as connection:
+        require_event(connection, place)
+        with pytest.raises(LogDiverged, match=first) as caught:
+            require_place(connection, place)
+    assert (caught.value.seen, caught.value.found) == (higher.event_id, higher.event_id)
+    with pytest.raises(LogDiverged, match=first):
+        next(subscribe(promoted, after=place))
+    with pytest.raises(LogDiverged, match=first):
+        export_events(promoted, tmp_path / "after.jsonl", AUTHOR, after=before.place)
+    said = qforge("events", "export", "after.jsonl", "--after", str(before.place), status=2).stderr
+    assert first in said
+    assert not (tmp_path / "after.jsonl").exists()
+
+    # And: what was lost does not concern a place before it, or a projection
+    assert len(followed(promoted, common, until=159)) == 61
+    catch_up(promoted, PROJECTIONS.values())
+    assert verify(promoted, PROJECTIONS["calculations"]).agrees
+    assert verify(promoted, PROJECTIONS["batch_jobs"]).agrees
+
+    # And: an older place goes on with what it can check, and the export says so
+    only_id = f"{higher.position}:{higher.event_id}"
+    said = qforge("events", "export", "id.jsonl", "--after", only_id).stderr
+    assert "only the last event was compared" in said
+    said = qforge("events", "export", "bare.jsonl", "--after", str(higher.position)).stderr
+    assert "not known whether the export before was of this log" in said
+    promoted.dispose()
+
+
+def test_a_subscriber_that_has_passed_nothing_on_compares_its_place_again(pair: Pair) -> None:
+    """After a new connection, what lies before its place counts as at the start."""
+    _, higher = appended_side_by_side(pair.primary.engine, pair.cut_off)
+    with pair.engine.connect() as connection:
+        place = place_at(connection, higher.position)
+    with ThreadPoolExecutor(1) as threads:
+        following = threads.submit(followed, pair.engine, place, 100)
+        time.sleep(0.5)
+        promoted = pair.fail_over()
+        append_and_commit(promoted, small_event(number=100))
+        with pytest.raises(LogDiverged):
+            following.result(60)
     promoted.dispose()
 
 
