@@ -1,4 +1,9 @@
-"""One BRIN index of positions and times, which tells of times that do not grow with positions."""
+"""One BRIN index of positions and times, which tells of times that do not grow with positions.
+
+Appends wait while the index is made, readers do not. That reads the whole log: 1.4 to 1.7 s for
+1,000,000 events (976 MB), with five programs waiting for each of two cores. Runners with a spool
+go on meanwhile.
+"""
 
 from alembic import op
 
