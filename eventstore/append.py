@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from eventstore import wakeups
@@ -22,6 +22,7 @@ from eventstore.errors import (
     LogIsAppendOnly,
     OtherTenant,
     QuantumForgeError,
+    StreamLocked,
     UnsafeIsolation,
     VersionConflict,
     held_by,
@@ -33,6 +34,7 @@ from eventstore.size import (
     require_event_size,
 )
 from eventstore.standby import standby_error
+from eventstore.stream_locks import named_holder
 
 _APPEND = text(
     "SELECT event_id, position, version, appended FROM append_events(CAST(:events AS jsonb))"
@@ -77,13 +79,15 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
         EventTooLarge, AppendTooLarge: beyond the limits in `eventstore.size`; nothing was sent.
         VersionConflict: when a stream is not at its expected version.
         EventIdReused: when an id comes back with other content.
+        StreamLocked: when another transaction holds a stream for longer than lock_timeout, or for
+            30 s where that is 0.
     """
     return append_wire(connection, encode_wire(events)) if events else []
 
 
 def append_wire(connection: Connection, wire: bytes) -> list[Placed]:
     """Append what `encode_wire` made, as `append` does; does not commit."""
-    with translated_errors():
+    with translated_errors(connection.engine):
         rows = [
             row
             for call in calls_of(wire.decode())
@@ -195,14 +199,19 @@ def _wire(new: NewEvent) -> _Wire:
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turn what the log's SQL functions raise into errors of ours, by SQLSTATE."""
+def translated_errors(engine: Engine | None = None) -> Iterator[None]:
+    """Turn what the log's SQL functions raise into errors of ours, by SQLSTATE.
+
+    engine: through which to ask who holds a stream, over a connection of its own.
+    """
     try:
         yield
     except (DBAPIError, psycopg.Error) as error:
         translated = _translate(error.orig if isinstance(error, DBAPIError) else error)
         if translated is None:
             raise
+        if isinstance(translated, StreamLocked) and engine is not None:
+            translated = named_holder(engine) or translated
         raise translated from error
 
 
@@ -230,7 +239,7 @@ def _translate(error: BaseException | None) -> QuantumForgeError | None:
         case "QF012":
             return LockHeld("appends", held_by(message))
         case "55P03":
-            return LockHeld("appends", "another transaction that appends to the same stream")
+            return StreamLocked()
         case "QF007":
             return OtherTenant(message)
         case "QF002" | "23502" | "23514":

@@ -121,7 +121,7 @@ class Appender:
                     return
             for call in group:
                 try:
-                    with translated_errors():
+                    with translated_errors(self._engine):
                         call.answer = self._rows(call.question.wire)
                 except Exception as error:
                     call.error = error

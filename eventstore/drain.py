@@ -51,7 +51,7 @@ DRAIN_DEADLINE = 30.0
 _BUSY_TRIES = 5
 _LIMITS = text("""
     SELECT set_config('statement_timeout', :milliseconds, true),
-           set_config('lock_timeout', :milliseconds, true),
+           set_config('lock_timeout', :for_locks, true),
            set_config('idle_in_transaction_session_timeout', :milliseconds, true)
 """)
 
@@ -222,7 +222,11 @@ def append_in_time(engine: Engine, wire: bytes, *, seconds: float) -> list[Place
 
 
 def _limit(connection: Connection, seconds: float) -> None:
-    connection.execute(_LIMITS, {"milliseconds": str(max(1, round(seconds * 1000)))})
+    milliseconds = max(1, round(seconds * 1000))
+    # The limit for locks ends first: its error is the one that names who holds the lock.
+    for_locks = max(1, milliseconds * 3 // 4)
+    limits = {"milliseconds": str(milliseconds), "for_locks": str(for_locks)}
+    connection.execute(_LIMITS, limits)
 
 
 def _append(engine: Engine, wire: bytes) -> None:

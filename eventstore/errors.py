@@ -120,6 +120,10 @@ class LockHeld(DatabaseUnavailable):
 
     may_pass = True
 
+    prevention = (
+        "; `qforge db roles --restrict-advisory-locks` keeps other logins from taking such locks"
+    )
+
     def __init__(self, purpose: str, holder: str, pid: int | None = None) -> None:
         self.purpose = purpose
         self.holder = holder
@@ -128,9 +132,19 @@ class LockHeld(DatabaseUnavailable):
         super().__init__(
             "the database",
             f"{purpose} cannot go on: a lock is held by {holder}",
-            f"end that session ({end}); `qforge db roles --restrict-advisory-locks` keeps other "
-            "logins from taking such locks",
+            f"end that session ({end}){self.prevention}",
         )
+
+
+class StreamLocked(LockHeld):
+    """Another transaction that appends to the same stream did not end in time."""
+
+    prevention = "; idle_in_transaction_session_timeout ends such sessions by themselves"
+
+    def __init__(
+        self, holder: str = "another transaction on the same stream", pid: int | None = None
+    ) -> None:
+        super().__init__("appends", holder, pid)
 
 
 def held_by(message: str) -> str:

@@ -198,7 +198,7 @@ def _stage(
 
 def _insert(connection: Connection) -> Loaded:
     """Append what is staged, and commit."""
-    with translated_errors():
+    with translated_errors(connection.engine):
         row = connection.execute(text("SELECT appended, repeated FROM load_events()")).one()
         wakeups.mark(connection)
         connection.commit()

@@ -5,6 +5,11 @@ DECLARE
     assigned bigint := last_assigned_position();
     holders text;
 BEGIN
+    -- What comes next waits for the heads of streams. A session that holds one and is idle would
+    -- stop every append to that stream.
+    IF current_setting('lock_timeout') = '0' THEN
+        PERFORM set_config('lock_timeout', '30s', true);
+    END IF;
     -- Before any position is taken: who has no such lock yet will take positions above what any
     -- reader has read of the sequence by now, and may be passed over.
     PERFORM FROM qforge_private.appending;
@@ -33,6 +38,7 @@ $$;
 
 COMMENT ON FUNCTION hold_append_floor() IS
     'Take, to the end of the transaction, the shared advisory lock that says: what I append will lie
-above this position; and return the last assigned position. Never waits for another session';
+above this position; and return the last assigned position. Never waits for another session. Sets
+lock_timeout to 30 s for the rest of the transaction where there is no limit';
 
 REVOKE EXECUTE ON FUNCTION hold_append_floor() FROM PUBLIC;
