@@ -141,3 +141,33 @@ def test_a_crash_may_hand_the_positions_of_a_last_gap_out_again(bin_directory: P
             assert read == [second.position]
             engine.dispose()
     shutil.rmtree(home)
+
+
+def test_a_bound_login_sees_no_statistics_but_estimates(database: Database) -> None:
+    """How much another tenant has can be estimated by who may write SQL and knows its id."""
+    append_and_commit(
+        database.engine, small_event(), *(small_event(tenant_id=OTHER_TENANT) for _ in range(500))
+    )
+    name = f"login_{uuid4().hex[:12]}"
+    with database.engine.begin() as connection:
+        connection.execute(text("ANALYZE event_logs"))
+        connection.execute(text(f"CREATE ROLE {name} LOGIN IN ROLE qforge_auditor"))
+        connection.execute(text(f"ALTER ROLE {name} SET qforge.tenant_id = '{TENANT}'"))
+    engine = make_engine(database.url.set(username=name))
+
+    try:
+        with engine.connect() as connection:
+            query = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'"
+            statistics = connection.scalar(text(query))
+            seen = connection.scalar(text("SELECT count(*) FROM event_logs"))
+            explain = f"EXPLAIN SELECT * FROM event_logs WHERE tenant_id = '{OTHER_TENANT}'"
+            plan = connection.execute(text(explain)).scalars().first()
+    finally:
+        engine.dispose()
+        with database.engine.begin() as connection:
+            connection.execute(text(f"DROP ROLE {name}"))
+
+    assert (statistics, seen) == (0, 1)
+    estimated = re.search(r"rows=(\d+)", str(plan))
+    assert estimated is not None
+    assert 450 < int(estimated[1]) < 550
