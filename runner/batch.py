@@ -37,6 +37,7 @@ from schema.events.chemistry import (
     CalculationInvalidated,
     CalculationLost,
     CalculationRetryScheduled,
+    ValueSource,
 )
 
 LOOKED_UP_TOGETHER = 1_000
@@ -105,6 +106,8 @@ class Batch:
         self._version = 0
         self._names: dict[UUID, set[str]] = {}
         """The names of each of its calculations."""
+        self._assumed: dict[UUID, set[str]] = {}
+        """The sources that say `assumed`, of its calculations that have any."""
         self._settled: set[UUID] = set()
         self._outcomes: dict[UUID, bool] = {}
         """Whether a calculation has a result, of those of which it is known how they ended."""
@@ -123,6 +126,7 @@ class Batch:
         """
         added: dict[UUID, BatchItem] = {}
         named: dict[tuple[UUID, str], BatchItem] = {}
+        stated: dict[UUID, BatchItem] = {}
         settled: dict[UUID, Event] = {}
         has_work = False
         for candidate in candidates:
@@ -131,8 +135,11 @@ class Batch:
             item = _item(candidate)
             if its_id not in self._names and its_id not in added:
                 added[its_id] = item
-            elif item.name and not self._has_name(its_id, item.name, added.get(its_id)):
-                named[its_id, item.name] = item
+            else:
+                if item.name and not self._has_name(its_id, item.name, added.get(its_id)):
+                    named[its_id, item.name] = _without_sources(item)
+                if self._assumed.get(its_id, set()) & _sources(item, ValueSource.GIVEN):
+                    stated[its_id] = msgspec.structs.replace(item, name=UNSET)
             if candidate.standing in NO_SECOND_RUN:
                 self.ended(its_id, candidate.standing is Standing.COMPLETED)
             if (event := self._settling(candidate)) is not None:
@@ -140,8 +147,8 @@ class Batch:
         events: list[Event] = []
         if added:
             events.append(BatchItemsAdded(items=list(added.values())))
-        if named:
-            events.append(BatchItemsNamed(items=list(named.values())))
+        if named or stated:
+            events.append(BatchItemsNamed(items=[*named.values(), *stated.values()]))
         events += settled.values()
         # Another runner may have completed it meanwhile.
         if not (self.is_mine and self.is_open) and (events or has_work):
@@ -250,6 +257,10 @@ class Batch:
                     names = self._names.setdefault(item.calculation_id, set())
                     if item.name:
                         names.add(item.name)
+                    assumed = self._assumed.pop(item.calculation_id, set())
+                    assumed -= _sources(item, ValueSource.GIVEN)
+                    if assumed := assumed | _sources(item, ValueSource.ASSUMED):
+                        self._assumed[item.calculation_id] = assumed
             case BatchItemReused.event_type | BatchItemRefused.event_type:
                 self._settled.add(UUID(event.data["calculation_id"]))
             case BatchStarted.event_type | BatchResumed.event_type:
@@ -293,9 +304,21 @@ class Batch:
 
 
 def _item(candidate: Candidate) -> BatchItem:
-    name = candidate.source.name
+    name, molecule = candidate.source.name, candidate.molecule
     return BatchItem(
         calculation_id=candidate.calculation_id,
         molecule_id=candidate.molecule_id,
         name=storable(name)[:NAME_LENGTH] if name else UNSET,
+        charge_source=molecule.charge_source if molecule else UNSET,
+        multiplicity_source=molecule.multiplicity_source if molecule else UNSET,
     )
+
+
+def _without_sources(item: BatchItem) -> BatchItem:
+    return msgspec.structs.replace(item, charge_source=UNSET, multiplicity_source=UNSET)
+
+
+def _sources(item: BatchItem, source: ValueSource) -> set[str]:
+    """Return which of the two sources of an item are this one."""
+    both = {"charge": item.charge_source, "multiplicity": item.multiplicity_source}
+    return {name for name, its in both.items() if its is source}

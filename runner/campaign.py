@@ -29,7 +29,7 @@ from runner.records import Input
 from runner.stopping import StopRequest
 from runner.tally import Tally
 from runner.tasks import Completed, Invalidated, Lost, Outcome, Task
-from runner.triage import Candidate, Identified, Standing, triage
+from runner.triage import Candidate, Identified, Standing, triage, with_statements
 from runner.workers import WorkerPool
 from runner.workshop import program_version
 from schema.events import Event
@@ -165,7 +165,7 @@ class Campaign:
 
     def _look_up(self, identification: Identification) -> bool:
         """Look up what is identified, or again what found the database away."""
-        self._chunk = self._chunk or identification.taken() or self._taken_again()
+        self._chunk = self._chunk or with_statements(identification.taken()) or self._taken_again()
         # The workers identify the next ones while the database is asked for these.
         identification.look_ahead()
         if not self._chunk:

@@ -29,6 +29,7 @@ from schema.events.chemistry import (
     ErrorType,
     MoleculeCreated,
     MoleculeDeleted,
+    ValueSource,
 )
 
 
@@ -99,6 +100,43 @@ def identified(tenant_id: UUID, plan: Plan, source: Input) -> Identified:
         molecule=molecule,
         molecule_id=its_id,
         creation=narrative.created(molecule),
+    )
+
+
+def with_statements(inputs: Sequence[Identified]) -> list[Identified]:
+    """Return the inputs, where those of one calculation have the sources that state the most.
+
+    A charge or multiplicity that one input assumes and another states is stated; the warnings are
+    those of the input that states it.
+    """
+    molecules: dict[UUID, list[Molecule]] = {}
+    for each in inputs:
+        if each.molecule is not None:
+            molecules.setdefault(each.calculation_id, []).append(each.molecule)
+    return [
+        each
+        if each.molecule is None
+        else structs.replace(
+            each, molecule=_as_stated(each.molecule, molecules[each.calculation_id])
+        )
+        for each in inputs
+    ]
+
+
+def _as_stated(molecule: Molecule, all_of_it: Sequence[Molecule]) -> Molecule:
+    def states(each: Molecule) -> tuple[bool, bool]:
+        given = ValueSource.GIVEN
+        return each.multiplicity_source is given, each.charge_source is given
+
+    best = max((molecule, *all_of_it), key=states)
+    if states(best) == states(molecule):
+        best = molecule
+    is_charge_given = any(states(each)[1] for each in all_of_it)
+    return structs.replace(
+        molecule,
+        charge_source=ValueSource.GIVEN if is_charge_given else ValueSource.ASSUMED,
+        multiplicity_source=best.multiplicity_source,
+        warnings=best.warnings,
     )
 
 

@@ -23,7 +23,7 @@ from projections.lookup import Ambiguous, NotFound
 from projections.projector import catch_up
 from projections.registry import PROJECTIONS
 from runner.plan import Plan, source_of
-from schema.events.batches import BatchItemsAdded, BatchStarted
+from schema.events.batches import BatchItemsAdded, BatchItemsNamed, BatchStarted
 from tests.campaigns import campaign, counted, rows, write
 
 AUTHOR = Author(tenant_id=DEFAULT_TENANT_ID, user_id=UUID(int=9, version=4))
@@ -109,6 +109,52 @@ def test_every_name_of_a_molecule_is_kept(engine: Engine, tmp_path: Path) -> Non
     # And a name that was corrected in the file replaces the old one
     campaign(engine, write(file, ["C marsh-gas"]), function=HYDROGEN)
     assert "marsh-gas" in {row["name"] for row in rows(engine, "batch_items", ["name"])}
+
+
+def sources(engine: Engine, table: str) -> list[str]:
+    """The sources of the multiplicities in a table, sorted."""
+    return sorted(row["multiplicity_source"] for row in rows(engine, table))
+
+
+@pytest.mark.parametrize("lines", [["C,", "C,1"], ["C,1", "C,"]])
+def test_of_duplicates_the_one_that_states_the_spin_wins(
+    engine: Engine, tmp_path: Path, lines: list[str]
+) -> None:
+    """Wherever it stands in the file: the calculation was asked for at this multiplicity."""
+    file = write(tmp_path / "a.csv", ["smiles,multiplicity", *lines])
+
+    tally = campaign(engine, file, function=HYDROGEN)
+
+    assert (tally.completed, tally.duplicates) == (1, 1)
+    assert sources(engine, "calculations") == ["given"]
+    assert sources(engine, "batch_items") == ["given"]
+
+
+def test_a_statement_about_a_calculation_that_had_begun_is_kept_with_the_item(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """The calculation keeps what it was begun with; a batch whose input states it says so."""
+    file = write(tmp_path / "a.csv", ["smiles,multiplicity", "C,"])
+    campaign(engine, file, function=HYDROGEN)
+    campaign(
+        engine,
+        write(tmp_path / "b.csv", ["smiles,multiplicity", "C,1"]),
+        function=HYDROGEN,
+    )
+    assert sources(engine, "batch_items") == ["assumed", "given"]
+
+    # In the batch that assumed it, too
+    for _ in range(2):
+        campaign(engine, write(file, ["smiles,multiplicity", "C,1"]), function=HYDROGEN)
+    assert sources(engine, "batch_items") == ["given", "given"]
+    assert sources(engine, "calculations") == ["assumed"]
+    with engine.connect() as connection:
+        told = [e for e in read_all(connection) if isinstance(e.event, BatchItemsNamed)]
+    assert len(told) == 1
+
+    # An input that does not state it takes nothing back
+    campaign(engine, write(file, ["smiles,multiplicity", "C,"]), function=HYDROGEN)
+    assert sources(engine, "batch_items") == ["given", "given"]
 
 
 def test_files_that_join_a_batch_are_counted_together(engine: Engine, tmp_path: Path) -> None:

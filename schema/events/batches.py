@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schema.events.base import Event, event
-from schema.events.chemistry import Count
+from schema.events.chemistry import Count, ValueSource
 from schema.events.evolution import Default
 from schema.events.lifecycle import NEW, lifecycle, when
 
@@ -53,12 +53,16 @@ class BatchItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A calculation that belongs to a batch, whoever computes it.
 
     molecule_id: null where the input could not be read as a molecule. name: what the batch's input
-    calls the molecule; absent where it has no name.
+    calls the molecule; absent where it has no name. charge_source, multiplicity_source: whether an
+    input of the batch states them, whatever the calculation was begun with; absent where unknown,
+    or told before.
     """
 
     calculation_id: UUID
     molecule_id: UUID | None
     name: Annotated[str, Meta(max_length=NAME_LENGTH)] | UnsetType = UNSET
+    charge_source: ValueSource | UnsetType = UNSET
+    multiplicity_source: ValueSource | UnsetType = UNSET
 
 
 class BatchItemsEvent(Event, frozen=True, kw_only=True):
@@ -80,7 +84,10 @@ class BatchItemsAdded(BatchItemsEvent, frozen=True, kw_only=True):
 
 @event("batch")
 class BatchItemsNamed(BatchItemsEvent, frozen=True, kw_only=True):
-    """Further inputs of a batch gave other names to items that it has, at most 1,000 an event."""
+    """Further inputs of a batch gave items that it has other names, or state what others assume.
+
+    At most 1,000 items an event.
+    """
 
 
 @event("batch")

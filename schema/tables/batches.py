@@ -54,6 +54,20 @@ batch_items = read_model(
         "retry_count", BigInteger, "Attempts in this batch that failed or were lost", required=True
     ),
     column("error_message", Text, "What the latest failure said"),
+    column(
+        "charge_source",
+        Text,
+        "given where an input of the batch states the charge, else assumed",
+        added=True,
+    ),
+    column(
+        "multiplicity_source",
+        Text,
+        "given where an input of the batch states the multiplicity, else assumed",
+        added=True,
+    ),
+    check("item_charge_source_is_known", "charge_source IN ('given', 'assumed')"),
+    check("item_multiplicity_source_is_known", "multiplicity_source IN ('given', 'assumed')"),
     check("item_status_is_known", "status IN ('pending', 'processing', 'completed', 'failed')"),
     Index("batch_items_status_idx", "tenant_id", "batch_id", "status"),
     Index("batch_items_calculation_idx", "tenant_id", "calculation_id"),
