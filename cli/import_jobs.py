@@ -62,7 +62,8 @@ class ReportUnwritable(QuantumForgeError):
     "check_count",
     type=click.IntRange(1),
     metavar="N",
-    help="Calculate N of the results again with tblite, and report differences above 1e-6 Eh.",
+    help="Calculate N of the results again with tblite, and report differences above 1e-6 Eh "
+    "(GFN2-xTB with atoms more than 25 Bohr apart: 1e-4 Eh).",
 )
 @json_option("what became of the folders as JSON")
 @click.pass_context

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import numpy as np
 from ase.collections import g2
 from rdkit import Chem, RDConfig
 from rdkit.Chem import rdDistGeom
+from tblite.interface import Calculator
 
 from runner.geometry import Geometry
+from runner.result import BOHR_ANGSTROM
 
 TOLERANCE = 1e-6
 """Eh between tblite and xtb at the same geometry."""
@@ -152,9 +155,54 @@ _TOTAL = re.compile(r"TOTAL ENERGY\s+(-?\d+\.\d+)")
 _UNPAIRED = re.compile(r'"number of unpaired electrons":\s*(\d+)')
 
 
-def by_xtb(folder: Path, geometry: Geometry, charge: int, unpaired: int | None) -> Energy | None:
-    """GFN2-xTB by the program; without `unpaired`, xtb decides. None where it gives no energy."""
+def three_body(geometry: Geometry, charge: int, unpaired: int) -> float:
+    """The three-body dispersion in Eh that is in tblite's GFN2-xTB energy.
+
+    At this verbosity, tblite prints the part of the dispersion that does not depend on charges.
+    """
+    log: list[str] = []
+    calculator = Calculator(
+        "GFN2-xTB",
+        np.array(geometry.numbers),
+        np.array(geometry.positions) / BOHR_ANGSTROM,
+        charge=float(charge),
+        uhf=unpaired,
+        color=False,
+        logger=log.append,
+    )
+    calculator.set("verbosity", 2)
+    calculator.singlepoint()
+    (energy,) = (line.split()[2] for line in log if line.startswith("dispersion energy"))
+    return float(energy)
+
+
+def _parameters_without_three_body() -> str:
+    """The parameters of GFN2-xTB that come with xtb, with s9 = 0."""
+    xtb = shutil.which("xtb")
+    assert xtb is not None
+    shipped = Path(xtb).parents[1] / "share" / "xtb" / "param_gfn2-xtb.txt"
+    changed, count = re.subn(r"(?m)^(s9\s+)5\.0+$", r"\g<1>0.00000", shipped.read_text())
+    assert count == 1
+    return changed
+
+
+def by_xtb(
+    folder: Path,
+    geometry: Geometry,
+    charge: int,
+    unpaired: int | None,
+    *,
+    has_three_body: bool = True,
+) -> Energy | None:
+    """GFN2-xTB by the program; without `unpaired`, xtb decides. None where it gives no energy.
+
+    `has_three_body`: with the three-body dispersion.
+    """
     folder.mkdir(parents=True)
+    environment = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "OMP_STACKSIZE": "1G"}
+    if not has_three_body:
+        (folder / "param_gfn2-xtb.txt").write_text(_parameters_without_three_body())
+        environment["XTBPATH"] = str(folder)
     (folder / "m.xyz").write_text(geometry.xyz_text())
     spin = [] if unpaired is None else ["--uhf", str(unpaired)]
     done = subprocess.run(
@@ -163,7 +211,7 @@ def by_xtb(folder: Path, geometry: Geometry, charge: int, unpaired: int | None) 
         capture_output=True,
         text=True,
         errors="replace",
-        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "OMP_STACKSIZE": "1G"},
+        env=environment,
         timeout=300,
         check=False,
     )
@@ -177,9 +225,16 @@ def by_xtb(folder: Path, geometry: Geometry, charge: int, unpaired: int | None) 
 
 
 def all_by_xtb(
-    folder: Path, jobs: list[tuple[Geometry, int, int | None]], workers: int = 2
+    folder: Path,
+    jobs: list[tuple[Geometry, int, int | None]],
+    *,
+    has_three_body: bool = True,
+    workers: int = 2,
 ) -> list[Energy | None]:
     """`by_xtb` for many; in their order."""
+    calculate = partial(by_xtb, has_three_body=has_three_body)
     with ThreadPoolExecutor(workers) as pool:
-        tasks = [pool.submit(by_xtb, folder / str(number), *job) for number, job in enumerate(jobs)]
+        tasks = [
+            pool.submit(calculate, folder / str(number), *job) for number, job in enumerate(jobs)
+        ]
         return [task.result() for task in tasks]

@@ -11,8 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.engine import run_singlepoint
 from runner.geometry import Geometry
-from runner.jobs.recomputation import Checked, Recorded, Sample, recompute
+from runner.jobs.recomputation import (
+    TOLERANCE,
+    TOLERANCE_OF_LARGE,
+    Checked,
+    Recorded,
+    Sample,
+    recompute,
+)
 from tests.conftest import Qforge
 
 CASES = Path(__file__).parent / "cases"
@@ -72,6 +80,30 @@ def test_what_differs_by_more_than_the_tolerance_is_reported() -> None:
     assert {each.calculation_id.int for each in checked.differences} == set(range(len(wrong)))
     for each in checked.differences:
         assert each.reason.startswith(f"the recorded energy is {each.recorded:.9f} Eh, and tblite")
+
+
+@pytest.mark.parametrize(
+    ("method", "tolerance"), [("GFN2-xTB", TOLERANCE_OF_LARGE), ("GFN1-xTB", TOLERANCE)]
+)
+def test_energies_of_a_large_molecule_may_differ_by_its_three_body_dispersion(
+    method: str, tolerance: float
+) -> None:
+    """Of GFN2-xTB, tblite sums it up to 25 Bohr, and xtb up to 40 Bohr; GFN1-xTB has none."""
+    far = tuple((x, y, z + 14.0) for x, y, z in WATER.positions)
+    geometry = Geometry(WATER.numbers * 2, WATER.positions + far)
+    energy = run_singlepoint(geometry, method=method).energy
+    large: dict[str, Any] = {"geometry": geometry, "method": method}
+
+    checked = recompute(
+        [
+            recorded(1, energy=energy - 0.9 * tolerance, **large),
+            recorded(2, energy=energy - 1.1 * tolerance, **large),
+        ],
+        jobs=1,
+    )
+
+    assert checked.agreed == 1
+    assert [each.calculation_id.int for each in checked.differences] == [2]
 
 
 @pytest.mark.parametrize(
