@@ -1,6 +1,7 @@
 """A molecular geometry: atomic numbers and positions in Å."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
@@ -19,6 +20,18 @@ Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh 
 # Index = atomic number; 0 is a dummy atom.
 ELEMENTS: tuple[str, ...] = tuple(_SYMBOLS.split())
 ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(ELEMENTS) if number}
+
+
+FARTHEST = 100_000.0
+"""Å from the origin along an axis; beyond it a position is wrong."""
+
+
+def refuse_position(index: int, position: Position) -> None:
+    """Raise ValueError for a position of atom `index` (from 1) that is not finite or too far."""
+    if not all(math.isfinite(value) for value in position):
+        raise ValueError(f"atom {index} has a position that is not finite")
+    if max(map(abs, position)) > FARTHEST:
+        raise ValueError(f"atom {index} is more than {FARTHEST:,.0f} Å from the origin")
 
 
 class Geometry(msgspec.Struct, frozen=True, dict=True):

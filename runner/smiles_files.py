@@ -7,7 +7,9 @@ from itertools import chain
 import msgspec
 
 from runner.errors import RunnerError
+from runner.geometry import ATOMIC_NUMBERS, Geometry, refuse_position
 from runner.records import Input, parse_charge, parse_multiplicity, refuse_nul, shown, tidy_name
+from runner.result import BOHR_ANGSTROM
 from runner.stated import is_assumed
 from runner.text_lines import LINE_LIMIT, refuse_long
 
@@ -15,6 +17,7 @@ _SMILES_NAMES = ("smiles", "smi", "canonical_smiles", "isomeric_smiles", "canoni
 _NAME_NAMES = ("name", "id", "title", "compound_name", "compound_id", "catalog_id", "catalogue_id")
 _CHARGE_NAMES = ("charge", "charge_e", "total_charge", "net_charge", "formal_charge")
 _MULTIPLICITY_NAMES = ("multiplicity", "spin_multiplicity", "mult")
+_LENGTHS = {"angstrom": 1.0, "bohr": BOHR_ANGSTROM, "nm": 10.0}
 
 _ROW_LINES = 1_000
 """Lines of one row at most; a quote that is open for longer was not meant as one."""
@@ -26,7 +29,8 @@ csv.field_size_limit(3 * LINE_LIMIT)
 class Columns(msgspec.Struct, frozen=True):
     """Where the columns of a table are, counted from 0; -1 for one that it does not have.
 
-    `delimiter` is None for white space.
+    `delimiter` is None for white space. `elements` and `positions` are those of a dataset that was
+    exported as csv; `angstrom` is its unit of length in Å.
     """
 
     delimiter: str | None
@@ -37,6 +41,9 @@ class Columns(msgspec.Struct, frozen=True):
     multiplicity: int
     charge_source: int
     multiplicity_source: int
+    elements: int = -1
+    positions: int = -1
+    angstrom: float = 1.0
 
 
 class SmilesLine(msgspec.Struct, frozen=True):
@@ -190,6 +197,7 @@ def _columns(names: Sequence[str], delimiter: str) -> Columns:
 
     if place(_SMILES_NAMES) < 0:
         raise NoColumnError(tuple(names))
+    unit = next((unit for unit in _LENGTHS if f"positions_{unit}" in lowered), "angstrom")
     return Columns(
         delimiter=delimiter,
         names=tuple(names),
@@ -199,6 +207,9 @@ def _columns(names: Sequence[str], delimiter: str) -> Columns:
         multiplicity=place(_MULTIPLICITY_NAMES),
         charge_source=place(["charge_source"]),
         multiplicity_source=place(["multiplicity_source"]),
+        elements=place(["elements"]),
+        positions=place([f"positions_{unit}"]),
+        angstrom=_LENGTHS[unit],
     )
 
 
@@ -278,7 +289,7 @@ def _rows(feed: _Feed, delimiter: str) -> Iterator[Row]:
 def read_csv(row: Row, columns: Columns) -> Input:
     """Return the molecule of one row."""
     text = (columns.delimiter or " ").join(row.fields)
-    name = smiles = charge = multiplicity = None
+    name = smiles = charge = multiplicity = geometry = None
     is_charge_assumed = is_multiplicity_assumed = False
     error = row.error
     if error is None:
@@ -288,7 +299,8 @@ def read_csv(row: Row, columns: Columns) -> Input:
             smiles = _cell(row.fields, columns.smiles) or None
             charge, multiplicity = _stated(row.fields, columns)
             is_charge_assumed, is_multiplicity_assumed = _assumed(row.fields, columns)
-            if smiles is None:
+            geometry = _geometry(row.fields, columns)
+            if smiles is None and geometry is None:
                 raise ValueError("the smiles column is empty")
             if any(field.strip() for field in row.fields[len(columns.names) :]):
                 raise ValueError(
@@ -304,12 +316,42 @@ def read_csv(row: Row, columns: Columns) -> Input:
         source=row.source if row.source is not None else shown(text),
         name=name,
         smiles=smiles,
+        geometry=geometry if error is None else None,
         charge=charge,
         multiplicity=multiplicity,
         charge_assumed=is_charge_assumed,
         multiplicity_assumed=is_multiplicity_assumed,
         error=error,
     )
+
+
+def _geometry(cells: Sequence[str], columns: Columns) -> Geometry | None:
+    """Return the geometry of a row of our own csv export; raise ValueError for a bad one."""
+    if columns.elements < 0 or columns.positions < 0:
+        return None
+    elements, positions = _cell(cells, columns.elements), _cell(cells, columns.positions)
+    if not elements and not positions:
+        return None
+    try:
+        symbols = msgspec.json.decode(elements, type=list[str])
+        points = msgspec.json.decode(positions, type=list[tuple[float, float, float]])
+    except msgspec.DecodeError as problem:
+        raise ValueError(
+            f"elements and {columns.names[columns.positions]} are not JSON lists of symbols and of "
+            f"[x, y, z] ({problem}); correct them, or leave both empty"
+        ) from None
+    if not symbols or len(symbols) != len(points):
+        raise ValueError(f"the row has {len(symbols)} elements and {len(points)} positions")
+    try:
+        numbers = tuple([ATOMIC_NUMBERS[symbol] for symbol in symbols])
+    except KeyError as unknown:
+        raise ValueError(f"{unknown} is not an element") from None
+    scaled = [
+        (x * columns.angstrom, y * columns.angstrom, z * columns.angstrom) for x, y, z in points
+    ]
+    for index, point in enumerate(scaled, start=1):
+        refuse_position(index, point)
+    return Geometry(numbers, tuple(scaled))
 
 
 def _cell(cells: Sequence[str], place: int) -> str:

@@ -8,7 +8,14 @@ from itertools import islice
 
 import msgspec
 
-from runner.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry, Position
+from runner.geometry import (
+    ATOMIC_NUMBERS,
+    ELEMENTS,
+    FARTHEST,
+    Geometry,
+    Position,
+    refuse_position,
+)
 from runner.records import Input, refuse_nul, shown, tidy_name
 from runner.result import BOHR_ANGSTROM
 from runner.stated import Stated, is_assumed
@@ -16,8 +23,6 @@ from runner.text_lines import RECORD_LIMIT, refuse_long
 from runner.xyz_comments import Comment, is_qm9, read_comment
 
 ATOM_LIMIT = 100_000  # atoms in one frame; beyond it the count line is wrong
-_FARTHEST = 100_000.0  # Å from the origin; beyond it a position is wrong
-
 _COUNT = re.compile(r"([0-9]{1,9})(?:\s+([A-Za-zÅ.]+))?")
 _UNITS = {
     **dict.fromkeys(("bohr", "bohrs", "au", "a.u.", "a.u", "atomic", "a0"), BOHR_ANGSTROM),
@@ -342,10 +347,7 @@ def _geometry(lines: tuple[str, ...], columns: _Columns | None, scale: float) ->
             x, y, z = (scale * _number(field) for field in fields[position : position + 3])
         except (IndexError, ValueError, KeyError):
             raise ValueError(_no_atom(index, line)) from None
-        if not all(math.isfinite(value) for value in (x, y, z)):
-            raise ValueError(f"atom {index} has a position that is not finite")
-        if max(abs(x), abs(y), abs(z)) > _FARTHEST:
-            raise ValueError(f"atom {index} is more than {_FARTHEST:,.0f} Å from the origin")
+        refuse_position(index, (x, y, z))
         numbers.append(number)
         isotopes.append(isotope)
         positions.append((x, y, z))
@@ -387,7 +389,7 @@ def _plain_geometry(lines: tuple[str, ...]) -> Geometry | None:
     except (KeyError, ValueError):
         return None
     if not all(
-        math.isfinite(sum(column)) and max(column) <= _FARTHEST and min(column) >= -_FARTHEST
+        math.isfinite(sum(column)) and max(column) <= FARTHEST and min(column) >= -FARTHEST
         for column in values
     ):
         return None

@@ -1,5 +1,6 @@
 """Every record of a file of molecules is read, or says why it is not."""
 
+import csv
 import gzip
 import tempfile
 import tracemalloc
@@ -450,3 +451,37 @@ def test_any_bytes_are_inputs_or_an_error_of_the_file(suffix: str, content: byte
         assert len(told) <= 1 or told[0].lower().startswith("sep=") or '"' in told[0]
     else:
         assert not told
+
+
+@pytest.mark.parametrize(
+    ("elements", "positions", "reason"),
+    [
+        ('["C"]', "", "elements and positions_bohr are not JSON lists"),
+        ("C O", "0 0 0 0 0 1", "elements and positions_bohr are not JSON lists"),
+        ('["C","O"]', "[[0,0,0]]", "2 elements and 1 positions"),
+        ('["C","Qq"]', "[[0,0,0],[0,0,2]]", "'Qq' is not an element"),
+        ('["C","O"]', "[[0,0,0],[0,0,1e9]]", "atom 2 is more than 100,000 Å"),
+        ("[]", "[]", "0 elements and 0 positions"),
+    ],
+)
+def test_a_bad_geometry_in_a_csv_row_is_refused(
+    tmp_path: Path, elements: str, positions: str, reason: str
+) -> None:
+    """It does not silently become a structure made from the SMILES; the rows around it are read."""
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["smiles", "elements", "positions_bohr"])
+        writer.writerow(["C", "", ""])
+        writer.writerow(["[C-]#[O+]", elements, positions])
+        writer.writerow(["", '["C","O"]', "[[0,0,0],[0,0,2.13]]"])
+
+    first, bad, last = read_inputs(path)
+
+    assert (first.error, first.geometry) == (None, None)
+    assert bad.error is not None
+    assert reason in bad.error
+    assert bad.geometry is None
+    assert (last.error, last.smiles) == (None, None)
+    assert last.geometry is not None
+    assert last.geometry.positions[1] == pytest.approx((0, 0, 2.13 * 0.529177210903))

@@ -139,13 +139,17 @@ def test_our_extxyz_is_read_back_exactly(rows: list[tuple[str, str]], units: Uni
         assert found.geometry.xyz_sha256 == geometry_of(smiles).xyz_sha256
 
 
-@given(PAIRS)
+@given(PAIRS, st.sampled_from([STORED, Units("ev", "nm"), Units("kcal/mol", "bohr")]))
 @settings(SLOW, max_examples=50)
-def test_our_csv_is_read_back(rows: list[tuple[str, str]]) -> None:
-    read = written(".csv", exported("csv", rows, STORED))
+def test_our_csv_is_read_back(rows: list[tuple[str, str]], units: Units) -> None:
+    """Positions, too, whatever the unit of length is."""
+    read = written(".csv", exported("csv", rows, units))
 
     check(read, [(smiles, name.replace("\r\n", "\n").replace("\r", "\n")) for smiles, name in rows])
     assert [each.multiplicity for each in read] == [1] * len(rows)
+    for found, (smiles, _) in zip(read, rows, strict=True):
+        assert found.geometry is not None
+        assert found.geometry.xyz_sha256 == geometry_of(smiles).xyz_sha256
 
 
 @given(st.lists(st.tuples(st.sampled_from(EVERY), NAMES), min_size=20, max_size=40))
@@ -221,7 +225,8 @@ SALT = "2\nsmiles=[Na+].[Cl-] name=salt\nNa 0 0 0\nCl 0 0 2.4\n"
 ATOMS = "2\nsmiles=[Na].[Na] name=Na2\nNa 0 0 0\nNa 0 0 3.08\n"
 
 
-def test_our_sdf_gives_the_same_molecules_where_it_has_no_bonds() -> None:
+@pytest.mark.parametrize("format_", ["sdf", "csv"])
+def test_our_exports_give_the_same_molecules_where_they_have_no_bonds(format_: str) -> None:
     """Metal complexes, salts, radicals and ions keep what identifies them, charge and spin too."""
     text = METALS.read_text() + NITRIC_OXIDE + METHYL_CATION + SALT + ATOMS
     first = [(each, identify(each)) for each in written(".extxyz", text.encode())]
@@ -240,7 +245,7 @@ def test_our_sdf_gives_the_same_molecules_where_it_has_no_bonds() -> None:
         }
         rows.append({column.name: known.get(column.name) for column in COLUMNS})
 
-    again = [identify(each) for each in written(".sdf", of_rows("sdf", rows, STORED))]
+    again = [identify(each) for each in written(f".{format_}", of_rows(format_, rows, STORED))]
 
     assert len(again) == 15
     assert [told_apart(each) for each in again] == [told_apart(each) for _, each in first]
