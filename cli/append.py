@@ -37,7 +37,9 @@ LARGEST_FILE = LARGEST_APPEND // 8 * 7
     required=True,
     help="JSON Lines: one event each; - reads stdin.",
 )
-@click.option("--skip-invalid", is_flag=True, help="Append the good lines although others are bad.")
+@click.option(
+    "--skip-invalid", is_flag=True, help="Append the valid lines even if others are invalid."
+)
 @json_option("a summary as one JSON document")
 @click.pass_context
 def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from cli import console
+from eventstore.counted import counted
 from eventstore.lines import BadLine
 from eventstore.load import Loaded
 
@@ -42,7 +43,7 @@ class BadLines:
     def end(self) -> None:
         """Say how many were not named."""
         if self.count > BAD_LINES_SHOWN and not self._show_all:
-            console.note(f"… and {self.count - BAD_LINES_SHOWN} more bad lines")
+            console.note(f"… and {counted(self.count - BAD_LINES_SHOWN, 'more invalid line')}")
 
 
 def progressing(report: console.Report) -> Callable[[Loaded], None]:

@@ -62,11 +62,15 @@ FIELDS = Entry.__struct_fields__
     help="Only this action (login, data_export, …) or event type; may be repeated.",
 )
 @click.option(
-    "--status", type=click.Choice([s.value for s in AuditStatus]), help="Only what ended so."
+    "--status",
+    type=click.Choice([s.value for s in AuditStatus]),
+    help="Only actions with this outcome.",
 )
 @span_options()
 @limit_option("the newest")
-@click.option("--follow", is_flag=True, help="Then print new ones as they come, until Ctrl-C.")
+@click.option(
+    "--follow", is_flag=True, help="Then print new ones as they are recorded, until Ctrl-C."
+)
 @click.option("--csv", "form", flag_value="csv", help="Print CSV; this is recorded as an export.")
 @click.option(
     "--json", "form", flag_value="json", help="Print JSON Lines; this is recorded as an export."

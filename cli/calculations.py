@@ -98,9 +98,11 @@ def calculations() -> None:
     help="Only in this status; may be repeated.",
 )
 @click.option("--method", "methods", multiple=True, help="Only by this method; may be repeated.")
-@click.option("--molecule", help="Only of this molecule: its SMILES, its id, or how its id begins.")
 @click.option(
-    "--name", help="Only of molecules with this name, or that the input of a batch calls so."
+    "--molecule", help="Only of this molecule: its SMILES, its id, or the beginning of its id."
+)
+@click.option(
+    "--name", help="Only of molecules with this name, or with this name in the input of a batch."
 )
 @click.option(
     "--batch",
@@ -146,9 +148,9 @@ def list_(
         --limit 1000 --atoms --json
     """
     if atoms and not as_json:
-        raise click.UsageError("--atoms goes with --json: a table has no room for them")
+        raise click.UsageError("--atoms requires --json: a table has no room for them")
     if desc and order is None:
-        raise click.UsageError("--desc goes with --order, which says what to sort by")
+        raise click.UsageError("--desc requires --order, which says what to sort by")
     settings = load_settings()
     tenant_id = settings.tenant_id
     with migrated_database(settings) as database, database.engine.connect() as connection:

@@ -16,6 +16,7 @@ from cli.lag import note_lag
 from cli.moments import MOMENT, moment
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
+from eventstore.counted import counted
 from eventstore.read import safe_head
 from eventstore.recorders.author import Author
 from eventstore.settings import Settings, load_settings
@@ -69,11 +70,11 @@ def dataset() -> None:
 )
 @click.option("--order", metavar="COLUMN", help="With --limit: which ones come first.")
 @click.option("--desc", is_flag=True, help="With --order: the largest values first.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many calculations.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many calculations.")
 @click.option(
     "--output",
     metavar="FILE",
-    help="Where to; - for stdout, in a text format.  [default: NAME with the format's ending]",
+    help="Output file; - for stdout, in a text format.  [default: NAME with the format's ending]",
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
@@ -116,9 +117,9 @@ def export(
     from projections.moment import position_at
 
     if (desc or order is not None) and limit is None:
-        raise click.UsageError("--order and --desc go with --limit: they say which ones come first")
+        raise click.UsageError("--order and --desc require --limit: they say which ones come first")
     if not name.strip() or "/" in name or not name.isprintable():
-        raise click.BadParameter("give a name that a file can have", param_hint="NAME")
+        raise click.BadParameter("NAME must be a valid file name", param_hint="NAME")
     format_ = format_named(format_name)
     settings = load_settings()
     with migrated_database(settings) as database:
@@ -165,7 +166,8 @@ def export(
                 )
     left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.excluded.items())
     console.note(
-        f"{manifest.rows} calculations with {manifest.atoms} atoms; left out: {left_out or 'none'}."
+        f"{counted(manifest.rows, 'calculation')} with {counted(manifest.atoms, 'atom')}; "
+        f"left out: {left_out or 'none'}."
     )
     if output == "-":
         return
@@ -187,7 +189,7 @@ MANIFEST = click.Path(exists=True, dir_okay=False, path_type=Path)
 def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -> None:
     """Make a dataset again, and prove that it has the same content.
 
-    MANIFEST is the file beside an export; the export itself will do. Without --output only the hash
+    MANIFEST is the file beside an export, or the export itself. Without --output only the hash
     of the content is compared. The exit status is 1 if it is another, and nothing is written; the
     message says what differs, and which versions. Where the content is the same but a library
     writes other bytes, it says so.
@@ -214,9 +216,11 @@ def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -
     if as_json:
         console.emit_json(done)
         return
-    console.emit(f"{done.manifest.rows} rows, content {done.manifest.content_sha256}: the same.")
+    console.emit(
+        f"{counted(done.manifest.rows, 'row')}, content {done.manifest.content_sha256}: the same."
+    )
     if done.same_bytes is False:
-        why = "; ".join(done.differences) or "nothing that the manifest tells of differs"
+        why = "; ".join(done.differences) or "nothing that the manifest records differs"
         console.emit(f"The bytes of the file differ: {why}.")
     elif done.same_bytes:
         console.emit("The file is the same, byte by byte.")
@@ -262,7 +266,9 @@ def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
     console.table(("row", "calculation", "smiles", "what"), lines, whole=("calculation",))
     more = found.added + found.removed + found.changed - len(found.examples)
     if more:
-        console.note(f"… and {more} more rows; see them with --limit")
+        console.note(
+            f"… and {counted(more, 'more row')}; see {'it' if more == 1 else 'them'} with --limit"
+        )
 
 
 def _author(settings: Settings) -> Author:

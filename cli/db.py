@@ -18,6 +18,7 @@ from cli.session import migrated_database, tell_trouble
 from eventstore import migrations
 from eventstore.address import for_programs, libpq_url
 from eventstore.backup import Progress, restore_backup, write_backup
+from eventstore.counted import counted
 from eventstore.database import Health, health, open_database, where
 from eventstore.embedded import EmbeddedServer
 from eventstore.encryption import add_key
@@ -209,7 +210,7 @@ def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
 @click.option(
     "--scan",
     is_flag=True,
-    help="Also where many events are in the default partition: nobody can append meanwhile.",
+    help="Also where many events are in the default partition: appends wait meanwhile.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def maintain(scan: bool, as_json: bool) -> None:
@@ -252,7 +253,7 @@ def encryption_key() -> None:
     path = load_settings().encryption_key_file
     keys = add_key(path)
     console.emit(str(path))
-    console.note(f"The file has {keys} {'key' if keys == 1 else 'keys'}; the first one encrypts.")
+    console.note(f"The file has {counted(keys, 'key')}; the first one encrypts.")
 
 
 @db.command()
@@ -313,9 +314,11 @@ def restore(file: Path, as_json: bool) -> None:
     if as_json:
         console.emit_json(done)
     else:
-        console.emit(f"restored {done.events} events, up to position {done.head}")
+        console.emit(f"restored {counted(done.events, 'event')}, up to position {done.head}")
     if behind:
-        console.note(f"The backup is {len(behind)} migrations behind; run: qforge db upgrade")
+        console.note(
+            f"The backup is {counted(len(behind), 'migration')} behind; run: qforge db upgrade"
+        )
 
 
 @contextlib.contextmanager
@@ -351,8 +354,8 @@ def _moving(label: str) -> Iterator[Progress]:
 def url(show_password: bool) -> None:
     """Print the database's address. It is as psql and DATABASE_URL take it.
 
-    To run psql or to make a dump, use `qforge db psql` and `qforge db backup`: they show the
-    password to nobody.
+    To run psql or to make a dump, use `qforge db psql` and `qforge db backup`: they do not
+    show the password.
 
     \b
     Example:

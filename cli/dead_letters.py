@@ -76,7 +76,8 @@ def retry(
     """Try to fold events that were set aside.
 
     Those of the projections with NAMES, or all that wait. The rows that they concern are folded
-    anew, as if nothing had happened. Exits with status 1 if some are refused again; these wait on.
+    anew, as if nothing had happened. Exits with status 1 if some are refused again; they stay set
+    aside.
 
     \b
     Example:
@@ -106,7 +107,7 @@ def retry(
 @click.argument("name")
 @click.argument("positions", type=int, nargs=-1, required=True)
 def discard(name: str, positions: tuple[int, ...]) -> None:
-    """Decide to do without events of projection NAME, at POSITIONS.
+    """Leave the events at POSITIONS out of projection NAME for good.
 
     They are left out for good, by rebuilds and by changed definitions, too. The log keeps them, and
     `retry --position` brings them back.
@@ -119,7 +120,7 @@ def discard(name: str, positions: tuple[int, ...]) -> None:
     with migrated_database(writes=True) as database, database.engine.begin() as connection:
         done = letters.discard(connection, projection.name, positions)
     if done:
-        console.note(f"{name} does without the events at {', '.join(map(str, done))}.")
+        console.note(f"{name} leaves out the events at {', '.join(map(str, done))}.")
     if rest := set(positions) - set(done):
         raise retrying.NotParked(name, rest)
 

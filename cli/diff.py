@@ -11,6 +11,7 @@ from cli.command import Command
 from cli.moments import MOMENT, moment
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
+from eventstore.counted import counted
 from eventstore.read import safe_head
 from eventstore.settings import load_settings
 from projections.as_of import as_of
@@ -79,7 +80,9 @@ def diff(
     console.table(("row", "key", "column", "from", "to"), _lines(found.examples))
     more = found.added + found.removed + found.changed - len(found.examples)
     if more:
-        console.note(f"… and {more} more rows; see them with --limit")
+        console.note(
+            f"… and {counted(more, 'more row')}; see {'it' if more == 1 else 'them'} with --limit"
+        )
 
 
 def _lines(changes: Iterable[Change]) -> Iterator[tuple[object, ...]]:

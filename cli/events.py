@@ -47,7 +47,9 @@ events.add_command(export)
 @click.option("--user", type=click.UUID, help="Only what this user did.")
 @span_options()
 @limit_option("the newest")
-@click.option("--follow", is_flag=True, help="Then print new ones as they come, until Ctrl-C.")
+@click.option(
+    "--follow", is_flag=True, help="Then print new ones as they are recorded, until Ctrl-C."
+)
 @json_option("JSON Lines, with all fields")
 def list_(
     types: tuple[str, ...],

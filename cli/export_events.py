@@ -12,6 +12,7 @@ from cli.command import Command
 from cli.event_type import event_type
 from cli.options import json_option, place, span_options
 from cli.session import migrated_database
+from eventstore.counted import counted
 from eventstore.log_export import ExportedLog, export_events
 from eventstore.place import Place
 from eventstore.read import Filter
@@ -97,7 +98,7 @@ def export(
             replace=force,
         )
     console.note(
-        f"{done.events} events, {_range(after, done)}; "
+        f"{counted(done.events, 'event')}, {_range(after, done)}; "
         f"the next export goes on with: --after {done.place}"
     )
     if str(file) == "-":

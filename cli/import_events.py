@@ -19,7 +19,9 @@ from projections.registry import PROJECTIONS
 
 @click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--skip-invalid", is_flag=True, help="Import the good lines although others are bad.")
+@click.option(
+    "--skip-invalid", is_flag=True, help="Import the valid lines even if others are invalid."
+)
 @json_option("a summary as one JSON document")
 @click.pass_context
 def events(context: click.Context, file: Path, skip_invalid: bool, as_json: bool) -> None:

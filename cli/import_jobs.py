@@ -46,7 +46,7 @@ class ReportUnwritable(QuantumForgeError):
 @click.command(cls=Command)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Read and judge everything; append nothing.")
-@click.option("--limit", type=click.IntRange(1), help="Import at most so many jobs.")
+@click.option("--limit", type=click.IntRange(1), help="Import at most this many jobs.")
 @click.option("--user-id", type=click.UUID, help="Who ran the jobs.  [default: you]")
 @click.option("--tenant", type=click.UUID, help="Who owns them.  [default: your tenant]")
 @jobs_option()
@@ -84,7 +84,7 @@ def jobs(
 
     A job is a folder with metadata.json, results.json and an .xyz file, or with what xtb leaves:
     xtbout.json, its log, xtbopt.xyz, charges, gradient. Molecules, calculations, atoms, metrics
-    and failures are imported; a result that physics does not believe is invalidated, as is one
+    and failures are imported; a physically impossible result is invalidated, as is one
     whose files contradict each other on the geometry, charge, spin, method or solvent.
 
     It may be run twice and killed at any time: a job is imported whole, and once. Jobs that cannot

@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from cli import console
+from eventstore.counted import counted
 from eventstore.read import safe_head
 from projections.lag import read_lags
 from projections.queries import count_undescribed
@@ -16,7 +17,7 @@ def note_undescribed(connection: Connection, tenant_id: UUID) -> None:
     note_lag(connection, "molecule_properties_computed")
     if missing := count_undescribed(connection, tenant_id):
         console.note(
-            f"{missing} molecules have no computed properties and are left out; "
+            f"Left out {counted(missing, 'molecule')} without computed properties; "
             "run: qforge properties compute"
         )
 

@@ -52,7 +52,7 @@ COMMANDS = {
     ),
     "metrics": Lazy(
         "cli.metrics:metrics",
-        "Print gauges for Prometheus, or how calculations and services do over time.",
+        "Print gauges for Prometheus, or metrics of calculations and services over time.",
     ),
     "audit": Lazy("cli.audit:audit", "Print who did what when, and what it was before."),
     "users": Lazy("cli.users:users", "Register users, and give them passwords and API keys."),

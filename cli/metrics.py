@@ -24,7 +24,7 @@ PLOT_WIDTH = 30
 @click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def metrics(context: click.Context) -> None:
-    """Print gauges for Prometheus, or how calculations and services do over time.
+    """Print gauges for Prometheus, or metrics of calculations and services over time.
 
     Without a command: the head of the log, lag and dead letters of each projection, this machine's
     spool and your calculations by status, in Prometheus' text format.
@@ -48,7 +48,7 @@ def metrics(context: click.Context) -> None:
 @click.option(
     "--by",
     type=click.Choice([by.value for by in By]),
-    help="Tell calculations apart by method, size of the molecule, or program version.",
+    help="Group calculations by method, size of the molecule, or program version.",
 )
 @click.option(
     "--per",
@@ -79,7 +79,7 @@ def show(
       qforge metrics show queue_depth --json
     """
     if name is not None and by is not None:
-        raise click.UsageError("--by tells calculations apart; a named metric has no such groups")
+        raise click.UsageError("--by groups calculations; a named metric has no such groups")
     tenant_id = (settings := load_settings()).tenant_id
     bucket = Bucket(per)
     with migrated_database(settings) as database, database.engine.connect() as connection:

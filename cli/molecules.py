@@ -51,7 +51,7 @@ def molecules() -> None:
 @click.option(
     "--logp", type=number_range, metavar="FROM:TO", help="Only with a computed logP in this range."
 )
-@click.option("--name", help="Only with this name, or that the input of a batch calls so.")
+@click.option("--name", help="Only with this name, or with this name in the input of a batch.")
 @limit_option("the newest")
 @json_option()
 def list_(
@@ -86,7 +86,7 @@ def list_(
 @click.argument("molecule")
 @json_option()
 def show(molecule: str, as_json: bool) -> None:
-    """Print a MOLECULE and its calculations: by SMILES as stored, id, or how the id begins.
+    """Print a MOLECULE and its calculations: by SMILES as stored, id, or the beginning of the id.
 
     \b
     Example:

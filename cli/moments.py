@@ -31,7 +31,9 @@ def parse_moment(text: str, now: datetime) -> int | datetime:
         length = 1 if found[3] else monthrange(year, month)[1]
         end = datetime.combine(begin + timedelta(days=length), time.min).astimezone()
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no day and no month; write 2026-03-31 or 2026-03") from None
+        raise ValueError(
+            f"{text!r} is neither a day nor a month; write 2026-03-31 or 2026-03"
+        ) from None
     return min(end, now) if begin <= now.astimezone().date() else end
 
 

@@ -30,7 +30,7 @@ def limit_option(what: str, default: int = 50) -> Callable[[Command], Command]:
         type=click.IntRange(min=1),
         default=default,
         show_default=True,
-        help=f"Print at most so many: {what}.",
+        help=f"Print at most this many: {what}.",
     )
 
 
@@ -91,7 +91,7 @@ def parse_time(text: str, now: datetime) -> datetime:
         return time if time.tzinfo is not None else time.astimezone()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
-            f"{text!r} is no time; write 2026-11-20, 2026-11-20T14:30, 2026-11-20T14:30+01:00, "
+            f"{text!r} is not a time; write 2026-11-20, 2026-11-20T14:30, 2026-11-20T14:30+01:00, "
             "or how long ago: 30m, 2h, 3d"
         ) from None
 
@@ -108,7 +108,7 @@ def parse_range(text: str) -> Range:
     except ValueError:
         colon = ""
     if not colon or bounds == Range() or any(bound != bound for bound in (bounds.low, bounds.high)):
-        raise ValueError(f"{text!r} is no range; write 1:3, :3, 1: or -20:-10")
+        raise ValueError(f"{text!r} is not a range; write 1:3, :3, 1: or -20:-10")
     if bounds.low is not None and bounds.high is not None and bounds.low > bounds.high:
         raise ValueError(f"{text!r} is empty; write the smaller number first")
     return bounds

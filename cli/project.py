@@ -12,6 +12,7 @@ from cli import console
 from cli.catching_up import catch_up_shown
 from cli.command import Command
 from cli.session import migrated_database, tell_trouble
+from eventstore.counted import counted
 from eventstore.read import safe_head
 from projections import projector
 from projections.following import follow
@@ -68,7 +69,8 @@ def _note_rebuild(names: Iterable[str]) -> None:
 def _note_parked(name: str, count: int) -> None:
     if count:
         console.note(
-            f"{name}: {count} events could not be folded; see: qforge dead-letters list {name}"
+            f"{name}: {counted(count, 'event')} could not be folded; "
+            f"see: qforge dead-letters list {name}"
         )
 
 

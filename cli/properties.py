@@ -9,6 +9,7 @@ from cli.command import Group
 from cli.options import jobs_option, json_option
 from cli.run import EngineMissing, kept_current
 from cli.session import migrated_database
+from eventstore.counted import counted
 from eventstore.recorder import Recorder
 from eventstore.settings import load_settings
 from projections.projector import catch_up
@@ -36,7 +37,7 @@ def properties() -> None:
     multiple=True,
     help="Only molecules for which this holds (<, <=, =, >=, >); may be repeated.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Only so many molecules.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many molecules.")
 @jobs_option()
 @json_option()
 def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: bool) -> None:
@@ -86,7 +87,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
             )
     if without:
         console.note(
-            f"{without} molecules have no SMILES, from which descriptors follow, and are left out"
+            f"Left out {counted(without, 'molecule')} without a SMILES; descriptors follow from it"
         )
     for problem in done.problems[:PROBLEMS_SHOWN]:
         console.note(f"{problem.smiles}: {problem.reason}")

@@ -56,8 +56,8 @@ def rebuild(
     """Rebuild projections from the log.
 
     Those with NAMES, or all. Each gets a new table beside the live one, which is compared with it
-    and then takes its place; readers never see an empty or half-filled one. Projectors go on. A
-    rebuild that was killed is gone on with by the next.
+    and then takes its place; readers never see an empty or half-filled one. Projectors go on.
+    The next rebuild continues one that was killed.
 
     \b
     Example:

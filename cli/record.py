@@ -34,7 +34,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     "--data", default="{}", help="Its fields: a JSON object, @FILE, or - for stdin.", metavar="JSON"
 )
 @click.option("--entity-id", type=click.UUID, help="To what it happened; not for what it begins.")
-@click.option("--user-id", type=click.UUID, help="Who did it; you, unless given.")
+@click.option("--user-id", type=click.UUID, help="Who did it. [default: you]")
 @click.option(
     "--expect",
     type=click.IntRange(min=-1),

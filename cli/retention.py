@@ -58,7 +58,7 @@ def show(as_json: bool) -> None:
 def set_(table: str, days: str) -> None:
     """Decide that TABLE keeps its rows for so many DAYS, or for `ever`.
 
-    What was trimmed before stays so.
+    Rows that were trimmed before do not come back.
 
     \b
     Example:
@@ -74,7 +74,7 @@ def set_(table: str, days: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only print what would be trimmed.")
 @json_option()
 def apply(dry_run: bool, as_json: bool) -> None:
-    """Trim every table of what it need not keep any more.
+    """Delete the rows that tables need not keep any longer.
 
     \b
     Example:

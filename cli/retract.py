@@ -12,6 +12,7 @@ from cli.lag import note_lag
 from cli.options import json_option, span_options
 from cli.session import migrated_database
 from eventstore import retraction
+from eventstore.counted import counted
 from eventstore.recorders.author import Author
 from eventstore.retraction import Criteria, Extent
 from eventstore.settings import Settings, load_settings
@@ -64,9 +65,7 @@ def retract(
     if reason is None and not dry_run:
         raise click.UsageError("give a --reason, or look first with --dry-run")
     if with_reused and batch is None:
-        raise click.UsageError(
-            "--with-reused goes with --batch, which says which batch reused them"
-        )
+        raise click.UsageError("--with-reused requires --batch, which says which batch reused them")
     settings = load_settings()
     with migrated_database(settings, writes=not dry_run) as database:
         with database.engine.connect() as connection:
@@ -94,13 +93,14 @@ def retract(
     else:
         if done.reused_count:
             console.note(
-                f"{done.reused_count} results that the batch only reused are left; --with-reused "
-                "covers them."
+                f"Left {counted(done.reused_count, 'result')} that the batch only reused; "
+                "--with-reused covers them, too."
             )
         if done.reused_by:
             console.note(f"Retracted for other batches, too: {_told(done.reused_by)}.")
         console.emit(
-            f"Retracted {done.calculation_count} results by retraction {done.retraction_id}."
+            f"Retracted {counted(done.calculation_count, 'result')} by retraction "
+            f"{done.retraction_id}."
         )
 
 

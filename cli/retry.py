@@ -13,6 +13,7 @@ from cli.command import Command
 from cli.options import jobs_option, json_option
 from cli.run import EngineMissing, kept_current
 from cli.session import migrated_database, tell_trouble
+from eventstore.counted import counted
 from eventstore.outage import Patience
 from eventstore.recorder import Recorder
 from eventstore.server_clock import server_time
@@ -145,7 +146,7 @@ def _planned(troubled: Any, backoff: Any, now: datetime | None = None) -> dict[s
         decision = "due" if is_due else "to be scheduled"
     elif gave_up:
         allowed = backoff.allowed(troubled.error_type)
-        decision = f"given up: {allowed} {'retry' if allowed == 1 else 'retries'} at most"
+        decision = f"given up: {counted(allowed, 'retry', 'retries')} at most"
     return {
         "id": troubled.calculation_id,
         "story": troubled.story,

@@ -17,6 +17,7 @@ from cli.command import Command
 from cli.options import jobs_option
 from cli.session import migrated_database, tell_trouble
 from cli.spool import tell
+from eventstore.counted import counted
 from eventstore.deadline import followed
 from eventstore.drain import drain
 from eventstore.errors import DatabaseUnavailable, QuantumForgeError
@@ -84,11 +85,11 @@ class EngineMissing(QuantumForgeError):
     type=click.Choice(LEVELS),
     help="Optimise the geometry to this level of xtb.  [default: a single point]",
 )
-@click.option("--charge", type=int, help="Charge in e of inputs that do not tell it.")
+@click.option("--charge", type=int, help="Charge in e of inputs that do not state it.")
 @click.option(
     "--multiplicity",
     type=click.IntRange(1),
-    help="Spin multiplicity 2S+1 of inputs that do not tell it.",
+    help="Spin multiplicity 2S+1 of inputs that do not state it.",
 )
 @click.option("--solvent", help="Solvent of the ALPB model, as water.  [default: gas phase]")
 @jobs_option()
@@ -99,7 +100,7 @@ class EngineMissing(QuantumForgeError):
     show_default=True,
     help="Seconds after which a calculation is stopped.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Read only so many molecules.")
+@click.option("--limit", type=click.IntRange(1), help="Read at most this many molecules.")
 @click.option(
     "--patience",
     type=click.FloatRange(0),
@@ -211,7 +212,7 @@ def run(
                 except QuantumForgeError:
                     if events := unsettled(recorder):
                         console.note(
-                            f"{events} events are in the spool; when the database is back: "
+                            f"The spool has {counted(events, 'event')}; when the database is back: "
                             "qforge spool drain, or the same command again"
                         )
                     raise
@@ -317,10 +318,10 @@ def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
     """Print the counts to stdout; warnings, and why inputs have no result, to stderr."""
     for caution in tally.warnings[:WARNINGS_SHOWN]:
         name = " ".join(caution.name.split())
-        others = f" and {caution.inputs - 1} others" if caution.inputs > 1 else ""
+        others = f" and {counted(caution.inputs - 1, 'other')}" if caution.inputs > 1 else ""
         console.note(f"input {caution.number} ({name}){others}: {caution.text} [warning]")
     if (more := len(tally.warnings) - WARNINGS_SHOWN) > 0:
-        console.note(f"… and {more} more warnings: qforge calculations show ID")
+        console.note(f"… and {counted(more, 'more warning')}: qforge calculations show ID")
     for problem in tally.problems[:PROBLEMS_SHOWN]:
         kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
         name = " ".join(problem.name.split())

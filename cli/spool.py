@@ -10,6 +10,7 @@ from cli import console
 from cli.command import Group
 from cli.options import json_option
 from cli.session import migrated_database
+from eventstore.counted import counted
 from eventstore.drain import Drained, drain
 from eventstore.recorders.author import Author
 from eventstore.recorders.system import Spools
@@ -59,14 +60,14 @@ def status(as_json: bool) -> None:
 @click.option(
     "--past-damage",
     is_flag=True,
-    help="Go on behind damaged bytes, which are kept in a file of their own.",
+    help="Continue after damaged bytes, which are kept in a file of their own.",
 )
 @json_option("what became of the spool as JSON")
 def drain_command(past_damage: bool, as_json: bool) -> None:
     """Bring what is in the spool into the log.
 
     May be stopped and repeated at any time: each event is appended once. Exits with 1 when
-    something could not be appended; qforge spool status tells what and why.
+    something could not be appended; qforge spool status shows what and why.
 
     \b
     Example:
@@ -133,7 +134,7 @@ def show(state: SpoolState) -> None:
             )
         for offset in [] if each.is_in_use else each.torn:
             console.note(
-                f"{each.path} ends in the middle of an append, at byte {offset}: who wrote it was "
+                f"{each.path} ends in the middle of an append, at byte {offset}: its writer was "
                 "cut off before it counted as recorded; a drain keeps the bytes beside it"
             )
     for entry in state.unusable:
@@ -145,15 +146,15 @@ def show(state: SpoolState) -> None:
         )
     for rejected in state.rejected[:SHOWN]:
         console.note(
-            f"{rejected.path}: {rejected.events} events were rejected: {rejected.reason} "
+            f"{rejected.path}: {counted(rejected.events, 'event')} rejected: {rejected.reason} "
             f"[{rejected.error}]"
         )
     if (more := len(state.rejected) - SHOWN) > 0:
         console.note(f"… and {more} more: qforge spool status --json")
     if state.rejected:
         console.note(
-            "What is rejected will never be in the log as it is; the files are JSON lines: see to "
-            "what you need of them, then delete them."
+            "The log will not take rejected events as they are. Their files are JSON Lines: copy "
+            "what you need from them, then delete them."
         )
     if state.events:
         console.note("To bring it into the log: qforge spool drain")
@@ -180,12 +181,13 @@ def summary(drained: Drained) -> dict[str, object]:
 
 def tell(drained: Drained) -> None:
     """Say on stderr what a drain did."""
-    console.note(f"{drained.events} events from the spool are in the log.")
+    console.note(f"Brought {counted(drained.events, 'event')} from the spool into the log.")
     for reason in drained.rejected[:SHOWN]:
         console.note(f"Rejected: {reason}")
     if drained.rejected:
         console.note(
-            f"{len(drained.rejected)} appends were rejected and are kept; see: qforge spool status"
+            f"Rejected {counted(len(drained.rejected), 'append')}, which the spool keeps; "
+            "see: qforge spool status"
         )
     for aside in drained.aside:
         console.note(
@@ -196,6 +198,6 @@ def tell(drained: Drained) -> None:
         console.note(str(problem))
     if drained.busy:
         console.note(
-            f"{len(drained.busy)} segments belong to running processes, which drain them "
+            f"Left {counted(len(drained.busy), 'segment')} to running processes, which drain them "
             "themselves."
         )

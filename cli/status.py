@@ -8,6 +8,7 @@ from cli.command import Command
 from cli.options import json_option
 from cli.session import migrated_database
 from eventstore.checks.log import AHEAD
+from eventstore.counted import counted
 from eventstore.database import Health, health, where
 from eventstore.partitions import left_ahead
 from eventstore.settings import load_settings
@@ -118,7 +119,9 @@ def _show(found: Status) -> None:
         )
     if found.parked:
         number = sum(found.parked.values())
-        console.note(f"{number} events could not be folded; see: qforge dead-letters list")
+        console.note(
+            f"{counted(number, 'event')} could not be folded; see: qforge dead-letters list"
+        )
     if any(lag.seconds is not None and lag.projection not in found.stale for lag in found.lags):
         console.note("Not all is projected; run: qforge project --once")
 

@@ -45,7 +45,7 @@ def users() -> None:
 
 @users.command()
 @click.argument("username")
-@click.option("--email", required=True, help="Email address, unique whatever its case.")
+@click.option("--email", required=True, help="Email address; unique, regardless of case.")
 @click.option("--name", "full_name", help="Full name.")
 @click.option("--institution", help="Where the user works.")
 @click.option(
@@ -55,7 +55,9 @@ def users() -> None:
     show_default=True,
     help="What the user may do.",
 )
-@click.option("--no-password", is_flag=True, help="The user comes through another login.")
+@click.option(
+    "--no-password", is_flag=True, help="The user logs in elsewhere and has no password here."
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
 @json_option()
 def register(
@@ -132,11 +134,9 @@ def password(user: str, password_stdin: bool) -> None:
 @click.argument("user")
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, help="What it may do; repeat for several.")
-@click.option("--rate-limit", type=click.IntRange(min=1), help="Uses a minute at most.")
-@click.option("--quota", type=click.IntRange(min=1), help="Uses in all at most.")
-@click.option(
-    "--expires", type=time, metavar="TIME", help="Until when it is good, such as 2027-01-01."
-)
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Most uses per minute.")
+@click.option("--quota", type=click.IntRange(min=1), help="Most uses in total.")
+@click.option("--expires", type=time, metavar="TIME", help="When it expires, such as 2027-01-01.")
 @json_option()
 def key(
     user: str,

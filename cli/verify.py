@@ -9,6 +9,7 @@ from cli import console
 from cli.command import Command
 from cli.options import json_option, limit_option
 from cli.session import migrated_database
+from eventstore.counted import counted
 from projections.difference import Change, Kind
 from projections.registry import PROJECTIONS, named
 from projections.verify import Verification
@@ -50,7 +51,7 @@ def verify(ctx: click.Context, names: tuple[str, ...], limit: int, as_json: bool
     if not wrong:
         return
     console.note(
-        f"Not what the log says: {', '.join(one.projection for one in wrong)}; fill them anew with:"
+        f"Not what the log says: {', '.join(one.projection for one in wrong)}; rebuild them with:"
         f" qforge rebuild {' '.join(one.projection for one in wrong)}"
     )
     ctx.exit(1)
@@ -86,7 +87,9 @@ def _print(verified: Iterable[Verification]) -> None:
             )
             total = one.rows.added + one.rows.removed + one.rows.changed
             if total > len(one.rows.examples):
-                console.note(f"… and {total - len(one.rows.examples)} more rows of {table.name}")
+                console.note(
+                    f"… and {counted(total - len(one.rows.examples), 'more row')} of {table.name}"
+                )
 
 
 def _outcome(one: Verification) -> str:
@@ -101,7 +104,7 @@ def _outcome(one: Verification) -> str:
         )
     if one.rows:
         found.append("rows differ")
-    parked = f", but for {one.parked} dead letters" if one.parked else ""
+    parked = f", but for {counted(one.parked, 'dead letter')}" if one.parked else ""
     return ("; ".join(found) or "verified") + parked
 
 

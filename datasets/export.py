@@ -52,7 +52,9 @@ class TextOnly(QuantumForgeError):
     exit_status = 2
 
     def __init__(self, format_: str) -> None:
-        super().__init__(f"{format_} is no text: give a file with --output, or another --format")
+        super().__init__(
+            f"{format_} is not a text format: give a file with --output, or another --format"
+        )
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,7 +228,7 @@ def export_stream(
         stream.flush()
     except BrokenPipeError:
         if author is not None:
-            record(engine, author, recipe, left, None, "stdout, until the reader had enough")
+            record(engine, author, recipe, left, None, "stdout, until the reader closed it")
         raise
     manifest = manifest_of(recipe, content, as_of, end, None)
     if author is not None:
@@ -291,7 +293,7 @@ def record(
 
 
 def end_of(connection: Connection, recipe: Recipe) -> End:
-    """What is at the position of a dataset."""
+    """State of the log at the position of a dataset."""
     row = connection.execute(select_last(0, recipe.position)).one_or_none()
     return End(
         None if row is None else row.recorded_at,

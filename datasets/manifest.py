@@ -84,8 +84,8 @@ class BadManifest(QuantumForgeError):
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         super().__init__(
-            f"{path} is no manifest of an export ({reason}); give the file that `qforge dataset "
-            f"export` wrote beside the dataset, NAME{SUFFIX}"
+            f"{path} is not the manifest of an export ({reason}); give the file that "
+            f"`qforge dataset export` wrote beside the dataset, NAME{SUFFIX}"
         )
 
 

@@ -16,6 +16,7 @@ from datasets.export import (
     write_rows,
 )
 from datasets.manifest import Manifest
+from eventstore.counted import counted
 from eventstore.errors import QuantumForgeError
 from eventstore.place import require_place
 from eventstore.recorders.author import Author
@@ -110,7 +111,7 @@ def reproduce(
 
 def _content_differences(then: Manifest, now: Manifest) -> Iterator[str]:
     if then.rows != now.rows:
-        yield f"it had {then.rows} rows and has {now.rows}"
+        yield f"it had {counted(then.rows, 'row')} and has {now.rows}"
     if then.excluded != now.excluded:
         yield from _differing("left out as ", _texts(then.excluded), _texts(now.excluded))
     columns = [

@@ -104,7 +104,7 @@ def parse_units(written: str) -> Units:
         name = _ALIASES.get(name, name)
         kind = "energy" if name in ENERGIES else "length" if name in LENGTHS else None
         if kind is None:
-            raise UnknownUnit(written, f"{part.strip()!r} is no unit that is known")
+            raise UnknownUnit(written, f"{part.strip()!r} is not a known unit")
         if kind in chosen:
             raise UnknownUnit(written, f"it names two units of {kind}")
         chosen[kind] = name

@@ -47,7 +47,7 @@ class BackupUnreadable(QuantumForgeError):
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         super().__init__(
-            f"{path} is no complete backup ({reason}); nothing was restored: give a file that "
+            f"{path} is not a complete backup ({reason}); nothing was restored: give a file that "
             "`qforge db backup` wrote to its end"
         )
 

@@ -74,7 +74,7 @@ def encode_metadata(event_type: str, metadata: dict[str, Any]) -> bytes:
     except _NOT_JSON as error:
         raise EventRefused(event_type, _explained(metadata, str(error), _METADATA)) from error
     if not data.startswith(b"{"):
-        raise EventRefused(event_type, f"metadata is no object but {type(metadata).__name__}")
+        raise EventRefused(event_type, f"metadata is not an object but {type(metadata).__name__}")
     if b"null" in data and (reason := _explained(metadata, "", _METADATA)):
         raise EventRefused(event_type, reason)
     _refuse_nul(event_type, metadata, data, _METADATA)
@@ -140,7 +140,7 @@ def _up_to_date(
     if not 0 < schema_version < cls.schema_version:
         raise EventRefused(
             cls.event_type,
-            f"schema version {schema_version} is none that this program knows (it knows 1 to"
+            f"schema version {schema_version} is unknown to this program (it knows 1 to"
             f" {cls.schema_version}); a newer quantum-forge wrote it, so install that",
         )
     fields = msgspec.json.decode(data, type=dict[str, Any]) if isinstance(data, bytes) else data

@@ -125,7 +125,7 @@ def _guarded(name: str, run: Callable[[], Finding]) -> Finding:
         return warning_of(
             name,
             f"not checked: {_reason(error.__cause__ or error)}",
-            "ask as a member of qforge_admin",
+            "connect as a member of qforge_admin",
         )
     except DatabaseUnavailable as error:
         return problem(name, error.problem, error.advice)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from uuid import UUID
 
+from eventstore.counted import counted
+
 
 class QuantumForgeError(Exception):
     """Base of all errors of this project; its text is one line for a person.
@@ -396,8 +398,8 @@ class DrainStopped(QuantumForgeError):
         self.events = events
         self.reason = reason
         super().__init__(
-            f"the database took {events} spooled events and then no more ({reason}); the others "
-            f"are safe in {directory}: run qforge spool drain when the database is back"
+            f"the database took {counted(events, 'spooled event')} and then no more ({reason}); "
+            f"the others are safe in {directory}: run qforge spool drain when the database is back"
         )
 
 

@@ -109,7 +109,7 @@ def _rows(path: Path) -> Iterator[EncodedEvent | BadLine]:
                     except (ValueError, TypeError, EventRefused, RecursionError) as error:
                         yield BadLine(number, str(error))
     except (pa.ArrowException, OSError) as error:
-        raise UnreadableExport(path, f"is no readable Parquet file: {error}") from error
+        raise UnreadableExport(path, f"is not a readable Parquet file: {error}") from error
 
 
 def _batches(file: Any, columns: list[str]) -> Iterator[Any]:

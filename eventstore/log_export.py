@@ -135,7 +135,7 @@ def export_events(
             _write_lines(to, batches())
             to.flush()
         except BrokenPipeError:
-            account(None, "stdout, until the reader had enough")
+            account(None, "stdout, until the reader closed it")
             raise
         return account(None, "stdout")
     if to.suffix not in (".jsonl", ".parquet"):

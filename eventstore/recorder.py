@@ -18,6 +18,7 @@ import sqlalchemy.exc
 from sqlalchemy import Engine
 
 from eventstore.append import append, encode_wire
+from eventstore.counted import counted
 from eventstore.database import where
 from eventstore.drain import Drained, SegmentDrain, append_in_time, refuse_followers
 from eventstore.envelope import ANY_VERSION, MUST_NOT_EXIST, NewEvent, Placed, Stream
@@ -210,7 +211,7 @@ class Recorder:
                 self._left(error)
                 raise DatabaseUnreachable(
                     where(self.engine.url),
-                    f"{self._spooled} events wait in the spool: {self._reason}",
+                    f"the spool has {counted(self._spooled, 'event')}: {self._reason}",
                     "run qforge spool drain when the database is back",
                 ) from error
 
@@ -223,7 +224,7 @@ class Recorder:
         with self._lock:
             if self._drain is not None:
                 if self._drain.segment.is_lost and not self._drain.is_done:
-                    self._rescue(f"{self._spooled} spooled events")
+                    self._rescue(counted(self._spooled, "spooled event"))
                 self._drain.segment.close()
                 self._drain = None
 

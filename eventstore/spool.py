@@ -267,7 +267,7 @@ class Segment:
         """Take the segment of a process that has ended; None while anyone has it, or it is gone.
 
         Raises:
-            SpoolEntryUnusable: when it cannot be opened or locked, or is no regular file.
+            SpoolEntryUnusable: when it cannot be opened or locked, or is not a regular file.
         """
         try:
             descriptor = open_file(path, os.O_RDWR)

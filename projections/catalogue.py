@@ -52,9 +52,9 @@ def render() -> str:
     parts = [
         "# Catalogue\n",
         f"Made from the code by `{COMMAND}` (`make docs`); a test fails when it is out of date.\n",
-        "Every table below is a read model: derived from the log by a fold, written by nobody else."
-        " Each also has\n`tenant_id` (first in its key), `created_at` and `updated_at` (times of"
-        " its earliest and latest event), and\n`last_position` (of the last event folded in).\n",
+        "Every table below is a read model: derived from the log by a fold, and written by nothing"
+        " else. Each also has\n`tenant_id` (first in its key), `created_at` and `updated_at` (times"
+        " of its earliest and latest event), and\n`last_position` (of the last event folded in).\n",
         *_contents(),
     ]
     for name, domain in _domains():

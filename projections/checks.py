@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from eventstore.checks import Check, Finding, ok, problem, warning
+from eventstore.counted import counted
 from eventstore.read import safe_head
 from eventstore.statistics import read_head
 from projections.checkpoint import read_checkpoints
@@ -39,7 +40,7 @@ def projections(connection: Connection) -> Finding:
             f"qforge rebuild {' '.join(dict.fromkeys([*changed, *beyond]))}",
         )
     if parked := count_parked(connection):
-        said = [f"{name} leaves out {count} events" for name, count in parked.items()]
+        said = [f"{name} leaves out {counted(count, 'event')}" for name, count in parked.items()]
         return warning(
             check,
             "; ".join(said) + " that could not be folded",

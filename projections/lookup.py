@@ -185,8 +185,8 @@ def described(batch: Row) -> str:
         for name, value in (batch["parameters"] or {}).items()
         if value is not None and name not in CHANGE_NO_RESULT
     }
-    told = [", ".join(f"{name} {value}" for name, value in settings.items()), batch["source"]]
-    return f"{str(batch['id'])[:8]} ({'; '.join(each for each in told if each)})"
+    parts = [", ".join(f"{name} {value}" for name, value in settings.items()), batch["source"]]
+    return f"{str(batch['id'])[:8]} ({'; '.join(each for each in parts if each)})"
 
 
 def calculation_details(

@@ -325,7 +325,7 @@ class Projection:
         kinds = kinds_of(self.events[event_type], value, self.elements)
         found = misfit(column, operation, kinds)
         if isinstance(value, Truncated) and kinds - MISSING != {"DateTimeType"}:
-            found = "the hour or day of what is no time,"
+            found = "the hour or day of a value that is not a time,"
         if found is not None:
             raise self._wrong(
                 f"column {column.name} is {column.type.compile(_POSTGRESQL)}, which does not hold"

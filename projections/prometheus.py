@@ -108,7 +108,7 @@ class _Measured(Collector):
         )
         yield _each(
             "qforge_dead_letters",
-            "Events that a projection could not fold and that wait for somebody",
+            "Events that a projection could not fold and that wait for a decision",
             {lag.projection: gauges.parked.get(lag.projection, 0) for lag in lags},
         )
         calculations = GaugeMetricFamily(

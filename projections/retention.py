@@ -43,7 +43,7 @@ class NotRetained(QuantumForgeError):
 
     def __init__(self, table: str) -> None:
         super().__init__(
-            f"{table} is kept for ever, or is no table; retention can be set for "
+            f"{table} is kept for ever, or is not a table; retention can be set for "
             f"{', '.join(retained())}"
         )
 

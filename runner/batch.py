@@ -284,7 +284,7 @@ class Batch:
         return BatchItemRefused(
             molecule_id=candidate.molecule_id,
             calculation_id=candidate.calculation_id,
-            reason=candidate.reason or "no result, and another try would give none",
+            reason=candidate.reason or "no result, and another attempt would not give one",
         )
 
     def _beginning(self) -> Event:

@@ -110,7 +110,7 @@ def _add_solvent(calculator: Any, method: str, solvent: str) -> None:
         calculator.add("alpb-solvation", solvent)
     except (RuntimeError, UnicodeEncodeError) as error:
         raise InputError(
-            f"unknown solvent {solvent!r} for {method}; known are, among others, "
+            f"unknown solvent {solvent!r} for {method}; known solvents include "
             f"{', '.join(SOLVENTS)}",
             code="UNKNOWN_SOLVENT",
         ) from error

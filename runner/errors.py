@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from eventstore.counted import counted
 from eventstore.errors import QuantumForgeError
 
 
@@ -118,7 +119,7 @@ class ResultsInSpool(RunnerError):
 
     def __init__(self, events: int) -> None:
         super().__init__(
-            f"everything is computed, and {events} events are safe in the spool, for the "
+            f"everything is computed, and the spool has {counted(events, 'event')}, because the "
             "database is away; when it is back: qforge spool drain, or the same command again"
         )
         self.events = events
@@ -129,7 +130,7 @@ class ImportInterrupted(RunnerError):
 
     def __init__(self, folders: int, *, signal: int) -> None:
         super().__init__(
-            f"stopped after {folders} folders; run the same command again to go on, "
+            f"stopped after {counted(folders, 'folder')}; run the same command again to go on, "
             "nothing is imported twice"
         )
         self.folders = folders
@@ -144,8 +145,8 @@ class ImportStopped(RunnerError):
 
     def __init__(self, folders: int, reason: str) -> None:
         super().__init__(
-            f"the database takes no more after {folders} folders ({reason}); run the same "
-            "command again when it is back, nothing is imported twice"
+            f"the database takes no more after {counted(folders, 'folder')} ({reason}); run the "
+            "same command again when it is back, nothing is imported twice"
         )
         self.folders = folders
         self.reason = reason

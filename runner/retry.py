@@ -265,7 +265,9 @@ class Retries:
         """
         started = troubled.started
         if started.program not in _RUN_HERE:
-            raise _Unrepeatable(f"it was computed by {started.program}, which is not run here")
+            raise _Unrepeatable(
+                f"it was computed by {started.program}, which this program does not run"
+            )
         try:
             program_version(started.program)
         except ProgramMissing as missing:
@@ -274,7 +276,7 @@ class Retries:
         if started.solvation_model is not None:
             named = re.fullmatch(r"ALPB\((.+)\)", started.solvation_model)
             if named is None:
-                raise _Unrepeatable(f"no runner knows the solvation {started.solvation_model}")
+                raise _Unrepeatable(f"no engine has the solvation {started.solvation_model}")
             solvent = named[1]
         molecule = self._molecule(troubled.molecule_id)
         geometry = _geometry(started.input_text) if isinstance(started.input_text, str) else None
@@ -304,7 +306,7 @@ class Retries:
 
     def _molecule(self, molecule_id: UUID | None) -> MoleculeCreated:
         if molecule_id is None:
-            raise _Unrepeatable("its input was no molecule")
+            raise _Unrepeatable("its input was not a molecule")
 
         def ask() -> list[RecordedEvent]:
             with self.recorder.engine.connect() as connection:
@@ -321,7 +323,7 @@ class Retries:
             elif event.event_type == MoleculeDeleted.event_type:
                 created = None
         if created is None:
-            raise _Unrepeatable("its molecule is not there any more")
+            raise _Unrepeatable("its molecule does not exist any more")
         return created
 
     def _finished(self, outcomes: Iterable[Outcome]) -> list[UUID]:

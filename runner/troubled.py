@@ -80,7 +80,7 @@ _WORDS = {
     ErrorType.CONVERGENCE_ERROR: "did not converge",
     ErrorType.TIMEOUT: "timed out",
     ErrorType.RESOURCE_ERROR: "ran out of resources",
-    ErrorType.RANDOM_ERROR: "failed by chance",
+    ErrorType.RANDOM_ERROR: "failed for a transient reason",
     ErrorType.COMPUTE_LOST: "was lost",
     ErrorType.UNKNOWN_ERROR: "failed for an unknown reason",
 }

@@ -326,7 +326,7 @@ def _signal_name(status: int | None) -> str | None:
 
 def _cause(status: int | None, signal_name: str | None, words: str) -> str:
     if signal_name == "SIGKILL":
-        return "the worker was killed (SIGKILL): by someone, or by the kernel for lack of memory"
+        return "the worker was killed (SIGKILL): by a user, or by the kernel for lack of memory"
     if signal_name is not None:
         return f"the worker crashed ({signal_name})"
     last = _last_line(words)

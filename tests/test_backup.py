@@ -106,7 +106,7 @@ def test_a_truncated_file_restores_nothing(
     truncated = tmp_path / "truncated.dump"
     truncated.write_bytes(whole[: int(len(whole) * share)])
 
-    with pytest.raises(BackupUnreadable, match="no complete backup"):
+    with pytest.raises(BackupUnreadable, match="not a complete backup"):
         restore_backup(engine, truncated)
 
     migrations.require_migrated(engine)

@@ -127,7 +127,7 @@ def test_a_text_that_is_no_time_is_refused(qforge_here: Qforge) -> None:
     """With what can be written."""
     done = qforge_here("events", "list", "--since", "tomorrow", status=2)
 
-    assert "'tomorrow' is no time; write" in done.stderr
+    assert "'tomorrow' is not a time; write" in done.stderr
 
 
 def test_a_pipe_closed_early_is_quiet(database: Database, tmp_path: Path) -> None:

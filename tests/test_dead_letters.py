@@ -388,7 +388,7 @@ def test_the_commands_list_retry_and_discard(qforge_here: Qforge) -> None:
     """And project, status and doctor tell."""
     assert qforge_here("dead-letters", "list").stderr == "Every event could be folded.\n"
     told = qforge_here("project", "--once").stderr
-    assert "calculations: 1 events could not be folded; see: qforge dead-letters list" in told
+    assert "calculations: 1 event could not be folded; see: qforge dead-letters list" in told
 
     header, *lines = qforge_here("dead-letters", "list", "calculations").stdout.splitlines()
     assert header.split("\t")[:3] == ["projection", "position", "event_type"]
@@ -397,12 +397,12 @@ def test_the_commands_list_retry_and_discard(qforge_here: Qforge) -> None:
     ]
     assert '"calculations":1' in qforge_here("status", "--json").stdout
     assert "qforge dead-letters list" in qforge_here("status").stderr
-    assert "calculations leaves out 1 events" in qforge_here("doctor", status=None).stdout
+    assert "calculations leaves out 1 event" in qforge_here("doctor", status=None).stdout
 
     refused = qforge_here("dead-letters", "retry", "calculations", status=1)
     assert refused.stdout.splitlines()[1].startswith("calculations\t4\tinvalid input syntax")
     gone = qforge_here("dead-letters", "discard", "calculations", "4")
-    assert gone.stderr == "calculations does without the events at 4.\n"
+    assert gone.stderr == "calculations leaves out the events at 4.\n"
     assert (
         "does not leave out the event at 9"
         in qforge_here("dead-letters", "discard", "calculations", "9", status=2).stderr

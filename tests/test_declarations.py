@@ -188,7 +188,7 @@ WRONG: dict[str, tuple[Column[Any], Fold | None, str]] = {
     "the hour of what is no time": (
         Column("at", TIMESTAMP),
         last(hour_of(CalculationCompleted.energy)),
-        "at is TIMESTAMP.* the hour or day of what is no time",
+        "at is TIMESTAMP.* the hour or day of a value that is not a time",
     ),
     "the hour of a time in a number": (
         Column("at", Double),

@@ -304,12 +304,12 @@ def test_a_socket_directory_that_somebody_else_opened_is_refused(own_home: Path)
     elsewhere = own_home.with_name("elsewhere")
     elsewhere.mkdir(mode=0o700)
     short.symlink_to(elsewhere)
-    with pytest.raises(EmbeddedServerError, match="somebody else made it; set QFORGE_HOME"):
+    with pytest.raises(EmbeddedServerError, match="another user made it; set QFORGE_HOME"):
         EmbeddedServer(odd).start()
     short.unlink()
 
     short.mkdir(mode=0o755)
-    with pytest.raises(EmbeddedServerError, match="somebody else made it"):
+    with pytest.raises(EmbeddedServerError, match="another user made it"):
         EmbeddedServer(odd).start()
     short.rmdir()
 

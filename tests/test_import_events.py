@@ -170,7 +170,7 @@ def test_an_id_with_other_content_is_refused(
     [
         ("log.csv", b"", "unknown kind"),
         ("nowhere.jsonl", None, "no such file"),
-        ("log.parquet", b"PAR1 not really", "no readable Parquet"),
+        ("log.parquet", b"PAR1 not really", "not a readable Parquet"),
     ],
 )
 def test_what_is_no_export_is_one_clear_error(

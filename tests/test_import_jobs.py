@@ -395,7 +395,7 @@ def test_a_directory_that_is_none_is_one_clear_error(qforge_here: Qforge, tmp_pa
     no_directory = qforge_here("import", "jobs", "file", status=2)
 
     assert "no such directory" in missing.stderr
-    assert "is no directory" in no_directory.stderr
+    assert "is not a directory" in no_directory.stderr
 
 
 def test_an_empty_directory_has_nothing_to_import(qforge_here: Qforge, tmp_path: Path) -> None:

@@ -236,7 +236,9 @@ def test_another_programs_calculation_is_left_alone(engine: Engine) -> None:
     done = retried(engine, "hydrogen")
 
     assert done.attempts == 0
-    assert list(done.impossible.values()) == ["it was computed by dftb+, which is not run here"]
+    assert list(done.impossible.values()) == [
+        "it was computed by dftb+, which this program does not run"
+    ]
 
 
 @pytest.mark.parametrize("arguments", [("--dry-run",), ()])

@@ -84,13 +84,13 @@ def test_a_run_whose_server_stays_away_ends_by_saying_how_to_go_on(
     (error,) = [line for line in err.splitlines() if line.startswith("Error:")]
     assert "the database has been away for" in error
     waiting = spool_state(spool).events
-    assert f"{waiting} events are in the spool" in err
+    assert f"The spool has {waiting} events" in err
     assert "qforge spool drain, or the same command again" in err
     assert json.loads(qforge("spool", "status", "--json").stdout)["events"] == waiting
 
     assert "no connection" in qforge("spool", "drain", status=2).stderr
     killable.start()
-    assert f"{waiting} events from the spool are in the log" in qforge("spool", "drain").stderr
+    assert f"{waiting} events from the spool into the log" in qforge("spool", "drain").stderr
     assert set(endings(killable)) == {ONCE}
 
     qforge("run", str(molecules))
@@ -115,7 +115,7 @@ def test_the_same_command_drains_what_a_killed_run_left(
 
     said = qforge("run", str(molecules))
 
-    assert f"{waiting} events from the spool are in the log" in said.stderr
+    assert f"{waiting} events from the spool into the log" in said.stderr
     again = (*ONCE[:1], "calculation_lost", *ONCE)
     found = endings(killable)
     assert set(found) <= {ONCE, again}

@@ -43,7 +43,7 @@ def test_a_training_set_is_small_soluble_and_sorted_by_gap(
     asked = ("--weight", ":300", "--logp", ":5", "--status", "completed")
     early = qforge_here("calculations", "list", *asked, "--json")
     assert json.loads(early.stdout) == []
-    assert "3 molecules have no computed properties" in early.stderr
+    assert "3 molecules without computed properties" in early.stderr
 
     # And then: they are computed
     qforge_here("properties", "compute", "--jobs", "1")

@@ -47,7 +47,7 @@ class UnwritableRecord(QuantumForgeError):
 
 
 class _NoBlock(msgspec.Struct, frozen=True):
-    """Why there is no mol block."""
+    """The reason why RDKit wrote no mol block."""
 
     reason: str
 

@@ -55,7 +55,7 @@ def writers(connection: Connection, *, seconds: float = HOLDS_BACK) -> Finding:
             check,
             f"{found}, held back by {'; '.join(map(_holder, unknown))}, for a time that this login "
             "is not shown",
-            "ask as a member of pg_read_all_stats; a prepared transaction: ROLLBACK PREPARED",
+            "connect as a member of pg_read_all_stats; a prepared transaction: ROLLBACK PREPARED",
         )
     return ok(check, found)
 

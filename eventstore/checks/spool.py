@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from eventstore.checks.finding import Finding, ok, problem, warning
+from eventstore.counted import counted
 from eventstore.spool import spool_directory
 from eventstore.spool_state import spool_state
 
@@ -15,8 +16,8 @@ def spool(home: Path) -> Finding:
         unusable = "".join(f"; {each.path}: {each.reason}" for each in state.unusable[:3])
         return problem(
             check,
-            f"{state.events} events wait; some appends were rejected, or bytes are damaged, or "
-            f"entries cannot be used{unusable}",
+            f"waiting: {counted(state.events, 'event')}; some appends were rejected, or bytes are "
+            f"damaged, or entries cannot be used{unusable}",
             "see which, and why",
             "qforge spool status",
         )
@@ -24,10 +25,10 @@ def spool(home: Path) -> Finding:
     if waiting:
         return warning(
             check,
-            f"{sum(each.events for each in waiting)} events wait for the database",
+            f"waiting for the database: {counted(sum(each.events for each in waiting), 'event')}",
             "bring them there",
             "qforge spool drain",
         )
     if state.events:
-        return ok(check, f"{state.events} events are in the hands of running processes")
+        return ok(check, f"{counted(state.events, 'event')}, of running processes")
     return ok(check, "empty")

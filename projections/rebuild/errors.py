@@ -30,7 +30,7 @@ class SwapBlocked(QuantumForgeError):
     def __init__(self, projection: str, blockers: Sequence[str]) -> None:
         self.projection = projection
         self.blockers = list(blockers)
-        who = "; ".join(blockers) or "transactions that came and went"
+        who = "; ".join(blockers) or "short transactions"
         super().__init__(
             f"{projection} could not be swapped, because of {who}. The new table is filled: end"
             f" them, and run `qforge rebuild {projection}` again"

@@ -137,5 +137,5 @@ def missing_indexes(connection: Connection, projection: Projection, live: int) -
 
 def _oid(connection: Connection, name: str) -> int:
     oid = attached.oid_of(connection, name)
-    assert oid is not None, f"{name} was dropped by somebody else"
+    assert oid is not None, f"{name} was dropped by another session"
     return oid

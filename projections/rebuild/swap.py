@@ -225,7 +225,7 @@ def _exchange(
 ) -> None:
     name = f"{incoming.schema}.{projection.name}"
     other = attached.oid_of(connection, name)
-    assert other is not None, f"{name} was dropped by somebody else"
+    assert other is not None, f"{name} was dropped by another session"
     schema = connection.scalar(
         text("SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = :live"),
         {"live": live},

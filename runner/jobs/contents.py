@@ -85,7 +85,7 @@ def _read(path: str, name: str) -> tuple[bytes, float]:
         try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
-                raise BrokenJob(name, "is no regular file")
+                raise BrokenJob(name, "is not a regular file")
             if facts.st_size > FILE_LIMIT:
                 raise BrokenJob(name, f"is larger than {FILE_LIMIT // 2**20} MB")
             data = os.read(descriptor, facts.st_size + 1)

@@ -116,7 +116,7 @@ def read_job(contents: Contents) -> Job:
         missing = metadata is not None and results is None and run.printout is None
         raise BrokenJob(
             RESULTS if missing or results is not None else contents.called(*STDOUT),
-            "is missing" if missing else "tells no energy",
+            "is missing" if missing else "states no energy",
         )
     settings = settings_of(contents, facts, run)
     moved = _moved(run, settings)
@@ -225,7 +225,7 @@ def _document(contents: Contents, name: str) -> dict[str, object] | None:
     except ValueError as error:
         raise BrokenJob(name, str(error)) from error
     if not isinstance(document, dict):
-        raise BrokenJob(name, "is JSON, but no object")
+        raise BrokenJob(name, "is JSON, but not an object")
     return document
 
 

@@ -65,7 +65,7 @@ def read_dump(data: bytes) -> Dump:
     """
     document = decoded_json(data)
     if not isinstance(document, dict):
-        raise ValueError("is JSON, but no object")
+        raise ValueError("is JSON, but not an object")
     fields = {key.partition("/")[0].strip().lower(): value for key, value in document.items()}
     electrons = whole(fields.get("number of electrons"))
     unpaired = whole(fields.get("number of unpaired electrons"))
@@ -107,7 +107,7 @@ def read_gradient(content: str) -> GradientFile:
     if len(places) != 4 * atoms or len(along) != 3 * atoms:
         raise ValueError("the cycle is not complete")
     if unknown := {symbol.capitalize() for symbol in places[3::4]} - ATOMIC_NUMBERS.keys():
-        raise ValueError(f"{min(unknown)!r} is no element")
+        raise ValueError(f"{min(unknown)!r} is not an element")
     x, y, z = ([_bohr(part) for part in places[axis::4]] for axis in range(3))
     return GradientFile(
         float(found[1]),
@@ -190,7 +190,7 @@ def decoded_json(data: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"is no JSON: {error}") from error
+        raise ValueError(f"is not JSON: {error}") from error
 
 
 def number(value: object) -> float | None:

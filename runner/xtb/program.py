@@ -83,7 +83,7 @@ def run(
         raise _gave_up(found, status)
     optimised = found.printout is not None and found.printout.is_optimised is not None
     if optimization_level is not None and not optimised and len(geometry) > 1 and not found.failure:
-        raise _gave_up(found, status, "xtb optimised nothing although it was asked to")
+        raise _gave_up(found, status, "xtb did not optimise the geometry although it was asked to")
     final = geometry if found.optimised is None else found.optimised.geometry
     result = result_of(
         found, final, charge=charge, multiplicity=multiplicity, method=method, solvent=solvent
@@ -178,7 +178,7 @@ def _gave_up(found: XtbRun, status: int, reason: str = "") -> EngineError:
             name = f"signal {-status}"
         reason = f"xtb ended by {name}"
         if name == "SIGKILL":
-            reason += ": by someone, or by the kernel for lack of memory"
+            reason += ": by a user, or by the kernel for lack of memory"
     else:
         words = [line.strip() for line in found.stderr_log.splitlines() if line.strip()]
         reason = f"xtb exited with status {status}" + (f": {words[-1][:300]}" if words else "")

@@ -177,7 +177,7 @@ def read_run(
             if not run.optimises:
                 the_optimised = None  # this run began with it
         elif _reached_the_end(printout) and not run.optimises:
-            note("optimised", "is of an earlier run: this one optimised nothing")
+            note("optimised", "is of an earlier run: this one did not optimise")
             the_optimised = None
     # The comment that `--bhess` writes has the energy of the first geometry.
     is_biased = printout is not None and printout.bias is not None
@@ -242,8 +242,8 @@ def result_of(
     if run.failure is not None:
         raise _failed(run, run.failure)
     if run.energy is None:
-        stopped = "the output of xtb stops before it tells an energy"
-        raise _failed(run, stopped if run.printout else "no file tells an energy")
+        stopped = "the output of xtb stops before it states an energy"
+        raise _failed(run, stopped if run.printout else "no file states an energy")
     charges = dump.charges if dump.charges is not None else run.charges
     if charges is not None and len(charges) != len(geometry):
         charges = run.charges if run.charges and len(run.charges) == len(geometry) else None
