@@ -58,9 +58,11 @@ def until_in_flight(pool: WorkerPool, count: int) -> None:
 
 
 def gone(pid: int) -> bool:
-    """Tell whether a process has ended; a zombie has."""
+    """Tell whether a process has ended: a zombie, once its last thread has closed its files."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z" and len(threads) == 1
     except (FileNotFoundError, ProcessLookupError):
         return True
 
