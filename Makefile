@@ -15,12 +15,16 @@ demo: $(STAMP)  ## Run GFN2-xTB on examples/drugs.smi and look at the result
 
 # What PostgreSQL itself decides, run on a second version, too.
 SECOND_POSTGRES := 16
-NEAR_POSTGRES := append append_only dump law load log_limits migrations read safe_head security store_machine
+NEAR_POSTGRES := tests/eventstore/log/test_append.py tests/eventstore/log/test_append_only.py tests/eventstore/log/test_load.py tests/eventstore/log/test_limits.py tests/eventstore/log/test_read.py tests/eventstore/log/test_safe_head.py tests/eventstore/log/test_store_machine.py \
+	tests/eventstore/archive/test_dump.py \
+	tests/projections/compiler/test_law.py \
+	tests/schema/test_migrations.py \
+	tests/eventstore/database/test_roles_and_tenants.py
 
 test: $(READERS)  ## Check style, types and imports, then run every test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n 2
-	QFORGE_TEST_POSTGRES=$(SECOND_POSTGRES) $(BIN)/pytest -n 2 $(NEAR_POSTGRES:%=tests/test_%.py)
+	QFORGE_TEST_POSTGRES=$(SECOND_POSTGRES) $(BIN)/pytest -n 2 $(NEAR_POSTGRES)
 
 soak: $(READERS)  ## Kill writers and servers for minutes (QFORGE_SOAK_SECONDS=120 for each test)
 	$(BIN)/pytest -m soak -s
@@ -34,7 +38,7 @@ lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports
 
 docs: $(STAMP)  ## Write docs/catalogue.md: every table, column, event, made from the code
-	$(BIN)/python -m projections.catalogue
+	$(BIN)/python -m quantum_forge.projections.operate.catalogue
 
 bench: $(STAMP)  ## Measure, and write benchmarks/results.md
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,hdf5,dev,bench]'

@@ -24,15 +24,15 @@ from benchmarks.psql import copy_rows, write_rows
 from benchmarks.server import BenchmarkServer, connected
 from benchmarks.workload import encoded_events, new_events
 from benchmarks.writers import Write, Writers
-from eventstore.append import append
-from eventstore.appender import Appender
-from eventstore.load import load
-from eventstore.read import read_all, safe_head
-from projections.checkpoint import read_checkpoints
-from projections.following import follow
-from projections.projector import catch_up
-from projections.registry import PROJECTIONS
-from schema.tables import event_logs
+from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.log.appender import Appender
+from quantum_forge.eventstore.log.load import load
+from quantum_forge.eventstore.log.read import read_all, safe_head
+from quantum_forge.projections.follow.following import follow
+from quantum_forge.projections.project.checkpoint import read_checkpoints
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.tables import event_logs
 
 
 class Extent(msgspec.Struct, frozen=True):

@@ -18,11 +18,11 @@ from benchmarks.catalogue_workload import BATCH, BEGAN, USERS, YEAR, events, smi
 from benchmarks.measure import Comparison, compare, say
 from benchmarks.server import BenchmarkServer, connected
 from benchmarks.workload import TENANT
-from eventstore.ids import batch_id
-from eventstore.load import load
-from projections.audit_trail import Question, answer
-from projections.projector import catch_up
-from projections.queries import (
+from quantum_forge.eventstore.base.ids import batch_id
+from quantum_forge.eventstore.log.load import load
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.queries.audit_trail import Question, answer
+from quantum_forge.projections.queries.calculations import (
     CalculationFilter,
     Order,
     Range,
@@ -30,8 +30,8 @@ from projections.queries import (
     select_calculations,
     select_molecules_by_smiles,
 )
-from projections.rebuild import rebuild_all
-from projections.registry import PROJECTIONS
+from quantum_forge.projections.rebuild import rebuild_all
+from quantum_forge.projections.registry import PROJECTIONS
 
 LIMIT_MS = 10.0
 """What each question may take at full size, in ms."""

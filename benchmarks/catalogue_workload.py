@@ -9,11 +9,16 @@ from uuid import UUID
 import msgspec
 
 from benchmarks.workload import METADATA, TENANT
-from eventstore.ids import batch_id, molecule_id, uuid7
-from eventstore.load import EncodedEvent
-from schema.events.base import Event
-from schema.events.batches import BatchItem, BatchItemsAdded, BatchStarted
-from schema.events.chemistry import Atom, CalculationCompleted, CalculationStarted, MoleculeCreated
+from quantum_forge.eventstore.base.ids import batch_id, molecule_id, uuid7
+from quantum_forge.eventstore.log.load import EncodedEvent
+from quantum_forge.schema.events.batches import BatchItem, BatchItemsAdded, BatchStarted
+from quantum_forge.schema.events.chemistry import (
+    Atom,
+    CalculationCompleted,
+    CalculationStarted,
+    MoleculeCreated,
+)
+from quantum_forge.schema.language.event import Event
 
 BATCH = 1_000
 """Molecules of one batch; each is calculated twice, by two methods."""

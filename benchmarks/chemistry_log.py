@@ -9,11 +9,11 @@ from uuid import UUID
 import msgspec
 
 from benchmarks.workload import METADATA, TENANT, USER
-from eventstore.ids import molecule_id
-from eventstore.load import EncodedEvent
-from schema.events import Event
-from schema.events.batches import BatchStarted
-from schema.events.chemistry import (
+from quantum_forge.eventstore.base.ids import molecule_id
+from quantum_forge.eventstore.log.load import EncodedEvent
+from quantum_forge.schema.events import Event
+from quantum_forge.schema.events.batches import BatchStarted
+from quantum_forge.schema.events.chemistry import (
     Atom,
     CalculationCompleted,
     CalculationFailed,
@@ -23,7 +23,7 @@ from schema.events.chemistry import (
     ErrorType,
     MoleculeCreated,
 )
-from schema.events.telemetry import PerformanceMetric
+from quantum_forge.schema.events.telemetry import PerformanceMetric
 
 MOLECULES_A_BATCH = 1_000
 TEMPLATES = 64

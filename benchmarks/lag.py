@@ -11,11 +11,11 @@ from sqlalchemy.engine import URL
 
 from benchmarks.server import connected
 from benchmarks.workload import new_events
-from eventstore.appender import Appender
-from eventstore.wakeups import announce_appends
-from projections.following import follow
-from projections.projector import catch_up
-from projections.registry import PROJECTIONS
+from quantum_forge.eventstore.log.appender import Appender
+from quantum_forge.eventstore.log.wakeups import announce_appends
+from quantum_forge.projections.follow.following import follow
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS
 
 RATE = 1_000
 """Events a second, of all writers together."""

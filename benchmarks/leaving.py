@@ -16,19 +16,19 @@ from sqlalchemy.engine import URL
 from benchmarks.measure import Comparison, compare, say
 from benchmarks.server import BenchmarkServer, connected
 from benchmarks.workload import COMPLETED, METADATA, NOON, STARTED, TENANT, USER
-from datasets.export import export_file
-from datasets.manifest import Recipe
-from datasets.selection import EVERYTHING
-from eventstore.backup import restore_backup, write_backup
-from eventstore.database import libpq_url
-from eventstore.ids import molecule_id, uuid7
-from eventstore.load import EncodedEvent, load
-from eventstore.postgres_binaries import tool_path
-from eventstore.read import safe_head
-from projections.projector import catch_up
-from projections.registry import PROJECTIONS
-from schema.events.base import Event
-from schema.events.chemistry import Atom, MoleculeCreated
+from quantum_forge.datasets.export import export_file
+from quantum_forge.datasets.manifest import Recipe
+from quantum_forge.datasets.selection import EVERYTHING
+from quantum_forge.eventstore.archive.backup import restore_backup, write_backup
+from quantum_forge.eventstore.base.ids import molecule_id, uuid7
+from quantum_forge.eventstore.database.engine import libpq_url
+from quantum_forge.eventstore.log.load import EncodedEvent, load
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.eventstore.server.binaries import tool_path
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.events.chemistry import Atom, MoleculeCreated
+from quantum_forge.schema.language.event import Event
 
 ATOMS = 25
 """Of each molecule, as drugs have."""

@@ -75,8 +75,8 @@ def copy_log(connection: Connection) -> None:
     connection.execute(
         text("""
         INSERT INTO stored_events (originator_id, originator_version, topic, state)
-        SELECT entity_id, version, 'schema.events:' || event_type, convert_to(data::text, 'UTF8')
-          FROM event_logs ORDER BY id
+        SELECT entity_id, version, 'quantum_forge.schema.events:' || event_type,
+          convert_to(data::text, 'UTF8') FROM event_logs ORDER BY id
         """)
     )
 
@@ -94,4 +94,6 @@ def read_all(recorder_: ApplicationRecorder, limit: int = 1_000) -> int:
 def _stored() -> Iterator[StoredEvent]:
     """The events, encoded beforehand: what the package's transcoder would cost is a gift to it."""
     for calculation, number, event in histories():
-        yield StoredEvent(calculation, number, f"schema.events:{event.event_type}", STATES[number])
+        yield StoredEvent(
+            calculation, number, f"quantum_forge.schema.events:{event.event_type}", STATES[number]
+        )

@@ -62,11 +62,11 @@ _STATEMENTS = {
     "calculation_invalidated": _INVALIDATED,
 }
 
-TOPICS = [f"schema.events:{event_type}" for event_type in _STATEMENTS]
+TOPICS = [f"quantum_forge.schema.events:{event_type}" for event_type in _STATEMENTS]
 
 COPY_LOG = """
     INSERT INTO stored_events (originator_id, originator_version, topic, state)
-    SELECT entity_id, version, 'schema.events:' || event_type,
+    SELECT entity_id, version, 'quantum_forge.schema.events:' || event_type,
            convert_to(jsonb_set(data, '{at}', to_jsonb(occurred_at))::text, 'UTF8')
       FROM event_logs WHERE id <= %(upto)s ORDER BY id
 """

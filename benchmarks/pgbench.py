@@ -15,8 +15,8 @@ import msgspec
 from sqlalchemy.engine import URL
 
 from benchmarks.workload import COMPLETED, METADATA, STARTED, TENANT, USER
-from eventstore.postgres_binaries import tool_path
-from schema.events.base import Event
+from quantum_forge.eventstore.server.binaries import tool_path
+from quantum_forge.schema.language.event import Event
 
 _EVENTS: Sequence[tuple[int, Event]] = ((1, STARTED), (2, COMPLETED))
 

@@ -20,14 +20,14 @@ from benchmarks.by_hand import CALCULATIONS_BATCH, SELECTS
 from benchmarks.chemistry_log import events
 from benchmarks.measure import Comparison, compare, say
 from benchmarks.server import BenchmarkServer, connected
-from eventstore.database import libpq_url
-from eventstore.load import EncodedEvent, load
-from eventstore.read import safe_head
-from projections.as_of import as_of
-from projections.checkpoint import read_checkpoints
-from projections.projector import Advance, catch_up
-from projections.rebuild import rebuild, rebuild_all
-from projections.registry import PROJECTIONS
+from quantum_forge.eventstore.database.engine import libpq_url
+from quantum_forge.eventstore.log.load import EncodedEvent, load
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.projections.history.as_of import as_of
+from quantum_forge.projections.project.checkpoint import read_checkpoints
+from quantum_forge.projections.project.projector import Advance, catch_up
+from quantum_forge.projections.rebuild import rebuild, rebuild_all
+from quantum_forge.projections.registry import PROJECTIONS
 
 CALCULATIONS = PROJECTIONS["calculations"]
 HAND = "calculations_by_hand"
@@ -326,7 +326,7 @@ def _memory(url: URL, engine: Engine) -> dict[str, float]:
     """The most memory that `qforge project --once` had, from an empty table to the head, in MB."""
     _forget(engine)
     environment = {**os.environ, "DATABASE_URL": libpq_url(url)}
-    command = [sys.executable, "-m", "cli.main", "project", "--once", "calculations"]
+    command = [sys.executable, "-m", "quantum_forge.cli.main", "project", "--once", "calculations"]
     peak = 0.0
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         done = threading.Event()

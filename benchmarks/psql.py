@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from eventstore.load import EncodedEvent
-from eventstore.postgres_binaries import tool_path
+from quantum_forge.eventstore.log.load import EncodedEvent
+from quantum_forge.eventstore.server.binaries import tool_path
 
 _COLUMNS = (
     "event_id, tenant_id, entity_type, entity_id, version, event_type, schema_version, data,"

@@ -11,9 +11,9 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from eventstore import migrations
-from eventstore.database import make_engine
-from eventstore.embedded import EmbeddedServer
+from quantum_forge.eventstore.database import migrations
+from quantum_forge.eventstore.database.engine import make_engine
+from quantum_forge.eventstore.server.embedded import EmbeddedServer
 
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 """Every acknowledged append is on the disk; the rest is what the embedded server always has."""

@@ -14,11 +14,11 @@ from benchmarks.leaving import export_parquet, restore
 from benchmarks.measure import Comparison, compare, say
 from benchmarks.server import BenchmarkServer
 from benchmarks.workload import TENANT, USER
-from runner.jobs.discovery import Folder, discover
-from runner.jobs.importing import CHUNK, import_jobs
-from runner.jobs.outcome import FolderOutcome
-from runner.jobs.worker import Target
-from tests.job_folders import write_job_folders
+from quantum_forge.runner.jobs.discovery import Folder, discover
+from quantum_forge.runner.jobs.importing import CHUNK, import_jobs
+from quantum_forge.runner.jobs.outcome import FolderOutcome
+from quantum_forge.runner.jobs.worker import Target
+from tests.support.job_folders import write_job_folders
 
 PROCESSES = 2
 

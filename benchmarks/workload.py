@@ -7,11 +7,11 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.envelope import NewEvent
-from eventstore.ids import molecule_id, uuid7
-from eventstore.load import EncodedEvent
-from schema.events.base import Event
-from schema.events.chemistry import Atom, CalculationCompleted, CalculationStarted
+from quantum_forge.eventstore.base.envelope import NewEvent
+from quantum_forge.eventstore.base.ids import molecule_id, uuid7
+from quantum_forge.eventstore.log.load import EncodedEvent
+from quantum_forge.schema.events.chemistry import Atom, CalculationCompleted, CalculationStarted
+from quantum_forge.schema.language.event import Event
 
 TENANT = UUID("0198a5b0-0000-7000-8000-000000000001")
 USER = UUID("0198a5b0-0000-7000-8000-000000000002")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import click
 
-from cli.command import Group
+from quantum_forge.cli.command import Group
 
 
 class Lazy(NamedTuple):

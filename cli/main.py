@@ -8,60 +8,93 @@ from typing import NoReturn
 
 import click
 
-from cli import console
-from cli.lazy import Lazy, LazyGroup
-from eventstore.errors import QuantumForgeError
+from quantum_forge.cli.lazy import Lazy, LazyGroup
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.errors import QuantumForgeError
 
 COMMANDS = {
-    "run": Lazy("cli.run:run", "Run xTB on the molecules of a file."),
+    "run": Lazy("quantum_forge.cli.commands.run:run", "Run xTB on the molecules of a file."),
     "retry": Lazy(
-        "cli.retry:retry",
+        "quantum_forge.cli.commands.retry:retry",
         "Try failed calculations again, with exponential backoff, until the limit.",
     ),
-    "import": Lazy("cli.import_:import_", "Import results and events from files."),
+    "import": Lazy(
+        "quantum_forge.cli.commands.imports.group:import_", "Import results and events from files."
+    ),
     "retract": Lazy(
-        "cli.retract:retract",
+        "quantum_forge.cli.commands.retract:retract",
         "Invalidate every completed result that the options cover, in one decision.",
     ),
-    "status": Lazy("cli.status:status", "Show the log, the projections and their lag."),
-    "molecules": Lazy("cli.molecules:molecules", "Look at molecules."),
-    "properties": Lazy("cli.properties:properties", "Compute properties of molecules."),
-    "batches": Lazy("cli.batches:batches", "Look at batches."),
-    "calculations": Lazy("cli.calculations:calculations", "Find and show calculations."),
-    "events": Lazy("cli.events:events", "Read the log, or append to it."),
-    "record": Lazy(
-        "cli.record:record", "Record that EVENT happened, if the rules of its entity allow it."
+    "status": Lazy(
+        "quantum_forge.cli.commands.status:status", "Show the log, the projections and their lag."
     ),
-    "project": Lazy("cli.project:project", "Bring the projections up to date."),
+    "molecules": Lazy("quantum_forge.cli.commands.molecules:molecules", "Look at molecules."),
+    "properties": Lazy(
+        "quantum_forge.cli.commands.properties:properties", "Compute properties of molecules."
+    ),
+    "batches": Lazy("quantum_forge.cli.commands.batches:batches", "Look at batches."),
+    "calculations": Lazy(
+        "quantum_forge.cli.commands.calculations:calculations", "Find and show calculations."
+    ),
+    "events": Lazy(
+        "quantum_forge.cli.commands.events.list:events", "Read the log, or append to it."
+    ),
+    "record": Lazy(
+        "quantum_forge.cli.commands.record:record",
+        "Record that EVENT happened, if the rules of its entity allow it.",
+    ),
+    "project": Lazy(
+        "quantum_forge.cli.commands.project:project", "Bring the projections up to date."
+    ),
     "dead-letters": Lazy(
-        "cli.dead_letters:dead_letters",
+        "quantum_forge.cli.commands.dead_letters:dead_letters",
         "Look at events that could not be folded, and retry or discard them.",
     ),
-    "rebuild": Lazy("cli.rebuild:rebuild", "Rebuild projections from the log."),
-    "verify": Lazy("cli.verify:verify", "Prove that read models are what the log says."),
-    "as-of": Lazy("cli.as_of:as_of", "Print the rows of a read model as they were."),
+    "rebuild": Lazy(
+        "quantum_forge.cli.commands.rebuild:rebuild", "Rebuild projections from the log."
+    ),
+    "verify": Lazy(
+        "quantum_forge.cli.commands.verify:verify", "Prove that read models are what the log says."
+    ),
+    "as-of": Lazy(
+        "quantum_forge.cli.commands.as_of:as_of", "Print the rows of a read model as they were."
+    ),
     "diff": Lazy(
-        "cli.diff:diff", "Print the rows of a read model that differ between two moments."
+        "quantum_forge.cli.commands.diff:diff",
+        "Print the rows of a read model that differ between two moments.",
     ),
     "explain": Lazy(
-        "cli.explain:explain",
+        "quantum_forge.cli.commands.explain:explain",
         "Print the events behind a row, and which of them gave each column its value.",
     ),
     "dataset": Lazy(
-        "cli.dataset:dataset", "Export training sets, make them again, and compare them."
+        "quantum_forge.cli.commands.dataset:dataset",
+        "Export training sets, make them again, and compare them.",
     ),
     "metrics": Lazy(
-        "cli.metrics:metrics",
+        "quantum_forge.cli.commands.metrics:metrics",
         "Print gauges for Prometheus, or metrics of calculations and services over time.",
     ),
-    "audit": Lazy("cli.audit:audit", "Print who did what when, and what it was before."),
-    "users": Lazy("cli.users:users", "Register users, and give them passwords and API keys."),
-    "retention": Lazy("cli.retention:retention", "Show and apply how long tables keep their rows."),
-    "spool": Lazy("cli.spool:spool", "Look at what waits for the database, and bring it there."),
-    "doctor": Lazy(
-        "cli.doctor:doctor", "Check settings, server, schema and log, and say what to do."
+    "audit": Lazy(
+        "quantum_forge.cli.commands.audit:audit", "Print who did what when, and what it was before."
     ),
-    "db": Lazy("cli.db:db", "Migrate, inspect and reset the database."),
+    "users": Lazy(
+        "quantum_forge.cli.commands.users:users",
+        "Register users, and give them passwords and API keys.",
+    ),
+    "retention": Lazy(
+        "quantum_forge.cli.commands.retention:retention",
+        "Show and apply how long tables keep their rows.",
+    ),
+    "spool": Lazy(
+        "quantum_forge.cli.commands.spool:spool",
+        "Look at what waits for the database, and bring it there.",
+    ),
+    "doctor": Lazy(
+        "quantum_forge.cli.commands.doctor:doctor",
+        "Check settings, server, schema and log, and say what to do.",
+    ),
+    "db": Lazy("quantum_forge.cli.commands.db:db", "Migrate, inspect and reset the database."),
 }
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -125,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
     except Exception as error:
         # Imported here, for most commands succeed, and some need no database.
-        from eventstore.outage import passes, reason_of
+        from quantum_forge.eventstore.database.outage import passes, reason_of
 
         if not passes(error):
             raise

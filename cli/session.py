@@ -5,15 +5,15 @@ from collections.abc import Iterator
 
 import click
 
-from cli import console
-from eventstore.access import refusals_recorded
-from eventstore.database import Database, open_database
-from eventstore.migrations import require_migrated
-from eventstore.outage import Patience, reason_of
-from eventstore.recorders.author import Author
-from eventstore.settings import Settings, load_settings
-from eventstore.standby import require_primary
-from eventstore.wakeups import announce_appends
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.actions.access import refusals_recorded
+from quantum_forge.eventstore.database.engine import Database, open_database
+from quantum_forge.eventstore.database.migrations import require_migrated
+from quantum_forge.eventstore.database.outage import Patience, reason_of
+from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.database.standby import require_primary
+from quantum_forge.eventstore.log.wakeups import announce_appends
+from quantum_forge.eventstore.recording.author import Author
 
 
 @contextlib.contextmanager

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from datasets.columns import VECTOR
-from datasets.units import Quantity, Units
+from quantum_forge.datasets.columns import VECTOR
+from quantum_forge.datasets.units import Quantity, Units
 
-# As schema.events.chemistry.Atom, but as plain tuples, of which columns are made at once.
+# As quantum_forge.schema.events.chemistry.Atom, but as plain tuples, of which columns are made at
+# once.
 _Maybe = float | None
 _Atom = tuple[str, int, _Maybe, float, float, float, _Maybe, _Maybe, _Maybe]
 _decoder: msgspec.json.Decoder[list[_Atom]] = msgspec.json.Decoder(list[_Atom])
@@ -54,7 +55,7 @@ def count_atoms(document: str | None) -> int:
 
 
 def atom_columns(documents: Sequence[str], counts: Sequence[int], units: Units) -> list[pa.Array]:
-    """A list for each calculation, in the order of `datasets.columns.OF_ATOMS`.
+    """A list for each calculation, in the order of `quantum_forge.datasets.columns.OF_ATOMS`.
 
     A list that is null for every atom of a calculation is null itself.
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from datasets.units import Quantity, Units
+from quantum_forge.datasets.units import Quantity, Units
 
 VECTOR = pa.list_(pa.float64(), 3)
 TIME = pa.timestamp("us", tz="UTC")

@@ -5,17 +5,17 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Select, Subquery, Text, func, literal, select
 
-from datasets.columns import OF_CALCULATIONS
-from datasets.export import snapshot
-from datasets.manifest import Manifest, Recipe
-from datasets.reproduction import OtherTenantsDataset
-from datasets.selection import select_candidates, select_judged
-from eventstore.envelope import Position
-from eventstore.place import require_place
-from eventstore.read import safe_head
-from eventstore.recorders.author import Author
-from projections.difference import Change, Kind, difference
-from projections.moment import position_at
+from quantum_forge.datasets.columns import OF_CALCULATIONS
+from quantum_forge.datasets.export import snapshot
+from quantum_forge.datasets.manifest import Manifest, Recipe
+from quantum_forge.datasets.reproduction import OtherTenantsDataset
+from quantum_forge.datasets.selection import select_candidates, select_judged
+from quantum_forge.eventstore.base.envelope import Position
+from quantum_forge.eventstore.log.place import require_place
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.projections.history.difference import Change, Kind, difference
+from quantum_forge.projections.history.moment import position_at
 
 NO_LONGER_ASKED_FOR = "not_asked_for"
 """Why a result is gone that counts as before, but does not fit the later conditions."""

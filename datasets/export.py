@@ -14,29 +14,34 @@ import pyarrow.compute as pc
 from msgspec import UNSET
 from sqlalchemy import Connection, Engine
 
-from datasets.columns import arrow_schema, units_by_name
-from datasets.content import ContentHash
-from datasets.formats import Header, Writer, format_named
-from datasets.manifest import (
+from quantum_forge.datasets.columns import arrow_schema, units_by_name
+from quantum_forge.datasets.content import ContentHash
+from quantum_forge.datasets.formats import Header, Writer, format_named
+from quantum_forge.datasets.manifest import (
     Manifest,
     Recipe,
     Written,
     beside_of,
     software_versions,
 )
-from datasets.rows import Rows
-from datasets.selection import Excluded, select_candidates, select_counts, select_judged
-from eventstore.errors import QuantumForgeError
-from eventstore.ids import uuid7
-from eventstore.place import Place, place_at
-from eventstore.recorders.author import Author
-from eventstore.recorders.domain import Domain
-from eventstore.span import select_last
-from eventstore.standby import require_primary
-from eventstore.whole_file import whole_file, write_whole
-from projections.checkpoint import fingerprint
-from projections.registry import PROJECTIONS
-from schema.events.audit import DataExported
+from quantum_forge.datasets.rows import Rows
+from quantum_forge.datasets.selection import (
+    Excluded,
+    select_candidates,
+    select_counts,
+    select_judged,
+)
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.base.whole_file import whole_file, write_whole
+from quantum_forge.eventstore.database.standby import require_primary
+from quantum_forge.eventstore.log.place import Place, place_at
+from quantum_forge.eventstore.log.time_range import select_last
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.domain import Domain
+from quantum_forge.projections.project.checkpoint import fingerprint
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.events.audit import DataExported
 
 
 class Progress(Protocol):
@@ -165,7 +170,8 @@ def export_file(
 
     Args:
         engine: of the database.
-        recipe: what to write; its position must be safe (`projections.moment.position_at`).
+        recipe: what to write; its position must be safe
+            (`quantum_forge.projections.history.moment.position_at`).
         path: of the file.
         as_of: the moment that was asked for, for the manifest.
         replace: whether a file that is there may be replaced.

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import msgspec
 
-from datasets.selection import Selection
-from datasets.units import STORED, Units
-from eventstore.errors import QuantumForgeError
-from eventstore.place import Place
+from quantum_forge.datasets.selection import Selection
+from quantum_forge.datasets.units import STORED, Units
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.log.place import Place
 
 SUFFIX = ".manifest.json"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Engine
 
-from datasets.export import (
+from quantum_forge.datasets.export import (
     Progress,
     end_of,
     export_file,
@@ -15,12 +15,12 @@ from datasets.export import (
     snapshot,
     write_rows,
 )
-from datasets.manifest import Manifest
-from eventstore.counted import counted
-from eventstore.errors import QuantumForgeError
-from eventstore.place import require_place
-from eventstore.recorders.author import Author
-from projections.moment import position_at
+from quantum_forge.datasets.manifest import Manifest
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.log.place import require_place
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.projections.history.moment import position_at
 
 
 class Reproduction(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,14 +23,14 @@ from sqlalchemy import (
     select,
 )
 
-from datasets.atoms import BETWEEN, LINE_END, BadAtoms, atom_columns, count_atoms
-from datasets.columns import OF_CALCULATIONS, TIME, Column
-from datasets.selection import Sequence, ordered
-from datasets.units import Units
-from eventstore.driver_sql import driver_sql
-from eventstore.errors import QuantumForgeError
-from projections.compiler.log import logged_by
-from projections.registry import PROJECTIONS
+from quantum_forge.datasets.atoms import BETWEEN, LINE_END, BadAtoms, atom_columns, count_atoms
+from quantum_forge.datasets.columns import OF_CALCULATIONS, TIME, Column
+from quantum_forge.datasets.selection import Sequence, ordered
+from quantum_forge.datasets.units import Units
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.database.driver_sql import driver_sql
+from quantum_forge.projections.compiler.log import logged_by
+from quantum_forge.projections.registry import PROJECTIONS
 
 PAGE = 64
 """Calculations that are fetched at once."""
@@ -160,7 +160,7 @@ def _scalars(judged: Subquery) -> list[Label[Any]]:
 
 
 def _with_atoms(calculations: Select[Any]) -> Select[Any]:
-    """Calculations in their order, each with its atoms as a document (see `datasets.atoms`)."""
+    """Calculations in their order, each with its atoms as a document (see datasets/atoms.py)."""
     # OFFSET: they are sorted before their atoms are looked up, one by one.
     scalars = calculations.offset(0).subquery("scalars")
     logged = logged_by(PROJECTIONS["atomic_properties"])

@@ -25,12 +25,12 @@ from sqlalchemy import (
     true,
 )
 
-from eventstore.errors import QuantumForgeError
-from projections.conditions import condition_of
-from projections.held import held_at
-from projections.queries import DESCRIPTORS
-from projections.registry import PROJECTIONS
-from schema.tables import event_logs
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.projections.history.rows_at import held_at
+from quantum_forge.projections.queries.calculations import DESCRIPTORS
+from quantum_forge.projections.queries.conditions import condition_of
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.tables import event_logs
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):

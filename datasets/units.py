@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from eventstore.errors import QuantumForgeError
+from quantum_forge.eventstore.base.errors import QuantumForgeError
 
 # CODATA 2018, as tblite's xTB and the runner have them: https://physics.nist.gov/cuu/Constants
 HARTREE_EV = 27.211386245988

@@ -1,1 +1,1 @@
-"""The log: append, read, safe head; settings, database and embedded server."""
+"""The log, and what it needs to append, read, record and spool events."""

@@ -9,21 +9,21 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from cli import console
-from eventstore.database import open_database
-from eventstore.errors import QuantumForgeError
-from eventstore.migrations import upgrade
-from eventstore.read import safe_head
-from eventstore.recorder import Recorder
-from eventstore.settings import load_settings
-from eventstore.statistics import count_by_type
-from projections.projector import catch_up
-from projections.registry import PROJECTIONS
-from runner.campaign import Campaign
-from runner.inputs import count_inputs
-from runner.liveness import identity
-from runner.plan import Plan
-from schema.tables.chemistry import calculation_errors, calculations, molecules
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.database.engine import open_database
+from quantum_forge.eventstore.database.migrations import upgrade
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.eventstore.log.statistics import count_by_type
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.runner.campaign.campaign import Campaign
+from quantum_forge.runner.campaign.plan import Plan
+from quantum_forge.runner.inputs.files import count_inputs
+from quantum_forge.runner.workers.liveness import identity
+from quantum_forge.schema.tables.chemistry import calculation_errors, calculations, molecules
 
 MOLECULES = Path(__file__).with_name("drugs.smi")
 

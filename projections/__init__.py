@@ -1,1 +1,1 @@
-"""Read models as folds of the log: declaration, compiler, reference, projector, rebuild."""
+"""Read models as folds of the log: compiler, projector, rebuild, history, queries, operation."""

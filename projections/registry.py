@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from types import MappingProxyType
 
-from eventstore.errors import QuantumForgeError
-from projections import (
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.schema.language.projection import Projection, WrongDeclaration
+from quantum_forge.schema.projections import (
     access,
     audit,
     batches,
@@ -17,7 +18,6 @@ from projections import (
     telemetry,
     users,
 )
-from projections.projection import Projection, WrongDeclaration
 
 
 class UnknownProjection(QuantumForgeError):

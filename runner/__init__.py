@@ -1,1 +1,1 @@
-"""xTB calculations: structures by RDKit, energies by tblite, every step recorded."""
+"""xTB calculations: structures by RDKit, energies by tblite or xtb, every step recorded."""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from eventstore.counted import counted
-from eventstore.errors import QuantumForgeError
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.base.errors import QuantumForgeError
 
 
 class RunnerError(QuantumForgeError):

@@ -12,10 +12,10 @@ from sqlalchemy.schema import (
     SetTableComment,
 )
 
-from schema.sql import OBJECTS, PRELUDE, sql_of
-from schema.tables import METADATA
-from schema.tables.base import is_read_model
-from schema.tables.log import POSITIONS, event_logs
+from quantum_forge.schema.language.table import is_read_model
+from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
+from quantum_forge.schema.tables import METADATA
+from quantum_forge.schema.tables.log import POSITIONS, event_logs
 
 
 def ddl_of(tables: Sequence[Table]) -> str:

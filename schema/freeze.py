@@ -1,13 +1,14 @@
-"""Print the SQL of tables as they are declared now, to be frozen in a migration.
+r"""Print the SQL of tables as they are declared now, to be frozen in a migration.
 
-python -m schema.freeze molecules calculations > schema/migrations/versions/0002_chemistry.sql
+python -m quantum_forge.schema.freeze molecules calculations \
+    > schema/migrations/versions/0002_chemistry.sql
 """
 
 import sys
 
-from schema.create import ddl_of
-from schema.sql import OBJECTS, PRELUDE, sql_of
-from schema.tables import METADATA
+from quantum_forge.schema.create import ddl_of
+from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
+from quantum_forge.schema.tables import METADATA
 
 
 def main(names: list[str]) -> None:

@@ -19,10 +19,11 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from cli.main import main
-from eventstore import migrations, postgres_binaries
-from eventstore.database import Database, libpq_url, make_engine
-from eventstore.embedded import EmbeddedServer
+from quantum_forge.cli.main import main
+from quantum_forge.eventstore.database import migrations
+from quantum_forge.eventstore.database.engine import Database, libpq_url, make_engine
+from quantum_forge.eventstore.server import binaries as postgres_binaries
+from quantum_forge.eventstore.server.embedded import EmbeddedServer
 
 MAJOR = int(os.environ.get("QFORGE_TEST_POSTGRES", "18"))
 IN_A_HURRY = {
@@ -207,7 +208,7 @@ def command_line(directory: Path, **variables: str) -> Qforge:
         status: int | None = 0,
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
+            [sys.executable, "-m", "quantum_forge.cli.main", *arguments],
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,

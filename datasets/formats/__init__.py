@@ -1,5 +1,5 @@
 """How rows become a file: one module for each format, each with one writer."""
 
-from datasets.formats.choice import FORMATS, Format, Header, Writer, format_named
+from quantum_forge.datasets.formats.choice import FORMATS, Format, Header, Writer, format_named
 
 __all__ = ["FORMATS", "Format", "Header", "Writer", "format_named"]

@@ -7,10 +7,10 @@ from typing import IO
 
 import msgspec
 
-from datasets.formats.writer import Header, Open, Writer
-from datasets.selection import Sequence
-from datasets.units import STORED, Units
-from eventstore.errors import QuantumForgeError
+from quantum_forge.datasets.formats.writer import Header, Open, Writer
+from quantum_forge.datasets.selection import Sequence
+from quantum_forge.datasets.units import STORED, Units
+from quantum_forge.eventstore.base.errors import QuantumForgeError
 
 __all__ = ["FORMATS", "Format", "Header", "Writer", "format_named"]
 
@@ -61,14 +61,14 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
         return opened(header, file, path)
 
 
-_TEXT = "datasets.formats.text"
+_TEXT = "quantum_forge.datasets.formats.text"
 FORMATS = {
     format_.name: format_
     for format_ in (
         Format(
             name="parquet",
             suffix=".parquet",
-            target="datasets.formats.parquet:ParquetFile",
+            target="quantum_forge.datasets.formats.parquet:ParquetFile",
             is_text=False,
             libraries=("pyarrow",),
         ),
@@ -83,7 +83,7 @@ FORMATS = {
         Format(
             name="extxyz",
             suffix=".extxyz",
-            target="datasets.formats.extxyz:ExtxyzFile",
+            target="quantum_forge.datasets.formats.extxyz:ExtxyzFile",
             is_text=True,
             libraries=(),
             units=Units("ev", "angstrom"),
@@ -91,7 +91,7 @@ FORMATS = {
         Format(
             name="sdf",
             suffix=".sdf",
-            target="datasets.formats.sdf:SdfFile",
+            target="quantum_forge.datasets.formats.sdf:SdfFile",
             is_text=True,
             libraries=("rdkit",),
             extra="xtb",
@@ -99,7 +99,7 @@ FORMATS = {
         Format(
             name="hdf5",
             suffix=".h5",
-            target="datasets.formats.spice:SpiceFile",
+            target="quantum_forge.datasets.formats.spice:SpiceFile",
             is_text=False,
             libraries=("h5py",),
             units=Units("hartree", "bohr"),

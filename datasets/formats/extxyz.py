@@ -7,8 +7,8 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from datasets.columns import OF_CALCULATIONS
-from datasets.formats.writer import Header
+from quantum_forge.datasets.columns import OF_CALCULATIONS
+from quantum_forge.datasets.formats.writer import Header
 
 _TOLD = [column for column in OF_CALCULATIONS if column.name != "completed_at"]
 _NAMES = {"dipole": "dipole_norm"}

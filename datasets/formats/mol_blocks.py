@@ -5,8 +5,8 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDetermineBonds
 from rdkit.Geometry import Point3D
 
-from runner.errors import InputError
-from runner.limits import MOST_ATOMS, refuse_large_smiles
+from quantum_forge.runner.errors import InputError
+from quantum_forge.runner.molecules.limits import MOST_ATOMS, refuse_large_smiles
 
 STRETCHED = 1.3
 """A bond is at most so many times as long as the sum of its atoms' covalent radii."""

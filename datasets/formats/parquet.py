@@ -6,9 +6,9 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datasets.columns import COLUMNS
-from datasets.formats.writer import Header
-from eventstore.row_groups import RowGroups
+from quantum_forge.datasets.columns import COLUMNS
+from quantum_forge.datasets.formats.writer import Header
+from quantum_forge.eventstore.files.row_groups import RowGroups
 
 GROUP_BYTES = 8 * 2**20
 """Bytes in memory after which a row group ends."""

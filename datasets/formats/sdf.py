@@ -11,13 +11,13 @@ from typing import IO, Any
 import msgspec
 import pyarrow as pa
 
-from datasets.columns import OF_ATOMS, OF_CALCULATIONS
-from datasets.formats.mol_blocks import Structure
-from datasets.formats.writer import Header
-from datasets.units import Quantity
-from eventstore.errors import QuantumForgeError
-from runner.isolation import Isolation
-from runner.workers import WorkerPool
+from quantum_forge.datasets.columns import OF_ATOMS, OF_CALCULATIONS
+from quantum_forge.datasets.formats.mol_blocks import Structure
+from quantum_forge.datasets.formats.writer import Header
+from quantum_forge.datasets.units import Quantity
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.runner.workers.isolation import Isolation
+from quantum_forge.runner.workers.pool import WorkerPool
 
 LONGEST_LINE = 190
 """Characters; the format ends a line of data at 200."""
@@ -31,8 +31,8 @@ within 3 s, so that what is written does not depend on the machine; this is for 
 """
 
 _logger = logging.getLogger(__name__)
-_BONDED = "datasets.formats.mol_blocks:bonded_block"
-_BARE = "datasets.formats.mol_blocks:bare_block"
+_BONDED = "quantum_forge.datasets.formats.mol_blocks:bonded_block"
+_BARE = "quantum_forge.datasets.formats.mol_blocks:bare_block"
 _PER_ATOM = {column.name: column for column in OF_ATOMS}
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from h5py import h5a, h5d, h5g, h5p, h5s, h5t
 
-from datasets.columns import COLUMNS
-from datasets.formats.writer import Header
+from quantum_forge.datasets.columns import COLUMNS
+from quantum_forge.datasets.formats.writer import Header
 
 MOST_HELD = 1000
 """Conformations of a group that are written at once; more are appended to chunked arrays."""

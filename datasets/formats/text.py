@@ -9,8 +9,8 @@ from typing import IO, Any
 import msgspec
 import pyarrow as pa
 
-from datasets.columns import COLUMNS
-from datasets.formats.writer import Header
+from quantum_forge.datasets.columns import COLUMNS
+from quantum_forge.datasets.formats.writer import Header
 
 
 class CsvFile:

@@ -6,7 +6,7 @@ from typing import IO, Any, Protocol
 import msgspec
 import pyarrow as pa
 
-from datasets.units import Units
+from quantum_forge.datasets.units import Units
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -1,7 +1,13 @@
 """How a projection becomes SQL: the rows that a range of the log gives, as one Core SELECT."""
 
-from projections.compiler.log import AFTER, UPTO, events_behind, key_sources
-from projections.compiler.statements import delete_ended, delete_trimmed, insert_all, rows, upsert
+from quantum_forge.projections.compiler.log import AFTER, UPTO, events_behind, key_sources
+from quantum_forge.projections.compiler.statements import (
+    delete_ended,
+    delete_trimmed,
+    insert_all,
+    rows,
+    upsert,
+)
 
 __all__ = [
     "AFTER",

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from projections.value import (
+from quantum_forge.schema.language.value import (
     Constant,
     Element,
     ElementIndex,

@@ -13,18 +13,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Text, case, cast, func, literal
 from sqlalchemy.dialects.postgresql import JSONB
 
-from projections.compiler.expressions import (
+from quantum_forge.projections.compiler.expressions import (
     has_field,
     json_by_type,
     may_be_absent,
     of_event,
     without,
 )
-from projections.fold import Operation
-from projections.kinds import lists_of
-from projections.projection import ColumnFold, Projection
-from projections.value import Constant, Element, Payload, Value
-from schema.events import Event
+from quantum_forge.schema.events import Event
+from quantum_forge.schema.language.fold import Operation
+from quantum_forge.schema.language.projection import ColumnFold, Projection
+from quantum_forge.schema.language.value import Constant, Element, Payload, Value
+from quantum_forge.schema.language.value_types import lists_of
 
 
 def is_told(fold: ColumnFold) -> bool:

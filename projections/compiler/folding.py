@@ -17,13 +17,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from projections.compiler.expressions import has_field
-from projections.compiler.facts import names_in_facts
-from projections.compiler.grouping import gathered_per_key, tally_of
-from projections.compiler.live import live_events
-from projections.compiler.shape import Shape
-from projections.fold import Operation
-from projections.projection import ColumnFold
+from quantum_forge.projections.compiler.expressions import has_field
+from quantum_forge.projections.compiler.facts import names_in_facts
+from quantum_forge.projections.compiler.grouping import gathered_per_key, tally_of
+from quantum_forge.projections.compiler.live import live_events
+from quantum_forge.projections.compiler.shape import Shape
+from quantum_forge.schema.language.fold import Operation
+from quantum_forge.schema.language.projection import ColumnFold
 
 
 def folded_rows(shape: Shape) -> Select[Any]:

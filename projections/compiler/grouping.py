@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.types import TypeEngine
 
-from projections.compiler.expressions import (
+from quantum_forge.projections.compiler.expressions import (
     constant_of,
     event_column,
     first_item,
@@ -29,12 +29,12 @@ from projections.compiler.expressions import (
     last_item,
     may_be_absent,
 )
-from projections.compiler.facts import is_told
-from projections.compiler.log import in_order
-from projections.compiler.shape import Shape
-from projections.fold import Operation
-from projections.projection import ColumnFold
-from projections.value import Constant, Element, Payload, Value
+from quantum_forge.projections.compiler.facts import is_told
+from quantum_forge.projections.compiler.log import in_order
+from quantum_forge.projections.compiler.shape import Shape
+from quantum_forge.schema.language.fold import Operation
+from quantum_forge.schema.language.projection import ColumnFold
+from quantum_forge.schema.language.value import Constant, Element, Payload, Value
 
 _AGGREGATED = {Operation.COUNT, Operation.SUM, Operation.MIN, Operation.MAX}
 

@@ -24,20 +24,26 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INTEGER, JSONB
 from sqlalchemy.types import TypeEngine
 
-from projections.compiler.expressions import (
+from quantum_forge.projections.compiler.expressions import (
     elements_of,
     event_column,
     json_by_type,
     of_event,
     without,
 )
-from projections.compiler.facts import facts_of, is_told, names_in_facts
-from projections.compiler.log import in_order, in_range, key_of, key_sources, logged_by
-from projections.compiler.shape import Shape
-from projections.compiler.single import by_value
-from projections.kinds import lists_of
-from projections.projection import Projection
-from projections.value import Envelope, FromMetadata, Payload, Truncated, Value
+from quantum_forge.projections.compiler.facts import facts_of, is_told, names_in_facts
+from quantum_forge.projections.compiler.log import (
+    in_order,
+    in_range,
+    key_of,
+    key_sources,
+    logged_by,
+)
+from quantum_forge.projections.compiler.shape import Shape
+from quantum_forge.projections.compiler.single import by_value
+from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.language.value import Envelope, FromMetadata, Payload, Truncated, Value
+from quantum_forge.schema.language.value_types import lists_of
 
 _UNREAD = ("version", "schema_version")
 

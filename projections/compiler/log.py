@@ -22,11 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from projections.compiler.expressions import elements_of, from_json, of_event
-from projections.projection import Projection
-from projections.value import Element, ElementIndex, Value
-from schema.events.evolution import steps_from
-from schema.tables import event_logs
+from quantum_forge.projections.compiler.expressions import elements_of, from_json, of_event
+from quantum_forge.schema.language.evolution import steps_from
+from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.language.value import Element, ElementIndex, Value
+from quantum_forge.schema.tables import event_logs
 
 AFTER = bindparam("after", type_=BigInteger)
 UPTO = bindparam("upto", type_=BigInteger)

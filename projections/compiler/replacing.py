@@ -15,9 +15,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
-from projections.compiler.expressions import elements_of, of_event
-from projections.compiler.log import group_key, in_range, key_of, logged_by
-from projections.projection import ColumnFold, Projection
+from quantum_forge.projections.compiler.expressions import elements_of, of_event
+from quantum_forge.projections.compiler.log import group_key, in_range, key_of, logged_by
+from quantum_forge.schema.language.projection import ColumnFold, Projection
 
 
 def replacing_rows(projection: Projection) -> Select[Any]:

@@ -2,12 +2,12 @@
 
 from sqlalchemy import ColumnElement, Delete, FromClause, Subquery, Text, cast, delete, func, select
 
-from projections.compiler.log import AFTER, UPTO
-from projections.dead_letters import positions_left_out
-from projections.projection import Projection
-from schema.events.retention import RetentionApplied
-from schema.tables import event_logs
-from schema.tables.base import TIMESTAMP
+from quantum_forge.projections.compiler.dead_letters import positions_left_out
+from quantum_forge.projections.compiler.log import AFTER, UPTO
+from quantum_forge.schema.events.retention import RetentionApplied
+from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.language.table import TIMESTAMP
+from quantum_forge.schema.tables import event_logs
 
 
 def cutoffs(projection: Projection, *, after: bool = False) -> Subquery:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, FromClause, SelectBase, Table, and_
 
-from projections.projection import Projection
+from quantum_forge.schema.language.projection import Projection
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Select, Text, case, or_, select
 from sqlalchemy.types import TypeEngine
 
-from projections.compiler.expressions import of_event
-from projections.compiler.log import in_range, key_of, logged_by
-from projections.compiler.retention import kept_of
-from projections.projection import Projection
-from projections.value import Value
+from quantum_forge.projections.compiler.expressions import of_event
+from quantum_forge.projections.compiler.log import in_range, key_of, logged_by
+from quantum_forge.projections.compiler.retention import kept_of
+from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.language.value import Value
 
 
 def single_rows(projection: Projection) -> Select[Any]:

@@ -7,13 +7,13 @@ from sqlalchemy import Delete, Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.dml import Insert
 
-from projections.compiler.folding import folded_rows
-from projections.compiler.log import group_key, in_range, key_of, logged_by
-from projections.compiler.replacing import replacing_rows
-from projections.compiler.retention import trimming
-from projections.compiler.shape import Shape
-from projections.compiler.single import single_rows
-from projections.projection import Projection
+from quantum_forge.projections.compiler.folding import folded_rows
+from quantum_forge.projections.compiler.log import group_key, in_range, key_of, logged_by
+from quantum_forge.projections.compiler.replacing import replacing_rows
+from quantum_forge.projections.compiler.retention import trimming
+from quantum_forge.projections.compiler.shape import Shape
+from quantum_forge.projections.compiler.single import single_rows
+from quantum_forge.schema.language.projection import Projection
 
 
 @cache

@@ -1,7 +1,12 @@
 """Makes read models anew from the whole log, beside the live tables, and swaps them in."""
 
-from projections.rebuild.errors import RebuildRunning, RebuildStopped, SwapBlocked, SwapImpossible
-from projections.rebuild.rebuild import (
+from quantum_forge.projections.rebuild.errors import (
+    RebuildRunning,
+    RebuildStopped,
+    SwapBlocked,
+    SwapImpossible,
+)
+from quantum_forge.projections.rebuild.rebuild import (
     Progress,
     RebuildsFailed,
     Rebuilt,
@@ -9,7 +14,7 @@ from projections.rebuild.rebuild import (
     rebuild_all,
     roll_back,
 )
-from projections.rebuild.swap import NothingKept
+from quantum_forge.projections.rebuild.swap import NothingKept
 
 __all__ = [
     "NothingKept",

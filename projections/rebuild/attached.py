@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, Connection, Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import OID
 from sqlalchemy.types import TypeEngine
 
-from projections.rebuild.errors import SwapImpossible
+from quantum_forge.projections.rebuild.errors import SwapImpossible
 
 _PARAMETERS: dict[str, TypeEngine[Any]] = {
     "live": OID(),

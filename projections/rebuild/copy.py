@@ -14,10 +14,10 @@ import msgspec
 from sqlalchemy import Connection, MetaData, Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from projections import dead_letters
-from projections.checkpoint import Checkpoint, fingerprint
-from projections.projection import Projection
-from schema.tables import METADATA, projection_copies
+from quantum_forge.projections.compiler import dead_letters
+from quantum_forge.projections.project.checkpoint import Checkpoint, fingerprint
+from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.tables import METADATA, projection_copies
 
 
 class Kind(StrEnum):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from eventstore.errors import QuantumForgeError
+from quantum_forge.eventstore.base.errors import QuantumForgeError
 
 
 class RebuildRunning(QuantumForgeError):

@@ -9,18 +9,21 @@ from contextlib import contextmanager, suppress
 import msgspec
 from sqlalchemy import Column, Connection, Engine, MetaData, Table, func, select, text
 
-from eventstore.advisory import Purpose, refuse_foreign
-from eventstore.errors import NotAllowed, QuantumForgeError
-from eventstore.read import safe_head
-from projections.checkpoint import fingerprint, lock_checkpoint, read_checkpoints
-from projections.difference import Difference, difference
-from projections.folding import FoldFailed, refusal
-from projections.projection import Projection
-from projections.projector import catch_up
-from projections.rebuild import attached
-from projections.rebuild.copy import Copy, Kind, Stage, enter_stage, lock_copy, onto
-from projections.rebuild.errors import RebuildRunning, RebuildStopped
-from projections.rebuild.shadow import (
+from quantum_forge.eventstore.base.errors import NotAllowed, QuantumForgeError
+from quantum_forge.eventstore.database.advisory_locks import Purpose, refuse_foreign
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.projections.history.difference import Difference, difference
+from quantum_forge.projections.project.checkpoint import (
+    fingerprint,
+    lock_checkpoint,
+    read_checkpoints,
+)
+from quantum_forge.projections.project.folding import FoldFailed, refusal
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.rebuild import attached
+from quantum_forge.projections.rebuild.copy import Copy, Kind, Stage, enter_stage, lock_copy, onto
+from quantum_forge.projections.rebuild.errors import RebuildRunning, RebuildStopped
+from quantum_forge.projections.rebuild.shadow import (
     add_key,
     create_shadow,
     drop_shadow,
@@ -29,12 +32,13 @@ from projections.rebuild.shadow import (
     shadow_name,
     tune,
 )
-from projections.rebuild.swap import (
+from quantum_forge.projections.rebuild.swap import (
     persistently,
     swap_in_kept,
     swap_in_shadow,
     wait_for_snapshots,
 )
+from quantum_forge.schema.language.projection import Projection
 
 BATCH = 2_000_000
 """Positions that one transaction folds, and that a kill costs: some seconds. Most logs take one

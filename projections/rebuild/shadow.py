@@ -8,14 +8,21 @@ from sqlalchemy.schema import (
     SetTableComment,
 )
 
-from projections import compiler
-from projections.dead_letters import inherit, leaves_out, sparing
-from projections.folding import fold, refusal
-from projections.log_range import count_events
-from projections.poison import fold_around, refusal_of
-from projections.projection import Projection
-from projections.rebuild import attached
-from projections.rebuild.copy import Copy, Kind, forget_copy, onto, start_of, store_copy
+from quantum_forge.projections import compiler
+from quantum_forge.projections.compiler.dead_letters import inherit, leaves_out, sparing
+from quantum_forge.projections.project.folding import fold, refusal
+from quantum_forge.projections.project.log_range import count_events
+from quantum_forge.projections.project.poison import fold_around, refusal_of
+from quantum_forge.projections.rebuild import attached
+from quantum_forge.projections.rebuild.copy import (
+    Copy,
+    Kind,
+    forget_copy,
+    onto,
+    start_of,
+    store_copy,
+)
+from quantum_forge.schema.language.projection import Projection
 
 WORK_MEM = "64MB"
 MAINTENANCE_WORK_MEM = "256MB"

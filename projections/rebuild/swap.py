@@ -11,20 +11,33 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.errors import QuantumForgeError
-from eventstore.read import safe_head
-from projections import dead_letters
-from projections.checkpoint import (
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.projections.compiler import dead_letters
+from quantum_forge.projections.project.checkpoint import (
     Checkpoint,
     create_checkpoints,
     lock_checkpoint,
     move_checkpoint,
 )
-from projections.projection import Projection
-from projections.rebuild import attached
-from projections.rebuild.copy import Copy, Kind, forget_copy, kept_at, lock_copy, store_copy
-from projections.rebuild.errors import SwapBlocked
-from projections.rebuild.shadow import REBUILDING, add_key, fill, missing_indexes, tune
+from quantum_forge.projections.rebuild import attached
+from quantum_forge.projections.rebuild.copy import (
+    Copy,
+    Kind,
+    forget_copy,
+    kept_at,
+    lock_copy,
+    store_copy,
+)
+from quantum_forge.projections.rebuild.errors import SwapBlocked
+from quantum_forge.projections.rebuild.shadow import (
+    REBUILDING,
+    add_key,
+    fill,
+    missing_indexes,
+    tune,
+)
+from quantum_forge.schema.language.projection import Projection
 
 LOCK_TIMEOUT = 0.2
 """Seconds for which readers may have to queue behind a swap that waits for one of them. Well below

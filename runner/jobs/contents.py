@@ -5,7 +5,7 @@ import os
 import stat
 from datetime import UTC, datetime
 
-from runner.jobs.discovery import Folder
+from quantum_forge.runner.jobs.discovery import Folder
 
 FILE_LIMIT = 64 * 2**20
 """Bytes; no job has a larger file, and memory must not depend on what lies about."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from runner.result import ATOMIC_DIPOLE_DEBYE, HARTREE_EV
-from runner.xtb.dump import number, numbers, text, whole
+from quantum_forge.runner.engines.result import ATOMIC_DIPOLE_DEBYE, HARTREE_EV
+from quantum_forge.runner.engines.xtb.dump import number, numbers, text, whole
 
 ENERGY_UNITS = {
     "eh": 1.0,

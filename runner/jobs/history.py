@@ -7,16 +7,20 @@ from uuid import UUID
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from eventstore.envelope import MUST_NOT_EXIST, NewEvent
-from eventstore.ids import molecule_id, natural_id
-from runner import narrative
-from runner.jobs.job import Job
-from runner.molecules import Molecule
-from runner.narrative import Attempt, storable
-from runner.physics import refusal
-from runner.tasks import Completed, Failed, Invalidated, Outcome
-from schema.events import Event
-from schema.events.chemistry import CalculationCompleted, CalculationEvent, CalculationStarted
+from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent
+from quantum_forge.eventstore.base.ids import molecule_id, natural_id
+from quantum_forge.runner.campaign import outcomes as narrative
+from quantum_forge.runner.campaign.outcomes import Attempt, storable
+from quantum_forge.runner.engines.physics import refusal
+from quantum_forge.runner.engines.tasks import Completed, Failed, Invalidated, Outcome
+from quantum_forge.runner.jobs.job import Job
+from quantum_forge.runner.molecules.identity import Molecule
+from quantum_forge.schema.events import Event
+from quantum_forge.schema.events.chemistry import (
+    CalculationCompleted,
+    CalculationEvent,
+    CalculationStarted,
+)
 
 COMPLETED, FAILED, INVALIDATED = "completed", "failed", "invalidated"
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from runner.errors import InputError
-from runner.jobs.job import Job
-from runner.molecules import Molecule, identify
-from runner.records import Input
+from quantum_forge.runner.errors import InputError
+from quantum_forge.runner.jobs.job import Job
+from quantum_forge.runner.molecules.identity import Molecule, identify
+from quantum_forge.runner.molecules.records import Input
 
 REMEMBERED = 5_000
 

@@ -6,14 +6,14 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from eventstore.ids import uuid7
-from runner.errors import ImportInterrupted, ImportStopped, InputFileError
-from runner.jobs.discovery import Folder, Passed, discover
-from runner.jobs.outcome import FAILED, SKIPPED, FolderOutcome, Imported
-from runner.jobs.worker import Chunk, ChunkDone, Target, readable
-from runner.stopping import StopRequest
-from runner.tasks import Failed, Invalidated, Lost, Outcome, Task
-from runner.workers import WorkerPool
+from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.runner.engines.tasks import Failed, Invalidated, Lost, Outcome, Task
+from quantum_forge.runner.errors import ImportInterrupted, ImportStopped, InputFileError
+from quantum_forge.runner.jobs.discovery import Folder, Passed, discover
+from quantum_forge.runner.jobs.outcome import FAILED, SKIPPED, FolderOutcome, Imported
+from quantum_forge.runner.jobs.worker import Chunk, ChunkDone, Target, readable
+from quantum_forge.runner.workers.pool import WorkerPool
+from quantum_forge.runner.workers.stopping import StopRequest
 
 CHUNK = 64
 """Jobs that share a round trip to the database."""
@@ -50,7 +50,7 @@ def import_jobs(
     jobs: int,
     limit: int | None = None,
     on_folder: Callable[[FolderOutcome], None] = lambda _: None,
-    function: str = "runner.jobs.worker:import_chunk",
+    function: str = "quantum_forge.runner.jobs.worker:import_chunk",
 ) -> Imported:
     """Append what the jobs in and below a directory tell, as events with their original times.
 

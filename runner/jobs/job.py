@@ -11,11 +11,24 @@ from functools import lru_cache
 import msgspec
 from msgspec.structs import replace
 
-from runner.errors import EngineError
-from runner.failures import Failure, classify
-from runner.geometry import Geometry
-from runner.jobs.contents import BrokenJob, Contents, SkippedJob
-from runner.jobs.discovery import (
+from quantum_forge.runner.engines.failures import Failure, classify
+from quantum_forge.runner.engines.physics import refusal
+from quantum_forge.runner.engines.result import Result
+from quantum_forge.runner.engines.xtb.belonging import MOVING, Belonging, NamedGeometry, belonging
+from quantum_forge.runner.engines.xtb.dump import decoded_json
+from quantum_forge.runner.engines.xtb.printed_geometry import coord_file, topology_file
+from quantum_forge.runner.engines.xtb.printout import Printout
+from quantum_forge.runner.engines.xtb.reading import (
+    ENERGY_TOLERANCE,
+    FILE_TOLERANCE,
+    XtbRun,
+    read_run,
+    result_of,
+)
+from quantum_forge.runner.errors import EngineError
+from quantum_forge.runner.inputs.xyz_files import read_xyz, xyz_frames
+from quantum_forge.runner.jobs.contents import BrokenJob, Contents, SkippedJob
+from quantum_forge.runner.jobs.discovery import (
     CHARGES,
     DUMP,
     ENERGY,
@@ -28,17 +41,10 @@ from runner.jobs.discovery import (
     STDOUT,
     TOPOLOGY,
 )
-from runner.jobs.documents import Facts, read_documents
-from runner.jobs.settings import USUAL_METHOD, Settings, settings_of
-from runner.physics import refusal
-from runner.records import Input, shown
-from runner.result import Result
-from runner.xtb.belonging import MOVING, Belonging, NamedGeometry, belonging
-from runner.xtb.dump import decoded_json
-from runner.xtb.printed_geometry import coord_file, topology_file
-from runner.xtb.printout import Printout
-from runner.xtb.reading import ENERGY_TOLERANCE, FILE_TOLERANCE, XtbRun, read_run, result_of
-from runner.xyz_files import read_xyz, xyz_frames
+from quantum_forge.runner.jobs.documents import Facts, read_documents
+from quantum_forge.runner.jobs.settings import USUAL_METHOD, Settings, settings_of
+from quantum_forge.runner.molecules.geometry import Geometry
+from quantum_forge.runner.molecules.records import Input, shown
 
 USUAL_TIMEOUT = 3600.0
 """Seconds; an event must have one, and an ended job does not need it."""

@@ -8,13 +8,12 @@ from uuid import UUID
 
 import msgspec
 
-from runner.connectivity import distances
-from runner.geometry import Geometry
-from runner.methods import METHODS
-from runner.result import BOHR_ANGSTROM
-from runner.stopping import StopRequest
-from runner.tasks import Completed, Failed, Invalidated, Lost, Outcome, Task
-from runner.workers import WorkerPool
+from quantum_forge.runner.engines.methods import METHODS
+from quantum_forge.runner.engines.tasks import Completed, Failed, Invalidated, Lost, Outcome, Task
+from quantum_forge.runner.molecules.connectivity import distances
+from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM, Geometry
+from quantum_forge.runner.workers.pool import WorkerPool
+from quantum_forge.runner.workers.stopping import StopRequest
 
 TOLERANCE = 1e-6
 """Eh; two programs agree to some 1e-8."""
@@ -120,7 +119,7 @@ def recompute(
     jobs: int,
     timeout_s: float = TIMEOUT_SECONDS,
     on_result: Callable[[bool], None] = lambda _: None,
-    function: str = "runner.calculation:calculate",
+    function: str = "quantum_forge.runner.engines.calculation:calculate",
 ) -> Checked:
     """Calculate each energy again in worker processes, each within its time.
 

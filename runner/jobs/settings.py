@@ -9,12 +9,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from runner.jobs.contents import Contents
-from runner.jobs.discovery import CHARGE_FILE, DUMP, METADATA, RESULTS, SPIN_FILE, STDOUT
-from runner.jobs.documents import KNOWN_METHODS, Facts, method_name, solvation
-from runner.methods import LEVELS
-from runner.xtb.printout import ROOM_TEMPERATURE, Printout
-from runner.xtb.reading import XtbRun
+from quantum_forge.runner.engines.methods import LEVELS
+from quantum_forge.runner.engines.xtb.printout import ROOM_TEMPERATURE, Printout
+from quantum_forge.runner.engines.xtb.reading import XtbRun
+from quantum_forge.runner.jobs.contents import Contents
+from quantum_forge.runner.jobs.discovery import (
+    CHARGE_FILE,
+    DUMP,
+    METADATA,
+    RESULTS,
+    SPIN_FILE,
+    STDOUT,
+)
+from quantum_forge.runner.jobs.documents import KNOWN_METHODS, Facts, method_name, solvation
 
 USUAL_METHOD = "GFN2-xTB"
 """What xtb runs unless told otherwise."""

@@ -9,24 +9,24 @@ import msgspec
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
 
-from eventstore.address import libpq_url
-from eventstore.append import append
-from eventstore.database import make_engine
-from eventstore.drain import REFUSALS
-from eventstore.envelope import NewEvent
-from eventstore.errors import EventIdReused, QuantumForgeError, VersionConflict
-from eventstore.outage import UNANSWERED, reason_of
-from eventstore.read import existing_streams, last_events
-from eventstore.tenancy import act_always_for
-from eventstore.wakeups import announce_appends
-from runner.errors import InputError
-from runner.jobs.contents import BrokenJob, Contents, SkippedJob
-from runner.jobs.discovery import Folder
-from runner.jobs.history import History
-from runner.jobs.identities import Identities
-from runner.jobs.job import read_job
-from runner.jobs.outcome import FAILED, IMPORTED, PRESENT, SKIPPED, FolderOutcome
-from schema.events.chemistry import MoleculeDeleted
+from quantum_forge.eventstore.base.envelope import NewEvent
+from quantum_forge.eventstore.base.errors import EventIdReused, QuantumForgeError, VersionConflict
+from quantum_forge.eventstore.database.address import libpq_url
+from quantum_forge.eventstore.database.engine import make_engine
+from quantum_forge.eventstore.database.outage import UNANSWERED, reason_of
+from quantum_forge.eventstore.database.tenancy import act_always_for
+from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.log.read import existing_streams, last_events
+from quantum_forge.eventstore.log.wakeups import announce_appends
+from quantum_forge.eventstore.spool.drain import REFUSALS
+from quantum_forge.runner.errors import InputError
+from quantum_forge.runner.jobs.contents import BrokenJob, Contents, SkippedJob
+from quantum_forge.runner.jobs.discovery import Folder
+from quantum_forge.runner.jobs.history import History
+from quantum_forge.runner.jobs.identities import Identities
+from quantum_forge.runner.jobs.job import read_job
+from quantum_forge.runner.jobs.outcome import FAILED, IMPORTED, PRESENT, SKIPPED, FolderOutcome
+from quantum_forge.schema.events.chemistry import MoleculeDeleted
 
 CONFLICTS = 5
 """How often a chunk is looked up again because others recorded the same at the same moment."""

@@ -1,6 +1,6 @@
 """Every event type of the system, by domain."""
 
-from schema.events import (
+from quantum_forge.schema.events import (
     access,
     audit,
     batches,
@@ -14,8 +14,8 @@ from schema.events import (
     telemetry,
     users,
 )
-from schema.events.base import EVENTS, Event, event
-from schema.events.lifecycle import LIFECYCLES, Lifecycle
+from quantum_forge.schema.language.event import EVENTS, Event, event
+from quantum_forge.schema.language.lifecycle import LIFECYCLES, Lifecycle
 
 EVENT_TYPES = tuple(EVENTS.values())
 """The event types of the system itself; `EVENTS` may grow by those of a test."""

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from schema.events.base import Event, event
-from schema.events.chemistry import Count, Timestamp
-from schema.events.lifecycle import NEW, lifecycle, when
-from schema.events.secrecy import SECRET
+from quantum_forge.schema.events.chemistry import Count, Timestamp
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.secrecy import SECRET
 
 SecretHash = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", extra=SECRET)]
 """Of a random secret of at least 128 bits, for which a plain hash is enough."""

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from schema.events.base import Event, event
-from schema.events.changes import Changed
-from schema.events.chemistry import Count
+from quantum_forge.schema.events.chemistry import Count
+from quantum_forge.schema.language.changes import Changed
+from quantum_forge.schema.language.event import Event, event
 
 
 class AuditStatus(StrEnum):

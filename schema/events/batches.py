@@ -5,10 +5,10 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from schema.events.base import Event, event
-from schema.events.chemistry import Count, ValueSource
-from schema.events.evolution import Default
-from schema.events.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.events.chemistry import Count, ValueSource
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.evolution import Default
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 
 NAME_LENGTH = 500
 """Characters of an item's name that are kept: as many as an index entry always has room for."""

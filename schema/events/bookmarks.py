@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from schema.events.base import Event, event
-from schema.events.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 
 
 @event("bookmark")

@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from schema.events.base import Event, event
-from schema.events.evolution import Drop
-from schema.events.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.evolution import Drop
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
 Multiplicity = Annotated[int, Meta(ge=1)]

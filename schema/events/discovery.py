@@ -9,8 +9,8 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from schema.events.base import Event, event
-from schema.events.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 
 Name = Annotated[str, Meta(min_length=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from schema.events.access import SecretHash
-from schema.events.base import Event, event
-from schema.events.chemistry import Count, Timestamp
-from schema.events.discovery import Name
-from schema.events.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.events.access import SecretHash
+from quantum_forge.schema.events.chemistry import Count, Timestamp
+from quantum_forge.schema.events.discovery import Name
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
 

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from schema.events.base import Event, event
-from schema.events.changes import Changed
-from schema.events.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.changes import Changed
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 
 
 class MemberRole(StrEnum):

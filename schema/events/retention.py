@@ -4,9 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from schema.events.base import Event, event
-from schema.events.chemistry import Timestamp
-from schema.events.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.events.chemistry import Timestamp
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 
 TableName = Annotated[str, Meta(min_length=1)]
 

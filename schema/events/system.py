@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from schema.events.base import Event, event
-from schema.events.chemistry import Count, Timestamp
+from quantum_forge.schema.events.chemistry import Count, Timestamp
+from quantum_forge.schema.language.event import Event, event
 
 
 @event("spool")

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from schema.events.base import Event, event
-from schema.events.chemistry import Count, ErrorSeverity
+from quantum_forge.schema.events.chemistry import Count, ErrorSeverity
+from quantum_forge.schema.language.event import Event, event
 
 Milliseconds = Annotated[float, Meta(ge=0)]
 

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
-from schema.events.base import Event, event
-from schema.events.changes import Changed
-from schema.events.lifecycle import NEW, lifecycle, when
-from schema.events.secrecy import SECRET
+from quantum_forge.schema.language.changes import Changed
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.secrecy import SECRET
 
 Email = Annotated[str, Meta(pattern=r"\A[^@\s]+@[^@\s]+\Z", max_length=254)]
 Username = Annotated[str, Meta(pattern=r"\A[\w.-]{1,64}\Z")]

@@ -9,7 +9,9 @@ from sqlalchemy import text
 
 def run_frozen(name: str) -> None:
     """Run `versions/<name>.sql` as it is: a colon in it is a colon."""
-    sql = (files("schema.migrations.versions") / f"{name}.sql").read_text(encoding="utf-8")
+    sql = (files("quantum_forge.schema.migrations.versions") / f"{name}.sql").read_text(
+        encoding="utf-8"
+    )
     op.execute(text(sql.replace(":", r"\:")))
 
 
@@ -24,7 +26,9 @@ def drop_read_models(*names: str) -> None:
 
 def replace_functions(name: str, *functions: str) -> None:
     """Give functions the definitions and comments that `versions/<name>.sql` holds."""
-    sql = (files("schema.migrations.versions") / f"{name}.sql").read_text(encoding="utf-8")
+    sql = (files("quantum_forge.schema.migrations.versions") / f"{name}.sql").read_text(
+        encoding="utf-8"
+    )
     for function in functions:
         found = re.search(
             rf"^CREATE (?:OR REPLACE )?(FUNCTION {function}\(.*?"

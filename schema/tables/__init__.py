@@ -1,6 +1,7 @@
 """Every table, by domain, under one MetaData."""
 
-from schema.tables import (
+from quantum_forge.schema.language.table import METADATA
+from quantum_forge.schema.tables import (
     access,
     audit,
     batches,
@@ -13,9 +14,8 @@ from schema.tables import (
     telemetry,
     users,
 )
-from schema.tables.base import METADATA
-from schema.tables.dead_letters import projection_dead_letters
-from schema.tables.log import (
+from quantum_forge.schema.tables.dead_letters import projection_dead_letters
+from quantum_forge.schema.tables.log import (
     event_logs,
     event_streams,
     projection_checkpoints,

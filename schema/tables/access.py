@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Index, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
 
 user_sessions = read_model(
     "user_sessions",

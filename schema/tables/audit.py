@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Index, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import check, column, read_model
+from quantum_forge.schema.language.table import check, column, read_model
 
 _DETAILS = "The event's short facts: no lists, no objects, no secrets, texts cut to 200 characters"
 

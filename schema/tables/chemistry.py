@@ -12,7 +12,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import TIMESTAMP, check, column, derived, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, derived, read_model
 
 molecules = read_model(
     "molecules",

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Index, Integer, PrimaryKeyConstraint, Table, Text, Uuid
 
-from schema.tables.base import METADATA, TIMESTAMP, check, column
+from quantum_forge.schema.language.table import METADATA, TIMESTAMP, check, column
 
 projection_dead_letters = Table(
     "projection_dead_letters",

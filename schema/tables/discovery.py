@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Double, Index, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import check, column, read_model
+from quantum_forge.schema.language.table import check, column, read_model
 
 projects = read_model(
     "projects",

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Double, Index, Integer, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
 
 quantum_apps = read_model(
     "quantum_apps",

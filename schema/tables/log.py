@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import METADATA, TIMESTAMP, check, column
+from quantum_forge.schema.language.table import METADATA, TIMESTAMP, check, column
 
 POSITIONS = Sequence("event_logs_id_seq", metadata=METADATA, data_type=BigInteger, cache=1)
 """Hands out positions. CACHE must stay 1: cached values would lie below last_value, and readers

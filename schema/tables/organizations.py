@@ -2,7 +2,7 @@
 
 from sqlalchemy import Index, Text, Uuid
 
-from schema.tables.base import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
 
 organizations = read_model(
     "organizations",

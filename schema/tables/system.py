@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Text, Uuid
 
-from schema.tables.base import TIMESTAMP, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, column, read_model
 
 spools = read_model(
     "spools",

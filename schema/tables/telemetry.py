@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Double, Index, Integer, Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.tables.base import TIMESTAMP, check, column, derived, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, derived, read_model
 
 performance_metrics = read_model(
     "performance_metrics",

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Index, Integer, Text, Uuid
 
-from schema.tables.base import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
 
 users = read_model(
     "users",

@@ -1,6 +1,6 @@
 """Read models of molecules and calculations."""
 
-from schema.migrations.frozen import drop_read_models, run_frozen
+from quantum_forge.schema.migrations.frozen import drop_read_models, run_frozen
 
 revision = "0002"
 down_revision = "0001"

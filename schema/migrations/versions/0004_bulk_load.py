@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from schema.migrations.frozen import run_frozen
+from quantum_forge.schema.migrations.frozen import run_frozen
 
 revision = "0004"
 down_revision = "0003"

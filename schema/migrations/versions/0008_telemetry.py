@@ -1,6 +1,6 @@
 """Read models of metrics, API requests and errors."""
 
-from schema.migrations.frozen import drop_read_models, run_frozen
+from quantum_forge.schema.migrations.frozen import drop_read_models, run_frozen
 
 revision = "0008"
 down_revision = "0007"

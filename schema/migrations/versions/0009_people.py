@@ -1,6 +1,6 @@
 """Read models of people: accounts, sessions, keys, organisations, bookmarks."""
 
-from schema.migrations.frozen import drop_read_models, run_frozen
+from quantum_forge.schema.migrations.frozen import drop_read_models, run_frozen
 
 revision = "0009"
 down_revision = "0008"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from schema.migrations.frozen import drop_read_models, run_frozen
+from quantum_forge.schema.migrations.frozen import drop_read_models, run_frozen
 
 revision = "0010"
 down_revision = "0009"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from schema.migrations.frozen import run_frozen
+from quantum_forge.schema.migrations.frozen import run_frozen
 
 revision = "0013"
 down_revision = "0012"

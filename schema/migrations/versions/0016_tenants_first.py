@@ -1,6 +1,6 @@
 """Appends check tenants before they touch a stream, and take at most 10,000 events a call."""
 
-from schema.migrations.frozen import replace_functions, run_frozen
+from quantum_forge.schema.migrations.frozen import replace_functions, run_frozen
 
 revision = "0016"
 down_revision = "0015"

@@ -1,6 +1,6 @@
 """Partitions are made without holding up appends: short waits, one at a time, no long scan."""
 
-from schema.migrations.frozen import replace_functions, run_frozen
+from quantum_forge.schema.migrations.frozen import replace_functions, run_frozen
 
 revision = "0022"
 down_revision = "0021"

@@ -1,6 +1,6 @@
 """Readers heed the locks of sessions that append, and no others."""
 
-from schema.migrations.frozen import run_frozen
+from quantum_forge.schema.migrations.frozen import run_frozen
 
 revision = "0025"
 down_revision = "0024"

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from schema.migrations.frozen import replace_functions, run_frozen
+from quantum_forge.schema.migrations.frozen import replace_functions, run_frozen
 
 revision = "0026"
 down_revision = "0025"

@@ -1,6 +1,6 @@
 """Appends wait for the head of a stream for 30 s at most."""
 
-from schema.migrations.frozen import replace_functions, run_frozen
+from quantum_forge.schema.migrations.frozen import replace_functions, run_frozen
 
 revision = "0028"
 down_revision = "0027"

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from runner.inputs import Input, count, read_inputs
+from quantum_forge.runner.inputs.files import Input, count, read_inputs
 from tests.conftest import Qforge
 
 WATER = ("O", "H", "H")

@@ -1,0 +1,248 @@
+"""`qforge audit`: who did what when, and what was it before."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+import click
+import msgspec
+from sqlalchemy import Connection, select
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.parse.options import limit_option, span_options
+from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.catching_up import catch_up_unless_standby
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.eventstore.actions.access import require_role
+from quantum_forge.eventstore.base.envelope import RecordedEvent
+from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.database.engine import Database
+from quantum_forge.eventstore.database.outage import Patience
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.database.standby import require_primary
+from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.log.place import Place, place_at
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.eventstore.log.subscribe import subscribe
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.projections.queries import audit_trail
+from quantum_forge.projections.queries.audit_trail import Entry, Question
+from quantum_forge.projections.registry import named
+from quantum_forge.schema.events.audit import AuditStatus, DataExported
+from quantum_forge.schema.events.users import Role
+from quantum_forge.schema.tables.users import users
+
+LISTED = (
+    Shown("position", 0),
+    Shown("occurred_at", label="when"),
+    Shown("user_id", label="who"),
+    Shown("action"),
+    Shown("entity_type", extra=True),
+    Shown("entity_id", label="what"),
+    Shown("status"),
+    Shown("changes", label="before → after", long=True),
+    Shown("reason", long=True, extra=True),
+    Shown("ip_address", extra=True),
+)
+FIELDS = Entry.__struct_fields__
+
+
+@click.command(cls=Command)
+@click.option("--user", help="Only what this user did: id, user name or e-mail address.")
+@click.option("--entity", type=click.UUID, help="Only what was done to this entity.")
+@click.option(
+    "--action",
+    "actions",
+    metavar="ACTION",
+    multiple=True,
+    help="Only this action (login, data_export, …) or event type; may be repeated.",
+)
+@click.option(
+    "--status",
+    type=click.Choice([s.value for s in AuditStatus]),
+    help="Only actions with this outcome.",
+)
+@span_options()
+@limit_option("the newest")
+@click.option(
+    "--follow", is_flag=True, help="Then print new ones as they are recorded, until Ctrl-C."
+)
+@click.option("--csv", "form", flag_value="csv", help="Print CSV; this is recorded as an export.")
+@click.option(
+    "--json", "form", flag_value="json", help="Print JSON Lines; this is recorded as an export."
+)
+def audit(
+    user: str | None,
+    entity: UUID | None,
+    actions: tuple[str, ...],
+    status: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    follow: bool,
+    form: str | None,
+) -> None:
+    """Print who did what when, and what it was before.
+
+    The answer comes from the log itself, in its order. `changes` compares each event with the
+    earlier ones of its entity. Where the tenant has users, only its admins may see what others did;
+    whoever else asks is recorded.
+
+    \b
+    Example:
+      qforge audit --user ada --action data_export --since 2026-10-01 --until 2026-11-01
+      qforge audit --entity 7d44a1f0-… --json
+      qforge audit --status denied --since 7d --follow
+    """
+    settings = load_settings()
+    author = Author(
+        tenant_id=settings.tenant_id, user_id=settings.user_id, more={"service": "audit"}
+    )
+    with migrated_database(settings, follows=follow) as database:
+        catch_up_unless_standby(database.engine, named(["users", "organization_members"]))
+        with database.engine.connect() as connection:
+            user_id = None if user is None else _user_id(connection, settings.tenant_id, user)
+        if user_id is None or user_id != settings.user_id:
+            require_role(
+                database.engine,
+                author,
+                "audit_read",
+                among=[Role.ADMIN],
+                target_type="user" if user_id else None,
+                target_id=user_id,
+            )
+        question = Question(
+            tenant_id=settings.tenant_id,
+            user_id=user_id,
+            entity_id=entity,
+            actions=list(actions) or None,
+            status=None if status is None else AuditStatus(status),
+            since=since,
+            until=until,
+        )
+        if form is not None:
+            require_primary(database.engine, "an export, which is recorded in the log,")
+        with database.engine.connect() as connection:
+            head = safe_head(connection)
+            found = list(audit_trail.answer(connection, question, upto=head, limit=limit))[::-1]
+            end = place_at(connection, head) if follow else Place()
+        if form is None and not follow:
+            columns.table(LISTED, [_row(entry) for entry in found])
+            return
+
+        def record(rows: int, position: int, destination: str) -> None:
+            if form is None:
+                return
+            exported = DataExported(
+                what="audit trail",
+                format=form,
+                row_count=rows,
+                position=position,
+                destination=destination,
+                parameters=msgspec.to_builtins(question),
+            )
+            with database.engine.begin() as connection:
+                append(connection, [author.new(uuid7(), exported)])
+
+        # Before a line of it: who has had enough of the output has had some of it.
+        record(len(found), head, "stdout")
+        show = _lines_of(form)
+        for entry in found:
+            show(entry)
+        if follow:
+            shown, position = 0, int(head)
+            try:
+                for entry in _following(database, question, end):
+                    # First, for Ctrl-C may come when it is out.
+                    shown, position = shown + 1, entry.position
+                    show(entry)
+            finally:
+                # Ctrl-C and a closed pipe are how following ends.
+                if shown:
+                    record(shown, position, "stdout, following")
+
+
+def _following(database: Database, question: Question, after: Place) -> Iterator[Entry]:
+    where = audit_trail.where_of(question)
+    new = subscribe(
+        database.engine, after=after, where=where, patience=None, on_trouble=tell_trouble
+    )
+    patience = Patience(None, on_trouble=tell_trouble)
+
+    def entries(event: RecordedEvent) -> list[Entry]:
+        with database.engine.connect() as connection:
+            return list(audit_trail.entries(connection, [event]))
+
+    for event in new:
+        if audit_trail.matches(event, question):
+            yield from patience.persist(partial(entries, event))
+
+
+def _user_id(connection: Connection, tenant_id: UUID, user: str) -> UUID:
+    try:
+        return UUID(user)
+    except ValueError:
+        pass
+    c = users.c
+    name = c.email if "@" in user else c.username
+    found = connection.scalar(select(c.id).where(c.tenant_id == tenant_id, name == user))
+    if found is None:
+        raise click.BadParameter(f"no user {user!r}; give an id, a user name or an address")
+    assert isinstance(found, UUID)
+    return found
+
+
+def _lines_of(form: str | None) -> Callable[[Entry], None]:
+    """What prints an entry, after its header where there is one."""
+    if form == "json":
+        return lambda entry: console.emit(msgspec.json.encode(entry).decode())
+    if form == "csv":
+        console.emit(_csv(FIELDS))
+        return lambda entry: console.emit(_csv(_values(entry)))
+    names = [shown.name for shown in LISTED]
+    console.row(names)
+
+    def line(entry: Entry) -> None:
+        row = _row(entry)
+        console.row([row[name] for name in names])
+
+    return line
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    return {**{name: getattr(entry, name) for name in FIELDS}, "changes": _told(entry)}
+
+
+def _told(entry: Entry) -> str:
+    return ", ".join(
+        f"{name}: {_brief(change.old)} → {_brief(change.new)}"
+        for name, change in entry.changes.items()
+        if change.old is not None or change.new is not None
+    )
+
+
+def _brief(value: object) -> str:
+    text = "∅" if value is None else msgspec.json.encode(value).decode()
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _values(entry: Entry) -> list[str]:
+    built = msgspec.to_builtins(entry)
+    return [
+        msgspec.json.encode(value).decode()
+        if isinstance(value, dict)
+        else ""
+        if value is None
+        else str(value)
+        for value in (built[name] for name in FIELDS)
+    ]
+
+
+def _csv(values: tuple[str, ...] | list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()

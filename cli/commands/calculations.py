@@ -1,0 +1,249 @@
+"""`qforge calculations`: find calculations, and show everything about one."""
+
+from uuid import UUID
+
+import click
+from sqlalchemy import Connection
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.parse.options import json_option, limit_option, number_range
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import columns, console, event_table
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.lag import note_lag, note_undescribed
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.projections.queries import calculations as queries
+from quantum_forge.projections.queries import lookup
+from quantum_forge.projections.queries.calculations import STATUSES, CalculationFilter, Order, Range
+from quantum_forge.schema.tables import chemistry
+
+LISTED = (
+    Shown("id"),
+    Shown("status"),
+    Shown("method", extra=True),
+    Shown("smiles", long=True),
+    Shown("formula", long=True, extra=True),
+    Shown("name", long=True, extra=True),
+    Shown("energy", 6, "energy/Eh"),
+    Shown("gap", 3, "gap/eV"),
+    Shown("dipole", 3, "dipole/D", extra=True),
+    Shown("execution_time_seconds", 2, "time/s", extra=True),
+    Shown("started_at", label="started", extra=True),
+    Shown("error_type", label="error", long=True),
+    Shown("solvation_model", label="solvent", long=True, widest=True),
+    Shown("optimization_level", label="level", long=True, widest=True, null="single point"),
+    Shown("program", label="engine", widest=True),
+)
+ATOMS = (
+    Shown("atom_index", 0, "atom"),
+    Shown("element"),
+    Shown("partial_charge", 4, "q/e"),
+    Shown("position_x", 4, "x/Å"),
+    Shown("position_y", 4, "y/Å"),
+    Shown("position_z", 4, "z/Å"),
+    Shown("force_x", 5, "Fx (Eh/Bohr)", extra=True),
+    Shown("force_y", 5, "Fy", extra=True),
+    Shown("force_z", 5, "Fz", extra=True),
+)
+ERRORS = (
+    Shown("id", 0),
+    Shown("error_type"),
+    Shown("error_severity", extra=True),
+    Shown("error_message", long=True),
+    Shown("retry_count", 0, extra=True),
+    Shown("created_at"),
+    Shown("resolved_at", extra=True),
+)
+
+
+@click.group(cls=Group)
+def calculations() -> None:
+    """Find and show calculations.
+
+    \b
+    Example:
+      qforge calculations list --gap 1:3
+    """
+
+
+@calculations.command("list")
+@click.option(
+    "--gap",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only with a gap in this range in eV: 1:3, :3, 1:.",
+)
+@click.option(
+    "--energy",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only with an energy in this range in Eh.",
+)
+@click.option(
+    "--weight",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only of molecules with a computed weight in this range in g/mol.",
+)
+@click.option(
+    "--logp",
+    type=number_range,
+    metavar="FROM:TO",
+    help="Only of molecules with a computed logP in this range.",
+)
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(STATUSES),
+    multiple=True,
+    help="Only in this status; may be repeated.",
+)
+@click.option("--method", "methods", multiple=True, help="Only by this method; may be repeated.")
+@click.option(
+    "--molecule", help="Only of this molecule: its SMILES, its id, or the beginning of its id."
+)
+@click.option(
+    "--name", help="Only of molecules with this name, or with this name in the input of a batch."
+)
+@click.option(
+    "--batch",
+    help="Only items of this batch, whichever batch computed them: its name, its id, or how its id"
+    " begins. Of a name that several batches have: of all of them.",
+)
+@click.option(
+    "--order",
+    type=click.Choice([order.value for order in Order]),
+    help="Sort by this, ascending; without it, the newest come first.",
+)
+@click.option("--desc", is_flag=True, help="With --order: descending.")
+@click.option(
+    "--atoms", is_flag=True, help="With --json: charge, position and force of each atom, too."
+)
+@limit_option("the first in the order")
+@json_option()
+def list_(
+    gap: Range | None,
+    energy: Range | None,
+    weight: Range | None,
+    logp: Range | None,
+    statuses: tuple[str, ...],
+    methods: tuple[str, ...],
+    molecule: str | None,
+    name: str | None,
+    batch: str | None,
+    order: str | None,
+    desc: bool,
+    atoms: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Print calculations; ordered by gap or energy, only those that have one.
+
+    \b
+    Example:
+      qforge calculations list --gap 1:3 --order gap
+      qforge calculations list --energy -20:-10 --status completed --json
+      qforge calculations list --batch drugs --status failed --status lost
+      qforge calculations list --name my-id-17
+      qforge calculations list --weight :300 --logp :5 --status completed --order gap --desc \\
+        --limit 1000 --atoms --json
+    """
+    if atoms and not as_json:
+        raise click.UsageError("--atoms requires --json: a table has no room for them")
+    if desc and order is None:
+        raise click.UsageError("--desc requires --order, which says what to sort by")
+    settings = load_settings()
+    tenant_id = settings.tenant_id
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        note_lag(connection, "calculations", "molecules")
+        if weight is not None or logp is not None:
+            note_undescribed(connection, tenant_id)
+        if name is not None:
+            note_lag(connection, "batch_item_names")
+        where = CalculationFilter(
+            gap=gap,
+            energy=energy,
+            weight=weight,
+            logp=logp,
+            statuses=list(statuses) or None,
+            methods=methods or None,
+            molecule_ids=None
+            if molecule is None
+            else [row["id"] for row in lookup.find_molecules(connection, tenant_id, molecule)],
+            batch_ids=None if batch is None else _batch_ids(connection, tenant_id, batch),
+            name=name,
+        )
+        query = queries.select_calculations(
+            tenant_id,
+            where,
+            order=Order.STARTED if order is None else Order(order),
+            descending=desc or order is None,
+            limit=limit,
+        )
+        found = queries.rows(connection, query)
+        if atoms:
+            found = queries.with_atoms(connection, tenant_id, found)
+    if as_json:
+        console.emit_json(found)
+    else:
+        columns.table(LISTED, found)
+
+
+@calculations.command()
+@click.argument("id_", metavar="ID")
+@json_option()
+def show(id_: str, as_json: bool) -> None:
+    """Print a calculation's rows and events; ID may be cut to its first 4 or more digits.
+
+    \b
+    Example:
+      qforge calculations show 01946f5e
+      qforge calculations show 01946f5e --json
+    """
+    settings = load_settings()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        note_lag(
+            connection,
+            "calculations",
+            "molecules",
+            "calculation_execution_metrics",
+            "atomic_properties",
+            "calculation_errors",
+        )
+        details = lookup.calculation_details(connection, settings.tenant_id, id_)
+    if as_json:
+        console.emit_json(details)
+        return
+    columns.record(details.calculation, chemistry.calculations, title="calculation")
+    if details.molecule is not None:
+        _gap()
+        columns.record(details.molecule, chemistry.molecules, title="molecule")
+    if details.metrics is not None:
+        _gap()
+        columns.record(
+            details.metrics, chemistry.calculation_execution_metrics, title="execution metrics"
+        )
+    if details.atoms:
+        _gap()
+        columns.table(ATOMS, details.atoms, title="atoms")
+    if details.errors:
+        _gap()
+        columns.table(ERRORS, details.errors, title="errors")
+    _gap()
+    event_table.table(details.events)
+
+
+def _batch_ids(connection: Connection, tenant_id: UUID, batch: str) -> list[UUID]:
+    """The batches that are meant; said when there are several, since a list shows them together."""
+    note_lag(connection, "batch_jobs", "batch_items")
+    found = lookup.find_batches(connection, tenant_id, batch)
+    if len(found) > 1:
+        console.note(
+            f"{len(found)} batches are named {batch}: {', '.join(map(lookup.described, found))}; "
+            "all their items are listed"
+        )
+    return [row["id"] for row in found]
+
+
+def _gap() -> None:
+    console.emit("")

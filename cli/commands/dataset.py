@@ -1,0 +1,297 @@
+"""`qforge dataset`: training sets, exported with a manifest, made again, compared."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import click
+from msgspec import UNSET, UnsetType
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.parse.moments import MOMENT, moment
+from quantum_forge.cli.parse.options import json_option, limit_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.cli.show.lag import note_lag
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.eventstore.recording.author import Author
+
+
+@click.group(cls=Group)
+def dataset() -> None:
+    """Export training sets, make them again, and compare them.
+
+    \b
+    Example:
+      qforge dataset export march --as-of 2026-03-31 --where "gap>2"
+    """
+
+
+@dataset.command()
+@click.argument("name")
+@click.option(
+    "--where",
+    "where",
+    metavar="COLUMN<VALUE",
+    multiple=True,
+    help="Only calculations of which this holds (<, <=, =, >=, >); may be repeated, and then all"
+    " must hold. Values are in the units in which the tables store them.",
+)
+@click.option(
+    "--batch",
+    help="Only items of this batch, whichever batch computed them, by the names in its input: its"
+    " name, its id, or how its id begins.",
+)
+@click.option(
+    "--as-of",
+    "as_of",
+    type=moment,
+    metavar="TIME",
+    help=f"As the results were then: {MOMENT}.  [default: now]",
+)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["parquet", "csv", "jsonl", "extxyz", "sdf", "hdf5"]),
+    default="parquet",
+    show_default=True,
+    help="hdf5 has the layout of the SPICE dataset.",
+)
+@click.option(
+    "--units",
+    metavar="ENERGY,LENGTH",
+    help="Convert energies (hartree, ev, kcal/mol, kj/mol), lengths (angstrom, bohr, nm) and, with"
+    " them, forces.  [default: as stored; extxyz: ev,angstrom; hdf5: hartree,bohr]",
+)
+@click.option("--order", metavar="COLUMN", help="With --limit: which ones come first.")
+@click.option("--desc", is_flag=True, help="With --order: the largest values first.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many calculations.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    help="Output file; - for stdout, in a text format.  [default: NAME with the format's ending]",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def export(
+    name: str,
+    where: tuple[str, ...],
+    batch: str | None,
+    as_of: int | datetime | None,
+    format_name: str,
+    units: str | None,
+    order: str | None,
+    desc: bool,
+    limit: int | None,
+    output: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write completed calculations to a file, with molecules and per-atom arrays.
+
+    NAME is what the dataset is called. Beside its file comes a manifest, FILE.manifest.json, with
+    the query, the position of the log, hashes, and how many calculations were left out and why.
+    Failed, lost, invalidated, retracted and unfinished ones always are.
+
+    --where takes any column of the calculations, of their molecules, and of computed properties.
+
+    \b
+    Example:
+      qforge dataset export march --as-of 2026-03-31
+      qforge dataset export campaign --batch molecules --format extxyz
+      qforge dataset export small --where "molecular_weight<300" --where "logp<5" --format extxyz
+      qforge dataset export top --order gap --desc --limit 1000 --format hdf5
+      qforge dataset export all --format jsonl --output - | head -1 | jq .smiles
+    """
+    from quantum_forge.datasets.export import export_file, export_stream
+    from quantum_forge.datasets.formats import format_named
+    from quantum_forge.datasets.manifest import Recipe, beside_of
+    from quantum_forge.datasets.selection import Selection
+    from quantum_forge.datasets.units import parse_units
+    from quantum_forge.projections.history.moment import position_at
+    from quantum_forge.projections.queries import lookup
+
+    if (desc or order is not None) and limit is None:
+        raise click.UsageError("--order and --desc require --limit: they say which ones come first")
+    if not name.strip() or "/" in name or not name.isprintable():
+        raise click.BadParameter("NAME must be a valid file name", param_hint="NAME")
+    format_ = format_named(format_name)
+    settings = load_settings()
+    with migrated_database(settings) as database:
+        with database.engine.connect() as connection:
+            position = safe_head(connection) if as_of is None else position_at(connection, as_of)
+            batch_id: UUID | UnsetType = UNSET
+            if batch is not None:
+                note_lag(connection, "batch_jobs")
+                batch_id = lookup.find_batch(connection, settings.tenant_id, batch)["id"]
+        recipe = Recipe(
+            name=name,
+            tenant_id=settings.tenant_id,
+            position=position,
+            selection=Selection(
+                where=list(where), order=order, descending=desc, limit=limit, batch_id=batch_id
+            ),
+            format=format_.name,
+            units=format_.units if units is None else parse_units(units),
+        )
+        asked = as_of.isoformat() if isinstance(as_of, datetime) else None
+        if asked is not None:
+            console.note(f"As of {asked}: position {position} of the log.")
+        author = _author(settings)
+        with _progress() as progress:
+            if output == "-":
+                manifest = export_stream(
+                    database.engine,
+                    recipe,
+                    sys.stdout.buffer,
+                    as_of=asked,
+                    progress=progress,
+                    author=author,
+                )
+            else:
+                path = Path(output or f"{name}{format_.suffix}")
+                manifest = export_file(
+                    database.engine,
+                    recipe,
+                    path,
+                    as_of=asked,
+                    replace=force,
+                    progress=progress,
+                    author=author,
+                )
+    left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.excluded.items())
+    console.note(
+        f"{counted(manifest.rows, 'calculation')} with {counted(manifest.atoms, 'atom')}; "
+        f"left out: {left_out or 'none'}."
+    )
+    if output == "-":
+        return
+    if as_json:
+        console.emit_json(manifest)
+    else:
+        console.emit(str(path))
+        console.emit(str(beside_of(path)))
+
+
+MANIFEST = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataset.command()
+@click.argument("manifest", type=MANIFEST)
+@click.option("--output", type=click.Path(path_type=Path), help="Write the dataset here, too.")
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@json_option()
+def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -> None:
+    """Make a dataset again, and prove that it has the same content.
+
+    MANIFEST is the file beside an export, or the export itself. Without --output only the hash
+    of the content is compared. The exit status is 1 if it is another, and nothing is written; the
+    message says what differs, and which versions. Where the content is the same but a library
+    writes other bytes, it says so.
+
+    \b
+    Example:
+      qforge dataset reproduce march.parquet.manifest.json
+      qforge dataset reproduce march.parquet --output again.parquet
+    """
+    from quantum_forge.datasets.manifest import read_manifest
+    from quantum_forge.datasets.reproduction import reproduce as reproduce_dataset
+
+    then = read_manifest(manifest)
+    settings = load_settings()
+    with migrated_database(settings) as database, _progress() as progress:
+        done = reproduce_dataset(
+            database.engine,
+            then,
+            _author(settings),
+            output=output,
+            replace=force,
+            progress=progress,
+        )
+    if as_json:
+        console.emit_json(done)
+        return
+    console.emit(
+        f"{counted(done.manifest.rows, 'row')}, content {done.manifest.content_sha256}: the same."
+    )
+    if done.same_bytes is False:
+        why = "; ".join(done.differences) or "nothing that the manifest records differs"
+        console.emit(f"The bytes of the file differ: {why}.")
+    elif done.same_bytes:
+        console.emit("The file is the same, byte by byte.")
+
+
+@dataset.command()
+@click.argument("before", type=MANIFEST)
+@click.argument("after", type=MANIFEST, required=False)
+@limit_option("the first rows by calculation id that differ")
+@json_option()
+def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
+    """Print what two datasets do not have in common.
+
+    BEFORE and AFTER are manifests, or the exports beside which they are. Without AFTER, BEFORE is
+    compared with what its query gives now. A row that is gone has its reason: retracted, and so on.
+
+    \b
+    Example:
+      qforge dataset diff march.parquet april.parquet
+      qforge dataset diff march.parquet --json | jq .removed_because
+    """
+    from quantum_forge.datasets.difference import compare
+    from quantum_forge.datasets.manifest import read_manifest
+
+    manifests = read_manifest(before), None if after is None else read_manifest(after)
+    settings = load_settings()
+    with migrated_database(settings) as database:
+        found = compare(database.engine, *manifests, _author(settings), limit=limit)
+    if as_json:
+        console.emit_json(found)
+        return
+    because = ", ".join(f"{count} {reason}" for reason, count in found.removed_because.items())
+    console.note(
+        f"From position {found.earlier} to {found.later}: {found.added} added, {found.removed} "
+        f"removed{f' ({because})' if because else ''}, {found.changed} changed."
+    )
+    lines = []
+    for change in found.examples:
+        id_ = str(change.key["calculation_id"])
+        row = change.after or change.before or {}
+        what = ", ".join(change.columns) or found.reasons.get(id_)
+        lines.append((change.kind, id_, row.get("smiles"), what))
+    console.table(("row", "calculation", "smiles", "what"), lines, whole=("calculation",))
+    more = found.added + found.removed + found.changed - len(found.examples)
+    if more:
+        console.note(
+            f"… and {counted(more, 'more row')}; see {'it' if more == 1 else 'them'} with --limit"
+        )
+
+
+def _author(settings: Settings) -> Author:
+    return Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+
+
+class _Progress:
+    """Shows a bar from the first batch on, when it is known how many rows there will be."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._report: console.Report | None = None
+
+    def __call__(self, rows: int, total: int) -> None:
+        if self._report is None:
+            self._report = self._stack.enter_context(console.progress("exporting", total))
+        self._report(rows)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[_Progress]:
+    with contextlib.closing(_Progress()) as progress:
+        yield progress

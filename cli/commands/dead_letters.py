@@ -1,0 +1,133 @@
+"""`qforge dead-letters`: the events that projections leave out, and what becomes of them."""
+
+from collections.abc import Sequence
+
+import click
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.projections.compiler import dead_letters as letters
+from quantum_forge.projections.operate import retry as retrying
+from quantum_forge.projections.registry import named
+
+
+@click.group("dead-letters", cls=Group)
+def dead_letters() -> None:
+    """Look at events that could not be folded, and retry or discard them.
+
+    An event whose payload a table cannot take is set aside, and everything else goes on as if it
+    were not there: live, in rebuilds, in verification and in looks at the past alike.
+
+    \b
+    Example:
+      qforge dead-letters list
+      qforge dead-letters retry calculations
+      qforge dead-letters discard calculations 4711
+    """
+
+
+@dead_letters.command("list")
+@click.argument("names", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Also those that were discarded.")
+@json_option()
+def list_(names: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Print the events that projections leave out, and why.
+
+    Of those with NAMES, or of all.
+
+    \b
+    Example:
+      qforge dead-letters list
+      qforge dead-letters list calculations --all --json
+    """
+    chosen = [projection.name for projection in named(names)]
+    with migrated_database() as database, database.engine.connect() as connection:
+        found = letters.list_dead_letters(connection, chosen, discarded=every)
+    if as_json:
+        console.emit_json(found)
+        return
+    if not found:
+        console.note("Every event could be folded.")
+        return
+    columns = ("projection", "position", "event_type", "parked_at", "retries", "discarded_at")
+    console.table(
+        (*columns, "reason"),
+        ([*(getattr(letter, name) for name in columns), letter.reason] for letter in found),
+        right=["position", "retries"],
+    )
+
+
+@dead_letters.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--position",
+    "positions",
+    type=int,
+    multiple=True,
+    help="Only this one, which may have been discarded; may be repeated.",
+)
+@json_option()
+@click.pass_context
+def retry(
+    ctx: click.Context, names: tuple[str, ...], positions: tuple[int, ...], as_json: bool
+) -> None:
+    """Try to fold events that were set aside.
+
+    Those of the projections with NAMES, or all that wait. The rows that they concern are folded
+    anew, as if nothing had happened. Exits with status 1 if some are refused again; they stay set
+    aside.
+
+    \b
+    Example:
+      qforge dead-letters retry
+      qforge dead-letters retry calculations --position 4711
+    """
+    projections = named(names)
+    if positions and len(names) != 1:
+        raise click.UsageError("--position needs the one projection that leaves it out")
+    with migrated_database(writes=True) as database:
+        tried = [
+            one
+            for projection in projections
+            for one in retrying.retry(database.engine, projection, positions)
+        ]
+    if as_json:
+        console.emit_json(tried)
+    elif tried:
+        _print(tried)
+    else:
+        console.note("No event waits for a retry.")
+    if any(one.reason is not None for one in tried):
+        ctx.exit(1)
+
+
+@dead_letters.command()
+@click.argument("name")
+@click.argument("positions", type=int, nargs=-1, required=True)
+def discard(name: str, positions: tuple[int, ...]) -> None:
+    """Leave the events at POSITIONS out of projection NAME for good.
+
+    They are left out for good, by rebuilds and by changed definitions, too. The log keeps them, and
+    `retry --position` brings them back.
+
+    \b
+    Example:
+      qforge dead-letters discard calculations 4711 4712
+    """
+    (projection,) = named([name])
+    with migrated_database(writes=True) as database, database.engine.begin() as connection:
+        done = letters.discard(connection, projection.name, positions)
+    if done:
+        console.note(f"{name} leaves out the events at {', '.join(map(str, done))}.")
+    if rest := set(positions) - set(done):
+        raise retrying.NotParked(name, rest)
+
+
+def _print(tried: Sequence[retrying.Retried]) -> None:
+    console.table(
+        ("projection", "position", "outcome"),
+        ((one.projection, one.position, one.reason or "folded") for one in tried),
+        right=["position"],
+    )

@@ -1,0 +1,95 @@
+"""`qforge diff`: what changed in a read model between two moments."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import click
+from sqlalchemy import Subquery, select
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.parse.moments import MOMENT, moment
+from quantum_forge.cli.parse.options import json_option, limit_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.projections.history.as_of import as_of
+from quantum_forge.projections.history.difference import Change, difference
+from quantum_forge.projections.history.moment import position_at
+from quantum_forge.projections.registry import named
+
+
+@click.command(cls=Command)
+@click.argument("table")
+@click.option(
+    "--from",
+    "earlier",
+    type=moment,
+    metavar="TIME",
+    required=True,
+    help=f"The one moment: {MOMENT}.",
+)
+@click.option(
+    "--to",
+    "later",
+    type=moment,
+    metavar="TIME",
+    help="The other moment, written as for --from; the end of the log unless given.",
+)
+@limit_option("the first rows by key that differ")
+@json_option()
+def diff(
+    table: str, earlier: int | datetime, later: int | datetime | None, limit: int, as_json: bool
+) -> None:
+    """Print the rows of a read model that differ between two moments.
+
+    TABLE is the name of a projection. A changed row has a line for each column: old and new value.
+
+    \b
+    Example:
+      qforge diff calculations --from 2h
+      qforge diff molecules --from 2026-10 --to 2026-11 --json    # what November changed
+    """
+    (projection,) = named([table])
+    settings = load_settings()
+
+    def state(position: int, name: str) -> Subquery:
+        past = as_of(projection, position)
+        return select(past).where(past.c.tenant_id == settings.tenant_id).subquery(name)
+
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        positions = [
+            safe_head(connection) if at is None else position_at(connection, at)
+            for at in (earlier, later)
+        ]
+        found = difference(
+            connection,
+            state(positions[0], "before"),
+            state(positions[1], "after"),
+            ["tenant_id", *projection.key],
+            limit=limit,
+        )
+    if as_json:
+        console.emit_json({"from": positions[0], "to": positions[1], "difference": found})
+        return
+    console.note(
+        f"From position {positions[0]} to {positions[1]}: {found.added} added, "
+        f"{found.removed} removed, {found.changed} changed."
+    )
+    console.table(("row", "key", "column", "from", "to"), _lines(found.examples))
+    more = found.added + found.removed + found.changed - len(found.examples)
+    if more:
+        console.note(
+            f"… and {counted(more, 'more row')}; see {'it' if more == 1 else 'them'} with --limit"
+        )
+
+
+def _lines(changes: Iterable[Change]) -> Iterator[tuple[object, ...]]:
+    for change in changes:
+        key = ",".join(str(value) for name, value in change.key.items() if name != "tenant_id")
+        if change.before is None or change.after is None:
+            yield change.kind, key, None, None, None
+            continue
+        for name in change.columns:
+            yield change.kind, key, name, change.before[name], change.after[name]

@@ -1,0 +1,1 @@
+"""`qforge events`: list, append and export."""

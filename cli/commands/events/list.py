@@ -1,0 +1,108 @@
+"""`qforge events`: read the log, and append to it."""
+
+from datetime import datetime
+from uuid import UUID
+
+import click
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.commands.events.append import append
+from quantum_forge.cli.commands.events.export import export
+from quantum_forge.cli.parse.event_type import event_type
+from quantum_forge.cli.parse.options import json_option, limit_option, span_options
+from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.show import event_table
+from quantum_forge.eventstore.base.envelope import RecordedEvent
+from quantum_forge.eventstore.database.outage import Patience
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.log.place import Place, place_at
+from quantum_forge.eventstore.log.read import Filter, read_all, safe_head
+from quantum_forge.eventstore.log.subscribe import subscribe
+
+
+@click.group(cls=Group)
+def events() -> None:
+    """Read the log, or append to it.
+
+    \b
+    Example:
+      qforge events list --since 1h
+    """
+
+
+events.add_command(append)
+events.add_command(export)
+
+
+@events.command("list")
+@click.option(
+    "--type",
+    "types",
+    type=event_type,
+    metavar="TYPE",
+    multiple=True,
+    help="Only of this type; may be repeated.",
+)
+@click.option("--entity", type=click.UUID, help="Only what happened to this entity.")
+@click.option("--user", type=click.UUID, help="Only what this user did.")
+@span_options()
+@limit_option("the newest")
+@click.option(
+    "--follow", is_flag=True, help="Then print new ones as they are recorded, until Ctrl-C."
+)
+@json_option("JSON Lines, with all fields")
+def list_(
+    types: tuple[str, ...],
+    entity: UUID | None,
+    user: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Print the newest events that match, in the order of the log.
+
+    \b
+    Example:
+      qforge events list --type calculation_failed --type calculation_lost --since 2h
+      qforge events list --follow
+      qforge events list --entity 01946f5e-… --json | jq .data
+    """
+    settings = load_settings()
+    where = Filter(
+        types=types or None,
+        tenant_id=settings.tenant_id,
+        entity_id=entity,
+        user_id=user,
+        since=since,
+        until=until,
+    )
+    with migrated_database(settings, follows=follow) as database:
+
+        def look() -> tuple[Place, list[RecordedEvent]]:
+            with database.engine.connect() as connection:
+                head = safe_head(connection)
+                newest = read_all(connection, upto=head, where=where, backward=True, limit=limit)
+                end = place_at(connection, head) if follow else Place()
+                return end, list(newest)[::-1]
+
+        end, newest = Patience(None if follow else 0, on_trouble=tell_trouble).persist(look)
+        if as_json or follow:
+            show = event_table.json_line if as_json else event_table.line
+            if not as_json:
+                event_table.header()
+            for event in newest:
+                show(event)
+            if follow:
+                new = subscribe(
+                    database.engine,
+                    after=end,
+                    where=where,
+                    patience=None,
+                    on_trouble=tell_trouble,
+                )
+                for event in new:
+                    show(event)
+        else:
+            event_table.table(newest)

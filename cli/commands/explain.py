@@ -1,0 +1,117 @@
+"""`qforge explain`: the events behind a row, and which gave each column its value."""
+
+from datetime import datetime
+
+import click
+from sqlalchemy import Connection
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.parse.moments import MOMENT, moment
+from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.event_table import LONGEST_DATA, shortened
+from quantum_forge.cli.show.lag import note_lag
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.projections.history import lineage
+from quantum_forge.projections.history.lineage import Lineage
+from quantum_forge.projections.history.moment import position_at
+from quantum_forge.projections.project.checkpoint import read_checkpoints
+from quantum_forge.projections.registry import named
+from quantum_forge.schema.language.projection import Projection
+
+MOST_POSITIONS = 8
+"""Positions that people get to see of a value that many events made."""
+
+
+@click.command(cls=Command)
+@click.argument("table")
+@click.argument("key")
+@click.option(
+    "--at",
+    type=moment,
+    metavar="TIME",
+    help=f"Explain the row as it was at {MOMENT}.",
+)
+@json_option()
+def explain(table: str, key: str, at: int | datetime | None, as_json: bool) -> None:
+    """Print the events behind a row, and which of them gave each column its value.
+
+    TABLE is the name of a projection. KEY is the row's id, or the first 4 or more digits of it;
+    where a key has several columns, their values with commas between, as far as they are needed.
+
+    \b
+    Example:
+      qforge explain calculations 01946f5e
+      qforge explain atomic_properties 01946f5e,0 --json
+    """
+    (projection,) = named([table])
+    settings = load_settings()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        if at is None:
+            note_lag(connection, projection.name)
+        position = _position(connection, projection, at)
+        found = lineage.explain(
+            connection,
+            projection,
+            lineage.find_key(connection, projection, settings.tenant_id, key.split(",")),
+            position,
+        )
+    if not found.steps:
+        raise lineage.NoSuchRow(projection.name, key.split(","), list(projection.key))
+    if as_json:
+        console.emit_json(found)
+    else:
+        _print(found)
+
+
+def _position(connection: Connection, projection: Projection, at: int | datetime | None) -> int:
+    if at is not None:
+        return position_at(connection, at)
+    checkpoint = read_checkpoints(connection).get(projection.name)
+    return 0 if checkpoint is None else checkpoint.position
+
+
+def _print(found: Lineage) -> None:
+    types = {step.event.position: step.event.event_type for step in found.steps}
+    if found.row is None:
+        console.note(f"There is no such row at position {found.position}; what happened to it:")
+    else:
+        console.table(
+            ("column", "value", "position", "event"),
+            (
+                (
+                    origin.column,
+                    origin.value,
+                    _listed([str(position) for position in origin.positions]),
+                    _listed(list(dict.fromkeys(types[at] for at in origin.positions))),
+                )
+                for origin in found.origins
+                if origin.column != "tenant_id" and (origin.value is not None or origin.positions)
+            ),
+            title=found.projection,
+        )
+        console.emit("")
+    console.table(
+        ("position", "occurred_at", "event", "effect", "data"),
+        (
+            (
+                step.event.position,
+                columns.local(step.event.occurred_at)
+                if console.is_terminal()
+                else step.event.occurred_at,
+                step.event.event_type,
+                step.effect,
+                shortened(step.event.data, LONGEST_DATA),
+            )
+            for step in found.steps
+        ),
+        right=["position"],
+        title="events",
+    )
+
+
+def _listed(texts: list[str]) -> str:
+    if not console.is_terminal() or len(texts) <= MOST_POSITIONS:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:MOST_POSITIONS])}, … ({len(texts)})"

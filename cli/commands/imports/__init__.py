@@ -1,0 +1,1 @@
+"""`qforge import`: events and folders of finished jobs."""

@@ -1,0 +1,142 @@
+"""`qforge metrics`: gauges for a monitoring system, and how services do over time."""
+
+from datetime import datetime
+
+import click
+from sqlalchemy import Connection
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.parse.options import json_option, span_options
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.cli.show.lag import note_lag
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.eventstore.spool.state import spool_state
+from quantum_forge.projections.operate.prometheus import exposition, read_gauges
+from quantum_forge.projections.queries import regressions
+from quantum_forge.projections.queries.regressions import Bucket, By, Point
+from quantum_forge.projections.registry import PROJECTIONS
+
+PLOT_WIDTH = 30
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def metrics(context: click.Context) -> None:
+    """Print gauges for Prometheus, or metrics of calculations and services over time.
+
+    Without a command: the head of the log, lag and dead letters of each projection, this machine's
+    spool and your calculations by status, in Prometheus' text format.
+
+    \b
+    Example:
+      qforge metrics > metrics.tmp && mv metrics.tmp /var/lib/node_exporter/qforge.prom
+      qforge metrics show --by method
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings = load_settings()
+    spool = spool_state(spool_directory(settings.home))
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        gauges = read_gauges(connection, PROJECTIONS.values(), settings.tenant_id, spool)
+    click.echo(exposition(gauges), nl=False)
+
+
+@metrics.command()
+@click.argument("name", required=False)
+@click.option(
+    "--by",
+    type=click.Choice([by.value for by in By]),
+    help="Group calculations by method, size of the molecule, or program version.",
+)
+@click.option(
+    "--per",
+    type=click.Choice([bucket.value for bucket in Bucket]),
+    default=Bucket.DAY.value,
+    show_default=True,
+    help="Average over this time, in UTC.",
+)
+@span_options()
+@json_option()
+def show(
+    name: str | None,
+    by: str | None,
+    per: str,
+    since: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+) -> None:
+    """Print the average wall time of calculations over time, or the metric NAME.
+
+    Of completed calculations, by the time at which they began. The change is that from the same
+    group's row before.
+
+    \b
+    Example:
+      qforge metrics show --by version --since 30d
+      qforge metrics show --by size --per hour --since 2d
+      qforge metrics show queue_depth --json
+    """
+    if name is not None and by is not None:
+        raise click.UsageError("--by groups calculations; a named metric has no such groups")
+    tenant_id = (settings := load_settings()).tenant_id
+    bucket = Bucket(per)
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        if name is None:
+            note_lag(connection, "calculations", "molecules")
+            query = regressions.select_wall_times(
+                tenant_id,
+                bucket=bucket,
+                by=None if by is None else By(by),
+                since=since,
+                until=until,
+            )
+        else:
+            note_lag(connection, "performance_metrics_hourly")
+            query = regressions.select_metric(
+                tenant_id, name, bucket=bucket, since=since, until=until
+            )
+        found = regressions.points(connection, query)
+        if not found:
+            _tell_what_there_is(connection, name)
+    if as_json:
+        console.emit_json(found)
+    else:
+        _plot(found)
+
+
+def _tell_what_there_is(connection: Connection, name: str | None) -> None:
+    if name is None:
+        console.note("No calculation has completed in this time.")
+        return
+    names = regressions.metric_names(connection, load_settings().tenant_id)
+    console.note(f"Nothing was measured as {name!r}; there is {', '.join(names) or 'no metric'}.")
+
+
+def _plot(found: list[Point]) -> None:
+    """A row for each point; on a terminal, with a bar whose length is the average's."""
+    top = max((point.average for point in found), default=0.0)
+    header = ["time", "group", "count", "average", "min", "max", "unit", "change"]
+    bars = ["plot"] if console.is_terminal() else []
+    console.table(
+        [*header, *bars],
+        (
+            [
+                point.time,
+                point.group,
+                point.count,
+                *(f"{value:.4g}" for value in (point.average, point.min, point.max)),
+                point.unit,
+                None if point.change is None else f"{point.change:+.0%}",
+                *([_bar(point.average, top)] if bars else []),
+            ]
+            for point in found
+        ),
+        right=["count", "average", "min", "max", "change"],
+        whole=["time", "plot"],
+    )
+
+
+def _bar(value: float, top: float) -> str:
+    return "█" * round(PLOT_WIDTH * max(value, 0.0) / top) if top > 0 else ""

@@ -1,0 +1,115 @@
+"""`qforge properties`: descriptors of molecules."""
+
+import sys
+
+import click
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.commands.run import EngineMissing, kept_current
+from quantum_forge.cli.parse import options
+from quantum_forge.cli.parse.options import jobs_option, json_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import named
+from quantum_forge.schema.tables.chemistry import molecules
+
+PROBLEMS_SHOWN = 10
+
+
+@click.group(cls=Group)
+def properties() -> None:
+    """Compute properties of molecules.
+
+    \b
+    Example:
+      qforge properties compute
+    """
+
+
+@properties.command()
+@click.option(
+    "--where",
+    "written",
+    metavar="COLUMN<VALUE",
+    multiple=True,
+    help="Only molecules for which this holds (<, <=, =, >=, >); may be repeated.",
+)
+@click.option("--limit", type=click.IntRange(1), help="At most this many molecules.")
+@jobs_option()
+@json_option()
+def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: bool) -> None:
+    """Compute the RDKit descriptors that molecules lack, and record them as events.
+
+    Weight, logP, hydrogen-bond donors and acceptors, rotatable bonds, TPSA, molar refractivity and
+    QED, of every molecule that has none of the installed version of RDKit. The same command again,
+    after Ctrl-C too, computes only what is missing.
+
+    \b
+    Example:
+      qforge properties compute
+      qforge properties compute --where 'molecular_weight<500' --jobs 8
+    """
+    try:
+        from quantum_forge.runner.campaign.descriptors import toolkit_version
+        from quantum_forge.runner.campaign.properties import (
+            compute_properties,
+            count_undescribed,
+            count_without_smiles,
+        )
+        from quantum_forge.runner.workers.liveness import identity
+    except ImportError as error:
+        raise EngineMissing(error) from error
+
+    where = options.conditions(molecules, written)
+    settings = load_settings()
+    with migrated_database(settings, writes=True) as database:
+        catch_up(database.engine, named(["molecules", "molecule_properties_computed"]))
+        with database.engine.connect() as connection:
+            missing = count_undescribed(connection, settings.tenant_id, toolkit_version(), where)
+            without = count_without_smiles(connection, settings.tenant_id, where)
+        total = missing if limit is None else min(missing, limit)
+        recorder = Recorder(
+            database.engine,
+            tenant_id=settings.tenant_id,
+            user_id=settings.user_id,
+            metadata={"service": "properties", **identity()},
+        )
+        with (
+            recorder,
+            kept_current(database.engine),
+            console.progress("computing", total) as report,
+        ):
+            done = compute_properties(
+                recorder,
+                jobs=max(1, min(jobs, total)),
+                where=where,
+                limit=limit,
+                on_molecule=lambda successful: report(1, 0 if successful else 1),
+            )
+    if without:
+        console.note(
+            f"Left out {counted(without, 'molecule')} without a SMILES; descriptors follow from it"
+        )
+    for problem in done.problems[:PROBLEMS_SHOWN]:
+        console.note(f"{problem.smiles}: {problem.reason}")
+    if (more := len(done.problems) - PROBLEMS_SHOWN) > 0:
+        console.note(f"… and {more} more")
+    if as_json:
+        console.emit_json(done)
+    else:
+        console.table(
+            ["outcome", "molecules"],
+            [
+                ("computed", done.computed),
+                *([("done elsewhere meanwhile", done.elsewhere)] if done.elsewhere else []),
+                ("failed", len(done.problems)),
+            ],
+            right=["molecules"],
+        )
+    if done.signal is not None:
+        console.note("Interrupted; the same command goes on.")
+        sys.exit(128 + done.signal)

@@ -1,0 +1,130 @@
+"""`qforge record`: one event, by hand or from a script."""
+
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import click
+import msgspec
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.actions.by_name import record_by_name
+from quantum_forge.eventstore.base.errors import InvalidSetting
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.schema.events import EVENTS
+from quantum_forge.schema.language.describe import FieldDescription, fields_of, summary_of
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """An event type as `--list --json` prints it."""
+
+    event_type: str
+    entity_type: str
+    summary: str
+    fields: list[FieldDescription]
+
+
+@click.command(cls=Command)
+@click.argument("event", required=False)
+@click.option(
+    "--data", default="{}", help="Its fields: a JSON object, @FILE, or - for stdin.", metavar="JSON"
+)
+@click.option("--entity-id", type=click.UUID, help="To what it happened; not for what it begins.")
+@click.option("--user-id", type=click.UUID, help="Who did it. [default: you]")
+@click.option(
+    "--expect",
+    type=click.IntRange(min=-1),
+    help="Only at this version of the entity's history; 0: it must be new, -1: it must not.",
+)
+@click.option("--list", "listing", is_flag=True, help="List event types, or the fields of EVENT.")
+@json_option()
+def record(
+    event: str | None,
+    data: str,
+    entity_id: UUID | None,
+    user_id: UUID | None,
+    expect: int | None,
+    listing: bool,
+    as_json: bool,
+) -> None:
+    """Record that EVENT happened, if the rules of its entity allow it.
+
+    Prints its position in the log, and the id of the entity, which is a new one where the event
+    begins an entity.
+
+    \b
+    Example:
+      qforge record --list
+      qforge record --list device_registered
+      qforge record project_created --data '{"name": "Malaria"}'
+      qforge record project_updated --entity-id 0199… --data @changes.json
+    """
+    if event is not None and event not in EVENTS:
+        raise click.UsageError(f"no event type {event!r}; qforge record --list shows them")
+    if listing:
+        _list([event] if event else sorted(EVENTS), event is not None, as_json)
+        return
+    if event is None:
+        raise click.UsageError("say which EVENT; qforge record --list shows them")
+    document = _read(data)
+    settings = load_settings()
+    author = Author(tenant_id=settings.tenant_id, user_id=user_id or settings.user_id)
+    with migrated_database(settings, writes=True) as database:
+        recorded = record_by_name(
+            database.engine, author, event, document, entity_id=entity_id, expected_version=expect
+        )
+    if as_json:
+        console.emit_json(recorded)
+    else:
+        console.table(
+            ("position", "entity_type", "entity_id", "version"),
+            [(recorded.position, recorded.entity_type, recorded.entity_id, recorded.version)],
+            right=["position", "version"],
+            whole=["entity_id"],
+        )
+
+
+def _read(data: str) -> bytes:
+    if data == "-":
+        return sys.stdin.buffer.read()
+    if not data.startswith("@"):
+        return data.encode()
+    try:
+        return Path(data[1:]).read_bytes()
+    except OSError as error:
+        raise InvalidSetting("--data", f"{data}: {error.strerror}") from error
+
+
+def _list(names: list[str], in_full: bool, as_json: bool) -> None:
+    known = [
+        Known(
+            event_type=name,
+            entity_type=EVENTS[name].entity_type,
+            summary=summary_of(EVENTS[name]),
+            fields=fields_of(EVENTS[name]),
+        )
+        for name in names
+    ]
+    if as_json:
+        console.emit_json(known)
+    elif in_full:
+        console.table(
+            ("field", "holds", "required"),
+            [(field.name, field.holds, field.required) for field in known[0].fields],
+        )
+        console.note(known[0].summary)
+    else:
+        console.table(
+            ("event", "happens to", "fields"),
+            [(one.event_type, one.entity_type, _names(one.fields)) for one in known],
+            whole=["event"],
+        )
+        console.note("Fields in brackets may be left out. One in full: qforge record --list EVENT")
+
+
+def _names(fields: list[FieldDescription]) -> str:
+    return ", ".join(field.name if field.required else f"[{field.name}]" for field in fields)

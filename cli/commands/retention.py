@@ -1,0 +1,121 @@
+"""`qforge retention`: how long tables keep their rows."""
+
+import click
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.catching_up import catch_up_unless_standby
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.projections.operate import retention as library
+from quantum_forge.projections.operate.retention import Retention
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import named
+
+LISTED = (
+    Shown("table"),
+    Shown("days", 0),
+    Shown("is_default", label="default"),
+    Shown("applied", label="trimmed before"),
+    Shown("cutoff", label="due before"),
+    Shown("expired", 0, "expired rows"),
+)
+
+
+@click.group(cls=Group)
+def retention() -> None:
+    """Show and apply how long tables keep their rows.
+
+    The log keeps every event: only tables are trimmed, and a rebuild does not bring rows back.
+
+    \b
+    Example:
+      qforge retention show
+    """
+
+
+@retention.command()
+@json_option()
+def show(as_json: bool) -> None:
+    """Print how long each table keeps its rows, and how many are due.
+
+    \b
+    Example:
+      qforge retention show
+    """
+    settings = load_settings()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        found = library.read_retention(connection, settings.tenant_id)
+    _print(found, as_json)
+
+
+@retention.command("set")
+@click.argument("table")
+@click.argument("days")
+def set_(table: str, days: str) -> None:
+    """Decide that TABLE keeps its rows for so many DAYS, or for `ever`.
+
+    Rows that were trimmed before do not come back.
+
+    \b
+    Example:
+      qforge retention set performance_metrics 30
+      qforge retention set user_audit_log ever
+    """
+    settings = load_settings()
+    with migrated_database(settings, writes=True) as database:
+        library.set_retention(database.engine, _author(settings), table, _days(days))
+
+
+@retention.command()
+@click.option("--dry-run", is_flag=True, help="Only print what would be trimmed.")
+@json_option()
+def apply(dry_run: bool, as_json: bool) -> None:
+    """Delete the rows that tables need not keep any longer.
+
+    \b
+    Example:
+      qforge retention apply --dry-run
+      qforge retention apply
+    """
+    settings = load_settings()
+    with migrated_database(settings, writes=not dry_run) as database:
+        trimmed = named(library.retained())
+        catch_up_unless_standby(database.engine, trimmed)
+        if dry_run:
+            with database.engine.connect() as connection:
+                found = library.read_retention(connection, settings.tenant_id)
+            found = [each for each in found if each.expired]
+        else:
+            found = library.apply_retention(database.engine, _author(settings))
+            catch_up(database.engine, trimmed)
+    _print(found, as_json)
+    if not found:
+        console.note("Nothing is due.")
+
+
+def _author(settings: Settings) -> Author:
+    return Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+
+
+def _days(text: str) -> float | None:
+    if text == "ever":
+        return None
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days < 100_000:
+        raise click.BadParameter(f"{text!r}: write a number of days, or `ever`", param_hint="DAYS")
+    return days
+
+
+def _print(found: list[Retention], as_json: bool) -> None:
+    if as_json:
+        console.emit_json(found)
+        return
+    rows = [{name: getattr(each, name) for name in each.__struct_fields__} for each in found]
+    columns.table(LISTED, [{**row, "days": row["days"] or "ever"} for row in rows])

@@ -1,0 +1,135 @@
+"""`qforge retract`: take results back."""
+
+from datetime import datetime
+from uuid import UUID
+
+import click
+from sqlalchemy import Connection
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.parse.options import json_option, span_options
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.cli.show.lag import note_lag
+from quantum_forge.eventstore.actions import retraction
+from quantum_forge.eventstore.actions.retraction import Criteria, Extent
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.queries import lookup
+from quantum_forge.projections.registry import PROJECTIONS
+
+
+@click.command(cls=Command)
+@click.option("--program-version", metavar="VERSION", help="Only results of this version: 0.4.0.")
+@click.option("--host", help="Only results that this host recorded.")
+@click.option("--method", help="Only results by this method: GFN2-xTB.")
+@click.option(
+    "--batch",
+    help="Only results that this batch computed itself: its name, its id, or how its id begins.",
+)
+@click.option(
+    "--with-reused",
+    is_flag=True,
+    help="With --batch: also the results that the batch reused, whichever batch computed them.",
+)
+@span_options("what completed ")
+@click.option("--reason", help="Why; it is kept with every result.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be covered.")
+@json_option()
+def retract(
+    program_version: str | None,
+    host: str | None,
+    method: str | None,
+    batch: str | None,
+    with_reused: bool,
+    since: datetime | None,
+    until: datetime | None,
+    reason: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Invalidate every completed result that the options cover, in one decision.
+
+    All of them together, or none. A batch covers what it computed itself; the results that it
+    reused are left, and counted, unless --with-reused is given. What completes later is not
+    covered: stop its runner first. The same file, run again, computes what was retracted anew.
+
+    \b
+    Example:
+      qforge retract --program-version 0.4.0 --dry-run
+      qforge retract --batch molecules --reason 'wrong charges' --dry-run
+      qforge retract --host node7 --since 2026-11-01 --reason 'faulty memory'
+    """
+    if reason is None and not dry_run:
+        raise click.UsageError("give a --reason, or look first with --dry-run")
+    if with_reused and batch is None:
+        raise click.UsageError("--with-reused requires --batch, which says which batch reused them")
+    settings = load_settings()
+    with migrated_database(settings, writes=not dry_run) as database:
+        with database.engine.connect() as connection:
+            criteria = Criteria(
+                program_version=program_version,
+                host=host,
+                method=method,
+                batch_id=None if batch is None else _batch_id(connection, settings, batch),
+                with_reused=with_reused,
+                since=since,
+                until=until,
+            )
+        if dry_run:
+            with database.engine.connect() as connection:
+                covered = retraction.extent(connection, settings.tenant_id, criteria)
+            _print(covered, as_json)
+            return
+        author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+        done = retraction.retract(database.engine, author, criteria, reason or "")
+        catch_up(database.engine, PROJECTIONS.values())
+    if as_json:
+        console.emit_json(done)
+    elif done is None:
+        console.note("Nothing to retract: no result that counts is covered.")
+    else:
+        if done.reused_count:
+            console.note(
+                f"Left {counted(done.reused_count, 'result')} that the batch only reused; "
+                "--with-reused covers them, too."
+            )
+        if done.reused_by:
+            console.note(f"Retracted for other batches, too: {_told(done.reused_by)}.")
+        console.emit(
+            f"Retracted {counted(done.calculation_count, 'result')} by retraction "
+            f"{done.retraction_id}."
+        )
+
+
+def _print(covered: Extent, as_json: bool) -> None:
+    if as_json:
+        console.emit_json(covered)
+        return
+    console.table(
+        ("covered", "value"),
+        [
+            ("results", covered.calculation_count),
+            ("molecules", covered.molecule_count),
+            ("batches", covered.batch_count),
+            ("first completed", covered.first_completed_at),
+            ("last completed", covered.last_completed_at),
+            ("program versions", _told(covered.program_versions)),
+            ("hosts", _told(covered.hosts)),
+            ("reused by the batch, not covered", covered.reused_count),
+            ("reused by other batches", _told(covered.reused_by)),
+            ("for example", ", ".join(map(str, covered.examples))),
+        ],
+    )
+
+
+def _told(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name or 'unknown'}: {count}" for name, count in sorted(counts.items()))
+
+
+def _batch_id(connection: Connection, settings: Settings, batch: str) -> UUID:
+    note_lag(connection, "batch_jobs")
+    its_id: UUID = lookup.find_batch(connection, settings.tenant_id, batch)["id"]
+    return its_id

@@ -1,0 +1,168 @@
+"""`qforge retry`: failed calculations again, after a while, until the limit."""
+
+import sys
+from datetime import datetime
+from typing import Any
+
+import click
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.commands.run import EngineMissing, kept_current
+from quantum_forge.cli.parse.options import jobs_option, json_option
+from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.catching_up import catch_up_unless_standby
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.database.clock import server_time
+from quantum_forge.eventstore.database.outage import Patience
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.projections.registry import named
+
+PLANNED = (
+    Shown("id"),
+    Shown("story", label="until now", long=True),
+    Shown("decision", long=True),
+    Shown("attempt", 0, "next attempt"),
+    Shown("retry_at", label="not before"),
+    Shown("error_message", label="last error", long=True, extra=True),
+)
+
+
+@click.command(cls=Command)
+@click.option("--dry-run", is_flag=True, help="Only print what would be done; record nothing.")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    help="Retries after errors of one type.  [default: by type; input errors never]",
+)
+@click.option("--follow", is_flag=True, help="Wait for retries whose time comes, until Ctrl-C.")
+@click.option(
+    "--first-delay",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Seconds before the first retry; each further one waits twice as long.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds for an attempt.  [default: what the calculation had before]",
+)
+@jobs_option()
+@json_option()
+def retry(
+    dry_run: bool,
+    limit: int | None,
+    follow: bool,
+    first_delay: float,
+    timeout: float | None,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Try failed calculations again, with exponential backoff, until the limit.
+
+    Each retry is scheduled as an event (60 s after the failure, then 2 min, 4 min, … up to an hour,
+    half of it random) and run when its time has come: by this command with --follow, or by the next
+    call. By type of error there are 3 retries after a timeout or a lack of resources, 5 after a
+    lost process or chance, 1 after no convergence or what is unknown, none after an input error.
+
+    \b
+    Example:
+      qforge retry --dry-run
+      qforge retry --follow --jobs 8
+      qforge retry --limit 1 --timeout 1800
+    """
+    if dry_run and follow:
+        raise click.UsageError("--dry-run does nothing, so it cannot --follow")
+    try:
+        from quantum_forge.runner.campaign.backoff import Backoff
+        from quantum_forge.runner.campaign.retry import Retries, find_troubled
+        from quantum_forge.runner.workers.liveness import identity
+    except ImportError as error:
+        raise EngineMissing(error) from error
+
+    backoff = Backoff(
+        limit=limit, first_seconds=first_delay, longest_seconds=max(first_delay, 3600.0)
+    )
+    settings = load_settings()
+    with migrated_database(settings, writes=not dry_run, follows=follow) as database:
+        Patience(None if follow else 0, on_trouble=tell_trouble).persist(
+            lambda: catch_up_unless_standby(database.engine, named(["calculations"]))
+        )
+        if dry_run:
+            with database.engine.connect() as connection:
+                known = find_troubled(connection, settings.tenant_id, backoff)
+                now = server_time(connection)
+            _print([_planned(each, backoff, now) for each in known], as_json)
+            return
+        recorder = Recorder(
+            database.engine,
+            tenant_id=settings.tenant_id,
+            user_id=settings.user_id,
+            metadata={"service": "retry", **identity()},
+        )
+
+        def tell(troubled: Any, successful: bool) -> None:
+            outcome = "has a result" if successful else "failed again"
+            console.note(f"{troubled.calculation_id}: attempt {troubled.attempt} {outcome}")
+
+        with recorder, kept_current(database.engine):
+            done = Retries(
+                recorder,
+                backoff,
+                jobs=jobs,
+                timeout_seconds=timeout,
+                on_attempt=tell,
+                on_trouble=tell_trouble,
+            ).run(follow=follow)
+    for calculation_id, reason in done.impossible.items():
+        console.note(f"{calculation_id} cannot be repeated: {reason}")
+    console.note(
+        f"{done.scheduled} scheduled, {done.attempts} tried again, {done.completed} completed"
+    )
+    if as_json:
+        console.emit_json(done)
+    else:
+        _print([_planned(each, backoff) for each in (*done.waiting, *done.given_up)], False)
+    if done.signal is not None:
+        sys.exit(128 + done.signal)
+
+
+def _planned(troubled: Any, backoff: Any, now: datetime | None = None) -> dict[str, Any]:
+    """A row of what is to be done; the time of a retry that has none is the earliest possible.
+
+    `now`: by the server's clock, where there may be retries without a time.
+    """
+    from quantum_forge.runner.campaign.failed_calculations import Verdict
+
+    gave_up = troubled.verdict is Verdict.GIVEN_UP
+    retry_at = troubled.retry_at
+    decision = troubled.verdict.value
+    if troubled.verdict is Verdict.TO_SCHEDULE:
+        retry_at = troubled.failed_at + backoff.delay(len(troubled.earlier), 0.0)
+        is_due = now is not None and retry_at <= now
+        decision = "due" if is_due else "to be scheduled"
+    elif gave_up:
+        allowed = backoff.allowed(troubled.error_type)
+        decision = f"given up: {counted(allowed, 'retry', 'retries')} at most"
+    return {
+        "id": troubled.calculation_id,
+        "story": troubled.story,
+        "decision": decision,
+        "attempt": None if gave_up else troubled.attempt,
+        "retry_at": retry_at,
+        "error_type": troubled.error_type,
+        "error_message": troubled.error_message,
+        "failures": troubled.failures,
+    }
+
+
+def _print(planned: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        console.emit_json(planned)
+    elif planned or not console.is_terminal():
+        columns.table(PLANNED, planned)
+    else:
+        console.note("Nothing failed that could be tried again.")

@@ -1,0 +1,341 @@
+"""`qforge run`: xTB on the molecules of a file."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.commands.spool import tell
+from quantum_forge.cli.parse.options import jobs_option
+from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
+from quantum_forge.eventstore.database.deadline import followed
+from quantum_forge.eventstore.database.outage import Patience, passes
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.spool.drain import drain
+from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.queries import calculations as queries
+from quantum_forge.projections.queries import lookup
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.runner.campaign.outage import PATIENCE
+from quantum_forge.runner.campaign.plan import Plan, source_of
+from quantum_forge.runner.campaign.tally import Tally
+from quantum_forge.runner.engines.methods import ENGINES, LEVELS, METHODS, require_known
+from quantum_forge.runner.errors import ResultsInSpool
+
+if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
+    from quantum_forge.runner.inputs.files import Count
+
+PROJECT_EVERY = 5.0
+"""Seconds after which others see in the tables what this run has recorded."""
+
+LAST_PATIENCE = 30.0
+"""Seconds for which the end of a run waits for a database that refuses to project."""
+
+PROBLEMS_SHOWN = 10
+WARNINGS_SHOWN = 10
+NAMESAKES_SHOWN = 3
+
+
+class EngineMissing(QuantumForgeError):
+    """RDKit or tblite is not installed, or not usable."""
+
+    exit_status = 2
+
+    def __init__(self, error: ImportError) -> None:
+        what = (
+            f"{error.name} is not installed"
+            if isinstance(error, ModuleNotFoundError)
+            else f"{error.name or 'a library'} cannot be loaded ({error})"
+        )
+        super().__init__(f"{what}: pip install 'quantum-forge[xtb]'")
+
+
+@click.command(cls=Command)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--batch",
+    help="Name of the batch, which every file that is run with this name and the same settings"
+    " joins.  [default: a batch of this file alone, named after it]",
+)
+@click.option(
+    "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True, help="Method."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=ENGINES[0],
+    show_default=True,
+    help="The library tblite, or the program xtb, which must be in the PATH.",
+)
+@click.option(
+    "--opt",
+    "optimization_level",
+    type=click.Choice(LEVELS),
+    help="Optimise the geometry to this level of xtb.  [default: a single point]",
+)
+@click.option("--charge", type=int, help="Charge in e of inputs that do not state it.")
+@click.option(
+    "--multiplicity",
+    type=click.IntRange(1),
+    help="Spin multiplicity 2S+1 of inputs that do not state it.",
+)
+@click.option("--solvent", help="Solvent of the ALPB model, as water.  [default: gas phase]")
+@jobs_option()
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds after which a calculation is stopped.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Read at most this many molecules.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=PATIENCE,
+    show_default=True,
+    help="Seconds to wait for a database that goes away during the run.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what became of the inputs as JSON.")
+def run(
+    file: Path,
+    batch: str | None,
+    method: str,
+    engine: str,
+    optimization_level: str | None,
+    charge: int | None,
+    multiplicity: int | None,
+    solvent: str | None,
+    jobs: int,
+    timeout: float,
+    limit: int | None,
+    patience: float,
+    as_json: bool,
+) -> None:
+    """Run xTB on the molecules of a file.
+
+    FILE is .smi, .csv with a column smiles, .sdf, or .xyz. Every step is recorded as an event. The
+    same command again runs only what has not completed; Ctrl-C stops it. If the database goes away,
+    results are kept in the spool; what is there is drained first.
+
+    A batch belongs to one file and one set of settings: another file with the same name, or another
+    method, charge, multiplicity, solvent, engine or level, makes another batch, which reuses the
+    results that exist. With --batch, files with the same settings share a batch.
+
+    \b
+    Example:
+      qforge run molecules.smi
+      qforge run library.csv --method GFN1-xTB --solvent water --jobs 8
+      qforge run molecules.smi --opt normal
+      qforge run molecules.smi --engine xtb --opt tight
+      qforge run part1.smi --batch library && qforge run part2.smi --batch library
+    """
+    require_known(method, solvent, engine=engine, optimization_level=optimization_level)
+    try:
+        from quantum_forge.runner.campaign.campaign import Campaign
+        from quantum_forge.runner.engines.check import try_out
+        from quantum_forge.runner.inputs.files import count
+        from quantum_forge.runner.workers.liveness import identity
+    except ImportError as error:
+        raise EngineMissing(error) from error
+
+    plan = Plan(
+        batch=batch or file.stem,
+        source=None if batch else source_of(file),
+        method=method,
+        charge=charge,
+        multiplicity=multiplicity,
+        solvent=solvent,
+        timeout_seconds=timeout,
+        engine=engine,
+        optimization_level=optimization_level,
+    )
+    in_file = count(file)
+    total = min(in_file.inputs, limit or sys.maxsize)
+    try:
+        try_out(method, solvent, engine=engine, optimization_level=optimization_level)
+    except ImportError as error:
+        raise EngineMissing(error) from error
+    settings = load_settings()
+    spool = spool_directory(settings.home)
+    with migrated_database(settings, writes=True) as database:
+        # A look-up that gets no answer must not hold the results up for ever.
+        limited = followed(database.engine, settings.deadline)
+        drained = drain(spool, limited)
+        if (
+            drained.events
+            or drained.rejected
+            or drained.aside
+            or drained.damaged
+            or drained.unusable
+        ):
+            tell(drained)
+        note_namesakes(limited, settings.tenant_id, plan)
+        with Recorder(
+            limited,
+            tenant_id=settings.tenant_id,
+            user_id=settings.user_id,
+            metadata={"service": "runner", **identity()},
+            spool=spool,
+            on_away=lambda why: console.note(f"Results go to the spool from now on: {why}"),
+            on_back=tell,
+        ) as recorder:
+            campaign = Campaign(
+                recorder,
+                plan,
+                file,
+                total=total,
+                jobs=min(jobs, total),
+                limit=limit,
+                on_input=lambda successful: report(1, 0 if successful else 1),
+                patience=patience,
+                on_wait=lambda why: console.note(
+                    f"Waiting up to {patience:.0f} s for the database: {why}"
+                ),
+            )
+            with kept_current(limited):
+                try:
+                    with console.progress("calculating", total) as report:
+                        tally = campaign.run()
+                except QuantumForgeError:
+                    if events := unsettled(recorder):
+                        console.note(
+                            f"The spool has {counted(events, 'event')}; when the database is back: "
+                            "qforge spool drain, or the same command again"
+                        )
+                    raise
+                if as_json:
+                    console.emit_json(as_json_object(plan.batch, campaign.batch.id, tally, in_file))
+                else:
+                    print_tally(plan.batch, tally, in_file)
+                if events := unsettled(recorder):
+                    raise ResultsInSpool(events)
+
+
+def note_namesakes(engine: Engine, tenant_id: UUID, plan: Plan) -> None:
+    """Say in one line on stderr that a run makes a new batch beside others of its name."""
+    its_id = plan.batch_id(tenant_id)
+    with engine.connect() as connection:
+        others = queries.rows(connection, queries.select_batches(tenant_id, name=plan.batch))
+    if others and all(other["id"] != its_id for other in others):
+        told = ", ".join(map(lookup.described, others[:NAMESAKES_SHOWN]))
+        more = len(others) - NAMESAKES_SHOWN
+        console.note(
+            f"New batch {plan.batch} {str(its_id)[:8]}; other batches with this name: {told}"
+            + (f", and {more} more" if more > 0 else "")
+        )
+
+
+def unsettled(recorder: Recorder) -> int:
+    """How many events are in the spool even after a last try to bring them into the log."""
+    with contextlib.suppress(DatabaseUnavailable):
+        recorder.settle()
+    return recorder.spooled
+
+
+@contextlib.contextmanager
+def kept_current(engine: Engine) -> Iterator[None]:
+    """Bring the read models up to date now and then, and at the end, however that comes.
+
+    A read model that cannot follow stops no calculation: it is complained of at the end.
+    """
+    stop = threading.Event()
+
+    def follow() -> None:
+        while not stop.wait(PROJECT_EVERY):
+            try:
+                catch_up(engine, PROJECTIONS.values(), stop=stop)
+            except Exception as error:
+                # What does not pass by itself, the last attempt of the main thread raises.
+                if not (passes(error) or isinstance(error, QuantumForgeError)):
+                    return
+
+    thread = threading.Thread(target=follow, name="projector", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        thread.join()
+        with contextlib.suppress(QuantumForgeError, DBAPIError):
+            catch_up(engine, PROJECTIONS.values())
+        raise
+    stop.set()
+    thread.join()
+    Patience(LAST_PATIENCE, on_trouble=tell_trouble).persist(
+        lambda: catch_up(engine, PROJECTIONS.values())
+    )
+
+
+def counts(tally: Tally) -> dict[str, int]:
+    """What became of the inputs, in the order in which people ask."""
+    return {
+        "read": tally.inputs,
+        "completed": tally.completed,
+        "completed_before": tally.before,
+        "failed": tally.failed,
+        "lost": tally.lost,
+        "invalidated": tally.invalidated,
+        "duplicates": tally.duplicates,
+        "running_elsewhere": tally.elsewhere,
+    }
+
+
+def lines_of(in_file: "Count") -> dict[str, int]:
+    """The records and lines of the whole file, and its lines that belong to no record."""
+    return {
+        "records": in_file.inputs,
+        "lines": in_file.lines,
+        "skipped_lines": in_file.skipped,
+    }
+
+
+def as_json_object(batch: str, batch_id: UUID, tally: Tally, in_file: "Count") -> dict[str, object]:
+    """What a program wants to know of a run."""
+    return {
+        "batch": batch,
+        "batch_id": batch_id,
+        **counts(tally),
+        "file": lines_of(in_file),
+        "problems": tally.problems,
+        "warnings": tally.warnings,
+    }
+
+
+def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
+    """Print the counts to stdout; warnings, and why inputs have no result, to stderr."""
+    for caution in tally.warnings[:WARNINGS_SHOWN]:
+        name = " ".join(caution.name.split())
+        others = f" and {counted(caution.inputs - 1, 'other')}" if caution.inputs > 1 else ""
+        console.note(f"input {caution.number} ({name}){others}: {caution.text} [warning]")
+    if (more := len(tally.warnings) - WARNINGS_SHOWN) > 0:
+        console.note(f"… and {counted(more, 'more warning')}: qforge calculations show ID")
+    for problem in tally.problems[:PROBLEMS_SHOWN]:
+        kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
+        name = " ".join(problem.name.split())
+        console.note(f"input {problem.number} ({name}): {problem.reason} [{kind}]")
+    if (more := tally.unsuccessful - PROBLEMS_SHOWN) > 0:
+        console.note(f"… and {more} more: qforge calculations list --status failed")
+    console.table(
+        ["outcome", "inputs"],
+        [(name.replace("_", " "), count) for name, count in counts(tally).items()],
+        right=["inputs"],
+        title=f"Batch {batch}",
+    )
+    console.note(
+        f"Lines in the file: {in_file.lines:,}; records: {in_file.inputs:,}; lines of no record "
+        f"(header, comments, blank lines): {in_file.skipped:,}"
+    )

@@ -1,0 +1,203 @@
+"""`qforge spool`: what waits for the database on this machine, and bringing it there."""
+
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.actions.system import Spools
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.spool.drain import Drained, drain
+from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.eventstore.spool.state import SpoolState, spool_state
+
+SHOWN = 10
+"""Rejected appends that are shown with their reasons."""
+
+
+@click.group(cls=Group)
+def spool() -> None:
+    """Look at what waits for the database, and bring it there.
+
+    While the database is away, results are kept in QFORGE_HOME/spool.
+
+    \b
+    Example:
+      qforge spool status
+      qforge spool drain
+    """
+
+
+@spool.command()
+@json_option()
+def status(as_json: bool) -> None:
+    """Show what is in the spool; needs no database.
+
+    Exits with 1 when something needs attention: appends that the database rejected, torn or damaged
+    bytes, entries that cannot be used.
+
+    \b
+    Example:
+      qforge spool status
+      qforge spool status --json | jq .events
+    """
+    state = spool_state(spool_directory(load_settings().home))
+    if as_json:
+        console.emit_json(state)
+    else:
+        show(state)
+    sys.exit(1 if state.needs_attention else 0)
+
+
+@spool.command("drain")
+@click.option(
+    "--past-damage",
+    is_flag=True,
+    help="Continue after damaged bytes, which are kept in a file of their own.",
+)
+@json_option("what became of the spool as JSON")
+def drain_command(past_damage: bool, as_json: bool) -> None:
+    """Bring what is in the spool into the log.
+
+    May be stopped and repeated at any time: each event is appended once. Exits with 1 when
+    something could not be appended; qforge spool status shows what and why.
+
+    \b
+    Example:
+      qforge spool drain
+    """
+    settings = load_settings()
+    directory = spool_directory(settings.home)
+    waiting = sum(each.appends for each in spool_state(directory).segments)
+    with migrated_database(settings, writes=True) as database:
+        if waiting:
+            with console.progress("draining", waiting) as report:
+                drained = drain(directory, database.engine, report=report, past_damage=past_damage)
+        else:
+            drained = drain(directory, database.engine, past_damage=past_damage)
+    if as_json:
+        console.emit_json(summary(drained))
+    else:
+        tell(drained)
+    left = drained.rejected or drained.aside or drained.damaged or drained.unusable
+    sys.exit(1 if left else 0)
+
+
+@spool.command("report")
+def report_command() -> None:
+    """Record how much waits in the spool now, for the view system_health.
+
+    For a timer on each machine: the database then knows what waits where.
+
+    \b
+    Example:
+      qforge spool report
+    """
+    settings = load_settings()
+    author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+    with migrated_database(settings, writes=True) as database:
+        Spools(database.engine, author).report(
+            host=socket.gethostname(), directory=spool_directory(settings.home)
+        )
+
+
+def show(state: SpoolState) -> None:
+    """Print the segments to stdout, and what needs attention to stderr."""
+    console.table(
+        ["segment", "state", "appends", "events", "bytes", "oldest"],
+        [
+            (
+                Path(each.path).name,
+                "in use" if each.is_in_use else "waiting",
+                each.appends,
+                each.events,
+                each.bytes,
+                each.oldest,
+            )
+            for each in state.segments
+        ],
+        right=["appends", "events", "bytes"],
+        title=f"Spool {state.directory}",
+    )
+    for each in state.segments:
+        for offset in each.damaged:
+            console.note(
+                f"{each.path} is damaged at byte {offset}: restore it, or leave the bytes out "
+                "with: qforge spool drain --past-damage"
+            )
+        for offset in [] if each.is_in_use else each.torn:
+            console.note(
+                f"{each.path} ends in the middle of an append, at byte {offset}: its writer was "
+                "cut off before it counted as recorded; a drain keeps the bytes beside it"
+            )
+    for entry in state.unusable:
+        console.note(f"{entry.path} cannot be used ({entry.reason}): {entry.advice}")
+    for kept in state.kept:
+        console.note(
+            f"{kept.path} keeps {kept.bytes} bytes that were no whole append; "
+            "delete it when you have looked at it"
+        )
+    for rejected in state.rejected[:SHOWN]:
+        console.note(
+            f"{rejected.path}: {counted(rejected.events, 'event')} rejected: {rejected.reason} "
+            f"[{rejected.error}]"
+        )
+    if (more := len(state.rejected) - SHOWN) > 0:
+        console.note(f"… and {more} more: qforge spool status --json")
+    if state.rejected:
+        console.note(
+            "The log will not take rejected events as they are. Their files are JSON Lines: copy "
+            "what you need from them, then delete them."
+        )
+    if state.events:
+        console.note("To bring it into the log: qforge spool drain")
+
+
+def summary(drained: Drained) -> dict[str, object]:
+    """What a program wants to know of a drain."""
+    return {
+        "appends": drained.appends,
+        "events": drained.events,
+        "rejected": drained.rejected,
+        "kept": drained.aside,
+        "in_use": drained.busy,
+        "damaged": [
+            {"path": str(each.path), "offset": each.offset, "intact": each.intact}
+            for each in drained.damaged
+        ],
+        "unusable": [
+            {"path": str(each.path), "reason": each.reason, "advice": each.advice}
+            for each in drained.unusable
+        ],
+    }
+
+
+def tell(drained: Drained) -> None:
+    """Say on stderr what a drain did."""
+    console.note(f"Brought {counted(drained.events, 'event')} from the spool into the log.")
+    for reason in drained.rejected[:SHOWN]:
+        console.note(f"Rejected: {reason}")
+    if drained.rejected:
+        console.note(
+            f"Rejected {counted(len(drained.rejected), 'append')}, which the spool keeps; "
+            "see: qforge spool status"
+        )
+    for aside in drained.aside:
+        console.note(
+            f"{aside.segment} had {aside.bytes} bytes at {aside.offset} that were no whole "
+            f"append; they are kept in {aside.kept}"
+        )
+    for problem in (*drained.damaged, *drained.unusable):
+        console.note(str(problem))
+    if drained.busy:
+        console.note(
+            f"Left {counted(len(drained.busy), 'segment')} to running processes, which drain them "
+            "themselves."
+        )

@@ -1,0 +1,181 @@
+"""`qforge status`: whether everything is well, and what is to be done if not."""
+
+import click
+import msgspec
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.database.engine import Health, health, where
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.doctor.checks.log import AHEAD
+from quantum_forge.eventstore.log.partitions import left_ahead
+from quantum_forge.eventstore.log.statistics import (
+    Head,
+    Holder,
+    count_by_type,
+    estimate_by_type,
+    read_head,
+)
+from quantum_forge.projections.compiler.dead_letters import count_parked
+from quantum_forge.projections.follow.lag import Lag, read_lags
+from quantum_forge.projections.project.projector import stale
+from quantum_forge.projections.queries.calculations import calculations_by_status
+from quantum_forge.projections.registry import PROJECTIONS
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What `qforge status` prints.
+
+    `events`: by type, up to the safe head, of all tenants that the user may see. `estimated`: the
+    types of which that is an estimate. `queue`: this tenant's calculations by status, as projected.
+    `partitions_ahead`: positions after the last one for which the log has partitions. `stale`: the
+    projections that wait for a rebuild. `parked`: by projection, how many events could not be
+    folded and wait for somebody.
+    """
+
+    database: str
+    health: Health
+    head: Head
+    events: dict[str, int]
+    estimated: list[str]
+    lags: list[Lag]
+    stale: list[str]
+    parked: dict[str, int]
+    queue: dict[str, int]
+    partitions_ahead: int
+
+
+@click.command(cls=Command)
+@click.option(
+    "--exact", is_flag=True, help="Count the events of a long log, however long it takes."
+)
+@json_option()
+def status(exact: bool, as_json: bool) -> None:
+    """Show the log, the projections and their lag.
+
+    In a long log, the numbers of frequent events are estimates, marked with ≈.
+
+    \b
+    Example:
+      qforge status
+      qforge status --exact
+      qforge status --json | jq .queue
+    """
+    settings = load_settings()
+    projections = PROJECTIONS.values()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        head = read_head(connection)
+        counts = (count_by_type if exact else estimate_by_type)(connection, head.safe)
+        found = Status(
+            database=where(database.url),
+            health=health(database.engine),
+            head=head,
+            events=counts.events,
+            estimated=counts.estimated,
+            lags=read_lags(connection, projections, head.safe),
+            stale=[projection.name for projection in stale(connection, projections)],
+            parked=count_parked(connection),
+            queue=calculations_by_status(connection, settings.tenant_id),
+            partitions_ahead=left_ahead(connection),
+        )
+    if as_json:
+        console.emit_json(found)
+    else:
+        _show(found)
+
+
+def _show(found: Status) -> None:
+    now, head = found.health, found.head
+    console.table(
+        ("what", "value"),
+        [
+            ("database", found.database),
+            (
+                "server",
+                f"PostgreSQL {now.server_version}, {'ready' if now.is_ready else 'read-only'}, "
+                f"{now.latency:.1f} ms, {now.database_size / 1e6:.1f} MB, "
+                f"{now.connections} of {now.max_connections} connections",
+            ),
+            ("safe head", head.safe),
+            ("last assigned position", head.last_assigned),
+            *(("held back by", _holder(holder)) for holder in head.held_by),
+            *(("ignored lock of", _holder(holder)) for holder in head.ignored),
+            ("events", _about(sum(found.events.values()), bool(found.estimated))),
+        ],
+    )
+    console.emit("")
+    console.table(
+        ("event_type", "events"),
+        [(name, _about(n, name in found.estimated)) for name, n in found.events.items()],
+        right=["events"],
+    )
+    console.emit("")
+    _show_projections(found)
+    console.emit("")
+    console.table(("calculations", "count"), found.queue.items(), right=["count"])
+    if found.stale:
+        console.note(f"Definitions have changed; run: qforge rebuild {' '.join(found.stale)}")
+    if found.partitions_ahead < AHEAD:
+        console.note(
+            f"Partitions of the log are left for {found.partitions_ahead} positions; run: "
+            "qforge db maintain"
+        )
+    if found.parked:
+        number = sum(found.parked.values())
+        console.note(
+            f"{counted(number, 'event')} could not be folded; see: qforge dead-letters list"
+        )
+    if any(lag.seconds is not None and lag.projection not in found.stale for lag in found.lags):
+        console.note("Not all is projected; run: qforge project --once")
+
+
+def _show_projections(found: Status) -> None:
+    """Print those that need something, and how many do not."""
+    needy = [
+        lag
+        for lag in found.lags
+        if lag.seconds is not None or lag.projection in {*found.stale, *found.parked}
+    ]
+    if needy:
+        console.table(
+            ("projection", "position", "lag", "seconds_behind", "parked", "state"),
+            (
+                (
+                    lag.projection,
+                    lag.position,
+                    lag.positions,
+                    f"{lag.seconds or 0:.1f}",
+                    found.parked.get(lag.projection, 0),
+                    _state(lag, found.stale),
+                )
+                for lag in needy
+            ),
+            right=["position", "lag", "seconds_behind", "parked"],
+        )
+    console.emit(f"{len(found.lags) - len(needy)} of {len(found.lags)} projections are up to date.")
+
+
+def _state(lag: Lag, stale: list[str]) -> str:
+    if lag.projection in stale:
+        return "needs a rebuild"
+    return "up to date" if lag.seconds is None else "behind"
+
+
+def _about(number: int, is_estimated: bool) -> str:
+    """A number, or three digits of it."""
+    return f"≈ {float(f'{number:.2e}'):.0f}" if is_estimated else str(number)
+
+
+def _holder(holder: Holder) -> str:
+    who = f"pid {holder.pid}"
+    if holder.user is not None:
+        who += f", user {holder.user}"
+    if holder.transaction_age is not None:
+        who += f", for {holder.transaction_age:.1f} s"
+    if holder.query:
+        query = " ".join(holder.query.split())
+        who += f": {query if len(query) <= 200 else query[:199] + '…'}"
+    return who

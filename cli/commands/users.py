@@ -1,0 +1,196 @@
+"""`qforge users`: accounts, their passwords and their API keys."""
+
+import sys
+from datetime import datetime
+from uuid import UUID
+
+import click
+
+from quantum_forge.cli.command import Group
+from quantum_forge.cli.parse.options import json_option, limit_option, time
+from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.lag import note_lag
+from quantum_forge.eventstore.actions.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.database.engine import Database
+from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.projections.queries.people import select_users
+from quantum_forge.schema.events.users import Role
+
+LISTED = (
+    Shown("id"),
+    Shown("username"),
+    Shown("email", long=True),
+    Shown("full_name", label="name", long=True, extra=True),
+    Shown("role"),
+    Shown("tier", extra=True),
+    Shown("is_active", label="active"),
+    Shown("last_login_at", label="last login", extra=True),
+)
+
+
+@click.group(cls=Group)
+def users() -> None:
+    """Register users, and give them passwords and API keys.
+
+    \b
+    Example:
+      qforge users register ada --email ada@example.org
+    """
+
+
+@users.command()
+@click.argument("username")
+@click.option("--email", required=True, help="Email address; unique, regardless of case.")
+@click.option("--name", "full_name", help="Full name.")
+@click.option("--institution", help="Where the user works.")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.RESEARCHER.value,
+    show_default=True,
+    help="What the user may do.",
+)
+@click.option(
+    "--no-password", is_flag=True, help="The user logs in elsewhere and has no password here."
+)
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
+@json_option()
+def register(
+    username: str,
+    email: str,
+    full_name: str | None,
+    institution: str | None,
+    role: str,
+    no_password: bool,
+    password_stdin: bool,
+    as_json: bool,
+) -> None:
+    """Register USERNAME; asks for a password, of which only an Argon2id hash is stored.
+
+    \b
+    Example:
+      qforge users register ada --email ada@example.org --role admin
+      qforge users register ada --email ada@example.org --password-stdin < password.txt
+    """
+    settings = load_settings()
+    password = None if no_password else _password(from_stdin=password_stdin)
+    with migrated_database(settings, writes=True) as database:
+        user_id = _users(database, settings).register(
+            email=email,
+            username=username,
+            password=password,
+            full_name=full_name,
+            institution=institution,
+            role=Role(role),
+        )
+    _told(user_id, as_json)
+
+
+@users.command("list")
+@limit_option("the newest")
+@json_option()
+def list_(limit: int, as_json: bool) -> None:
+    """Print users, the newest first; never their hashes.
+
+    \b
+    Example:
+      qforge users list --json
+    """
+    settings = load_settings()
+    with migrated_database(settings) as database, database.engine.connect() as connection:
+        note_lag(connection, "users")
+        query = select_users(settings.tenant_id, limit=limit)
+        found = [dict(row) for row in connection.execute(query).mappings()]
+    if as_json:
+        console.emit_json(found)
+    else:
+        columns.table(LISTED, found)
+
+
+@users.command()
+@click.argument("user")
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
+def password(user: str, password_stdin: bool) -> None:
+    """Give USER, a name or an email address, another password.
+
+    \b
+    Example:
+      qforge users password ada
+    """
+    settings = load_settings()
+    with migrated_database(settings, writes=True) as database:
+        recorder = _users(database, settings)
+        user_id = recorder.find(user)
+        recorder.change_password(user_id, password=_password(from_stdin=password_stdin))
+    console.note(f"{user} has a new password.")
+
+
+@users.command()
+@click.argument("user")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, help="What it may do; repeat for several.")
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Most uses per minute.")
+@click.option("--quota", type=click.IntRange(min=1), help="Most uses in total.")
+@click.option("--expires", type=time, metavar="TIME", help="When it expires, such as 2027-01-01.")
+@json_option()
+def key(
+    user: str,
+    name: str,
+    scopes: tuple[str, ...],
+    rate_limit: int | None,
+    quota: int | None,
+    expires: datetime | None,
+    as_json: bool,
+) -> None:
+    """Issue USER an API key called NAME, and print it: it cannot be printed again.
+
+    \b
+    Example:
+      qforge users key ada notebook --scope read --expires 2027-01-01
+    """
+    settings = load_settings()
+    with migrated_database(settings, writes=True) as database:
+        user_id = _users(database, settings).find(user)
+        issued = ApiKeys(database.engine, _author(settings)).issue(
+            user_id,
+            name=name,
+            scopes=scopes,
+            rate_limit=rate_limit,
+            usage_quota=quota,
+            expires_at=expires,
+        )
+    if as_json:
+        console.emit_json({"id": issued.id, "prefix": issued.prefix, "key": issued.key.reveal()})
+        return
+    console.emit(issued.key.reveal())
+    console.note("Keep it: only its hash is stored, and it cannot be shown again.")
+
+
+def _author(settings: Settings) -> Author:
+    return Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+
+
+def _users(database: Database, settings: Settings) -> Users:
+    return Users(database.engine, _author(settings))
+
+
+def _password(*, from_stdin: bool) -> Secret:
+    if from_stdin:
+        return Secret(sys.stdin.readline().rstrip("\n"))
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "there is no terminal to ask for a password; give it with --password-stdin"
+        )
+    return Secret(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _told(user_id: UUID, as_json: bool) -> None:
+    if as_json:
+        console.emit_json({"id": user_id})
+    else:
+        console.emit(str(user_id))

@@ -1,0 +1,1 @@
+"""How options are written: times, positions, ranges, event types."""

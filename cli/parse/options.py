@@ -1,0 +1,138 @@
+"""Options that commands share: --json, --limit, and how times and ranges are written."""
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+from sqlalchemy import ColumnElement, Table
+
+from quantum_forge.eventstore.log.place import Place
+from quantum_forge.projections.queries.calculations import Range
+from quantum_forge.projections.queries.conditions import condition_of
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def json_option(what: str = "one JSON document") -> Callable[[Command], Command]:
+    """--json, which a command receives as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what}.")
+
+
+def limit_option(what: str, default: int = 50) -> Callable[[Command], Command]:
+    """--limit, a number of at least 1."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        help=f"Print at most this many: {what}.",
+    )
+
+
+def span_options(what: str = "") -> Callable[[Command], Command]:
+    """--since and --until, the end excluded; `what` with a blank: of what it is the time."""
+
+    def both(command: Command) -> Command:
+        until = click.option(
+            "--until",
+            type=time,
+            metavar="TIME",
+            help=f"Only {what}before this time, written as for --since.",
+        )
+        since = click.option(
+            "--since",
+            type=time,
+            metavar="TIME",
+            help=f"Only {what}from this time on: 2026-11-20, 2026-11-20T14:30, or 2h (two hours"
+            " ago).",
+        )
+        return since(until(command))
+
+    return both
+
+
+def jobs_option(what: str = "Worker processes.") -> Callable[[Command], Command]:
+    """--jobs, the processors there are unless given."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, 1024),
+        default=lambda: len(os.sched_getaffinity(0)),
+        help=f"{what}  [default: the processors there are]",
+    )
+
+
+def conditions(table: Table, written: Iterable[str]) -> list[ColumnElement[bool]]:
+    """What several --where ask for; all of them must hold."""
+    try:
+        return [condition_of(table, text) for text in written]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--where") from error
+
+
+def parse_time(text: str, now: datetime) -> datetime:
+    """The time that a text means: an ISO date or time, local unless it has a zone, or an age.
+
+    `90s`, `30m`, `2h`, `3d` and `1w` are so long before `now`.
+
+    Raises:
+        ValueError: when it is neither.
+    """
+    text = text.strip()
+    age = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text)
+    try:
+        if age is not None:
+            return now - timedelta(**{_UNITS[age[2]]: float(age[1])})
+        time = datetime.fromisoformat(text)
+        return time if time.tzinfo is not None else time.astimezone()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(
+            f"{text!r} is not a time; write 2026-11-20, 2026-11-20T14:30, 2026-11-20T14:30+01:00, "
+            "or how long ago: 30m, 2h, 3d"
+        ) from None
+
+
+def parse_range(text: str) -> Range:
+    """The range that a text such as `1:3`, `:3`, `1:` or `-20:-10` means.
+
+    Raises:
+        ValueError: when it is none, or has no bound, or its bounds are in the wrong order.
+    """
+    low, colon, high = text.partition(":")
+    try:
+        bounds = Range(float(low) if low.strip() else None, float(high) if high.strip() else None)
+    except ValueError:
+        colon = ""
+    if not colon or bounds == Range() or any(bound != bound for bound in (bounds.low, bounds.high)):
+        raise ValueError(f"{text!r} is not a range; write 1:3, :3, 1: or -20:-10")
+    if bounds.low is not None and bounds.high is not None and bounds.low > bounds.high:
+        raise ValueError(f"{text!r} is empty; write the smaller number first")
+    return bounds
+
+
+def time(text: str) -> datetime:
+    """The type of an option that takes a time, as `parse_time` reads it now."""
+    try:
+        return parse_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def place(text: str) -> Place:
+    """The type of an option that takes a place in the log, as `Place.parse` reads it."""
+    try:
+        return Place.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def number_range(text: str) -> Range:
+    """The type of an option that takes a range, as `parse_range` reads it."""
+    try:
+        return parse_range(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error

@@ -1,0 +1,113 @@
+"""Rows of read models on the screen: short and rounded for people, whole and exact in a pipe."""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Table
+
+from quantum_forge.cli.show import console
+
+SHOWN_DIGITS = 8
+"""Digits of an id that people get to see, and may type."""
+
+LONGEST_TEXT = 120
+"""Characters that people get to see of what a program printed."""
+
+
+WIDE = 120
+"""Characters of a terminal from which on it shows columns that are `extra`."""
+
+WIDEST = 160
+"""Characters of a terminal from which on it shows every column."""
+
+
+class Shown(NamedTuple):
+    """A column of a list.
+
+    decimals: that people get to see of a number. label: what they read above it, with its unit.
+    long: may be folded. extra: left out on a terminal below WIDE; widest: below WIDEST. null: what
+    people read where there is no value.
+    """
+
+    name: str
+    decimals: int | None = None
+    label: str | None = None
+    long: bool = False
+    extra: bool = False
+    widest: bool = False
+    null: str | None = None
+
+    @property
+    def from_width(self) -> int:
+        """Characters of a terminal from which on it is shown."""
+        return WIDEST if self.widest else WIDE if self.extra else 0
+
+
+def table(
+    columns: Sequence[Shown], rows: Iterable[Mapping[str, Any]], *, title: str | None = None
+) -> None:
+    """Print some columns of rows below their names."""
+    if console.is_terminal():
+        width = shutil.get_terminal_size().columns
+        columns = [column for column in columns if column.from_width <= width]
+    headers = [
+        column.label if column.label is not None and console.is_terminal() else column.name
+        for column in columns
+    ]
+    console.table(
+        headers,
+        ([_shown(row[column.name], column) for column in columns] for row in rows),
+        right=[
+            header
+            for header, column in zip(headers, columns, strict=True)
+            if column.decimals is not None
+        ],
+        whole=[header for header, column in zip(headers, columns, strict=True) if not column.long],
+        title=title,
+    )
+
+
+def record(row: Mapping[str, Any], of: Table, *, title: str | None = None) -> None:
+    """Print what is known of one row: column, value, and what the column means, with its unit."""
+    console.table(
+        ("column", "value", "meaning"),
+        (
+            (column.name, _told(row[column.name]), column.comment)
+            for column in of.columns
+            if row[column.name] is not None and column.name != "tenant_id"
+        ),
+        whole=["column"],
+        title=title,
+    )
+
+
+def local(time: datetime) -> str:
+    """A time by the clock on the wall, to the second."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _shown(value: object, column: Shown) -> object:
+    if not console.is_terminal():
+        return value
+    if value is None:
+        return column.null
+    if isinstance(value, UUID):
+        return str(value)[:SHOWN_DIGITS]
+    if isinstance(value, float) and column.decimals is not None:
+        return f"{value:.{column.decimals}f}"
+    return _told(value)
+
+
+def _told(value: object) -> object:
+    if not console.is_terminal():
+        return value
+    if isinstance(value, datetime):
+        return local(value)
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        return value[: LONGEST_TEXT - 1] + "…"
+    return value

@@ -1,0 +1,12 @@
+"""What is recorded for auditors alone; every other audited action is an event of its own."""
+
+from quantum_forge.eventstore.recording.domain import Domain, creates
+from quantum_forge.schema.events.audit import AccessDenied, ActionAudited, DataExported
+
+
+class Audit(Domain):
+    """Exports, denied accesses, and actions of other programs."""
+
+    export = creates(DataExported)
+    deny = creates(AccessDenied)
+    record_action = creates(ActionAudited)

@@ -1,0 +1,61 @@
+"""Names that only one account may have: claimed in the append that gives them, or refused."""
+
+import unicodedata
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from quantum_forge.eventstore.base.envelope import NewEvent, Stream
+from quantum_forge.eventstore.base.errors import NameTaken
+from quantum_forge.eventstore.base.ids import natural_id
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.latest_fields import last_told
+from quantum_forge.eventstore.recording.rules import read_standings
+from quantum_forge.schema.events.users import NameClaimed, NameReleased
+
+EMAIL = "email"
+USERNAME = "username"
+
+
+def name_id(tenant_id: UUID, kind: str, name: str) -> UUID:
+    """The id under which a name is claimed, whatever its case."""
+    return natural_id(kind, tenant_id, unicodedata.normalize("NFKC", name).strip().lower())
+
+
+def claim(
+    connection: Connection, author: Author, kind: str, name: str, holder: UUID
+) -> list[NewEvent]:
+    """The event that gives a name to an account; none where the account has it already.
+
+    Raises:
+        NameTaken: when another account has it.
+    """
+    stream = name_stream(author.tenant_id, kind, name)
+    if read_standings(connection, [stream])[stream].state != "claimed":
+        return [author.new(stream.entity_id, NameClaimed(kind=kind, user_id=holder))]
+    if _holder(connection, stream) != holder:
+        raise NameTaken({EMAIL: "email address"}.get(kind, kind), name)
+    return []
+
+
+def release(author: Author, kind: str, name: str, holder: UUID) -> NewEvent:
+    """The event that gives a name back."""
+    return author.new(name_id(author.tenant_id, kind, name), NameReleased(user_id=holder))
+
+
+def find_holder(connection: Connection, tenant_id: UUID, kind: str, name: str) -> UUID | None:
+    """Whose a name is now, by the log; None when it is nobody's."""
+    stream = name_stream(tenant_id, kind, name)
+    if read_standings(connection, [stream])[stream].state != "claimed":
+        return None
+    return _holder(connection, stream)
+
+
+def name_stream(tenant_id: UUID, kind: str, name: str) -> Stream:
+    """The history of who had a name."""
+    return Stream(tenant_id, NameClaimed.entity_type, name_id(tenant_id, kind, name))
+
+
+def _holder(connection: Connection, stream: Stream) -> UUID | None:
+    told = last_told(connection, stream, ["user_id"])["user_id"]
+    return told and UUID(told)

@@ -1,0 +1,162 @@
+"""What happens to the sessions of browsers: who closes one and comes back finds its last state."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, Engine
+
+from quantum_forge.eventstore.actions.audit import Audit
+from quantum_forge.eventstore.actions.users import require_active
+from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
+from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
+from quantum_forge.eventstore.base.ids import natural_id
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.domain import Domain, happens
+from quantum_forge.eventstore.recording.latest_fields import last_told
+from quantum_forge.eventstore.security.hashing import hash_token, token_matches
+from quantum_forge.schema.events import Event
+from quantum_forge.schema.events.access import (
+    SessionClosed,
+    SessionExpired,
+    SessionExtended,
+    SessionOpened,
+    SessionStateSaved,
+)
+
+LIFETIME = timedelta(days=7)
+"""For how long a session that nobody uses can be resumed."""
+
+STATE = SessionStateSaved.__struct_fields__
+
+
+class OpenedSession(msgspec.Struct, frozen=True):
+    """A new session; the token goes to the browser, and is nowhere else."""
+
+    id: UUID
+    token: Secret
+    expires_at: datetime
+
+
+class ResumedSession(msgspec.Struct, frozen=True):
+    """A session to which a browser came back. state: the fields of `SessionStateSaved` as JSON."""
+
+    id: UUID
+    user_id: UUID
+    expires_at: datetime
+    state: dict[str, Any]
+
+
+class Sessions(Domain):
+    """Sessions are found by their token's hash in the log itself, so that none is ever behind.
+
+    Args:
+        engine: of the database.
+        author: on whose behalf.
+        lifetime: for how long a session that nobody uses can be resumed.
+        clock: what time it is.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        author: Author,
+        *,
+        lifetime: timedelta = LIFETIME,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        super().__init__(engine, author)
+        self.lifetime = lifetime
+        self.clock = clock
+
+    save_state = happens(SessionStateSaved)
+    close = happens(SessionClosed)
+    expire = happens(SessionExpired)
+
+    def open(self, user_id: UUID, /) -> OpenedSession:
+        """Let a browser in whose user has logged in.
+
+        Raises:
+            RuleBroken: when there is no such user, or it is not active.
+        """
+        token = Secret.random()
+        expires_at = self.clock() + self.lifetime
+        event = SessionOpened(user_id=user_id, token_hash=hash_token(token), expires_at=expires_at)
+        session_id = self._id(token)
+        self.record((session_id, event))
+        return OpenedSession(session_id, token, expires_at)
+
+    def touch(self, session_id: UUID, /) -> Placed:
+        """Record that the user is still there; the session lives on. At intervals is enough.
+
+        Raises:
+            RuleBroken: when the session has ended.
+        """
+        event = SessionExtended(expires_at=self.clock() + self.lifetime)
+        return self.record((session_id, event))[0]
+
+    def resume(self, token: Secret) -> ResumedSession:
+        """Let a browser in that comes back with its token, and tell it what it last saved.
+
+        Raises:
+            NotLetIn: when there is no such session, it has ended, or its user is not active; the
+                attempt is recorded.
+        """
+        session_id = self._id(token)
+        with self.engine.connect() as connection:
+            known = last_told(connection, self._stream(session_id), ["token_hash", "user_id"])
+        if known["token_hash"] is None or not token_matches(token, known["token_hash"]):
+            self._deny(session_id, "unknown session")
+        user_id = UUID(known["user_id"])
+        try:
+            self.touch(session_id)
+        except RuleBroken as broken:
+            self._deny(session_id, f"{broken.entity.partition(' ')[0]} is {broken.state}")
+        with self.engine.connect() as connection:
+            told = last_told(connection, self._stream(session_id), [*STATE, "expires_at"])
+        expires_at = datetime.fromisoformat(told.pop("expires_at"))
+        return ResumedSession(session_id, user_id, expires_at, told)
+
+    def record(self, *happened: tuple[UUID, Event]) -> list[Placed]:
+        """Record what happened to sessions, by the rules, as one atomic append.
+
+        Raises:
+            RuleBroken: when one has ended or expired, or its user is not active.
+            EventRefused: when a field does not fit.
+        """
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            return [self._checked(connection, id_, event) for id_, event in happened]
+
+        return self.decide(decide)
+
+    def _checked(self, connection: Connection, session_id: UUID, event: Event) -> NewEvent:
+        """The event, which may happen; who uses the session did it, unless the author says who."""
+        user_id: UUID | None = getattr(event, "user_id", None)
+        if user_id is None:
+            told = last_told(connection, self._stream(session_id), ["expires_at", "user_id"])
+            user_id = told["user_id"] and UUID(told["user_id"])
+            if user_id and isinstance(event, SessionStateSaved | SessionExtended):
+                self._require_time(session_id, told["expires_at"], event)
+                require_active(connection, self.author.tenant_id, user_id, event.event_type)
+        author = msgspec.structs.replace(self.author, user_id=self.author.user_id or user_id)
+        return author.new(session_id, event)
+
+    def _require_time(self, session_id: UUID, expires_at: str, event: Event) -> None:
+        if datetime.fromisoformat(expires_at) <= self.clock():
+            raise RuleBroken(str(self._stream(session_id)), "expired", event.event_type, ("open",))
+
+    def _deny(self, session_id: UUID, reason: str) -> NoReturn:
+        Audit(self.engine, self.author).deny(
+            action="session_resume", reason=reason, target_type="session", target_id=session_id
+        )
+        raise NotLetIn("session", reason)
+
+    def _id(self, token: Secret) -> UUID:
+        return natural_id("session", self.author.tenant_id, hash_token(token))
+
+    def _stream(self, session_id: UUID) -> Stream:
+        return self.stream(SessionOpened.entity_type, session_id)

@@ -1,0 +1,137 @@
+"""What services tell of themselves; each recorder has a stream of its own, so none waits."""
+
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, Self, overload
+from urllib.parse import parse_qsl, urlsplit
+
+from sqlalchemy import Engine
+
+from quantum_forge.eventstore.base.envelope import Placed
+from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.recording.attempt import storable
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.domain import Domain
+from quantum_forge.schema.events import Event
+from quantum_forge.schema.events.chemistry import ErrorSeverity
+from quantum_forge.schema.events.telemetry import ApiRequestServed, Error, PerformanceMetric
+
+Arguments = ParamSpec("Arguments")
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(
+    r"pass(wor[dt]|wd|phrase)|secret|token|credential|signature|cookie|jwt|bearer|api.?key"
+    r"|(^|[_.-])(pass|pwd|key|auth|authorization|sig|session|sid|otp|pin)([_.-]|$)|^code$",
+    re.IGNORECASE,
+)
+"""Names of parameters whose values nobody but their owner may see: better one too many."""
+
+
+class reports(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
+    """An action of a service, named by the event's fields."""
+
+    def __init__(self, event: Callable[Arguments, Event]) -> None:
+        self._event = event
+        self.__doc__ = event.__doc__
+
+    @overload
+    def __get__(self, domain: None, owner: type["Telemetry"]) -> Self: ...
+    @overload
+    def __get__(
+        self, domain: "Telemetry", owner: type["Telemetry"]
+    ) -> Callable[Arguments, Placed]: ...
+
+    def __get__(
+        self, domain: "Telemetry | None", owner: type["Telemetry"]
+    ) -> Self | Callable[Arguments, Placed]:
+        if domain is None:
+            return self
+
+        def report(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Placed:
+            (placed,) = domain.record((domain.source_id, self._event(*args, **kwargs)))
+            return placed
+
+        report.__doc__ = self.__doc__
+        return report
+
+
+class Telemetry(Domain):
+    """Metrics, requests and errors of one running service.
+
+    Args:
+        engine: of the database.
+        author: on whose behalf; of a request, its user.
+    """
+
+    def __init__(self, engine: Engine, author: Author) -> None:
+        super().__init__(engine, author)
+        self.source_id = uuid7()
+
+    record_metric = reports(PerformanceMetric)
+    report_error = reports(Error)
+
+    def record_metrics(self, *metrics: PerformanceMetric) -> list[Placed]:
+        """Record measurements, all or none, in one append."""
+        return self.record(*((self.source_id, metric) for metric in metrics))
+
+    def report_exception(
+        self,
+        error: BaseException,
+        *,
+        service: str,
+        severity: ErrorSeverity = ErrorSeverity.ERROR,
+        context: dict[str, object] | None = None,
+    ) -> Placed:
+        """Record an exception with where it was raised; never the values of variables."""
+        return self.report_error(
+            service=service,
+            severity=severity,
+            error_type=type(error).__name__,
+            message=storable(str(error)),
+            stack_trace=storable("".join(traceback.format_exception(error))),
+            context=context,
+        )
+
+    def record_request(
+        self,
+        *,
+        url: str,
+        method: str,
+        status_code: int,
+        response_time_ms: float,
+        request_size_bytes: int | None = None,
+        response_size_bytes: int | None = None,
+        error_message: str | None = None,
+    ) -> Placed:
+        """Record a request that was answered, without what in its URL may be a secret.
+
+        Args:
+            url: path and query, as requested.
+            method: GET, POST, …
+            status_code: of HTTP.
+            response_time_ms: time until the answer, in ms.
+            request_size_bytes: of the body.
+            response_size_bytes: of the body.
+            error_message: what went wrong.
+        """
+        parts = urlsplit(url)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        event = ApiRequestServed(
+            endpoint=parts.path or "/",
+            method=method.upper(),
+            status_code=status_code,
+            response_time_ms=response_time_ms,
+            request_size_bytes=request_size_bytes,
+            response_size_bytes=response_size_bytes,
+            error_message=error_message,
+            query_parameters=sanitised(dict(query)) if query else None,
+        )
+        return self.record((self.source_id, event))[0]
+
+
+def sanitised(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters without the values of those whose names sound like a secret."""
+    return {
+        name: HIDDEN if _SECRET_NAME.search(name) else value for name, value in parameters.items()
+    }

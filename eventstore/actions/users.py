@@ -1,0 +1,267 @@
+"""What happens to accounts: registering, logging in, roles, profiles, preferences."""
+
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from sqlalchemy import Connection, Engine
+
+from quantum_forge.eventstore.actions.names import (
+    EMAIL,
+    USERNAME,
+    claim,
+    find_holder,
+    name_stream,
+    release,
+)
+from quantum_forge.eventstore.actions.revisions import revises, with_changes
+from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
+from quantum_forge.eventstore.base.errors import NoSuchUser, NotLetIn, RuleBroken, WeakPassword
+from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.domain import Domain, happens
+from quantum_forge.eventstore.recording.latest_fields import last_told
+from quantum_forge.eventstore.recording.rules import read_standings
+from quantum_forge.eventstore.security.encryption import Encryption
+from quantum_forge.eventstore.security.hashing import (
+    SHORTEST_PASSWORD,
+    hash_password,
+    password_matches,
+)
+from quantum_forge.schema.events.audit import AccessDenied
+from quantum_forge.schema.events.users import (
+    Role,
+    UserDeactivated,
+    UserLoggedIn,
+    UserLoggedOut,
+    UserLoginFailed,
+    UserPasswordChanged,
+    UserPreferencesChanged,
+    UserProfileUpdated,
+    UserReactivated,
+    UserRegistered,
+    UserRoleChanged,
+    UserTierChanged,
+    UserTwoFactorDisabled,
+    UserTwoFactorEnabled,
+    UserUpdated,
+)
+
+_NAMES = {"email": EMAIL, "username": USERNAME}
+
+
+class Users(Domain):
+    """Accounts of a tenant; an email address and a username belong to one of them, whatever case.
+
+    Args:
+        engine: of the database.
+        author: on whose behalf.
+        encryption: of webhooks' URLs; needed where one is set or read.
+    """
+
+    def __init__(
+        self, engine: Engine, author: Author, *, encryption: Encryption | None = None
+    ) -> None:
+        super().__init__(engine, author)
+        self.encryption = encryption
+
+    change_role = revises(UserRoleChanged)
+    change_tier = revises(UserTierChanged)
+    deactivate = happens(UserDeactivated)
+    reactivate = happens(UserReactivated)
+    enable_two_factor = happens(UserTwoFactorEnabled)
+    disable_two_factor = happens(UserTwoFactorDisabled)
+    log_out = happens(UserLoggedOut)
+    update_profile = revises(UserProfileUpdated)
+    change_preferences = revises(UserPreferencesChanged)
+
+    def register(
+        self,
+        *,
+        email: str,
+        username: str,
+        password: Secret | None = None,
+        full_name: str | None = None,
+        institution: str | None = None,
+        role: Role = Role.RESEARCHER,
+        tier: str = "free",
+    ) -> UUID:
+        """Record a new account; without a password, its owner comes through somebody else's login.
+
+        Raises:
+            NameTaken: when another account has the email address or the username.
+            WeakPassword: when the password is too short.
+            EventRefused: when a field does not fit.
+        """
+        user_id = uuid7()
+        event = UserRegistered(
+            email=email.strip(),
+            username=username.strip(),
+            hashed_password=None if password is None else _hashed(password),
+            full_name=full_name,
+            institution=institution,
+            role=role,
+            tier=tier,
+        )
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            return [
+                self.author.new(user_id, event),
+                *claim(connection, self.author, EMAIL, event.email, user_id),
+                *claim(connection, self.author, USERNAME, event.username, user_id),
+            ]
+
+        names = [(EMAIL, event.email), (USERNAME, event.username)]
+        self.decide_from([self._name(kind, name) for kind, name in names], decide)
+        return user_id
+
+    def update(
+        self,
+        user_id: UUID,
+        /,
+        *,
+        email: str | UnsetType = UNSET,
+        username: str | UnsetType = UNSET,
+        full_name: str | UnsetType | None = UNSET,
+        institution: str | UnsetType | None = UNSET,
+    ) -> Placed:
+        """Record what changed of a person; another address or name is claimed, the old one free.
+
+        Raises:
+            NameTaken: when another account has the email address or the username.
+        """
+        event = UserUpdated(
+            email=email, username=username, full_name=full_name, institution=institution
+        )
+        stream = self._stream(user_id)
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            before = last_told(connection, stream, _NAMES)
+            moved: list[NewEvent] = []
+            for field, kind in _NAMES.items():
+                name = getattr(event, field)
+                if name is not UNSET and before[field] is not None:
+                    claimed = claim(connection, self.author, kind, name, user_id)
+                    moved += claimed
+                    if claimed:
+                        moved.append(release(self.author, kind, before[field], user_id))
+            return [self.author.new(user_id, with_changes(connection, stream, event)), *moved]
+
+        names = [(kind, getattr(event, field)) for field, kind in _NAMES.items()]
+        streams = [self._name(kind, name) for kind, name in names if name is not UNSET]
+        return self.decide_from([stream, *streams], decide)[0]
+
+    def change_password(self, user_id: UUID, /, *, password: Secret) -> Placed:
+        """Record another password, or the first one; whoever asks has proved who they are.
+
+        Raises:
+            WeakPassword: when it is too short.
+        """
+        event = UserPasswordChanged(hashed_password=_hashed(password))
+        return self.record((user_id, event))[0]
+
+    def find(self, name: str) -> UUID:
+        """Who has this email address or username now, by the log.
+
+        Raises:
+            NoSuchUser: when nobody has it.
+        """
+        with self.engine.connect() as connection:
+            found = find_holder(connection, self.author.tenant_id, _kind_of(name), name)
+        if found is None:
+            raise NoSuchUser(name)
+        return found
+
+    def log_in(self, name: str, password: Secret, *, login_method: str = "password") -> UUID:
+        """Let somebody in who knows the password; record it, or that they did not.
+
+        The author need not know the user: the events are the user's.
+
+        Args:
+            name: email address or username, in any case.
+            password: as it was typed.
+            login_method: recorded with it.
+
+        Raises:
+            NotLetIn: for whatever reason; it takes as long whether there is such an account or not.
+        """
+        with self.engine.connect() as connection:
+            user_id = find_holder(connection, self.author.tenant_id, _kind_of(name), name)
+            if user_id is None:
+                state, hashed = "new", None
+            else:
+                stream = self._stream(user_id)
+                state = read_standings(connection, [stream])[stream].state
+                hashed = last_told(connection, stream, ["hashed_password"])["hashed_password"]
+        is_right = password_matches(password, hashed)
+        if user_id is None:
+            # What was typed is not recorded: people type passwords where names belong.
+            self.record((uuid7(), AccessDenied(action="login", reason="unknown_user")))
+            raise NotLetIn("login", "unknown_user")
+        if not is_right or state != "active":
+            reason = "wrong_password" if not is_right else f"{state}_user"
+            self.record((user_id, UserLoginFailed(reason=reason)))
+            raise NotLetIn("login", reason)
+        self._as(user_id).record((user_id, UserLoggedIn(login_method=login_method)))
+        return user_id
+
+    def set_webhook(self, user_id: UUID, /, url: Secret | None) -> Placed:
+        """Record where a person's notifications go, encrypted; None: nowhere.
+
+        Raises:
+            EncryptionKeyMissing: when there is no key.
+        """
+        stored = None if url is None else self._encryption.encrypt(url)
+        return self.change_preferences(user_id, slack_webhook_url=stored)
+
+    def webhook_of(self, user_id: UUID, /) -> Secret | None:
+        """The URL to which a person's notifications go.
+
+        Raises:
+            Undecryptable: when no key fits.
+        """
+        with self.engine.connect() as connection:
+            told = last_told(connection, self._stream(user_id), ["slack_webhook_url"])
+        stored = told["slack_webhook_url"]
+        return None if stored is None else self._encryption.decrypt(stored)
+
+    @property
+    def _encryption(self) -> Encryption:
+        if self.encryption is None:
+            raise TypeError(
+                "Users(…, encryption=load_encryption(settings)) reads and sets webhooks"
+            )
+        return self.encryption
+
+    def _stream(self, user_id: UUID) -> Stream:
+        return self.stream(UserRegistered.entity_type, user_id)
+
+    def _name(self, kind: str, name: str) -> Stream:
+        return name_stream(self.author.tenant_id, kind, name)
+
+    def _as(self, user_id: UUID) -> Domain:
+        return Domain(self.engine, msgspec.structs.replace(self.author, user_id=user_id))
+
+
+def require_active(connection: Connection, tenant_id: UUID, user_id: UUID, event_type: str) -> None:
+    """Refuse what only an active user may do.
+
+    Raises:
+        RuleBroken: when there is no such user, or it was deactivated.
+    """
+    stream = Stream(tenant_id, UserRegistered.entity_type, user_id)
+    state = read_standings(connection, [stream])[stream].state
+    if state != "active":
+        raise RuleBroken(str(stream), state, event_type, ("active",))
+
+
+def _kind_of(name: str) -> str:
+    """A username has no @."""
+    return EMAIL if "@" in name else USERNAME
+
+
+def _hashed(password: Secret) -> str:
+    if len(password) < SHORTEST_PASSWORD:
+        raise WeakPassword(SHORTEST_PASSWORD)
+    return hash_password(password)

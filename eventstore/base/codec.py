@@ -1,0 +1,182 @@
+"""How a payload becomes JSON and back: strictly, naming the field that does not fit."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from quantum_forge.eventstore.base.errors import EventRefused
+from quantum_forge.schema.events import EVENTS, Event
+from quantum_forge.schema.language.evolution import upcast
+
+_METADATA = "metadata"
+_NOT_JSON = (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@cache
+def _decoder(cls: type[Event]) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(cls)
+
+
+def event_class(event_type: str) -> type[Event]:
+    """The payload class of an event type.
+
+    Raises:
+        EventRefused: when there is no such type.
+    """
+    try:
+        return EVENTS[event_type]
+    except KeyError:
+        raise EventRefused(
+            event_type, f"unknown event type; known are {', '.join(sorted(EVENTS))}"
+        ) from None
+
+
+def encode(event: Event) -> bytes:
+    """The JSON of an event, proven to read back as an equal event.
+
+    Raises:
+        EventRefused: when a field has the wrong type, is NaN or infinite, or cannot be stored; it
+            names the field.
+    """
+    cls = type(event)
+    if EVENTS.get(getattr(cls, "event_type", "")) is not cls:
+        raise EventRefused(cls.__name__, "not a registered event type; declare it with @event")
+    try:
+        data = msgspec.json.encode(event)
+        # A Struct does not check its fields when it is made, and NaN is written as null.
+        same = _decoder(cls).decode(data) == event
+    except _NOT_JSON as error:
+        raise EventRefused(cls.event_type, _explained(event, str(error))) from error
+    if not same:
+        raise EventRefused(
+            cls.event_type, _explained(event, "a field does not read back as it was written")
+        )
+    _refuse_nul(cls.event_type, event, data)
+    return data
+
+
+def encode_metadata(event_type: str, metadata: dict[str, Any]) -> bytes:
+    """The JSON of what surrounds an event of this type.
+
+    Raises:
+        EventRefused: when it is no object, or has a part that cannot be stored, which it names.
+    """
+    try:
+        data = msgspec.json.encode(metadata)
+    except _NOT_JSON as error:
+        raise EventRefused(event_type, _explained(metadata, str(error), _METADATA)) from error
+    if not data.startswith(b"{"):
+        raise EventRefused(event_type, f"metadata is not an object but {type(metadata).__name__}")
+    if b"null" in data and (reason := _explained(metadata, "", _METADATA)):
+        raise EventRefused(event_type, reason)
+    _refuse_nul(event_type, metadata, data, _METADATA)
+    return data
+
+
+def decode(
+    event_type: str, data: bytes | dict[str, Any], *, schema_version: int | None = None
+) -> Event:
+    """The event that a stored or given JSON object is.
+
+    Args:
+        event_type: its name.
+        data: its payload.
+        schema_version: with which it was stored; an older one is brought up to date. Today's,
+            unless given.
+
+    Raises:
+        EventRefused: when the type is unknown, the object does not fit it (it names the field), or
+            a newer program wrote it.
+    """
+    cls = EVENTS.get(event_type) or event_class(event_type)
+    try:
+        if schema_version is not None and schema_version != cls.schema_version:
+            data = _up_to_date(cls, schema_version, data)
+        if isinstance(data, bytes):
+            return _decoder(cls).decode(data)
+        return msgspec.convert(data, cls)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise EventRefused(event_type, str(error)) from error
+
+
+def decode_object(document: bytes | msgspec.Raw) -> dict[str, Any]:
+    """A stored JSON object as it is, whatever its type, with numbers too large for Python's own."""
+    try:
+        return _any_object.decode(document)
+    except msgspec.MsgspecError:
+        parsed: dict[str, Any] = parse_json(bytes(document))
+        return parsed
+
+
+_any_object: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+def parse_json(document: bytes) -> Any:
+    """Any JSON, with the integers that Python's int refuses for their length as decimals."""
+    try:
+        return json.loads(document)
+    except ValueError:
+        return json.loads(document, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:
+        return Decimal(digits)
+
+
+def _up_to_date(
+    cls: type[Event], schema_version: int, data: bytes | dict[str, Any]
+) -> dict[str, Any]:
+    if not 0 < schema_version < cls.schema_version:
+        raise EventRefused(
+            cls.event_type,
+            f"schema version {schema_version} is unknown to this program (it knows 1 to"
+            f" {cls.schema_version}); a newer quantum-forge wrote it, so install that",
+        )
+    fields = msgspec.json.decode(data, type=dict[str, Any]) if isinstance(data, bytes) else data
+    return upcast(cls.history, schema_version, fields)
+
+
+def _leaves(value: object, path: str = "$") -> Iterator[tuple[str, object]]:
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _leaves(getattr(value, name), f"{path}.{name}")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield f"{path} (a key)", key
+            yield from _leaves(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def _explained(value: object, reason: str, path: str = "$") -> str:
+    """`reason`, unless a NaN, an infinity or half a character explains it better."""
+    # A value may be nested more deeply than Python calls.
+    with suppress(RecursionError):
+        for place, leaf in _leaves(value, path):
+            if isinstance(leaf, float) and not math.isfinite(leaf):
+                return f"{leaf} is not a number that can be stored - at `{place}`"
+            if isinstance(leaf, str) and _SURROGATE.search(leaf):
+                return f"half a character (a lone surrogate) cannot be stored - at `{place}`"
+    return reason
+
+
+def _refuse_nul(event_type: str, value: object, data: bytes, path: str = "$") -> None:
+    if b"\\u0000" not in data:
+        return
+    for place, leaf in _leaves(value, path):
+        if isinstance(leaf, str) and "\0" in leaf:
+            raise EventRefused(event_type, f"a NUL character cannot be stored - at `{place}`")

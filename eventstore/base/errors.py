@@ -1,0 +1,516 @@
+"""Every error that Quantum Forge raises on purpose, each telling the user what to do next."""
+
+from pathlib import Path
+from uuid import UUID
+
+from quantum_forge.eventstore.base.counted import counted
+
+
+class QuantumForgeError(Exception):
+    """Base of all errors of this project; its text is one line for a person.
+
+    `exit_status` is what the command line exits with. `may_pass`: whether the same may succeed a
+    little later by itself, so that it is worth another attempt
+    (`quantum_forge.eventstore.database.outage`).
+    """
+
+    exit_status = 1
+    may_pass = False
+
+    @property
+    def while_waiting(self) -> str:
+        """The text for a person whose command goes on and tries again by itself."""
+        return str(self)
+
+
+class InvalidSetting(QuantumForgeError):
+    """An environment variable or file has a value that cannot be used; secrets are never quoted."""
+
+    exit_status = 2
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(f"{name} {problem}")
+
+
+class DotenvSyntaxError(QuantumForgeError):
+    """A line of the .env file is not an assignment."""
+
+    exit_status = 2
+
+    def __init__(self, path: Path, line: int, problem: str) -> None:
+        self.path = path
+        self.line = line
+        self.problem = problem
+        super().__init__(f"{path}, line {line}: {problem}; correct or remove the line")
+
+
+class EmbeddedServerError(QuantumForgeError):
+    """The embedded PostgreSQL cannot be used; `advice` says what to do."""
+
+    exit_status = 2
+
+    def __init__(self, problem: str, advice: str) -> None:
+        self.problem = problem
+        self.advice = advice
+        super().__init__(f"the embedded PostgreSQL {problem}; {advice}")
+
+
+class DatabaseUnavailable(QuantumForgeError):
+    """No connection to the database can be had; `target` is where, without the password.
+
+    advice: what to do next. advises_repetition: that is only to repeat the command.
+    """
+
+    exit_status = 2
+    advises_repetition = False
+
+    def __init__(self, target: str, problem: str, advice: str) -> None:
+        self.target = target
+        self.problem = problem
+        self.advice = advice
+        super().__init__(f"{problem}; {advice}")
+
+    @property
+    def while_waiting(self) -> str:
+        """The problem, and the advice unless that is only to repeat the command."""
+        return self.problem if self.advises_repetition else str(self)
+
+
+class DatabaseUnreachable(DatabaseUnavailable):
+    """Nothing answers at the database's address, or it is not ready yet."""
+
+    may_pass = True
+
+
+class DatabaseNotReady(DatabaseUnreachable):
+    """The server is starting or stopping."""
+
+    advises_repetition = True
+
+
+class DatabaseRefused(DatabaseUnavailable):
+    """The server answers but does not let this user in: password, role or access rules."""
+
+
+class UnknownDatabase(DatabaseUnavailable):
+    """The server has no database of that name."""
+
+
+class TooManyConnections(DatabaseUnavailable):
+    """The server has no connection left to give."""
+
+    may_pass = True
+
+
+class ConnectionLost(DatabaseUnavailable):
+    """An open connection broke; whether its transaction was committed is unknown."""
+
+    may_pass = True
+    advises_repetition = True
+
+
+class UnsupportedPostgres(DatabaseUnavailable):
+    """The server is older than this program supports."""
+
+
+class LockHeld(DatabaseUnavailable):
+    """A lock that work needs is held by another session for too long, or without business there.
+
+    purpose: what that keeps others from. holder: who it is. pid: its process, if that is known.
+    """
+
+    may_pass = True
+
+    prevention = (
+        "; `qforge db roles --restrict-advisory-locks` keeps other logins from taking such locks"
+    )
+
+    def __init__(self, purpose: str, holder: str, pid: int | None = None) -> None:
+        self.purpose = purpose
+        self.holder = holder
+        self.pid = pid
+        end = "pg_terminate_backend" if pid is None else f"SELECT pg_terminate_backend({pid})"
+        super().__init__(
+            "the database",
+            f"{purpose} cannot go on: a lock is held by {holder}",
+            f"end that session ({end}){self.prevention}",
+        )
+
+
+class StreamLocked(LockHeld):
+    """Another transaction that appends to the same stream did not end in time."""
+
+    prevention = "; idle_in_transaction_session_timeout ends such sessions by themselves"
+
+    def __init__(
+        self, holder: str = "another transaction on the same stream", pid: int | None = None
+    ) -> None:
+        super().__init__("appends", holder, pid)
+
+
+def held_by(message: str) -> str:
+    """Return the holders from the message of `hold_append_floor`."""
+    return message.removeprefix("the keys of the append locks are held by ")
+
+
+class NeedsPrimary(DatabaseUnavailable):
+    """A change was asked of a server that accepts none: a standby, or one that is read-only.
+
+    what: the subject of the sentence, such as "qforge run".
+    """
+
+    may_pass = True
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            "a standby or a read-only server",
+            f"{what} needs the primary, and this server is a standby or read-only",
+            "set DATABASE_URL to the primary",
+        )
+
+
+class NoPublishedHead(QuantumForgeError):
+    """A standby cannot know up to where the log is complete: its primary never published it."""
+
+    exit_status = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server is a standby, and its primary has published no safe head: run "
+            "`qforge project` on the primary, or set DATABASE_URL to the primary"
+        )
+
+
+class CancelledByReplay(QuantumForgeError):
+    """A standby ended a query that stood in the way of replaying the primary's changes."""
+
+    may_pass = True
+
+    _PROBLEM = "the standby ended the query because it had to apply changes of its primary"
+    _ADVICE = "raise max_standby_streaming_delay on the standby, or ask the primary"
+
+    def __init__(self) -> None:
+        super().__init__(f"{self._PROBLEM}: run it again, {self._ADVICE}")
+
+    @property
+    def while_waiting(self) -> str:
+        """The same without the advice to run the query again."""
+        return f"{self._PROBLEM}: {self._ADVICE}"
+
+
+class NotMigrated(QuantumForgeError):
+    """The database has none of the tables yet."""
+
+    exit_status = 2
+
+    def __init__(self) -> None:
+        super().__init__("the database was never migrated; run: qforge db upgrade")
+
+
+class MigrationsPending(QuantumForgeError):
+    """The database is older than the code."""
+
+    exit_status = 2
+
+    def __init__(self, current: str, pending: int) -> None:
+        self.current = current
+        self.pending = pending
+        super().__init__(
+            f"the database is at revision {current}, {pending} behind this program; "
+            "run: qforge db upgrade"
+        )
+
+
+class DatabaseNewer(QuantumForgeError):
+    """The database is at a revision that this code does not know."""
+
+    exit_status = 2
+
+    def __init__(self, current: str) -> None:
+        self.current = current
+        super().__init__(
+            f"the database is at revision {current}, which this program does not know: it was "
+            "migrated by a newer one; install that version of quantum-forge"
+        )
+
+
+class UnknownRevision(QuantumForgeError):
+    """There is no migration of that name."""
+
+    exit_status = 2
+
+    def __init__(self, revision: str) -> None:
+        self.revision = revision
+        super().__init__(
+            f"there is no migration {revision!r}; give a revision, head, base, or steps such as -1"
+        )
+
+
+class EventRefused(QuantumForgeError):
+    """An event is not what its type says; nothing of the call was appended."""
+
+    def __init__(self, event_type: str, reason: str) -> None:
+        self.event_type = event_type
+        self.reason = reason
+        super().__init__(f"{event_type}: {reason}")
+
+
+class EventTooLarge(EventRefused):
+    """An event has more bytes than the log takes; nothing of the call was appended.
+
+    size: bytes of its data and metadata as JSON.
+    """
+
+    def __init__(self, event_type: str, event_id: UUID, size: int, limit: int) -> None:
+        self.event_id = event_id
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            event_type,
+            f"event {event_id} has {size:,} bytes of data and metadata, and the limit is "
+            f"{limit:,}: keep the large part in a file, and record where the file is",
+        )
+
+
+class AppendTooLarge(EventRefused):
+    """An append has more bytes than one transaction shall have; nothing was appended.
+
+    size: bytes of all events as JSON.
+    """
+
+    def __init__(self, events: int, size: int, limit: int) -> None:
+        self.events = events
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            "append",
+            f"the first {events:,} events have {size:,} bytes together, and the limit of one "
+            f"append is {limit:,}: append them in several calls, or with eventstore/log/load.py",
+        )
+
+
+class VersionConflict(QuantumForgeError):
+    """A stream is not at the version that an append expected; nothing was appended."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+        wanted = {0: "not to exist", -1: "to exist"}.get(expected, f"at version {expected}")
+        found = f"at version {actual}" if actual else "not there"
+        super().__init__(f"{stream} was expected {wanted} but is {found}: read it and decide again")
+
+
+class EventIdReused(QuantumForgeError):
+    """An event id came back with other content; nothing was appended."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: give every event an id of its own")
+
+
+class LogIsAppendOnly(QuantumForgeError):
+    """Somebody tried to change or delete an event."""
+
+    def __init__(self) -> None:
+        super().__init__("the log is append-only: append an event that says what changed")
+
+
+class UnsafeIsolation(QuantumForgeError):
+    """The log was used in a transaction that cannot see what was committed meanwhile."""
+
+    def __init__(self, *, may_pass: bool = False) -> None:
+        # Under READ COMMITTED a standby cancels what conflicts with its recovery in the same words.
+        self.may_pass = may_pass
+        super().__init__("use the log under READ COMMITTED: otherwise events could be skipped")
+
+
+class OtherTenant(QuantumForgeError):
+    """A session appended an event of a tenant that it does not act for; nothing was appended."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; set QFORGE_TENANT_ID, or connect as a member of qforge_admin")
+
+
+class RoleMissing(QuantumForgeError):
+    """The database's roles are not there, and this login may not make them."""
+
+    exit_status = 2
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: let an administrator run what `qforge db roles --sql` prints")
+
+
+class NotAllowed(QuantumForgeError):
+    """The login has no right to what it tried."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; `qforge db roles` shows which role may do what")
+
+
+class SpoolUnwritable(QuantumForgeError):
+    """The local spool takes no more: a full disk, a quota, a broken device."""
+
+    def __init__(self, path: Path, reason: str, what: str) -> None:
+        self.path = path
+        self.reason = reason
+        self.what = what
+        super().__init__(
+            f"{what} was NOT recorded: the spool file {path} cannot be written ({reason}); "
+            "free some space, or set QFORGE_HOME to a place that has some, and repeat it"
+        )
+
+
+class SpoolDamaged(QuantumForgeError):
+    """Bytes in the middle of a spool file are not what was written; nothing after was touched."""
+
+    def __init__(self, path: Path, offset: int, intact: int) -> None:
+        self.path = path
+        self.offset = offset
+        self.intact = intact
+        super().__init__(
+            f"{path} is damaged at byte {offset}; what stands before it is drained, the {intact} "
+            "intact appends after it wait: restore the file from a backup, or go on without the "
+            "damaged bytes, which are kept, with: qforge spool drain --past-damage"
+        )
+
+
+class SpoolEntryUnusable(QuantumForgeError):
+    """An entry of the spool cannot be read or handled; it was left as it is."""
+
+    def __init__(self, path: Path, reason: str, advice: str) -> None:
+        self.path = path
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"{path} was left as it is ({reason}): {advice}")
+
+
+class DrainStopped(QuantumForgeError):
+    """The database takes no more of the spool now; what it has not taken is still there."""
+
+    exit_status = 2
+
+    def __init__(self, directory: Path, events: int, reason: str) -> None:
+        self.directory = directory
+        self.events = events
+        self.reason = reason
+        super().__init__(
+            f"the database took {counted(events, 'spooled event')} and then no more ({reason}); "
+            f"the others are safe in {directory}: run qforge spool drain when the database is back"
+        )
+
+
+class FollowsRejected(VersionConflict):
+    """An event expects a version that only an append which the database refused would have made."""
+
+    def __init__(self, stream: str, expected: int) -> None:
+        super().__init__(stream, expected, 0)
+        self.args = (
+            f"{stream} was expected at version {expected}, but an earlier spooled append to it was "
+            "refused: read it and decide again",
+        )
+
+
+class CalculationEnded(QuantumForgeError):
+    """A calculation that has ended was ended again; the first end stands."""
+
+    def __init__(self, calculation: str, ended: str, again: str) -> None:
+        self.calculation = calculation
+        self.ended = ended
+        self.again = again
+        super().__init__(
+            f"calculation {calculation} has already ended ({ended}), so {again} was not recorded; "
+            "end each calculation once"
+        )
+
+
+class RuleBroken(QuantumForgeError):
+    """Something may not happen to an entity in the state that it is in; nothing was appended.
+
+    allowed: the states in which it may.
+    """
+
+    def __init__(self, entity: str, state: str, event_type: str, allowed: tuple[str, ...]) -> None:
+        self.entity = entity
+        self.state = state
+        self.event_type = event_type
+        self.allowed = allowed
+        if state == "new":
+            found = f"{entity} does not exist"
+        elif allowed == ("new",):
+            found = f"{entity} exists already ({state})"
+        else:
+            found = f"{entity} is {state}"
+        needs = " or ".join("not yet there" if name == "new" else name for name in allowed)
+        super().__init__(f"{found}; {event_type} needs it to be {needs}: nothing was recorded")
+
+
+class NameTaken(QuantumForgeError):
+    """An email address or username belongs to another account; nothing was recorded.
+
+    kind: what is taken, in words.
+    """
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind = kind
+        self.name = name
+        super().__init__(f"the {kind} {name} is taken: choose another one")
+
+
+class NoSuchUser(QuantumForgeError):
+    """Nobody has this email address or username."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no user {name!r}; qforge users list shows them")
+
+
+class WeakPassword(QuantumForgeError):
+    """A password is too easy to guess; nothing was recorded."""
+
+    exit_status = 2
+
+    def __init__(self, shortest: int) -> None:
+        super().__init__(f"a password has at least {shortest} characters: choose a longer one")
+
+
+class NotLetIn(QuantumForgeError):
+    """Who came with this password, key or token is not let in; the attempt was recorded.
+
+    reason: for the log and for an administrator. The text is for whoever came, and does not tell
+    whether there is such an account.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        self.reason = reason
+        super().__init__(f"{what}: not let in")
+
+
+class EncryptionKeyMissing(QuantumForgeError):
+    """There is no key to encrypt with."""
+
+    exit_status = 2
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"there is no encryption key: set QFORGE_ENCRYPTION_KEYS, or make the file {path} with:"
+            " qforge db encryption-key"
+        )
+
+
+class Undecryptable(QuantumForgeError):
+    """What was encrypted cannot be read with the keys that there are."""
+
+    exit_status = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            "none of the encryption keys fits: add the key that was used then to"
+            " QFORGE_ENCRYPTION_KEYS or to the key file, after the first one"
+        )

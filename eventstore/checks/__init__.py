@@ -1,5 +1,0 @@
-"""What `qforge doctor` looks at, by subject; each check makes one finding."""
-
-from eventstore.checks.finding import Check, Finding, Level, ok, problem, psql, warning
-
-__all__ = ["Check", "Finding", "Level", "ok", "problem", "psql", "warning"]

@@ -1,0 +1,1 @@
+"""The connection to PostgreSQL: settings, engine, migrations, roles, tenants, failures."""

@@ -1,0 +1,302 @@
+"""The connection to PostgreSQL: opened from the settings, pooled, with failures in plain words."""
+
+import time
+from typing import Any, Self
+
+import msgspec
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy.engine import URL, ExceptionContext, ExecutionContext
+
+from quantum_forge.eventstore.base.codec import parse_json
+from quantum_forge.eventstore.base.errors import (
+    ConnectionLost,
+    DatabaseNotReady,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    LockHeld,
+    NotAllowed,
+    RoleMissing,
+    TooManyConnections,
+    UnknownDatabase,
+    UnsupportedPostgres,
+    held_by,
+)
+from quantum_forge.eventstore.database.address import libpq_url as libpq_url
+from quantum_forge.eventstore.database.deadline import TCP, followed, limit_waits
+from quantum_forge.eventstore.database.settings import EMBEDDED, Settings
+from quantum_forge.eventstore.database.standby import standby_error
+from quantum_forge.eventstore.database.tenancy import act_always_for
+from quantum_forge.eventstore.server.embedded import EmbeddedServer
+
+APPLICATION_NAME = "quantum-forge"
+OLDEST_SUPPORTED = 15
+CONNECT_TIMEOUT = 10
+"""Seconds for one address of the server."""
+
+_DIRECT = "qforge_direct"
+
+BINARY_ROWS = "qforge_binary_rows"
+"""Execution option of a statement whose rows shall come in PostgreSQL's binary form: ids and times
+cost both sides a fraction of their text."""
+
+
+class Database:
+    """An engine, and the embedded server behind it if there is one.
+
+    Close it, or use it in a `with`.
+    """
+
+    def __init__(self, engine: Engine, *, server: EmbeddedServer | None = None) -> None:
+        self.engine = engine
+        self.server = server
+
+    @property
+    def url(self) -> URL:
+        """The address; print it by `libpq_url(url, hide_password=True)` only."""
+        return self.engine.url
+
+    def close(self) -> None:
+        """Close all connections, and leave the embedded server, which its last user stops."""
+        self.engine.dispose()
+        if self.server is not None:
+            self.server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_database(settings: Settings, *, follows: bool = False) -> Database:
+    """Connect to the database of the settings; the embedded server is started if it is the one.
+
+    `follows`: for a follower of the log, each wait for an answer ends at the deadline.
+
+    Raises a `DatabaseUnavailable` or an `EmbeddedServerError`, now or, for new connections, later.
+    """
+    server: EmbeddedServer | None = None
+    url = settings.url
+    if url is None:
+        server = EmbeddedServer(settings.home)
+        server.start()
+        url = server.url()
+    engine = make_engine(url, source=settings.source)
+    if follows:
+        engine = followed(engine, settings.deadline)
+    database = Database(engine, server=server)
+    try:
+        require_supported(database.engine)
+        act_always_for(database.engine, settings.tenant_id)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
+    """Return an engine whose connection failures are this project's errors.
+
+    `source` is where the address comes from, named in the advice. No connection is made yet.
+    """
+    arguments = {
+        "application_name": APPLICATION_NAME,
+        "connect_timeout": CONNECT_TIMEOUT,
+        **TCP,
+        # Prepared statements belong to a session, which a transaction pooler takes away.
+        "prepare_threshold": None,
+    }
+    engine = create_engine(
+        url,
+        pool_size=20,
+        # The connection that was used last is the one that has everything prepared.
+        pool_use_lifo=True,
+        max_overflow=30,
+        pool_pre_ping=True,
+        pool_recycle=3600,
+        json_deserializer=parse_json,
+        connect_args={name: arguments[name] for name in arguments.keys() - url.query.keys()},
+    )
+
+    limit_waits(engine)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def choose_format(
+        _: Connection, cursor: Any, __: str, ___: Any, context: ExecutionContext, ____: bool
+    ) -> None:
+        if context.execution_options.get(BINARY_ROWS):
+            cursor.format = psycopg.pq.Format.BINARY
+
+    @event.listens_for(engine, "handle_error")
+    def translate(context: ExceptionContext) -> None:
+        if context.is_pre_ping:
+            return  # the pool replaces the connection by itself
+        cause = context.original_exception
+        if context.connection is None and isinstance(cause, psycopg.Error):
+            raise connection_failure(cause, url, source) from cause
+        match getattr(cause, "sqlstate", None), cause:
+            case "42501", psycopg.Error(diag=diag):
+                raise NotAllowed(diag.message_primary or "permission denied") from cause
+            case "QF006", psycopg.Error(diag=diag):
+                raise RoleMissing(diag.message_primary or "a role is missing") from cause
+            case "QF012", psycopg.Error(diag=diag):
+                raise LockHeld("appends", held_by(diag.message_primary or "")) from cause
+        if not context.is_disconnect and (refused := standby_error(cause)) is not None:
+            raise refused from cause
+        # SQLAlchemy drops the connection of a query that Ctrl-C interrupts, too.
+        if context.is_disconnect and isinstance(cause, Exception):
+            raise ConnectionLost(
+                where(url),
+                f"the connection to {where(url)} was lost ({_reason(cause)})",
+                "run the command again; what was appended before is kept",
+            ) from cause
+
+    return engine
+
+
+def is_direct(connection: Connection) -> bool:
+    """Whether the server keeps a session for this connection alone.
+
+    Behind a pooler, what is prepared or listened for stays with a session that others get.
+    """
+    if (known := connection.info.get(_DIRECT)) is None:
+        driver: object = connection.connection.dbapi_connection
+        assert isinstance(driver, psycopg.Connection)
+        # A pooling proxy tells another process id than the server does.
+        known = driver.info.backend_pid == connection.scalar(text("SELECT pg_backend_pid()"))
+        connection.info[_DIRECT] = known
+    return bool(known)
+
+
+def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseUnavailable:
+    """Return the error that says why no connection could be made."""
+    target = where(url)
+    user = url.username or "the default user"
+    match _connect_sqlstate(error):
+        case "3D000":
+            return UnknownDatabase(
+                target,
+                f"there is no database {url.database or url.username!r} at {_server(url)}",
+                f"create it (createdb), or correct {source}",
+            )
+        case "53300":
+            return TooManyConnections(
+                target,
+                f"the server at {_server(url)} has no free connection",
+                "stop other programs that use it, or raise its max_connections",
+            )
+        case "28P01":
+            return DatabaseRefused(
+                target,
+                f"the server at {_server(url)} refused the password of {user}",
+                f"correct the password in {source}",
+            )
+        case "28000":
+            return DatabaseRefused(
+                target,
+                f"the server at {_server(url)} does not let {user} in",
+                f"correct the user in {source}, or ask its administrator for access",
+            )
+        case "57P03":
+            return DatabaseNotReady(
+                target,
+                f"the server at {_server(url)} is starting or stopping",
+                "try again in a moment",
+            )
+        case _:
+            return DatabaseUnreachable(
+                target,
+                f"no connection to {_server(url)} ({_reason(error)})",
+                f"start the server, or correct {source}",
+            )
+
+
+def require_supported(engine: Engine) -> None:
+    """Raise `UnsupportedPostgres` if the server is too old."""
+    with engine.connect() as connection:
+        version = connection.scalar(select(func.current_setting("server_version_num")))
+    major = int(version or 0) // 10_000
+    if major < OLDEST_SUPPORTED:
+        raise UnsupportedPostgres(
+            where(engine.url),
+            f"the server at {_server(engine.url)} is PostgreSQL {major}",
+            f"Quantum Forge needs {OLDEST_SUPPORTED} or newer: upgrade it, or use another",
+        )
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How the database is; latency in ms, size in bytes, `connections` to all of the server."""
+
+    is_ready: bool
+    """Whether it can be written to now: it is neither a standby nor read-only."""
+    server_version: str
+    latency: float
+    database_size: int
+    connections: int
+    max_connections: int
+
+
+HEALTH = text("""
+    SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS is_ready,
+           current_setting('server_version') AS server_version,
+           pg_database_size(current_database()) AS database_size,
+           (SELECT count(*) FROM pg_stat_activity
+             WHERE backend_type = 'client backend') AS connections,
+           current_setting('max_connections')::int AS max_connections
+""")
+
+
+def health(engine: Engine) -> Health:
+    """Ask the server how it is; the latency is that of an empty round trip."""
+    with engine.connect() as connection:
+        row = connection.execute(HEALTH).mappings().one()
+        began = time.perf_counter()
+        connection.execute(text("SELECT 1"))
+        latency = (time.perf_counter() - began) * 1000
+    return Health(latency=latency, **row)
+
+
+def where(url: URL) -> str:
+    """Return host, port and database in words, without user and password."""
+    return f"{url.database or url.username} at {_server(url)}"
+
+
+def _server(url: URL) -> str:
+    host = url.host or url.query.get("host") or "the default host"
+    if not isinstance(host, str):
+        host = ", ".join(host)
+    return f"{host}:{url.port}" if url.port else host
+
+
+_LAST_RESORT = (
+    ("password authentication failed", "28P01"),
+    ("no password supplied", "28P01"),
+    ("too many clients", "53300"),
+    ("too many connections", "53300"),
+    ("remaining connection slots", "53300"),
+    ("the database system is", "57P03"),
+    ("pg_hba.conf", "28000"),
+    ("is not permitted to log in", "28000"),
+    ("authentication failed", "28000"),
+)
+
+
+def _connect_sqlstate(error: psycopg.Error) -> str | None:
+    """Return the SQLSTATE of a failed connection, as far as it can be known."""
+    if error.sqlstate is not None:
+        return error.sqlstate
+    # libpq keeps the SQLSTATE of a refused connection to itself: only the message is left.
+    message = str(error)
+    if 'database "' in message and "does not exist" in message:
+        return "3D000"
+    if 'role "' in message and "does not exist" in message:
+        return "28000"
+    return next((state for part, state in _LAST_RESORT if part in message), None)
+
+
+def _reason(error: Exception) -> str:
+    """Return the end of libpq's message, which never quotes a password."""
+    line = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+    return line.strip().removeprefix("connection failed: ").removeprefix("connection is bad: ")

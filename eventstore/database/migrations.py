@@ -1,0 +1,215 @@
+"""The schema's revisions: which one a database is at, and how it gets to another."""
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from importlib import resources
+
+import msgspec
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from quantum_forge.eventstore.base.errors import (
+    DatabaseNewer,
+    LockHeld,
+    MigrationsPending,
+    NotMigrated,
+    UnknownRevision,
+)
+from quantum_forge.eventstore.database.advisory_locks import MIGRATION_KEY, Purpose, refuse_foreign
+
+HEAD = "head"
+BASE = "base"
+PATIENCE = 600.0
+"""Seconds for which another migration is waited for."""
+
+_TRY_AGAIN = 0.1
+"""Seconds."""
+
+
+class MigrationState(msgspec.Struct, frozen=True):
+    """Where a database stands: its revision (None if never migrated), the newest, the missing."""
+
+    current: str | None
+    head: str | None
+    pending: tuple[str, ...]
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """A migration: its name and what it does."""
+
+    name: str
+    summary: str
+
+
+def revisions() -> list[Revision]:
+    """Return all known migrations, the oldest first."""
+    scripts = list(_scripts().walk_revisions())
+    return [
+        Revision(script.revision, (script.doc or "").rstrip(".")) for script in reversed(scripts)
+    ]
+
+
+def upgrade(engine: Engine, revision: str = HEAD) -> list[str]:
+    """Migrate up to a revision, each migration in its own transaction; return those applied.
+
+    Any number of processes may do this at once: one migrates, the others wait and find it done.
+    """
+    return _move(engine, revision, up=True)
+
+
+def downgrade(engine: Engine, revision: str = "-1") -> list[str]:
+    """Migrate down to a revision, "base" being nothing; return those undone, newest first."""
+    return _move(engine, revision, up=False)
+
+
+def reset(engine: Engine) -> None:
+    """Drop everything that the migrations made, data included, and make it anew."""
+    downgrade(engine, BASE)
+    upgrade(engine, HEAD)
+
+
+def remove_empty(engine: Engine, require_empty: Callable[[Connection], None]) -> str | None:
+    """Take away all tables, if a check lets them go; return the revision at which they were.
+
+    Nobody can append between the check and the end.
+
+    Args:
+        engine: of the database.
+        require_empty: raises what says why not.
+    """
+    with _only_one(engine), engine.connect() as connection:
+        revision = _current(connection)
+        if revision is None:
+            return None
+        if revision not in [known.name for known in revisions()]:
+            raise DatabaseNewer(revision)
+        connection.execute(text("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE"))
+        require_empty(connection)
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, BASE)
+        connection.execute(text("DROP TABLE alembic_version"))
+        connection.commit()
+    return revision
+
+
+def upgrade_sql(revision: str = HEAD, *, start: str = BASE) -> str:
+    """Return the SQL that takes a database from `start` up to a revision; no database is asked."""
+    return _printed(command.upgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
+
+
+def downgrade_sql(revision: str = "-1", *, start: str = HEAD) -> str:
+    """Return the SQL that takes a database from `start` down to a revision."""
+    return _printed(command.downgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
+
+
+def current(engine: Engine) -> str | None:
+    """Return the revision that the database is at, or None if it was never migrated."""
+    with engine.connect() as connection:
+        return _current(connection)
+
+
+def migration_state(engine: Engine) -> MigrationState:
+    """Return where the database stands; raises `DatabaseNewer` if only a newer program knows."""
+    now = current(engine)
+    names = [revision.name for revision in revisions()]
+    if now is not None and now not in names:
+        raise DatabaseNewer(now)
+    pending = names[names.index(now) + 1 :] if now is not None else names
+    return MigrationState(now, names[-1] if names else None, tuple(pending))
+
+
+def require_migrated(engine: Engine) -> None:
+    """Raise `NotMigrated`, `MigrationsPending` or `DatabaseNewer` unless the schema fits."""
+    state = migration_state(engine)
+    if not state.pending:
+        return
+    if state.current is None:
+        raise NotMigrated
+    raise MigrationsPending(state.current, len(state.pending))
+
+
+def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
+    with _only_one(engine):
+        before = migration_state(engine)
+        target = _resolve(revision, from_=before.current or BASE)
+        names = [BASE, *(known.name for known in revisions())]
+        steps = names.index(target) - names.index(before.current or BASE)
+        if (steps <= 0) if up else (steps >= 0):
+            return []
+        with engine.connect() as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            (command.upgrade if up else command.downgrade)(config, target)
+            connection.commit()
+        after = migration_state(engine)
+    if up:
+        return [name for name in before.pending if name not in after.pending]
+    return [name for name in reversed(after.pending) if name not in before.pending]
+
+
+@contextlib.contextmanager
+def _only_one(engine: Engine) -> Iterator[None]:
+    """Hold the lock in a transaction of its own, which also works behind a transaction pooler.
+
+    Raises:
+        LockHeld: when a session holds it that may not migrate, or another migration for too long.
+    """
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        until = time.monotonic() + PATIENCE
+        lock = text("SELECT pg_try_advisory_xact_lock(:key)").bindparams(key=MIGRATION_KEY)
+        while not connection.execute(lock).scalar_one():
+            holders = refuse_foreign(connection, Purpose.MIGRATIONS)
+            if holders and time.monotonic() > until:
+                raise LockHeld(Purpose.MIGRATIONS, str(holders[0]), holders[0].pid)
+            time.sleep(_TRY_AGAIN)
+        yield
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _resolve(revision: str, *, from_: str = BASE) -> str:
+    """Return the name of a revision, given as "head", "base", a prefix, or steps such as -1."""
+    names = [BASE, *(known.name for known in revisions())]
+    if revision == BASE:
+        return BASE
+    if revision == HEAD:
+        return names[-1]
+    if revision[:1] in "+-" and revision[1:].isdigit():
+        index = names.index(_resolve(from_)) + int(revision)
+        if 0 <= index < len(names):
+            return names[index]
+        raise UnknownRevision(revision)
+    matches = [name for name in names[1:] if revision and name.startswith(revision)]
+    if len(matches) != 1:
+        raise UnknownRevision(revision)
+    return matches[0]
+
+
+def _printed(run: Callable[..., None], range_: str) -> str:
+    output = io.StringIO()
+    config = _config(output)
+    run(config, range_, sql=True)
+    return output.getvalue()
+
+
+def _config(output: io.StringIO | None = None) -> Config:
+    config = Config(output_buffer=output) if output is not None else Config()
+    location = str(resources.files("quantum_forge.schema") / "migrations")
+    config.set_main_option("script_location", location.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())

@@ -1,0 +1,171 @@
+"""Failures of the database that pass by themselves, and the pauses between attempts.
+
+A server restarts, a connection breaks, somebody's lock is in the way, an administrator cancels a
+statement or makes the database read-only for a while: who follows the log tries again. Everything
+else, such as a wrong password, a missing table or a refused event, is the same the next time.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+import sqlalchemy.exc
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
+
+from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
+
+PASSING_CLASSES = frozenset({"08", "53"})
+"""Classes of SQLSTATE that pass: connections; a lack of memory, disk space or connections."""
+
+PASSING_STATES = frozenset(
+    {
+        "25006",  # read-only, for a while: a real standby has an error of its own
+        "25P03",  # idle_in_transaction_session_timeout
+        "25P04",  # transaction_timeout
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+        "55006",  # object in use
+        "55P03",  # lock_timeout
+        "57014",  # statement_timeout, or a cancel
+        "57P01",  # the server stops, or an administrator ends the session
+        "57P02",  # another process of the server crashed
+        "57P03",  # the server starts or stops
+        "57P05",  # idle_session_timeout
+    }
+)
+"""SQLSTATEs that pass."""
+
+UNANSWERED = (DatabaseUnavailable, OperationalError, InternalError)
+"""Errors that say nothing about an append: it may be spooled, and succeed later. More than what
+passes by itself: a wrong password costs no result either."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+"""Seconds between two attempts: they double from one to the other."""
+
+PATIENCE = 300.0
+"""Seconds for which a command that follows the log waits for the database."""
+
+_ATTENTION_SECONDS = 0.05
+
+Answer = TypeVar("Answer")
+
+Trouble = Callable[[Exception | None], object]
+"""Called with what is in the way, once each time that changes; with None when it is over."""
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the same may succeed a little later, without a change to the program or the data."""
+    if isinstance(error, QuantumForgeError):
+        return error.may_pass
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (
+            error.orig is not None and isinstance(error.orig, psycopg.Error) and passes(error.orig)
+        )
+    if isinstance(error, psycopg.Error):
+        # Without an SQLSTATE it is the client that noticed: the connection is gone.
+        return (
+            isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+            if error.sqlstate is None
+            else is_passing(error.sqlstate)
+        )
+    return isinstance(error, sqlalchemy.exc.TimeoutError)  # no connection of the pool is free
+
+
+def is_passing(sqlstate: str | None) -> bool:
+    """Whether what the server refused with this SQLSTATE may succeed a little later."""
+    return sqlstate is not None and (sqlstate in PASSING_STATES or sqlstate[:2] in PASSING_CLASSES)
+
+
+def reason_of(error: Exception) -> str:
+    """What kept the database from doing something, in one line, without the statement.
+
+    For somebody whose command goes on, or says itself what to do next.
+    """
+    if isinstance(error, DBAPIError):
+        error = error.orig if isinstance(error.orig, Exception) else error
+    message = error.while_waiting if isinstance(error, QuantumForgeError) else str(error)
+    lines = message.strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def pause_after(attempts: int) -> float:
+    """Seconds to wait after so many failed attempts in a row, half of them random.
+
+    What failed together is not tried again together.
+    """
+    # Beyond 2^30 every pause is the longest one; larger powers would overflow.
+    longest = min(FIRST_PAUSE * 2.0 ** min(attempts - 1, 30), LONGEST_PAUSE)
+    return longest * random.uniform(0.5, 1.0)
+
+
+class Patience:
+    """Waits between attempts while what is in the way may pass.
+
+    Args:
+        seconds: after which the error is raised, counted from the first failure in a row; None for
+            as long as it takes.
+        stop: asked every 50 ms whether to end a wait early.
+        on_trouble: see `Trouble`.
+    """
+
+    def __init__(
+        self,
+        seconds: float | None = PATIENCE,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        on_trouble: Trouble = lambda _: None,
+    ) -> None:
+        self._seconds = seconds
+        self._stop = stop
+        self._on_trouble = on_trouble
+        self._attempts = 0
+        self._since = 0.0
+        self._last = ""
+
+    def wait(self, error: Exception) -> None:
+        """Wait until another attempt is worth it.
+
+        Raises:
+            Exception: the error itself, when it does not pass, or the time is over.
+        """
+        if not passes(error):
+            raise error
+        now = time.monotonic()
+        if self._attempts == 0:
+            self._since = now
+        self._attempts += 1
+        if self._seconds is not None and now - self._since >= self._seconds:
+            raise error
+        if reason_of(error) != self._last:
+            self._last = reason_of(error)
+            self._on_trouble(error)
+        end = now + pause_after(self._attempts)
+        while not self._stop() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _ATTENTION_SECONDS))
+
+    def over(self) -> None:
+        """Note that an attempt succeeded."""
+        if self._attempts:
+            self._attempts = 0
+            self._last = ""
+            self._on_trouble(None)
+
+    def persist(self, attempt: Callable[[], Answer]) -> Answer:
+        """Call a function until it succeeds; it must be safe to repeat.
+
+        Raises:
+            Exception: what the last call raised, when that does not pass, the time is over, or
+                `stop` says so.
+        """
+        while True:
+            try:
+                answer = attempt()
+            except Exception as error:
+                if self._stop():
+                    raise
+                self.wait(error)
+            else:
+                self.over()
+                return answer

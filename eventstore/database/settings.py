@@ -1,0 +1,254 @@
+"""Where the database is and who is asking: settings from the environment, then from a .env file."""
+
+import math
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+import msgspec
+from platformdirs import user_data_path
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from quantum_forge.eventstore.base.errors import DotenvSyntaxError, InvalidSetting
+from quantum_forge.eventstore.base.ids import NAMESPACE
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.database.address import libpq_url
+from quantum_forge.eventstore.database.deadline import DEFAULT_DEADLINE
+
+DEFAULT_TENANT_ID = uuid5(NAMESPACE, "default tenant")
+DRIVER = "postgresql+psycopg"
+ACCEPTED_SCHEMES = ("postgres", "postgresql", DRIVER)
+EMBEDDED = "the embedded server"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the environment decides.
+
+    `url` is None for the embedded server; printed settings hide its secrets. `source` names the
+    variables that decided on the database, for messages. `home` holds the embedded server and the
+    spool. `deadline`: seconds that the server may take for one answer to a follower of the log;
+    see eventstore/database/deadline.py. `encryption_keys`: see eventstore/security/encryption.py;
+    without any, the file has them.
+    """
+
+    url: URL | None = None
+    source: str = EMBEDDED
+    home: Path
+    tenant_id: UUID = DEFAULT_TENANT_ID
+    user_id: UUID
+    deadline: float = DEFAULT_DEADLINE
+    encryption_keys: tuple[Secret, ...] = ()
+    encryption_key_file: Path = Path("encryption.key")
+
+    def __repr__(self) -> str:
+        # SQLAlchemy hides the password of a URL, and not the secrets in its query.
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        if self.url is not None:
+            shown["url"] = libpq_url(self.url, hide_password=True)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+class _Parts(NamedTuple):
+    """The names of the variables that give a database piece by piece."""
+
+    host: str
+    port: str
+    user: str
+    password: str
+    database: str
+
+
+_FAMILIES = (
+    _Parts("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"),
+    _Parts("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME"),
+)
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")
+) -> Settings:
+    """Read the settings; an empty variable counts as absent; the environment wins over the file.
+
+    The database is that of DATABASE_URL, else of POSTGRES_*, else of DB_*; if the environment has
+    none of them, the file is asked in the same order.
+    """
+    environ = os.environ if environ is None else environ
+    process = {name: value for name, value in environ.items() if value}
+    file = {name: value for name, value in read_dotenv(dotenv).items() if value}
+    merged = {**file, **process}
+
+    url, source = None, EMBEDDED
+    for layer in (process, file):
+        found = _database(layer, merged)
+        if found is not None:
+            url, source = found
+            break
+
+    home = _home(merged)
+    keys = merged.get("QFORGE_ENCRYPTION_KEYS", "").split(",")
+    key_file = merged.get("QFORGE_ENCRYPTION_KEY_FILE")
+    return Settings(
+        url=url,
+        source=source,
+        home=home,
+        tenant_id=_uuid(merged, "QFORGE_TENANT_ID", DEFAULT_TENANT_ID),
+        user_id=_uuid(merged, "QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}")),
+        deadline=_seconds(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
+        encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
+        encryption_key_file=Path(key_file).expanduser() if key_file else home / "encryption.key",
+    )
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    r"""Return the variables of a .env file; none if there is no such file.
+
+    A line is `NAME=value`, with an optional `export`. A value may stand in single quotes (kept as
+    it is) or in double quotes (with \n, \t, \" and \\); outside of quotes, ` #` starts a comment.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(str(path), f"cannot be read ({error})") from error
+    variables = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = stripped.removeprefix("export ").partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise DotenvSyntaxError(path, number, "expected NAME=value")
+        variables[name] = _value(value.strip(), path, number)
+    return variables
+
+
+def parse_database_url(text: str, *, variable: str = "DATABASE_URL") -> URL:
+    """Return the URL for SQLAlchemy with psycopg; `variable` is named in errors, never the URL."""
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        raise InvalidSetting(variable, "is not a URL; write postgresql://user@host:5432/name")
+    if scheme.lower() not in ACCEPTED_SCHEMES:
+        raise InvalidSetting(
+            variable, f"starts with {scheme}://, but only PostgreSQL works: write postgresql://…"
+        )
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # The cause quotes the URL, password and all.
+        raise InvalidSetting(
+            variable,
+            "cannot be parsed; write postgresql://user:password@host:5432/name, "
+            "with special characters in the password percent-encoded",
+        ) from None
+    if url.port is not None:
+        _check_port(url.port, variable)
+    if url.password is not None and "@" in text.partition("@")[2].partition("?")[0]:
+        # The rest of the password would be taken for the host, and be shown in messages.
+        raise InvalidSetting(variable, "has a second @: write an @ of the user or password as %40")
+    if (passwords := url.query.get("password")) is not None:
+        # Only the URL's own password field is hidden when printed. libpq takes the last one.
+        password = passwords if isinstance(passwords, str) else passwords[-1]
+        url = url.difference_update_query(["password"]).set(password=password)
+    return url.set(drivername=DRIVER)
+
+
+def login_name() -> str:
+    """Return who runs this process, asked of the system rather than of $USER."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _database(layer: Mapping[str, str], merged: Mapping[str, str]) -> tuple[URL, str] | None:
+    """Return the database that this layer asks for, its parts completed from the other layer."""
+    if "DATABASE_URL" in layer:
+        return parse_database_url(layer["DATABASE_URL"]), "DATABASE_URL"
+    for parts in _FAMILIES:
+        if any(name in layer for name in parts):
+            return _url_of_parts(parts, merged), parts.host.partition("_")[0] + "_*"
+    return None
+
+
+def _url_of_parts(parts: _Parts, variables: Mapping[str, str]) -> URL:
+    """Complete the missing parts as libpq does: localhost, 5432, the login name, the user."""
+    user = variables.get(parts.user, login_name())
+    return URL.create(
+        DRIVER,
+        username=user,
+        password=variables.get(parts.password),
+        host=variables.get(parts.host, "localhost"),
+        port=_port(variables, parts.port),
+        database=variables.get(parts.database, user),
+    )
+
+
+def _port(variables: Mapping[str, str], name: str) -> int:
+    text = variables.get(name, "5432")
+    try:
+        port = int(text)
+    except ValueError:
+        raise InvalidSetting(name, f"must be a port number, not {text!r}") from None
+    _check_port(port, name)
+    return port
+
+
+def _check_port(port: int, name: str) -> None:
+    if not 1 <= port <= 65535:
+        raise InvalidSetting(name, f"must have a port from 1 to 65535, not {port}")
+
+
+def _home(variables: Mapping[str, str]) -> Path:
+    home = variables.get("QFORGE_HOME")
+    if home is None:
+        return user_data_path("quantum-forge", appauthor=False)
+    return Path(home).expanduser().absolute()
+
+
+def _uuid(variables: Mapping[str, str], name: str, default: UUID) -> UUID:
+    text = variables.get(name)
+    if text is None:
+        return default
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidSetting(name, f"must be a UUID, not {text!r}") from None
+
+
+def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = variables.get(name)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InvalidSetting(name, f"must be a number of seconds above 0, not {text!r}")
+    return seconds
+
+
+def _value(text: str, path: Path, number: int) -> str:
+    if text[:1] not in ("'", '"'):
+        return text.partition(" #")[0].rstrip() if not text.startswith("#") else ""
+    quote, rest = text[0], text[1:]
+    value: list[str] = []
+    characters = iter(enumerate(rest))
+    for index, character in characters:
+        if character == quote:
+            trailing = rest[index + 1 :].strip()
+            if trailing and not trailing.startswith("#"):
+                raise DotenvSyntaxError(path, number, "something follows the closing quote")
+            return "".join(value)
+        if character == "\\" and quote == '"':
+            _, escaped = next(characters, (0, ""))
+            value.append({"n": "\n", "t": "\t", '"': '"', "\\": "\\"}.get(escaped, "\\" + escaped))
+        else:
+            value.append(character)
+    raise DotenvSyntaxError(path, number, "the quote is never closed")

@@ -1,0 +1,1 @@
+"""Examination of an installation: one finding per check, each with its remedy."""

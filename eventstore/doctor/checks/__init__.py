@@ -1,0 +1,13 @@
+"""What `qforge doctor` looks at, by subject; each check makes one finding."""
+
+from quantum_forge.eventstore.doctor.checks.finding import (
+    Check,
+    Finding,
+    Level,
+    ok,
+    problem,
+    psql,
+    warning,
+)
+
+__all__ = ["Check", "Finding", "Level", "ok", "problem", "psql", "warning"]

@@ -1,0 +1,303 @@
+"""Who may do what: roles, grants, row-level security, and the functions that guard the log."""
+
+import re
+
+from sqlalchemy import Connection, text
+
+from quantum_forge.eventstore.database.roles import PURPOSES
+from quantum_forge.eventstore.doctor.checks import declared
+from quantum_forge.eventstore.doctor.checks.declared import Grant
+from quantum_forge.eventstore.doctor.checks.finding import (
+    Finding,
+    ok,
+    problem,
+    psql,
+    shortened,
+    warning,
+)
+from quantum_forge.schema.tables import METADATA
+
+_LOGIN = text("""
+    SELECT session_user::text AS login, r.rolsuper AS super,
+           ARRAY(SELECT m.rolname::text FROM pg_roles AS m
+                  WHERE m.rolname = ANY (:names) AND NOT r.rolsuper
+                    AND pg_has_role(current_user, m.oid, 'USAGE')
+                  ORDER BY m.rolname) AS roles,
+           coalesce((SELECT pg_has_role(current_user, relowner, 'USAGE')
+                       FROM pg_class WHERE oid = to_regclass('event_logs')),
+                    (SELECT pg_has_role(current_user, datdba, 'USAGE')
+                       FROM pg_database WHERE datname = current_database())) AS owns
+      FROM pg_roles AS r WHERE r.rolname = current_user
+""")
+_ROLES = text("""
+    SELECT rolname AS name, rolsuper OR rolbypassrls OR rolcreaterole AS mighty,
+           rolcanlogin AS login
+      FROM pg_roles WHERE rolname = ANY (:names)
+""")
+_GRANTS = text("""
+    SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, c.relname AS name,
+           coalesce(r.rolname, 'PUBLIC') AS role, a.privilege_type AS privilege,
+           c.relispartition AS is_partition
+      FROM pg_class AS c
+     CROSS JOIN aclexplode(c.relacl) AS a
+      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+       AND a.grantee <> c.relowner
+     UNION ALL
+    SELECT 'table', c.relname, coalesce(r.rolname, 'PUBLIC'),
+           format('%s (%s)', a.privilege_type, t.attname), c.relispartition
+      FROM pg_class AS c
+      JOIN pg_attribute AS t ON t.attrelid = c.oid AND NOT t.attisdropped
+     CROSS JOIN aclexplode(t.attacl) AS a
+      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+       AND a.grantee <> c.relowner
+     UNION ALL
+    SELECT 'function', p.proname, coalesce(r.rolname, 'PUBLIC'), a.privilege_type, false
+      FROM pg_proc AS p
+     CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
+      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+     WHERE p.pronamespace = 'public'::regnamespace AND a.grantee <> p.proowner
+""")
+_ROW_SECURITY = text("""
+    SELECT relname AS name, relrowsecurity AS enabled
+      FROM pg_class
+     WHERE oid = ANY (SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name)
+        OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_logs'::regclass)
+     ORDER BY relname
+""")
+_POLICIES = text("""
+    SELECT tablename, policyname, permissive, roles::text[] AS roles, cmd, qual, with_check
+      FROM pg_policies WHERE schemaname = 'public' ORDER BY tablename, policyname
+""")
+_FUNCTIONS = text("""
+    SELECT p.proname AS name, p.oid::regprocedure::text AS signature, p.prosrc AS body,
+           p.prosecdef AND NOT coalesce(p.proconfig::text LIKE '%search_path=%pg_temp%', false)
+               AS unpinned
+      FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace ORDER BY 2
+""")
+
+_LOG = ("event_logs", "event_streams")
+_CONDITIONS = {
+    "own_tenant": ("tenant_id=selectcurrent_tenant", (None,)),
+    "every_tenant": ("true", (None, "true")),
+}
+"""What the two policies let through, as PostgreSQL prints it less what `_bare` strips."""
+
+
+def login(connection: Connection) -> Finding:
+    """What whoever asks may do."""
+    check = "login"
+    row = connection.execute(_LOGIN, {"names": list(PURPOSES)}).one()
+    if row.super:
+        return ok(check, f"{row.login} is a superuser: row-level security does not bind it")
+    if row.owns:
+        return ok(check, f"{row.login} owns the tables: row-level security does not bind it")
+    if row.roles:
+        return ok(check, f"{row.login} may {'; '.join(PURPOSES[name] for name in row.roles)}")
+    return problem(
+        check,
+        f"{row.login} is a member of no role of this program, and may do nothing",
+        "let an administrator grant it the role that it needs (see: qforge db roles)",
+        psql(f'GRANT qforge_reader TO "{row.login}"'),
+    )
+
+
+def roles(connection: Connection) -> Finding:
+    """Whether every role is there, without rights that undo the others' limits."""
+    check = "roles"
+    found = {row.name: row for row in connection.execute(_ROLES, {"names": list(PURPOSES)})}
+    missing = [name for name in PURPOSES if name not in found]
+    if missing:
+        return problem(check, f"missing: {', '.join(missing)}", "make them", "qforge db roles")
+    mighty = [name for name, row in found.items() if row.mighty]
+    if mighty:
+        return problem(
+            check,
+            f"{', '.join(mighty)} can step over row-level security or make roles",
+            "take that away",
+            *(psql(f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS NOCREATEROLE") for name in mighty),
+        )
+    logins = [name for name, row in found.items() if row.login]
+    if logins:
+        return warning(
+            check,
+            f"{', '.join(logins)} can log in; a login should be a member instead",
+            "take that away",
+            *(psql(f"ALTER ROLE {name} NOLOGIN") for name in logins),
+        )
+    return ok(check, f"all {len(found)} are there")
+
+
+def grants(connection: Connection) -> Finding:
+    """Whether every role may do what the schema declares, and nothing else."""
+    check = "grants"
+    ours = {*PURPOSES, "PUBLIC"}
+    wanted = set(declared.grants()) | {
+        Grant("table", "alembic_version", role, "SELECT") for role in PURPOSES
+    }
+    known = {(grant.kind, grant.name) for grant in wanted}
+    found, surplus = set(), set()
+    for row in connection.execute(_GRANTS):
+        grant = Grant(row.kind, row.name, row.role, row.privilege)
+        found.add(grant)
+        if grant in wanted:
+            continue
+        if row.kind == "function":
+            # Whoever may call what everybody may is no finding.
+            bad = row.name in declared.closed_functions() and row.role in ours
+        else:
+            writes = row.privilege.startswith(("INSERT", "UPDATE", "DELETE", "TRUNCATE"))
+            of_log = row.is_partition or row.name in _LOG
+            bad = (writes and of_log) or (
+                row.role in ours and (row.is_partition or (row.kind, row.name) in known)
+            )
+        if bad:
+            surplus.add(grant)
+    missing = wanted - found
+    if not missing and not surplus:
+        return ok(check, f"all {len(wanted)} are as declared")
+    said = [f"{_words(grant)} is missing" for grant in sorted(missing)]
+    said += [f"{_words(grant)} is too much" for grant in sorted(surplus)]
+    # To revoke the right to a table revokes those to its columns.
+    again = {
+        grant
+        for grant in wanted
+        for other in surplus
+        if (grant.kind, grant.name, grant.role) == (other.kind, other.name, other.role)
+        and grant.privilege.startswith(f"{other.privilege} (")
+    }
+    return problem(
+        check,
+        shortened(said),
+        "revoke what is too much, grant what is missing",
+        *(psql(_statement("REVOKE", grant, connection)) for grant in sorted(surplus)),
+        *(psql(_statement("GRANT", grant, connection)) for grant in sorted(missing | again)),
+    )
+
+
+def row_security(connection: Connection) -> Finding:
+    """Whether every table shows each tenant its own rows only."""
+    check = "row-level security"
+    wanted = {(policy.table, policy.name): policy for policy in declared.policies()}
+    guarded = sorted({table for table, _ in wanted})
+    said, commands = [], []
+    rows = connection.execute(_ROW_SECURITY, {"names": guarded}).all()
+    for row in rows:
+        if not row.enabled:
+            said.append(f"off for {row.name}")
+            commands.append(psql(f'ALTER TABLE "{row.name}" ENABLE ROW LEVEL SECURITY'))
+    partitions = {row.name for row in rows} - set(guarded)
+    there = set()
+    for row in connection.execute(_POLICIES):
+        key = (row.tablename, row.policyname)
+        if row.tablename not in guarded and row.tablename not in partitions:
+            continue
+        drop = psql(f'DROP POLICY "{row.policyname}" ON "{row.tablename}"')
+        policy = wanted.get(key)
+        if policy is None:
+            if row.permissive == "PERMISSIVE":
+                said.append(f"{row.policyname} on {row.tablename} lets more through")
+                commands.append(drop)
+            continue
+        there.add(key)
+        condition, checked = _CONDITIONS[row.policyname]
+        same = (
+            (tuple(sorted(row.roles)), row.cmd) == (policy.roles, policy.command)
+            and _bare(row.qual) == condition
+            and row.with_check in checked
+        )
+        if not same:
+            said.append(f"{row.policyname} on {row.tablename} is not as declared")
+            commands += [drop, psql(policy.statement)]
+    for key in sorted(wanted.keys() - there):
+        said.append(f"{key[1]} on {key[0]} is missing")
+        commands.append(psql(wanted[key].statement))
+    if said:
+        return problem(check, shortened(said), "make it as declared", *commands)
+    return ok(check, f"on for {len(rows)} tables, with {len(wanted)} policies as declared")
+
+
+def functions(connection: Connection) -> Finding:
+    """Whether the functions that guard the log are the ones that this program made."""
+    check = "functions"
+    rows = connection.execute(_FUNCTIONS).all()
+    bodies = declared.functions()
+    there = {row.name for row in rows}
+    said = [f"{name} is missing" for name in bodies if name not in there]
+    said += [
+        f"{row.name} is not as declared"
+        for row in rows
+        if row.body != bodies.get(row.name, row.body)
+    ]
+    unpinned = [row.signature for row in rows if row.unpinned]
+    if said:
+        return problem(
+            check,
+            shortened(said),
+            "create it anew (CREATE OR REPLACE), as the migrations do: qforge db upgrade --sql",
+        )
+    if unpinned:
+        return problem(
+            check,
+            f"{shortened(unpinned)} run with their owner's rights and any search path",
+            "pin it",
+            *(
+                psql(f"ALTER FUNCTION {name} SET search_path = public, pg_temp")
+                for name in unpinned
+            ),
+        )
+    return ok(check, f"all {len(bodies)} are as declared")
+
+
+def tables(connection: Connection) -> Finding:
+    """Whether every table is there, which the other checks rely on."""
+    check = "tables"
+    missing = (
+        connection.execute(
+            text(
+                "SELECT name FROM unnest(CAST(:names AS text[])) AS name"
+                " WHERE to_regclass(name) IS NULL"
+            ),
+            {"names": [table.name for table in METADATA.sorted_tables]},
+        )
+        .scalars()
+        .all()
+    )
+    if missing:
+        return problem(
+            check,
+            f"missing: {', '.join(missing)}",
+            "restore the database from a backup; a read model alone comes back with "
+            "`qforge db upgrade --sql` and `qforge rebuild`",
+        )
+    return ok(check, f"all {len(METADATA.tables)} are there")
+
+
+def _bare(condition: str | None) -> str:
+    without = re.sub(r"\bAS current_tenant\b", "", condition or "")
+    return re.sub(r"[\s()]|::\w+", "", without).lower()
+
+
+def _words(grant: Grant) -> str:
+    return f"{grant.privilege} on {grant.name} for {grant.role}"
+
+
+def _statement(verb: str, grant: Grant, connection: Connection) -> str:
+    name = f'"{grant.name}"'
+    if grant.kind == "function":
+        name = (
+            connection.execute(
+                text(
+                    "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = :name"
+                    " AND pronamespace = 'public'::regnamespace"
+                ),
+                {"name": grant.name},
+            )
+            .scalars()
+            .first()
+            or name
+        )
+    role = grant.role if grant.role == "PUBLIC" else f'"{grant.role}"'
+    to = "TO" if verb == "GRANT" else "FROM"
+    return f"{verb} {grant.privilege} ON {grant.kind.upper()} {name} {to} {role}"

@@ -1,0 +1,105 @@
+"""What the schema's own text says of grants, policies and functions, to compare a database with.
+
+Read from the SQL that makes them, so that there is no second list to keep.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+import msgspec
+
+from quantum_forge.schema.create import ddl_of
+from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
+from quantum_forge.schema.tables import METADATA
+
+_BODY = re.compile(r"\$\$.*?\$\$", re.DOTALL)
+_GRANT = re.compile(
+    r"^GRANT ([A-Z, ]+?)(?: \((.+?)\))? ON (?:(FUNCTION|SEQUENCE|TABLE) )?(.+?)\s+TO (.+?);",
+    re.M | re.S,
+)
+_REVOKE = re.compile(r"^REVOKE EXECUTE ON FUNCTION (.+?)\s+FROM PUBLIC;", re.M | re.S)
+_POLICY = re.compile(r"^CREATE POLICY (\w+) ON (\w+)(.*?);", re.M | re.S)
+_TO = re.compile(r"\bTO ([\w, ]+?)(?= USING| WITH|$)")
+_FUNCTION = re.compile(r"^CREATE FUNCTION (\w+)\(", re.M)
+_NAMES = re.compile(r"(\w+)(?:\([^)]*\))?")
+
+
+class Grant(msgspec.Struct, frozen=True, order=True):
+    """A right to a table, sequence or function; to one column: `SELECT (id)`."""
+
+    kind: str
+    name: str
+    role: str
+    privilege: str
+
+
+class Policy(msgspec.Struct, frozen=True, order=True):
+    """A row-security policy, with the statement that makes it."""
+
+    name: str
+    table: str
+    roles: tuple[str, ...]
+    command: str
+    statement: str
+
+
+@cache
+def _text() -> str:
+    """Every statement outside of function bodies."""
+    parts = [*map(sql_of, PRELUDE), ddl_of(METADATA.sorted_tables), *map(sql_of, OBJECTS)]
+    return _BODY.sub("''", "\n".join(parts))
+
+
+@cache
+def grants() -> frozenset[Grant]:
+    """Every right that the schema grants."""
+    return frozenset(_grants())
+
+
+def _grants() -> Iterator[Grant]:
+    for verbs, columns, kind, objects, roles in _GRANT.findall(_text()):
+        privileges = [verb.strip() for verb in verbs.split(",")]
+        if columns:
+            privileges = [f"{verb} ({name})" for verb in privileges for name in _names(columns)]
+        for name in _names(objects):
+            for role in _names(roles):
+                for privilege in privileges:
+                    yield Grant(kind.lower() or "table", name, role, privilege)
+
+
+@cache
+def closed_functions() -> frozenset[str]:
+    """The functions that not everybody may call."""
+    return frozenset(name for objects in _REVOKE.findall(_text()) for name in _names(objects))
+
+
+@cache
+def policies() -> frozenset[Policy]:
+    """Every policy of the schema."""
+    return frozenset(
+        Policy(
+            name,
+            table,
+            tuple(sorted(_names(to[1]))) if (to := _TO.search(rest)) else ("public",),
+            "SELECT" if " FOR SELECT" in rest else "ALL",
+            f"CREATE POLICY {name} ON {table}{' '.join(rest.split()).join((' ', ''))}",
+        )
+        for name, table, rest in _POLICY.findall(_text())
+    )
+
+
+@cache
+def functions() -> dict[str, str]:
+    """The text of each function between its dollar signs, by name; without those that have none."""
+    found = {}
+    for name in (*PRELUDE, *OBJECTS):
+        text = sql_of(name)
+        function, body = _FUNCTION.search(text), _BODY.search(text)
+        if function is not None and body is not None:
+            found[function[1]] = body[0][2:-2]
+    return found
+
+
+def _names(text: str) -> list[str]:
+    return _NAMES.findall(text)

@@ -1,0 +1,251 @@
+"""The log: append-only, room ahead, positions in order, and heads that agree with it."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, text
+
+from quantum_forge.eventstore.doctor.checks.finding import (
+    Finding,
+    ok,
+    problem,
+    psql,
+    shortened,
+    warning,
+)
+from quantum_forge.eventstore.log.partitions import Partition, list_partitions
+
+AHEAD = 5_000_000
+"""Positions for which a partition should be there: half of one."""
+
+SAMPLE = 500
+"""Streams: so many of those written last, and about as many of all."""
+
+_TRIGGERS = text("""
+    SELECT c.relname AS name, c.oid = 'event_logs'::regclass AS is_log, c.relkind,
+           bool_or(t.tgtype & 1 = 1 AND t.tgtype & 2 = 2 AND t.tgtype & 24 = 24) AS has_row,
+           bool_or(t.tgtype & 1 = 0 AND t.tgtype & 2 = 2 AND t.tgtype & 32 = 32) AS has_truncate,
+           coalesce(array_agg(t.tgname::text ORDER BY t.tgname)
+                    FILTER (WHERE t.tgenabled NOT IN ('O', 'A')), '{}') AS disabled
+      FROM pg_class AS c
+      LEFT JOIN pg_trigger AS t
+        ON t.tgrelid = c.oid AND t.tgfoid = 'refuse_change'::regproc
+     WHERE c.oid = 'event_logs'::regclass
+        OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_logs'::regclass)
+     GROUP BY c.oid, c.relname, c.relkind
+     ORDER BY is_log DESC, c.relname
+""")
+_SEQUENCE = text("""
+    SELECT seqcache AS cache, seqincrement AS step, seqcycle AS cycles,
+           last_assigned_position() AS last
+      FROM pg_sequence WHERE seqrelid = 'event_logs_id_seq'::regclass
+""")
+_DISAGREEING = """
+    SELECT h.entity_type, h.entity_id, h.version AS head, l.last, l.n
+      FROM ({heads}) AS h
+     CROSS JOIN LATERAL (
+           SELECT max(l.version) AS last, count(*) AS n, count(DISTINCT l.version) AS versions,
+                  count(DISTINCT l.event_id) AS ids, min(l.version) AS first, min(l.id) AS low
+             FROM event_logs AS l
+            WHERE l.entity_id = h.entity_id AND l.entity_type = h.entity_type
+              AND l.tenant_id = h.tenant_id) AS l
+     WHERE (h.version, h.version, h.version, h.version, 1)
+           IS DISTINCT FROM (l.last, l.n, l.versions, l.ids, l.first)
+        OR l.low < h.first_position
+     LIMIT 20
+"""
+_SAMPLED = text(
+    _DISAGREEING.format(
+        heads="""
+    SELECT recent.tenant_id, recent.entity_type, recent.entity_id, s.version, s.first_position
+      FROM (SELECT DISTINCT tenant_id, entity_type, entity_id
+              FROM (SELECT tenant_id, entity_type, entity_id FROM event_logs
+                     WHERE id > :after ORDER BY id DESC LIMIT :sample) AS last) AS recent
+      LEFT JOIN event_streams AS s USING (tenant_id, entity_type, entity_id)
+     UNION
+    SELECT tenant_id, entity_type, entity_id, version, first_position
+      FROM event_streams TABLESAMPLE SYSTEM (:percent)
+"""
+    )
+)
+_THOROUGH = text("""
+    SELECT entity_type, entity_id, h.version AS head, l.last, l.n
+      FROM event_streams AS h
+      FULL JOIN (SELECT tenant_id, entity_type, entity_id, max(version) AS last,
+                        min(version) AS first, count(*) AS n, count(DISTINCT version) AS versions,
+                        count(DISTINCT event_id) AS ids, min(id) AS low
+                   FROM event_logs GROUP BY tenant_id, entity_type, entity_id) AS l
+     USING (tenant_id, entity_type, entity_id)
+     WHERE (h.version, h.version, h.version, h.version, 1)
+           IS DISTINCT FROM (l.last, l.n, l.versions, l.ids, l.first)
+        OR l.low < h.first_position
+     LIMIT 20
+""")
+
+
+def append_only(connection: Connection) -> Finding:
+    """Whether the log and every partition refuse UPDATE, DELETE and TRUNCATE."""
+    check = "append-only"
+    said, commands = [], []
+    rows = connection.execute(_TRIGGERS).all()
+    log_has_row = any(row.is_log and row.has_row for row in rows)
+    for row in rows:
+        if not row.has_row and (row.is_log or log_has_row):
+            said.append(f"{row.name} lets UPDATE and DELETE through")
+            commands.append(
+                psql(
+                    "CREATE TRIGGER event_logs_refuse_change BEFORE UPDATE OR DELETE ON"
+                    f' "{row.name}" FOR EACH ROW EXECUTE FUNCTION refuse_change()'
+                )
+            )
+        if not row.has_truncate:
+            said.append(f"{row.name} lets TRUNCATE through")
+            commands.append(
+                psql(
+                    f'CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON "{row.name}"'
+                    " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+                )
+            )
+        for trigger in row.disabled:
+            said.append(f"{trigger} on {row.name} is disabled")
+            commands.append(psql(f'ALTER TABLE "{row.name}" ENABLE TRIGGER "{trigger}"'))
+    if said:
+        return problem(check, shortened(said), "put the triggers back", *commands)
+    replica = connection.execute(
+        text("SELECT current_setting('session_replication_role')")
+    ).scalar_one()
+    if replica == "replica":
+        return problem(
+            check,
+            "session_replication_role is replica: no trigger fires in such a session",
+            "take the setting from the server, the database or the login",
+            psql("ALTER SYSTEM RESET session_replication_role"),
+        )
+    return ok(check, f"the log and its {len(rows) - 1} partitions refuse every change")
+
+
+def partitions(connection: Connection) -> Finding:
+    """Whether partitions are there ahead of the log's end, and none was missing before."""
+    check = "partitions"
+    found = list_partitions(connection)
+    head: int = connection.execute(text("SELECT last_assigned_position()")).scalar_one()
+    prepared = max((p.last_position or 0 for p in found), default=0)
+    ahead = max(0, prepared - head)
+    said = f"{len(found)} partitions, made for {ahead} positions ahead of the last"
+    make = "qforge db maintain"
+    if all(p.first_position is not None for p in found):
+        return problem(
+            check,
+            f"{said}; there is no default partition, so that appends fail where no other is",
+            "make it",
+            psql("CREATE TABLE event_logs_default PARTITION OF event_logs DEFAULT"),
+            psql(
+                "CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON event_logs_default"
+                " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+            ),
+            psql("ALTER TABLE event_logs_default ENABLE ROW LEVEL SECURITY"),
+        )
+    if ahead == 0:
+        return problem(
+            check,
+            f"{said}: every new event goes to the default partition, and stays there",
+            "make some; projectors do so on their way",
+            make,
+        )
+    if ahead < AHEAD:
+        return warning(check, said, "make more; projectors do so on their way", make)
+    in_default = sum(
+        connection.execute(
+            text("SELECT count(*) FROM event_logs WHERE id BETWEEN :first AND :last"),
+            {"first": first, "last": last},
+        ).scalar_one()
+        for first, last in _uncovered(found, head)
+    )
+    if in_default:
+        return warning(
+            check,
+            f"{said}; {in_default} events are in the default partition",
+            "nothing to do: they are read like the others; keep a projector running, so that it "
+            "does not happen again",
+        )
+    return ok(check, said)
+
+
+def sequence(connection: Connection) -> Finding:
+    """Whether positions are handed out one by one, upwards: what the safe head relies on."""
+    check = "sequence"
+    row = connection.execute(_SEQUENCE).one()
+    if row.cache != 1 or row.step != 1 or row.cycles:
+        return problem(
+            check,
+            f"event_logs_id_seq has CACHE {row.cache}, INCREMENT {row.step}"
+            f"{', CYCLE' if row.cycles else ''}: readers can skip events",
+            "set it right, and let all sessions connect anew",
+            psql("ALTER SEQUENCE event_logs_id_seq INCREMENT 1 CACHE 1 NO CYCLE"),
+        )
+    return ok(check, f"hands out positions one by one; the last was {row.last}")
+
+
+def end_of_log(connection: Connection) -> Finding:
+    """Whether the sequence is at or above the last event, as it may not be after a restore."""
+    check = "end of the log"
+    last: int = connection.execute(text("SELECT coalesce(max(id), 0) FROM event_logs")).scalar_one()
+    assigned: int = connection.execute(text("SELECT last_assigned_position()")).scalar_one()
+    if last > assigned:
+        return problem(
+            check,
+            f"the last event is at {last}, but the sequence at {assigned}: it would hand out "
+            "positions again, and readers do not see what is above it",
+            "move the sequence up",
+            psql(f"SELECT setval('event_logs_id_seq', {last})"),
+        )
+    return ok(check, f"the last event is at {last}")
+
+
+def heads(connection: Connection, *, thorough: bool = False) -> Finding:
+    """Whether heads agree with the log: version = last version = number of events, all distinct."""
+    check = "stream heads"
+    if thorough:
+        rows = connection.execute(_THOROUGH).all()
+        looked = "every stream agrees with its head"
+    else:
+        estimate: float = connection.execute(
+            text(
+                "SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'event_streams'::regclass"
+            )
+        ).scalar_one()
+        rows = connection.execute(
+            _SAMPLED,
+            {
+                "after": connection.execute(text("SELECT last_assigned_position()")).scalar_one()
+                - 100_000,
+                "sample": SAMPLE,
+                "percent": min(100.0, 100.0 * SAMPLE / max(estimate, 1)),
+            },
+        ).all()
+        looked = "those sampled agree with the log (all are looked at with --thorough)"
+    if rows:
+        said = [
+            f"{row.entity_type} {row.entity_id}: head {row.head}, last version {row.last}, "
+            f"{row.n or 0} events"
+            for row in rows
+        ]
+        return problem(
+            check,
+            shortened(said, 3),
+            "somebody has written past append_events; restore from a backup, or have the log's "
+            "history examined before anything is appended to these streams",
+        )
+    return ok(check, looked)
+
+
+def _uncovered(partitions: list[Partition], head: int) -> Iterator[tuple[int, int]]:
+    """The ranges of positions up to `head` that only the default partition takes."""
+    after = 0
+    for partition in partitions:
+        if partition.first_position is None or partition.last_position is None:
+            continue
+        if partition.first_position > after + 1:
+            yield after + 1, partition.first_position - 1
+        after = partition.last_position
+    if head > after:
+        yield after + 1, head

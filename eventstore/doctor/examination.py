@@ -1,0 +1,201 @@
+"""Examines an installation: one finding after the other, whatever is broken, never an exception."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from quantum_forge.eventstore.base.errors import (
+    DatabaseNewer,
+    DatabaseUnavailable,
+    EmbeddedServerError,
+    MigrationsPending,
+    NotAllowed,
+    NotMigrated,
+    QuantumForgeError,
+)
+from quantum_forge.eventstore.database.address import libpq_url
+from quantum_forge.eventstore.database.engine import open_database, where
+from quantum_forge.eventstore.database.migrations import migration_state, require_migrated
+from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.doctor.checks import (
+    Check,
+    Finding,
+    Level,
+    access,
+    activity,
+    log,
+    ok,
+    problem,
+    server,
+)
+from quantum_forge.eventstore.doctor.checks import warning as warning_of
+from quantum_forge.eventstore.doctor.checks.spool import spool
+
+PATIENCE = 30.0
+"""Seconds that one check may take, unless it is thorough."""
+
+OF_ANY_SERVER: Mapping[str, Check] = {
+    "server": server.answers,
+    "version": server.version,
+    "durability": server.durability,
+    "clock": server.clock,
+    "roles": access.roles,
+    "login": access.login,
+    "idle sessions": activity.idle_sessions,
+}
+OF_THE_SCHEMA: Mapping[str, Check] = {
+    "tables": access.tables,
+    "grants": access.grants,
+    "row-level security": access.row_security,
+    "functions": access.functions,
+    "append-only": log.append_only,
+    "partitions": log.partitions,
+    "sequence": log.sequence,
+    "end of the log": log.end_of_log,
+    "stream heads": log.heads,
+    "writers": activity.writers,
+    "advisory locks": activity.advisory_locks,
+}
+
+
+def examine(
+    *, more: Mapping[str, Check] | None = None, thorough: bool = False, dotenv: Path = Path(".env")
+) -> Iterator[Finding]:
+    """Examine what the environment's settings lead to; each finding as soon as it is made.
+
+    Args:
+        more: further checks of the schema, of layers above.
+        thorough: look at every stream instead of a sample, however long it takes.
+        dotenv: the file of settings.
+    """
+    try:
+        settings = load_settings(dotenv=dotenv)
+    except QuantumForgeError as error:
+        yield problem("settings", str(error), "correct it where it is set")
+        return
+    yield _settings(settings)
+    yield _guarded("spool", partial(spool, settings.home))
+    try:
+        database = open_database(settings)
+    except (DatabaseUnavailable, EmbeddedServerError) as error:
+        yield problem("server", error.problem, error.advice)
+        return
+    except (QuantumForgeError, DBAPIError) as error:
+        yield problem("server", _reason(error))
+        return
+    with database:
+        yield from examine_database(database.engine, more=more, thorough=thorough)
+
+
+def examine_database(
+    engine: Engine, *, more: Mapping[str, Check] | None = None, thorough: bool = False
+) -> Iterator[Finding]:
+    """Examine a database that can be reached."""
+    for name, check in OF_ANY_SERVER.items():
+        yield _checked(engine, name, check)
+    migrations = _guarded("migrations", partial(_migrations, engine))
+    yield migrations
+    if migrations.level is not Level.OK:
+        # Another schema than this program's would give one misleading finding after the other.
+        return
+    for name, check in {**OF_THE_SCHEMA, **(more or {})}.items():
+        if name == "stream heads" and thorough:
+            yield _checked(engine, name, partial(log.heads, thorough=True), patience=0)
+        else:
+            yield _checked(engine, name, check)
+
+
+def is_well(findings: Sequence[Finding]) -> bool:
+    """Whether none of them is a problem."""
+    return all(finding.level is not Level.PROBLEM for finding in findings)
+
+
+def _checked(engine: Engine, name: str, check: Check, *, patience: float = PATIENCE) -> Finding:
+    """What a check finds, in a transaction of its own that changes nothing."""
+
+    def run() -> Finding:
+        with engine.connect() as connection:
+            _limit(connection, patience)
+            finding = check(connection)
+            connection.rollback()
+            return finding
+
+    return _guarded(name, run)
+
+
+def _guarded(name: str, run: Callable[[], Finding]) -> Finding:
+    """What a check finds; or why it cannot find anything."""
+    try:
+        return run()
+    except NotAllowed as error:
+        return warning_of(
+            name,
+            f"not checked: {_reason(error.__cause__ or error)}",
+            "connect as a member of qforge_admin",
+        )
+    except DatabaseUnavailable as error:
+        return problem(name, error.problem, error.advice)
+    except (QuantumForgeError, DBAPIError, OSError) as error:
+        if getattr(getattr(error, "orig", None), "sqlstate", None) == "57014":
+            return warning_of(
+                name, f"not finished within {PATIENCE:g} s", "try when less is going on"
+            )
+        return problem(name, f"cannot be checked: {_reason(error)}")
+
+
+def _limit(connection: Connection, seconds: float) -> None:
+    connection.execute(
+        text(
+            "SELECT set_config('statement_timeout', :timeout, true),"
+            " set_config('lock_timeout', '2s', true), set_config('jit', 'off', true)"
+        ),
+        {"timeout": str(int(seconds * 1000))},
+    )
+
+
+def _settings(settings: Settings) -> Finding:
+    place = (
+        f"{libpq_url(settings.url, hide_password=True)} ({settings.source})"
+        if settings.url is not None
+        else f"{settings.source} in {settings.home / 'postgres'}"
+    )
+
+    def given(variable: str) -> str:
+        return variable if os.environ.get(variable) else "default or .env"
+
+    return ok(
+        "settings",
+        f"database {place}; tenant {settings.tenant_id} ({given('QFORGE_TENANT_ID')}); "
+        f"user {settings.user_id} ({given('QFORGE_USER_ID')}); "
+        f"home {settings.home} ({given('QFORGE_HOME')})",
+    )
+
+
+def _migrations(engine: Engine) -> Finding:
+    check = "migrations"
+    try:
+        require_migrated(engine)
+    except (NotMigrated, MigrationsPending) as error:
+        found, _, _ = str(error).partition("; run:")
+        return problem(
+            check, f"{found} ({where(engine.url)})", "make the tables", "qforge db upgrade"
+        )
+    except DatabaseNewer as error:
+        return problem(
+            check,
+            f"the database is at revision {error.current}, which this program does not know",
+            "install the newer version of quantum-forge that migrated it",
+            "pip install --upgrade quantum-forge",
+        )
+    return ok(check, f"at revision {migration_state(engine).current}, the newest")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, DBAPIError):
+        error = error.orig or error
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    return str(primary or (str(error).splitlines() or [type(error).__name__])[0])

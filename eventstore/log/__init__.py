@@ -1,0 +1,1 @@
+"""The log: append, group commit, read, subscribe, bulk loading, partitions."""

@@ -1,0 +1,1 @@
+"""Recording on behalf of an author: the recorder, lifecycle rules, decisions."""

@@ -1,0 +1,1 @@
+"""Encryption of stored secrets, and hashes of passwords, tokens and keys."""

@@ -1,0 +1,115 @@
+"""Encryption of what must be read again, such as a webhook's URL; the key never is in the database.
+
+The keys come from QFORGE_ENCRYPTION_KEYS, separated by commas, or from a file with one a line. The
+first encrypts, all decrypt: a new key is put before the others, and they go when nothing needs them
+any more.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from quantum_forge.eventstore.base.errors import EncryptionKeyMissing, InvalidSetting, Undecryptable
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.database.settings import Settings
+
+KEYS_VARIABLE = "QFORGE_ENCRYPTION_KEYS"
+
+
+class Encryption:
+    """Encrypts with the first of its keys, and decrypts with any.
+
+    Raises:
+        InvalidSetting: when a key is none; `source` is named, never the key.
+    """
+
+    def __init__(self, keys: Sequence[Secret], *, source: str = KEYS_VARIABLE) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(key.reveal()) for key in keys])
+        except ValueError:
+            # The cause may quote the key.
+            raise InvalidSetting(
+                source, "has no valid key: make one with qforge db encryption-key"
+            ) from None
+
+    def encrypt(self, secret: Secret) -> str:
+        """The Fernet token of a secret, as events hold it."""
+        return self._fernet.encrypt(secret.reveal().encode()).decode()
+
+    def decrypt(self, ciphertext: str) -> Secret:
+        """The secret that `encrypt` was given.
+
+        Raises:
+            Undecryptable: when none of the keys fits.
+        """
+        try:
+            return Secret(self._fernet.decrypt(ciphertext).decode())
+        except InvalidToken:
+            raise Undecryptable from None
+
+    def renew(self, ciphertext: str) -> str:
+        """The same secret, encrypted with the first key.
+
+        Raises:
+            Undecryptable: when none of the keys fits.
+        """
+        try:
+            return self._fernet.rotate(ciphertext).decode()
+        except InvalidToken:
+            raise Undecryptable from None
+
+
+def load_encryption(settings: Settings) -> Encryption:
+    """The encryption that the settings ask for.
+
+    Raises:
+        EncryptionKeyMissing: when there is no key.
+        InvalidSetting: when a key is none, or others may read the file.
+    """
+    if settings.encryption_keys:
+        return Encryption(settings.encryption_keys)
+    path = settings.encryption_key_file
+    return Encryption(_read_keys(path), source=str(path))
+
+
+def add_key(path: Path) -> int:
+    """Put a new key before those of a file, which only its owner can read; returns how many it has.
+
+    Raises:
+        InvalidSetting: when the file cannot be read or written.
+    """
+    try:
+        keys = _read_keys(path)
+    except EncryptionKeyMissing:
+        keys = []
+    lines = [Fernet.generate_key().decode(), *(key.reveal() for key in keys)]
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(path)
+    except OSError as error:
+        raise InvalidSetting(str(path), f"cannot be written ({error.strerror})") from error
+    return len(lines)
+
+
+def _read_keys(path: Path) -> list[Secret]:
+    try:
+        mode = path.stat().st_mode
+        lines = path.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        raise EncryptionKeyMissing(path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(str(path), f"cannot be read ({type(error).__name__})") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise InvalidSetting(str(path), f"can be read by others; run: chmod 600 {path}")
+    if not lines:
+        raise EncryptionKeyMissing(path)
+    return [Secret(line) for line in lines]

@@ -1,0 +1,69 @@
+"""Where the embedded server's data and its socket are: directories that nobody else can enter."""
+
+import contextlib
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from quantum_forge.eventstore.base.errors import EmbeddedServerError
+
+LONGEST_SOCKET_PATH = 100
+"""Bytes; the kernel's own limit is 107 on Linux and 103 elsewhere (sun_path)."""
+
+
+def make_private(directory: Path) -> None:
+    """Make the directory, or see to it that an existing one is this user's and closed to others.
+
+    Raises:
+        EmbeddedServerError: when it cannot be made, or is somebody else's.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"cannot have its directory {directory} ({error.strerror})",
+            "set QFORGE_HOME to a place that you can write to, or set DATABASE_URL",
+        ) from error
+    found = directory.lstat()
+    if os.geteuid() not in (0, found.st_uid) or not stat.S_ISDIR(found.st_mode):
+        raise EmbeddedServerError(
+            f"cannot use {directory}, which is not your directory",
+            "set QFORGE_HOME to a place of your own, or set DATABASE_URL",
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        directory.chmod(0o700)
+
+
+def socket_directory(directory: Path, name: str) -> Path:
+    """Return where a socket of this name goes: the directory itself, or a short one if it is unfit.
+
+    The short one depends on nothing but the path and the owner, so that a cron job and a login find
+    the same; $XDG_RUNTIME_DIR, which goes away at logout, would not do.
+
+    Raises:
+        EmbeddedServerError: when somebody else made the short one.
+    """
+    path = os.fsencode(directory / name)
+    # libpq and the server both take a comma for the end of a directory.
+    if len(path) <= LONGEST_SOCKET_PATH and b"," not in path:
+        return directory
+    owner = directory.stat()
+    digest = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
+    short = Path(f"/tmp/qforge-{owner.st_uid}-{digest}")
+    with contextlib.suppress(FileExistsError):
+        short.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(short, owner.st_uid, owner.st_gid)
+    found = short.lstat()
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != owner.st_uid
+        or stat.S_IMODE(found.st_mode) & 0o077
+    ):
+        raise EmbeddedServerError(
+            f"needs {short} for its socket, and another user made it",
+            "set QFORGE_HOME to a path of fewer than 80 characters",
+        )
+    return short

@@ -1,0 +1,73 @@
+"""How far projections are behind the log: in positions, and in seconds."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, func, select
+
+from quantum_forge.eventstore.base.envelope import Position
+from quantum_forge.projections.project.checkpoint import read_checkpoints
+from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.tables import event_logs
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a projection is behind a head of the log.
+
+    `positions`: from its checkpoint to the head, whatever is there. `seconds`: since the oldest
+    event that it has yet to fold was recorded, by the database's clock; None when there is none,
+    and its table is up to date although its checkpoint may have to move.
+    """
+
+    projection: str
+    position: Position
+    positions: int
+    seconds: float | None
+
+
+def oldest_unfolded(projection: Projection, after: int, upto: int) -> Select[Any]:
+    """The query for when the first event of a projection's types within a range was recorded."""
+    return (
+        select(event_logs.c.recorded_at)
+        .where(
+            event_logs.c.id > after,
+            event_logs.c.id <= upto,
+            event_logs.c.event_type.in_(sorted(projection.reads)),
+        )
+        .order_by(event_logs.c.id)
+        .limit(1)
+    )
+
+
+def read_lags(connection: Connection, projections: Iterable[Projection], head: int) -> list[Lag]:
+    """How far each projection is behind a safe head, which an earlier statement has read.
+
+    One that never ran is behind by the whole log.
+    """
+    checkpoints = read_checkpoints(connection)
+    lags = []
+    for projection in projections:
+        checkpoint = checkpoints.get(projection.name)
+        position = Position(0 if checkpoint is None else checkpoint.position)
+        seconds: float | None = None
+        if position < head:
+            query = oldest_unfolded(projection, position, head)
+            query = query.add_columns(func.clock_timestamp().label("now"))
+            row = connection.execute(query).one_or_none()
+            if row is not None:
+                seconds = _seconds(row.recorded_at, row.now)
+        lags.append(
+            Lag(
+                projection=projection.name,
+                position=position,
+                positions=max(0, head - position),
+                seconds=seconds,
+            )
+        )
+    return lags
+
+
+def _seconds(then: datetime, now: datetime) -> float:
+    return max(0.0, (now - then).total_seconds())

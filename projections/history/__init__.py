@@ -1,0 +1,1 @@
+"""The past of read models: as of a position, differences, lineage, verification."""

@@ -1,0 +1,1 @@
+"""Operation of read models: checks, retention, metrics, dead letters, the catalogue."""

@@ -1,0 +1,1 @@
+"""Projecting: folding new events into tables, batch by batch, with checkpoints."""

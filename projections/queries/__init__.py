@@ -1,0 +1,1 @@
+"""Queries of read models and of the log, served by indexes."""

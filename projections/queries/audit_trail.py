@@ -1,0 +1,220 @@
+"""Questions of auditors, answered from the log: who did what when, and what was it before."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection
+
+from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.log.read import Filter, read_all, read_streams
+from quantum_forge.schema.events import EVENTS
+from quantum_forge.schema.events.audit import AccessDenied, ActionAudited, AuditStatus
+from quantum_forge.schema.events.users import UserLoginFailed
+from quantum_forge.schema.language.changes import Changed
+from quantum_forge.schema.language.secrecy import secret_fields
+from quantum_forge.schema.projections.audit import ACTIONS
+
+PAGE = 500
+"""Entries whose histories are looked up together."""
+
+_FREE = (AccessDenied.event_type, ActionAudited.event_type)
+"""Events that name their action themselves."""
+
+_HIDDEN = "(secret)"
+
+
+class UnknownAction(QuantumForgeError):
+    """No event is called so, and no audited action."""
+
+    exit_status = 2
+
+    def __init__(self, action: str) -> None:
+        names = ", ".join(dict.fromkeys(ACTIONS.values()))
+        super().__init__(f"no action {action!r}; give an event type, or one of {names}")
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What an auditor asks; what is None does not restrict.
+
+    actions: names such as `login` and `data_export`, or event types. since, until: the first
+    included and the second not.
+    """
+
+    tenant_id: UUID
+    user_id: UUID | None = None
+    entity_id: UUID | None = None
+    actions: list[str] | None = None
+    status: AuditStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that somebody did, or was not allowed to do.
+
+    changes: by field, its value in this entity before and after the event.
+    """
+
+    position: int
+    occurred_at: datetime
+    user_id: UUID | None
+    action: str
+    event_type: str
+    entity_type: str
+    entity_id: UUID
+    status: AuditStatus
+    reason: str | None
+    ip_address: str | None
+    user_agent: str | None
+    changes: dict[str, Changed]
+
+
+def where_of(question: Question) -> Filter:
+    """The filter of the log that a question needs at least.
+
+    Raises:
+        UnknownAction: for an action that is none.
+    """
+    types: list[str] | None = None
+    if question.actions is not None:
+        types = []
+        for action in question.actions:
+            meant = [cls.event_type for cls, name in ACTIONS.items() if name == action]
+            known = action in EVENTS
+            if not known and not meant and not action.isidentifier():
+                raise UnknownAction(action)
+            types += [action] if known else [*meant, *_FREE]
+    elif question.status is AuditStatus.DENIED:
+        types = [UserLoginFailed.event_type, *_FREE]
+    return Filter(
+        types=None if types is None else list(dict.fromkeys(types)),
+        tenant_id=question.tenant_id,
+        entity_id=question.entity_id,
+        user_id=question.user_id,
+        since=question.since,
+        until=question.until,
+    )
+
+
+def answer(
+    connection: Connection, question: Question, *, upto: int | None = None, limit: int | None = None
+) -> Iterator[Entry]:
+    """What the log says, the newest first, at most `limit` entries.
+
+    Raises:
+        UnknownAction: for an action that is none.
+    """
+    found: list[RecordedEvent] = []
+    left = limit
+    events = read_all(connection, upto=upto, where=where_of(question), backward=True)
+    for event in events:
+        if not matches(event, question):
+            continue
+        found.append(event)
+        if left is not None:
+            left -= 1
+        if len(found) == PAGE or left == 0:
+            yield from entries(connection, found)
+            found = []
+        if left == 0:
+            return
+    yield from entries(connection, found)
+
+
+def matches(event: RecordedEvent, question: Question) -> bool:
+    """Whether an event that the filter let through is asked for."""
+    if question.status is not None and status_of(event) is not question.status:
+        return False
+    return question.actions is None or bool(
+        {event.event_type, action_of(event)} & set(question.actions)
+    )
+
+
+def entries(connection: Connection, events: Iterable[RecordedEvent]) -> list[Entry]:
+    """Events as entries, in their order, with what each changed: their streams are read for it."""
+    events = list(events)
+    streams: dict[tuple[UUID, str], set[UUID]] = {}
+    for event in events:
+        if event.version > 1:
+            key = (event.tenant_id, event.entity_type)
+            streams.setdefault(key, set()).add(event.entity_id)
+    histories: dict[Stream, list[RecordedEvent]] = {}
+    for (tenant_id, entity_type), ids in streams.items():
+        read = read_streams(connection, tenant_id, entity_type, sorted(ids))
+        histories |= {Stream(tenant_id, entity_type, id_): found for id_, found in read.items()}
+    changes: dict[int, dict[str, Changed]] = {}
+    wanted = {event.position for event in events}
+    for history in histories.values():
+        state: dict[str, Any] = {}
+        for event in history:
+            changed = _changed(event, state)
+            if event.position in wanted:
+                changes[event.position] = changed
+    return [
+        # Of a stream's first event there was nothing before.
+        _entry(event, _changed(event, {}))
+        if event.version == 1
+        else _entry(event, changes[event.position])
+        for event in events
+    ]
+
+
+def action_of(event: RecordedEvent) -> str:
+    """What was done, in the words of the audit trail where there are some."""
+    if event.event_type in _FREE:
+        return str(event.data["action"])
+    cls = EVENTS.get(event.event_type)
+    return ACTIONS.get(cls, event.event_type) if cls is not None else event.event_type
+
+
+def status_of(event: RecordedEvent) -> AuditStatus:
+    """Whether it was done, or denied."""
+    if event.event_type in (AccessDenied.event_type, UserLoginFailed.event_type):
+        return AuditStatus.DENIED
+    if event.event_type == ActionAudited.event_type:
+        return AuditStatus(event.data.get("status", AuditStatus.SUCCESS))
+    return AuditStatus.SUCCESS
+
+
+def _entry(event: RecordedEvent, changes: dict[str, Changed]) -> Entry:
+    return Entry(
+        position=event.position,
+        occurred_at=event.occurred_at,
+        user_id=event.user_id,
+        action=action_of(event),
+        event_type=event.event_type,
+        entity_type=event.entity_type,
+        entity_id=event.entity_id,
+        status=status_of(event),
+        reason=event.data.get("reason"),
+        ip_address=event.metadata.get("ip_address"),
+        user_agent=event.metadata.get("user_agent"),
+        changes=changes,
+    )
+
+
+def _changed(event: RecordedEvent, state: dict[str, Any]) -> dict[str, Changed]:
+    """What an event changes in the fields told so far, which become those after it."""
+    cls = EVENTS.get(event.event_type)
+    secrets = secret_fields(cls) if cls is not None else []
+    reported = event.data.get("changes")
+    if event.event_type == ActionAudited.event_type:
+        return {name: Changed(**each) for name, each in (reported or {}).items()}
+    changed: dict[str, Changed] = {}
+    for name, value in event.data.items():
+        if name == "changes" or (isinstance(value, list) and len(value) > 20):
+            continue  # told by the fields themselves; a list of atoms is no field to compare
+        old = state.get(name)
+        if old != value:
+            hidden = name in secrets
+            changed[name] = (
+                Changed(_HIDDEN if old is not None else None, _HIDDEN)
+                if hidden
+                else Changed(old, value)
+            )
+        state[name] = value
+    return changed

@@ -1,0 +1,369 @@
+"""Questions about calculations and molecules, asked of their tables: by range, id, SMILES, batch.
+
+The functions named `select_…` build a query, the others run one. Every query is bound to a tenant
+and served by an index.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    Subquery,
+    Table,
+    Text,
+    func,
+    literal,
+    literal_column,
+    select,
+    union,
+)
+
+from quantum_forge.schema.tables.batches import batch_item_names, batch_items, batch_jobs
+from quantum_forge.schema.tables.chemistry import (
+    atomic_properties,
+    calculations,
+    molecule_properties_computed,
+    molecules,
+)
+
+Row = dict[str, Any]
+"""A row as a mapping from its columns' names."""
+
+ATOM = (
+    *("atom_index", "element", "atomic_number", "partial_charge"),
+    *("position_x", "position_y", "position_z", "force_x", "force_y", "force_z"),
+)
+"""What a training set wants to know of an atom."""
+
+DESCRIPTORS = (
+    "logp",
+    "hydrogen_bond_donors",
+    "hydrogen_bond_acceptors",
+    "rotatable_bonds",
+    "topological_polar_surface_area",
+    "molar_refractivity",
+    "qed",
+)
+"""Computed properties that a molecule is shown with, beside its weight."""
+
+STATUSES = ("pending", "running", "completed", "failed", "lost", "invalidated")
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Numbers from `low` to `high`, both included; None leaves an end open."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+class Order(StrEnum):
+    """What calculations can be sorted by; each has an index."""
+
+    STARTED = "started"
+    GAP = "gap"
+    ENERGY = "energy"
+
+
+class CalculationFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which calculations to find; what is None does not restrict. gap in eV, energy in Eh.
+
+    batch_ids: items of any of these batches, whichever batch computed them. name: of the molecule,
+    or what the input of any batch calls it.
+    weight (g/mol), logp: of the molecule, as its computed properties tell; a molecule that has none
+    is not found by them.
+    """
+
+    gap: Range | None = None
+    energy: Range | None = None
+    weight: Range | None = None
+    logp: Range | None = None
+    statuses: Sequence[str] | None = None
+    methods: Sequence[str] | None = None
+    molecule_ids: Sequence[UUID] | None = None
+    batch_ids: Sequence[UUID] | None = None
+    name: str | None = None
+
+
+ALL_CALCULATIONS = CalculationFilter()
+
+
+def select_calculations(
+    tenant_id: UUID,
+    where: CalculationFilter = ALL_CALCULATIONS,
+    *,
+    order: Order = Order.STARTED,
+    descending: bool = False,
+    limit: int | None = None,
+) -> Select[Any]:
+    """Calculations with SMILES, formula and name of their molecules, which are null for none.
+
+    The name is the one that was searched for, else what the batches that were asked for call the
+    molecule, else the molecule's own.
+
+    Sorted by gap or energy, only those that have one are given. Those that have not begun count as
+    the latest.
+    """
+    items = None if where.batch_ids is None else _items(tenant_id, where.batch_ids)
+    query = (
+        select(calculations)
+        if items is None
+        else select(calculations, items.c.item_name).join(
+            items, items.c.calculation_id == calculations.c.id
+        )
+    ).where(calculations.c.tenant_id == tenant_id)
+    for column, bounds in ((calculations.c.gap, where.gap), (calculations.c.energy, where.energy)):
+        if bounds is not None:
+            query = query.where(*_within(column, bounds))
+    if where.weight is not None or where.logp is not None:
+        described = _described(tenant_id, where.weight, where.logp)
+        query = query.where(calculations.c.molecule_id.in_(described))
+    if where.statuses == ["completed"]:
+        # Said to the planner in so many words: the index of results that count is a partial one.
+        query = query.where(calculations.c.status == literal_column("'completed'"))
+    elif where.statuses is not None:
+        query = query.where(calculations.c.status.in_(where.statuses))
+    if where.methods is not None:
+        query = query.where(calculations.c.method.in_(where.methods))
+    if where.molecule_ids is not None:
+        query = query.where(calculations.c.molecule_id.in_(where.molecule_ids))
+    if where.name is not None:
+        query = query.where(calculations.c.id.in_(_calculations_named(tenant_id, where.name)))
+    by = {
+        Order.STARTED: calculations.c.started_at,
+        Order.GAP: calculations.c.gap,
+        Order.ENERGY: calculations.c.energy,
+    }[order]
+    if order is not Order.STARTED:
+        query = query.where(by.is_not(None))
+    # Limited before the join, so that the molecules of the rows shown are all that is looked up.
+    found = query.order_by(*_sorted(by, calculations.c.id, descending)).limit(limit).subquery()
+    name: ColumnElement[Any] = molecules.c.name
+    if where.name is not None:
+        name = literal(where.name, Text())
+    elif items is not None:
+        name = func.coalesce(found.c.item_name, molecules.c.name)
+    columns = (column for column in found.c if column.name != "item_name")
+    return (
+        select(*columns, molecules.c.smiles, molecules.c.formula, name.label("name"))
+        .join_from(
+            found,
+            molecules,
+            (molecules.c.tenant_id == found.c.tenant_id) & (molecules.c.id == found.c.molecule_id),
+            isouter=True,
+        )
+        .order_by(*_sorted(found.c[by.name], found.c.id, descending))
+    )
+
+
+def select_molecules(
+    tenant_id: UUID,
+    *,
+    weight: Range | None = None,
+    logp: Range | None = None,
+    name: str | None = None,
+    limit: int | None = None,
+) -> Select[Any]:
+    """Molecules, the newest first, with their computed properties, which are null for none.
+
+    Args:
+        tenant_id: whose.
+        weight: only with a computed molecular weight in this range, in g/mol.
+        logp: only with a computed logP in this range.
+        name: only with this name, or that the input of any batch calls so.
+        limit: at most so many.
+    """
+    query = select(molecules).where(molecules.c.tenant_id == tenant_id)
+    if weight is not None or logp is not None:
+        query = query.where(molecules.c.id.in_(_described(tenant_id, weight, logp)))
+    if name is not None:
+        names = batch_item_names.c
+        query = query.where(
+            molecules.c.id.in_(
+                union(
+                    _molecules_named(tenant_id, name),
+                    select(names.molecule_id).where(
+                        names.tenant_id == tenant_id,
+                        names.name == name,
+                        names.molecule_id.is_not(None),
+                    ),
+                )
+            )
+        )
+    by = _sorted(molecules.c.created_at, molecules.c.id, True)
+    found = query.order_by(*by).limit(limit).subquery()
+    properties = molecule_properties_computed
+    return (
+        select(*found.c, *(properties.c[name] for name in DESCRIPTORS))
+        .join_from(
+            found,
+            properties,
+            (properties.c.tenant_id == found.c.tenant_id)
+            & (properties.c.molecule_id == found.c.id),
+            isouter=True,
+        )
+        .order_by(*_sorted(found.c.created_at, found.c.id, True))
+    )
+
+
+def select_completed(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any]:
+    """Those of these calculations whose results count, by id."""
+    return (
+        select(calculations)
+        .where(
+            calculations.c.tenant_id == tenant_id,
+            calculations.c.id.in_(calculation_ids),
+            calculations.c.status == "completed",
+        )
+        .order_by(calculations.c.id)
+    )
+
+
+def select_atoms(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any]:
+    """The atoms of calculations, by calculation and place in the geometry."""
+    atoms = atomic_properties.c
+    return (
+        select(atomic_properties)
+        .where(atoms.tenant_id == tenant_id, atoms.calculation_id.in_(calculation_ids))
+        .order_by(atoms.calculation_id, atoms.atom_index)
+    )
+
+
+def count_undescribed(connection: Connection, tenant_id: UUID) -> int:
+    """How many molecules with a SMILES have no computed properties: none is found by them."""
+    counts = [
+        connection.scalar(select(func.count(column)).where(column.table.c.tenant_id == tenant_id))
+        or 0
+        for column in (molecules.c.smiles, molecule_properties_computed.c.molecule_id)
+    ]
+    return max(0, counts[0] - counts[1])
+
+
+def select_molecules_by_smiles(tenant_id: UUID, smiles: str) -> Select[Any]:
+    """The molecules of a SMILES as it is stored, by charge and multiplicity."""
+    return (
+        select(molecules)
+        .where(molecules.c.tenant_id == tenant_id, molecules.c.smiles == smiles)
+        .order_by(molecules.c.charge, molecules.c.multiplicity)
+    )
+
+
+def select_batch_items(tenant_id: UUID, batch_id: UUID) -> Select[Any]:
+    """The items of a batch, and how far each has come, by calculation."""
+    items = batch_items.c
+    return (
+        select(batch_items)
+        .where(items.tenant_id == tenant_id, items.batch_id == batch_id)
+        .order_by(items.calculation_id)
+    )
+
+
+def select_batches(
+    tenant_id: UUID, *, name: str | None = None, limit: int | None = None
+) -> Select[Any]:
+    """Batches, all or those of a name, the newest first."""
+    batches = batch_jobs.c
+    query = select(batch_jobs).where(batches.tenant_id == tenant_id)
+    if name is not None:
+        query = query.where(batches.name == name)
+    return query.order_by(*_sorted(batches.created_at, batches.id, True)).limit(limit)
+
+
+def select_by_prefix(table: Table, tenant_id: UUID, digits: str) -> Select[Any]:
+    """The rows whose id begins with these hexadecimal digits, by id; at most ten."""
+    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    return (
+        select(table)
+        .where(table.c.tenant_id == tenant_id, table.c.id.between(first, last))
+        .order_by(table.c.id)
+        .limit(10)
+    )
+
+
+def calculations_by_status(connection: Connection, tenant_id: UUID) -> dict[str, int]:
+    """How many calculations of a tenant are in each status, in the order of their lives."""
+    query = (
+        select(calculations.c.status, func.count().label("calculations"))
+        .where(calculations.c.tenant_id == tenant_id)
+        .group_by(calculations.c.status)
+    )
+    counted = {row.status: row.calculations for row in connection.execute(query)}
+    return {status: counted.get(status, 0) for status in STATUSES}
+
+
+def rows(connection: Connection, query: Select[Any]) -> list[Row]:
+    """The rows of a query, each as a dict."""
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def with_atoms(connection: Connection, tenant_id: UUID, found: Sequence[Row]) -> list[Row]:
+    """Rows of calculations, each with `atoms`: element, charge, position and force of each one.
+
+    Units are those of the table: e, Å, Eh/Bohr.
+    """
+    by_calculation: dict[UUID, list[Row]] = {row["id"]: [] for row in found}
+    for atom in connection.execute(select_atoms(tenant_id, list(by_calculation))).mappings():
+        by_calculation[atom["calculation_id"]].append({name: atom[name] for name in ATOM})
+    return [{**row, "atoms": by_calculation[row["id"]]} for row in found]
+
+
+def _items(tenant_id: UUID, batch_ids: Sequence[UUID]) -> Subquery:
+    """The calculations of batches, each with what these batches call its molecule."""
+    items = batch_items.c
+    names = func.string_agg(items.name.distinct(), literal(", ", Text()))
+    return (
+        select(items.calculation_id, names.label("item_name"))
+        .where(items.tenant_id == tenant_id, items.batch_id.in_(batch_ids))
+        .group_by(items.calculation_id)
+        .subquery("items")
+    )
+
+
+def _molecules_named(tenant_id: UUID, name: str) -> Select[Any]:
+    return select(molecules.c.id).where(
+        molecules.c.tenant_id == tenant_id, molecules.c.name == name
+    )
+
+
+def _calculations_named(tenant_id: UUID, name: str) -> CompoundSelect[Any]:
+    """The ids of calculations that a batch's input, or their molecule, calls so."""
+    names, every = batch_item_names.c, calculations.alias("every")
+    return union(
+        select(names.calculation_id).where(names.tenant_id == tenant_id, names.name == name),
+        select(every.c.id).where(
+            every.c.tenant_id == tenant_id,
+            every.c.molecule_id.in_(_molecules_named(tenant_id, name)),
+        ),
+    )
+
+
+def _described(tenant_id: UUID, weight: Range | None, logp: Range | None) -> Select[Any]:
+    """The ids of molecules with computed properties in these ranges."""
+    properties = molecule_properties_computed.c
+    query = select(properties.molecule_id).where(properties.tenant_id == tenant_id)
+    for column, bounds in ((properties.molecular_weight, weight), (properties.logp, logp)):
+        if bounds is not None:
+            query = query.where(*_within(column, bounds))
+    return query
+
+
+def _within(column: Column[Any], bounds: Range) -> list[ColumnElement[bool]]:
+    conditions = []
+    if bounds.low is not None:
+        conditions.append(column >= bounds.low)
+    if bounds.high is not None:
+        conditions.append(column <= bounds.high)
+    return conditions or [column.is_not(None)]
+
+
+def _sorted(
+    by: ColumnElement[Any], id_: ColumnElement[Any], descending: bool
+) -> list[ColumnElement[Any]]:
+    return [by.desc(), id_.desc()] if descending else [by, id_]

@@ -1,0 +1,1 @@
+"""Campaigns: the molecules of a file calculated, recorded and tried again."""

@@ -1,0 +1,55 @@
+"""When a failed attempt is worth another: how often by type of error, and after how long."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import msgspec
+
+from quantum_forge.schema.events.chemistry import ErrorType
+
+RETRIES: Mapping[ErrorType, int] = {
+    ErrorType.INPUT_ERROR: 0,
+    ErrorType.CONVERGENCE_ERROR: 1,
+    ErrorType.UNKNOWN_ERROR: 1,
+    ErrorType.TIMEOUT: 3,
+    ErrorType.RESOURCE_ERROR: 3,
+    ErrorType.RANDOM_ERROR: 5,
+    ErrorType.COMPUTE_LOST: 5,
+}
+"""Retries after errors of a type, unless a limit is given. The same input fails the same way."""
+
+FIRST_SECONDS = 60.0
+LONGEST_SECONDS = 3600.0
+"""The delay before the first retry, and the one that doubling ends at, without jitter."""
+
+
+class Backoff(msgspec.Struct, frozen=True, kw_only=True):
+    """How failures are retried.
+
+    limit: retries after errors of one type, for all types but input errors; None: RETRIES.
+    first_seconds, longest_seconds: in s.
+    """
+
+    limit: int | None = None
+    first_seconds: float = FIRST_SECONDS
+    longest_seconds: float = LONGEST_SECONDS
+
+    def allowed(self, error_type: ErrorType) -> int:
+        """How many retries there are after errors of this type."""
+        if self.limit is None or error_type is ErrorType.INPUT_ERROR:
+            return RETRIES[error_type]
+        return self.limit
+
+    def delay(self, failures: int, draw: float) -> timedelta:
+        """How long after its last failure a calculation is tried again.
+
+        Half of the delay is fixed and half random, so that what failed together is not tried again
+        together ("equal jitter", M. Brooker, AWS Architecture Blog, 2015).
+
+        Args:
+            failures: so far, at least 1; each one doubles the delay.
+            draw: a random number from 0 to 1.
+        """
+        # Beyond 2^60 every delay is the longest one; larger powers would overflow.
+        doubled = self.first_seconds * 2.0 ** min(failures - 1, 60)
+        return timedelta(seconds=min(doubled, self.longest_seconds) * (0.5 + 0.5 * draw))

@@ -1,0 +1,177 @@
+"""Calculations that failed, as the log tells their histories, and what is to be done with each."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, Select, or_, select
+
+from quantum_forge.eventstore.base.envelope import RecordedEvent
+from quantum_forge.eventstore.log.read import read_streams
+from quantum_forge.eventstore.recording.attempt import FAILED, earlier_in
+from quantum_forge.runner.campaign.backoff import Backoff
+from quantum_forge.runner.workers.liveness import is_gone
+from quantum_forge.schema.events.chemistry import (
+    CalculationErrorResolved,
+    CalculationFailed,
+    CalculationLost,
+    CalculationRetryScheduled,
+    CalculationStarted,
+    ErrorType,
+)
+from quantum_forge.schema.tables.chemistry import calculations
+
+_CHUNK = 200
+
+
+class Verdict(StrEnum):
+    """What is to be done with a calculation that failed."""
+
+    ABANDONED = "its process is gone"
+    TO_SCHEDULE = "to be scheduled"
+    WAITING = "waits for its time"
+    DUE = "due"
+    GIVEN_UP = "given up"
+
+
+class Troubled(msgspec.Struct, frozen=True, kw_only=True):
+    """A calculation without a result.
+
+    version: of its stream. earlier: its failed attempts. failures: how often it failed, by type of
+    error. started: its latest start. failed_at: when its latest failure was recorded. retry_at:
+    when the next attempt is scheduled, if it is. Times are by the server's clock, and None where
+    there was none.
+    """
+
+    calculation_id: UUID
+    molecule_id: UUID | None
+    batch_id: UUID | None
+    version: int
+    verdict: Verdict
+    earlier: tuple[dict[str, Any], ...]
+    failures: dict[str, int]
+    error_type: ErrorType | None
+    error_message: str | None
+    failed_at: datetime | None
+    retry_at: datetime | None
+    started: CalculationStarted
+
+    @property
+    def attempt(self) -> int:
+        """The number of the next attempt."""
+        return len(self.earlier) + 1
+
+    @property
+    def story(self) -> str:
+        """`timed out 3 times`, and what else went wrong how often."""
+        times = {1: "once", 2: "twice"}
+        return ", ".join(
+            f"{_WORDS[ErrorType(kind)]} {times.get(count, f'{count} times')}"
+            for kind, count in self.failures.items()
+        )
+
+
+_WORDS = {
+    ErrorType.INPUT_ERROR: "was refused as input",
+    ErrorType.CONVERGENCE_ERROR: "did not converge",
+    ErrorType.TIMEOUT: "timed out",
+    ErrorType.RESOURCE_ERROR: "ran out of resources",
+    ErrorType.RANDOM_ERROR: "failed for a transient reason",
+    ErrorType.COMPUTE_LOST: "was lost",
+    ErrorType.UNKNOWN_ERROR: "failed for an unknown reason",
+}
+
+
+def select_candidates(tenant_id: UUID) -> Select[Any]:
+    """The ids of calculations that may be worth another attempt, by the read model, which may lag.
+
+    What cannot be worth one is left out: completed, invalidated, or with an input error.
+    """
+    c = calculations.c
+    return (
+        select(c.id)
+        .where(
+            c.tenant_id == tenant_id,
+            c.status.in_(["failed", "lost", "pending", "running"]),
+            c.attempt > 0,
+            or_(c.error_type.is_(None), c.error_type != ErrorType.INPUT_ERROR.value),
+        )
+        .order_by(c.completed_at, c.id)
+    )
+
+
+def read_troubled(
+    connection: Connection,
+    tenant_id: UUID,
+    calculation_ids: Iterable[UUID],
+    backoff: Backoff,
+    *,
+    now: datetime,
+) -> list[Troubled]:
+    """How these calculations stand by the log itself, in the given order; nothing is written.
+
+    Those that completed, were invalidated or run at the moment are left out. `now`: the present
+    time, by the server's clock.
+    """
+    found: list[Troubled] = []
+    ids = list(calculation_ids)
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        streams = read_streams(connection, tenant_id, "calculation", chunk)
+        for id_ in chunk:
+            troubled = _troubled(streams.get(id_, []), backoff, now)
+            if troubled is not None:
+                found.append(troubled)
+    return found
+
+
+def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) -> Troubled | None:
+    attempts = [event for event in events if event.event_type != _RESOLVED]
+    starts = [event for event in attempts if event.event_type == _STARTED]
+    if not starts:
+        return None
+    started = starts[-1].event
+    assert isinstance(started, CalculationStarted)
+    failed = [event for event in attempts if event.event_type in FAILED]
+    last = attempts[-1]
+    error_type = ErrorType(failed[-1].data["error_type"]) if failed else None
+    failures = Counter(event.data["error_type"] for event in failed)
+    retry_at: datetime | None = None
+    match last.event_type:
+        case CalculationStarted.event_type if is_gone(
+            last.metadata,
+            started_at=last.recorded_at,
+            timeout_seconds=started.timeout_seconds,
+            now=now,
+        ):
+            verdict = Verdict.ABANDONED
+        case CalculationFailed.event_type | CalculationLost.event_type if error_type is not None:
+            enough = failures[error_type] > backoff.allowed(error_type)
+            verdict = Verdict.GIVEN_UP if enough else Verdict.TO_SCHEDULE
+        case CalculationRetryScheduled.event_type:
+            retry_at = datetime.fromisoformat(last.data["retry_at"])
+            verdict = Verdict.DUE if retry_at <= now else Verdict.WAITING
+        case _:
+            return None
+    return Troubled(
+        calculation_id=last.entity_id,
+        molecule_id=started.molecule_id,
+        batch_id=started.batch_id,
+        version=events[-1].version,
+        verdict=verdict,
+        earlier=earlier_in(failed),
+        failures=dict(failures),
+        error_type=error_type,
+        error_message=failed[-1].data["error_message"] if failed else None,
+        failed_at=failed[-1].recorded_at if failed else None,
+        retry_at=retry_at,
+        started=started,
+    )
+
+
+_STARTED = CalculationStarted.event_type
+_RESOLVED = CalculationErrorResolved.event_type

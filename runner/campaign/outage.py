@@ -1,0 +1,55 @@
+"""How long the database has been away, and when another try is worth it."""
+
+import time
+from collections.abc import Callable
+
+from quantum_forge.runner.errors import DatabaseStayedAway
+
+PATIENCE = 300.0
+"""Seconds to wait for a database that went away."""
+
+BETWEEN_TRIES = 2.0
+"""Seconds."""
+
+
+class Outage:
+    """Whether look-ups are impossible, and for how long they have been.
+
+    Args:
+        patience: seconds after which an outage is too long.
+        on_wait: called once when an outage begins, with its reason.
+    """
+
+    def __init__(self, patience: float, on_wait: Callable[[str], None]) -> None:
+        self._patience = patience
+        self._on_wait = on_wait
+        self._since: float | None = None
+        self._next_try = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the last look-up was impossible."""
+        return self._since is not None
+
+    @property
+    def is_too_early(self) -> bool:
+        """Whether another try should wait."""
+        return self.is_on and time.monotonic() < self._next_try
+
+    def over(self) -> None:
+        """A look-up was answered."""
+        self._since = None
+
+    def goes_on(self, error: Exception, *, may_end: bool) -> None:
+        """A look-up was not answered.
+
+        Raises:
+            DatabaseStayedAway: when this has been so for too long, if it `may_end` the run.
+        """
+        now = time.monotonic()
+        self._next_try = now + BETWEEN_TRIES
+        if self._since is None:
+            self._since = now
+            self._on_wait(str(error))
+        if may_end and now - self._since >= self._patience:
+            raise DatabaseStayedAway(now - self._since, str(error)) from error

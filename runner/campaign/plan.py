@@ -1,0 +1,76 @@
+"""What a campaign computes: the settings that all its calculations share, and the ids they give."""
+
+import socket
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from quantum_forge.eventstore.base.ids import batch_id, natural_id
+from quantum_forge.runner.engines.methods import TBLITE
+from quantum_forge.runner.molecules.geometry import Geometry
+
+EMBEDDED = "ETKDGv3+MMFF94/UFF"
+"""Stands for the geometry of a molecule that came without one; the seed is fixed.
+
+It names the procedure: a calculation whose structure is made in another way is another one.
+"""
+
+
+def source_of(file: Path) -> str:
+    """What identifies a file among those of all hosts: `host:/path`, without symbolic links.
+
+    Not its content, which grows: a file that has grown resumes its batch.
+    """
+    return f"{socket.gethostname()}:{file.resolve()}"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of a campaign.
+
+    batch, source: what people call it, and the file whose batch it is as `source_of` gives it; None
+    for a batch that any file can join. charge (e) and multiplicity (2S + 1) are for inputs that do
+    not state them. timeout_seconds is for one attempt, in s.
+    """
+
+    batch: str
+    source: str | None = None
+    method: str = "GFN2-xTB"
+    charge: int | None = None
+    multiplicity: int | None = None
+    solvent: str | None = None
+    timeout_seconds: float = 300.0
+    engine: str = TBLITE
+    optimization_level: str | None = None
+
+    @property
+    def solvation_model(self) -> str | None:
+        """The solvation as it is recorded: `ALPB(water)`."""
+        return None if self.solvent is None else f"ALPB({self.solvent})"
+
+    def parameters(self) -> dict[str, Any]:
+        """The settings as a batch records them."""
+        settings = msgspec.structs.asdict(self)
+        del settings["source"]
+        return settings
+
+    def batch_id(self, tenant_id: UUID) -> UUID:
+        """Id of the batch: the same for the same name, parameters and source."""
+        return batch_id(tenant_id, self.batch, self.parameters(), self.source)
+
+    def calculation_id(self, molecule_id: UUID, geometry: Geometry | None) -> UUID:
+        """Id of a molecule's calculation at these settings, the same for everybody."""
+        origin = EMBEDDED if geometry is None else geometry.xyz_sha256
+        settings = (self.method, self.solvation_model, origin, *self._unusual())
+        return natural_id("calculation", molecule_id, *settings)
+
+    def unreadable_id(self, tenant_id: UUID, text: str) -> UUID:
+        """Id of the calculation that an input would have been, had it been a molecule."""
+        settings = (self.method, self.solvation_model, self.charge, self.multiplicity)
+        return natural_id("unreadable", tenant_id, *settings, *self._unusual(), text)
+
+    def _unusual(self) -> tuple[object, ...]:
+        """What sets it apart from a single point with tblite, which was all there was at first."""
+        usual = self.engine == TBLITE and self.optimization_level is None
+        return () if usual else (self.engine, self.optimization_level)

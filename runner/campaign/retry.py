@@ -1,0 +1,411 @@
+"""Tries failed calculations again, when their time has come, until they have failed often enough.
+
+Nothing is remembered but what the log says: a run that is killed is gone on with by the next one.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection
+
+from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent
+from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
+from quantum_forge.eventstore.database.clock import ServerClock, server_time
+from quantum_forge.eventstore.database.outage import PATIENCE, Patience, Trouble
+from quantum_forge.eventstore.log.read import last_events, read_streams
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.recording.rules import append_checked
+from quantum_forge.runner.campaign import outcomes as narrative
+from quantum_forge.runner.campaign.backoff import Backoff
+from quantum_forge.runner.campaign.failed_calculations import (
+    Troubled,
+    Verdict,
+    read_troubled,
+    select_candidates,
+)
+from quantum_forge.runner.campaign.outcomes import Attempt
+from quantum_forge.runner.campaign.plan import Plan
+from quantum_forge.runner.engines.check import program_version
+from quantum_forge.runner.engines.methods import ENGINES
+from quantum_forge.runner.engines.tasks import Completed, Outcome, Task
+from quantum_forge.runner.errors import ProgramMissing
+from quantum_forge.runner.inputs.xyz_files import read_xyz, xyz_frames
+from quantum_forge.runner.molecules.geometry import Geometry
+from quantum_forge.runner.workers.pool import WorkerPool
+from quantum_forge.runner.workers.stopping import StopRequest
+from quantum_forge.schema.events import Event
+from quantum_forge.schema.events.batches import BatchCompleted, BatchResumed
+from quantum_forge.schema.events.chemistry import (
+    CalculationRetryScheduled,
+    MoleculeCreated,
+    MoleculeDeleted,
+)
+
+_RUN_HERE = frozenset(ENGINES)
+ATTENTION_SECONDS = 0.2
+LOOK_SECONDS = 2.0
+"""How often it looks for what failed elsewhere."""
+
+OVERRULED = (VersionConflict, RuleBroken)
+"""Another process did something to the same calculation first; what it did stands."""
+
+
+class Retried(msgspec.Struct, kw_only=True):
+    """What a run did.
+
+    scheduled: retries that got their time. attempts: that ran; completed: that had a result.
+    impossible: calculations that cannot be repeated from the log, and why. waiting: scheduled for
+    later, the next ones first. given_up: failed too often. signal: that ended the run, if one did.
+    """
+
+    scheduled: int = 0
+    attempts: int = 0
+    completed: int = 0
+    impossible: dict[UUID, str] = msgspec.field(default_factory=dict)
+    waiting: list[Troubled] = msgspec.field(default_factory=list)
+    given_up: list[Troubled] = msgspec.field(default_factory=list)
+    signal: int | None = None
+
+
+class _Unrepeatable(Exception):
+    """Why a calculation cannot be repeated from what the log holds."""
+
+
+def find_troubled(connection: Connection, tenant_id: UUID, backoff: Backoff) -> list[Troubled]:
+    """Every calculation that failed and could be tried again, or could have been."""
+    ids = connection.scalars(select_candidates(tenant_id)).all()
+    return read_troubled(connection, tenant_id, ids, backoff, now=server_time(connection))
+
+
+class Retries:
+    """One run over what failed.
+
+    Several may run at once, beside campaigns: each attempt is begun by one.
+
+    Args:
+        recorder: appends on behalf of the tenant and the user, without a spool.
+        backoff: how often, and after how long.
+        jobs: how many worker processes.
+        timeout_seconds: of an attempt, in s; None: what the calculation had before.
+        on_attempt: called for each attempt that ended, with whether it has a result.
+        on_trouble: see `quantum_forge.eventstore.database.outage.Trouble`: the database is away,
+            or refuses for a while.
+        function: what the workers run, as `module:name`.
+        draw: gives the random numbers of the jitter.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        backoff: Backoff,
+        *,
+        jobs: int,
+        timeout_seconds: float | None = None,
+        on_attempt: Callable[[Troubled, bool], None] = lambda *_: None,
+        on_trouble: Trouble = lambda _: None,
+        function: str = "quantum_forge.runner.engines.calculation:calculate",
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.recorder = recorder
+        self.backoff = backoff
+        self.done = Retried()
+        self._jobs = jobs
+        self._timeout = timeout_seconds
+        self._on_attempt = on_attempt
+        self._on_trouble = on_trouble
+        self._patience = Patience(PATIENCE, on_trouble=on_trouble)
+        self._function = function
+        self._draw = draw
+        self._running: dict[UUID, tuple[Troubled, Attempt, int]] = {}
+        self._clock = ServerClock()
+
+    def run(self, *, follow: bool = False) -> Retried:
+        """Schedule what failed, and run what is due; `follow`: wait for the rest, until Ctrl-C."""
+        with StopRequest() as stop, WorkerPool(self._jobs, function=self._function) as pool:
+            self._patience = Patience(
+                None if follow else PATIENCE, stop=lambda: bool(stop), on_trouble=self._on_trouble
+            )
+            looked = 0.0
+            known: list[Troubled] = []
+            while not stop:
+                if time.monotonic() - looked >= LOOK_SECONDS or not looked:
+                    known = self._scheduled(self._find())
+                    looked = time.monotonic()
+                due = self._due(known)
+                while due and len(self._running) < self._jobs and not stop:
+                    self._start(pool, due.pop())
+                if self._running:
+                    outcomes = pool.wait(timeout=ATTENTION_SECONDS)
+                    known = self._renewed(known, self._finished(outcomes))
+                elif not self._due(known):
+                    if not follow:
+                        break
+                    time.sleep(ATTENTION_SECONDS)
+            self._finished(pool.kill_all())
+            self.done.signal = stop.signal
+        known = self._find()
+        self.done.waiting = sorted(
+            (each for each in known if each.retry_at is not None),
+            key=lambda each: each.retry_at or datetime.max.replace(tzinfo=UTC),
+        )
+        self.done.given_up = [each for each in known if each.verdict is Verdict.GIVEN_UP]
+        return self.done
+
+    # What there is to do
+
+    def _find(self) -> list[Troubled]:
+        return self._asked(
+            lambda connection: find_troubled(connection, self.recorder.tenant_id, self.backoff)
+        )
+
+    def _read(self, ids: Iterable[UUID]) -> list[Troubled]:
+        """How these calculations stand now."""
+        wanted = list(ids)
+        return self._asked(
+            lambda connection: read_troubled(
+                connection, self.recorder.tenant_id, wanted, self.backoff, now=self._clock.now()
+            )
+        )
+
+    def _asked(self, question: Callable[[Connection], list[Troubled]]) -> list[Troubled]:
+        """What the log says; waits for a database that is away."""
+
+        def ask() -> list[Troubled]:
+            with self.recorder.engine.connect() as connection:
+                self._clock.read(connection)
+                return question(connection)
+
+        return self._patience.persist(ask)
+
+    def _record(self, *events: NewEvent) -> None:
+        """Record events, which may be repeated: the log knows their ids."""
+        self._patience.persist(lambda: self.recorder.record(*events))
+
+    def _due(self, known: Iterable[Troubled]) -> list[Troubled]:
+        """What can be begun now, the longest overdue last."""
+        now = self._clock.now()
+        due = [
+            each
+            for each in known
+            if each.retry_at is not None
+            and each.retry_at <= now
+            and each.calculation_id not in self._running
+            and each.calculation_id not in self.done.impossible
+        ]
+        return sorted(due, key=lambda each: each.retry_at or now, reverse=True)
+
+    def _renewed(self, known: list[Troubled], ended: list[UUID]) -> list[Troubled]:
+        """The same, with what the log says now of the attempts that ended."""
+        if not ended:
+            return known
+        again = self._read(ended)
+        others = [each for each in known if each.calculation_id not in ended]
+        return [*others, *self._scheduled(again)]
+
+    def _scheduled(self, known: Iterable[Troubled]) -> list[Troubled]:
+        """The same, after what has no time yet got one, and the abandoned were recorded as lost."""
+        result: list[Troubled] = []
+        for each in known:
+            try:
+                if each.verdict is Verdict.ABANDONED:
+                    each = self._lose(each)
+                if each.verdict is Verdict.TO_SCHEDULE:
+                    each = self._schedule(each)
+            except OVERRULED:
+                continue
+            result.append(each)
+        return result
+
+    def _lose(self, troubled: Troubled) -> Troubled:
+        attempt = _attempt(troubled, troubled.started.attempt)
+        lost = narrative.lost(attempt, "its runner ended without recording a result")
+        self._record(self._of(troubled, lost, troubled.version))
+        (again,) = self._read([troubled.calculation_id]) or [troubled]
+        return again
+
+    def _schedule(self, troubled: Troubled) -> Troubled:
+        assert troubled.failed_at is not None
+        delay = self.backoff.delay(len(troubled.earlier), self._draw())
+        retry_at = troubled.failed_at + delay
+        scheduled = CalculationRetryScheduled(
+            molecule_id=troubled.molecule_id,
+            batch_id=troubled.batch_id,
+            attempt=troubled.attempt,
+            retry_at=retry_at,
+            delay_seconds=delay.total_seconds(),
+        )
+        self._record(self._of(troubled, scheduled, troubled.version))
+        self.done.scheduled += 1
+        return msgspec.structs.replace(
+            troubled, version=troubled.version + 1, verdict=Verdict.WAITING, retry_at=retry_at
+        )
+
+    # Attempts
+
+    def _start(self, pool: WorkerPool, troubled: Troubled) -> None:
+        try:
+            task = self._task(troubled)
+        except _Unrepeatable as reason:
+            self.done.impossible[troubled.calculation_id] = str(reason)
+            return
+        attempt = _attempt(troubled, troubled.attempt)
+        begun = msgspec.structs.replace(
+            troubled.started,
+            attempt=attempt.number,
+            program_version=program_version(task.engine),
+            timeout_seconds=task.timeout_s or troubled.started.timeout_seconds,
+        )
+        try:
+            self._record(self._of(troubled, begun, troubled.version))
+        except OVERRULED:
+            return
+        self._running[task.id] = (troubled, attempt, troubled.version + 1)
+        pool.submit(task)
+
+    def _task(self, troubled: Troubled) -> Task:
+        """What a worker needs, from the log alone.
+
+        Raises:
+            _Unrepeatable: when the log does not hold it.
+        """
+        started = troubled.started
+        if started.program not in _RUN_HERE:
+            raise _Unrepeatable(
+                f"it was computed by {started.program}, which this program does not run"
+            )
+        try:
+            program_version(started.program)
+        except ProgramMissing as missing:
+            raise _Unrepeatable(str(missing)) from missing
+        solvent = None
+        if started.solvation_model is not None:
+            named = re.fullmatch(r"ALPB\((.+)\)", started.solvation_model)
+            if named is None:
+                raise _Unrepeatable(f"no engine has the solvation {started.solvation_model}")
+            solvent = named[1]
+        molecule = self._molecule(troubled.molecule_id)
+        geometry = _geometry(started.input_text) if isinstance(started.input_text, str) else None
+        plan = Plan(
+            batch="",
+            method=started.method,
+            solvent=solvent,
+            engine=started.program,
+            optimization_level=started.optimization_level,
+        )
+        if troubled.molecule_id is None or troubled.calculation_id != plan.calculation_id(
+            troubled.molecule_id, geometry
+        ):
+            raise _Unrepeatable("its geometry is not in the log: run its input file again")
+        return Task(
+            id=troubled.calculation_id,
+            smiles=molecule.smiles,
+            geometry=geometry,
+            charge=molecule.charge,
+            multiplicity=molecule.multiplicity,
+            method=started.method,
+            solvent=solvent,
+            engine=plan.engine,
+            optimization_level=plan.optimization_level,
+            timeout_s=self._timeout or started.timeout_seconds,
+        )
+
+    def _molecule(self, molecule_id: UUID | None) -> MoleculeCreated:
+        if molecule_id is None:
+            raise _Unrepeatable("its input was not a molecule")
+
+        def ask() -> list[RecordedEvent]:
+            with self.recorder.engine.connect() as connection:
+                tenant_id = self.recorder.tenant_id
+                streams = read_streams(connection, tenant_id, "molecule", [molecule_id])
+                return streams.get(molecule_id, [])
+
+        created: MoleculeCreated | None = None
+        for event in self._patience.persist(ask):
+            if event.event_type == MoleculeCreated.event_type:
+                found = event.event
+                assert isinstance(found, MoleculeCreated)
+                created = found
+            elif event.event_type == MoleculeDeleted.event_type:
+                created = None
+        if created is None:
+            raise _Unrepeatable("its molecule does not exist any more")
+        return created
+
+    def _finished(self, outcomes: Iterable[Outcome]) -> list[UUID]:
+        """Record how attempts ended; returns whose."""
+        ended = []
+        for outcome in outcomes:
+            troubled, attempt, version = self._running.pop(outcome.task_id)
+            event = narrative.ended(attempt, outcome)
+            ended.append(outcome.task_id)
+            successful = isinstance(outcome, Completed)
+            batch_id = troubled.batch_id if successful else None
+            try:
+                self._record_end(self._of(troubled, event, version), batch_id)
+            except OVERRULED:
+                continue
+            self.done.attempts += 1
+            self.done.completed += successful
+            self._on_attempt(troubled, successful)
+        return ended
+
+    def _record_end(self, ended: NewEvent, batch_id: UUID | None) -> None:
+        """Record how an attempt ended, and one result more in the batch, if that had completed.
+
+        In one append: whenever this process is killed, the batch counts what there is.
+        """
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            known = last_events(
+                connection, ended.tenant_id, ended.stream.entity_type, [ended.entity_id]
+            )
+            if (latest := known.get(ended.entity_id)) and latest.event_id == ended.event_id:
+                return []  # an earlier try, whose answer was lost, has recorded it
+            if batch_id is None:
+                return [ended]
+            last = last_events(connection, self.recorder.tenant_id, "batch", [batch_id])
+            event = last.get(batch_id)
+            if event is None or event.event_type != BatchCompleted.event_type:
+                return [ended]  # its own runner is at it, and counts for itself
+            total = event.data["total_count"]
+            recounted = BatchCompleted(
+                total_count=total,
+                successful_count=event.data["successful_count"] + 1,
+                failed_count=max(0, event.data["failed_count"] - 1),
+            )
+            return [
+                ended,
+                *(
+                    self.recorder.new(batch_id, each, expected_version=event.version)
+                    for each in (BatchResumed(total_count=total), recounted)
+                ),
+            ]
+
+        self._patience.persist(lambda: append_checked(self.recorder.engine, decide))
+
+    def _of(self, troubled: Troubled, event: Event, version: int) -> NewEvent:
+        return self.recorder.new(troubled.calculation_id, event, expected_version=version)
+
+
+def _attempt(troubled: Troubled, number: int) -> Attempt:
+    return Attempt(
+        calculation_id=troubled.calculation_id,
+        molecule_id=troubled.molecule_id,
+        batch_id=troubled.batch_id,
+        number=number,
+        earlier=troubled.earlier,
+    )
+
+
+def _geometry(xyz: str) -> Geometry | None:
+    """The geometry that a start recorded; None where it recorded something else.
+
+    Read in this process: it is text work in linear time, without a toolkit.
+    """
+    frames = list(xyz_frames(xyz.splitlines()))
+    return read_xyz(frames[0]).geometry if len(frames) == 1 else None

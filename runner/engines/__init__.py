@@ -1,0 +1,1 @@
+"""Engines: tblite and xtb, optimisation, physical checks, failures."""

@@ -1,0 +1,1 @@
+"""Readers of molecules: .smi, .csv, .sdf, .xyz, extended XYZ."""

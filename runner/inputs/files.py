@@ -1,0 +1,226 @@
+"""Read molecules from a file: .smi, .csv, .sdf, .xyz, also gzip-compressed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quantum_forge.runner.errors import InputFileError
+from quantum_forge.runner.inputs.sdf_files import SdfRecord, read_sdf, sdf_records
+from quantum_forge.runner.inputs.smiles_files import (
+    NoColumnError,
+    Row,
+    SmilesLine,
+    csv_table,
+    read_csv,
+    read_smi,
+    smi_lines,
+)
+from quantum_forge.runner.inputs.text_lines import TextLines, TrailingBytes
+from quantum_forge.runner.inputs.xyz_files import XyzFrame, read_xyz, xyz_frames
+from quantum_forge.runner.molecules.records import Input, shown
+
+__all__ = [
+    "SUFFIXES",
+    "Count",
+    "Input",
+    "Unread",
+    "count",
+    "count_inputs",
+    "interpret",
+    "read_inputs",
+    "read_records",
+    "refused",
+]
+
+SUFFIXES = (".smi", ".smiles", ".csv", ".sdf", ".sd", ".xyz", ".extxyz")
+"""Each may be followed by .gz."""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How much is in a file: records, lines, and lines that belong to no record.
+
+    Those are a header, comments of .smi files, blank lines.
+    """
+
+    inputs: int
+    lines: int
+    skipped: int
+
+
+class Trailing(msgspec.Struct, frozen=True):
+    """What follows the data of a gzip file, in place of a record; it has no lines."""
+
+    number: int
+    line: int
+    bytes: TrailingBytes
+    lines: int = 0
+
+
+Record = SmilesLine | Row | SdfRecord | XyzFrame | Trailing
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """A record of a file, split off and not interpreted, and what interprets it.
+
+    Splitting is plain text work in bounded memory; interpreting runs a toolkit over the text, and
+    can be sent to another process.
+    """
+
+    record: Record
+    read: Callable[[Any], Input]
+
+    @property
+    def text(self) -> str:
+        """What the file has there, but for delimiters and the ends of lines."""
+        match self.record:
+            case SmilesLine(text=text) | SdfRecord(text=text):
+                return text
+            case Row(fields=fields, source=source):
+                return "\t".join(fields) if source is None else source
+            case XyzFrame(comment=comment, atoms=atoms):
+                return "\n".join([comment, *(line.rstrip() for line in atoms)])
+            case Trailing(bytes=TrailingBytes(size=size, first=first)):
+                return f"({size:,} bytes after the gzip data, beginning with {first.hex(' ')})"
+
+
+def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Unread]:
+    """Yield the records of a file in its order, at most `limit` of them, in bounded memory.
+
+    Raises InputFileError at once, not on the first `next`, when the file is missing, empty, of an
+    unknown kind, or a .csv without a smiles column; while iterating, when its compression is
+    damaged.
+    """
+    path = Path(path)
+    records = _records(path, _Counter())
+    first = next(records, None)
+    if first is None:
+        raise InputFileError(path, "no molecules in this file")
+    return islice(chain([first], records), limit)
+
+
+def interpret(unread: Unread) -> Input:
+    """Return the molecule of a record; whatever its reader raises makes it an unreadable one."""
+    try:
+        return unread.read(unread.record)
+    except Exception as error:
+        return refused(unread, f"cannot be read: {_reason(error)}")
+
+
+def refused(unread: Unread, error: str) -> Input:
+    """Return the input of a record that is not interpreted, for this reason."""
+    record = unread.record
+    return Input(
+        number=record.number,
+        line=record.line,
+        lines=record.lines,
+        source=shown(unread.text),
+        error=error,
+    )
+
+
+def read_inputs(path: Path | str, *, limit: int | None = None) -> Iterator[Input]:
+    """Yield the molecules of a file as `read_records` does, interpreted in this process.
+
+    A record that cannot be read is yielded with its `error`, and the others go on.
+    """
+    return map(interpret, read_records(path, limit=limit))
+
+
+def count(path: Path | str) -> Count:
+    """Count the records that `read_inputs` would yield, without interpreting any, and the lines."""
+    counter = _Counter()
+    inputs = within = 0
+    for unread in _records(Path(path), counter):
+        inputs += 1
+        within += unread.record.lines
+    return Count(inputs, counter.lines, counter.lines - within)
+
+
+def count_inputs(path: Path | str) -> int:
+    """Return how many molecules `read_inputs` would yield, without interpreting any of them."""
+    return count(path).inputs
+
+
+_Split = tuple[Iterable[Record], Callable[[Any], Input]]
+
+
+class _Counter(msgspec.Struct):
+    lines: int = 0
+
+
+def _records(path: Path, counter: _Counter) -> Iterator[Unread]:
+    """Yield the records with what reads them; `counter` has the number of lines at the end."""
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        suffix = Path(path.stem).suffix.lower()
+    reader = _READERS.get(suffix)
+    if reader is None:
+        kind = f"unknown kind of file {path.suffix!r}" if path.suffix else "a file without a suffix"
+        raise InputFileError(path, f"{kind}; known are {', '.join(SUFFIXES)}, also with .gz")
+    text = None
+    try:
+        with path.open("rb") as file:
+            text = TextLines(file)
+            records, read = reader(text)
+            number = 0
+            for record in records:
+                number = record.number
+                yield Unread(record, read)
+            counter.lines = text.count
+            if text.trailing is not None:
+                yield Unread(Trailing(number + 1, text.count + 1, text.trailing), _read_trailing)
+    except FileNotFoundError as error:
+        raise InputFileError(path, "no such file") from error
+    except IsADirectoryError as error:
+        raise InputFileError(path, "is a directory; name a file in it") from error
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read: {error.strerror or error}") from error
+    except NoColumnError as error:
+        raise InputFileError(path, str(error)) from error
+    except Exception as error:
+        where = f"line {text.count}: " if text is not None and text.count else ""
+        raise InputFileError(path, f"{where}{_reason(error)}") from error
+
+
+def _read_trailing(trailing: Trailing) -> Input:
+    raise ValueError(
+        f"{trailing.bytes.size:,} bytes after the end of the gzip data are not gzip; the records "
+        "before them were read: copy the file again if it should have more"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error)[:200] or type(error).__name__
+
+
+def _smi(lines: Iterable[str]) -> _Split:
+    return smi_lines(lines), read_smi
+
+
+def _csv(lines: Iterable[str]) -> _Split:
+    columns, rows = csv_table(lines)
+    # Not a lambda: it is sent to other processes.
+    return rows, partial(read_csv, columns=columns)
+
+
+def _sdf(lines: Iterable[str]) -> _Split:
+    return sdf_records(lines), read_sdf
+
+
+def _xyz(lines: Iterable[str]) -> _Split:
+    return xyz_frames(lines), read_xyz
+
+
+_READERS: dict[str, Callable[[Iterable[str]], _Split]] = {
+    ".smi": _smi,
+    ".smiles": _smi,
+    ".csv": _csv,
+    ".sdf": _sdf,
+    ".sd": _sdf,
+    ".xyz": _xyz,
+    ".extxyz": _xyz,
+}

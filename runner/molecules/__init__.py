@@ -1,0 +1,1 @@
+"""Molecules: identity, geometry, connectivity, spin, conformers."""

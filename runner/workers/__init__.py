@@ -1,0 +1,1 @@
+"""Worker processes: a pool that survives crashes, hangs and kills."""

@@ -1,0 +1,1 @@
+"""The words that declare a domain: event, lifecycle, table, fold, value, projection."""

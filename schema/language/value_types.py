@@ -1,0 +1,189 @@
+"""Which kinds of value the fields of events let through, and which columns hold them."""
+
+import typing
+from collections.abc import Collection, Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Float,
+    Integer,
+    Numeric,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.fold import Operation
+from quantum_forge.schema.language.value import (
+    Constant,
+    Element,
+    ElementIndex,
+    Envelope,
+    EnvelopeName,
+    Field,
+    FromMetadata,
+    Payload,
+    ShortFacts,
+    Truncated,
+    Value,
+)
+
+MISSING = frozenset({"NoneType", "UnsetType"})
+"""What leaves no value behind: null, and a field that is absent."""
+
+_FITS: Mapping[str, tuple[type[Any], ...]] = {
+    "IntType": (Integer, BigInteger, Double, Numeric),
+    "FloatType": (Double, Numeric),
+    "StrType": (Text,),
+    "EnumType": (Text,),
+    "UUIDType": (Uuid,),
+    "BoolType": (Boolean,),
+    "DateTimeType": (DateTime,),
+    "ListType": (JSONB,),
+    "DictType": (JSONB,),
+    "AnyType": (JSONB,),
+}
+
+_TALLIED = frozenset({"StrType", "EnumType", "IntType", "BoolType", "UUIDType"})
+"""What has one text only, whoever writes it: not 1e-7, and not a time."""
+
+_SHORT = frozenset(
+    {"StrType", "EnumType", "IntType", "FloatType", "BoolType", "UUIDType", "DateTimeType"}
+)
+
+_ENVELOPE: Mapping[EnvelopeName, frozenset[str]] = {
+    "position": frozenset({"IntType"}),
+    "event_id": frozenset({"UUIDType"}),
+    "entity_type": frozenset({"StrType"}),
+    "entity_id": frozenset({"UUIDType"}),
+    "event_type": frozenset({"StrType"}),
+    "data": frozenset({"DictType"}),
+    "metadata": frozenset({"DictType"}),
+    "user_id": frozenset({"UUIDType", "NoneType"}),
+    "occurred_at": frozenset({"DateTimeType"}),
+    "recorded_at": frozenset({"DateTimeType"}),
+}
+
+
+def kinds_of(cls: type[Event], value: Value, elements: Field | None) -> frozenset[str]:
+    """The kinds of value that an event of a type gives, by the names that msgspec has for types.
+
+    Args:
+        cls: the event type.
+        value: what is taken from the event.
+        elements: the list whose elements it is spread over, if it is.
+    """
+    match value:
+        case Payload(name):
+            return _of_hint(typing.get_type_hints(cls, include_extras=True)[name])
+        case Element(None):
+            item = _item(cls, elements)
+            return _of_hint(item)
+        case Element(part):
+            struct = element_class(cls, elements)
+            assert struct is not None
+            name = struct.__struct_fields__[part] if isinstance(part, int) else str(part)
+            return _of_hint(typing.get_type_hints(struct, include_extras=True)[name])
+        case ElementIndex():
+            return frozenset({"IntType"})
+        case Envelope(name):
+            return _ENVELOPE[name]
+        case FromMetadata():
+            return frozenset({"StrType", "NoneType"})
+        case ShortFacts():
+            return frozenset({"DictType"})
+        case Truncated(_, inner):
+            return kinds_of(cls, inner, elements)
+        case Constant(constant):
+            return _of_hint(type(constant))
+
+
+def element_class(cls: type[Event], elements: Field | None) -> type[msgspec.Struct] | None:
+    """The record that each element of the list is; None when it is a plain value."""
+    item = _item(cls, elements)
+    return item if isinstance(item, type) and issubclass(item, msgspec.Struct) else None
+
+
+def misfit(column: Column[Any], operation: Operation, kinds: Collection[str]) -> str | None:
+    """What of these kinds a column cannot hold after this operation, in words; None if all fits."""
+    there = set(kinds) - MISSING
+    match operation:
+        case Operation.COUNT:
+            return None if isinstance(column.type, Integer) else "a count"
+        case Operation.TALLY if not isinstance(column.type, JSONB):
+            return "a tally"
+        case Operation.TALLY:
+            return None if there <= _TALLIED else _listed(there)
+        case Operation.SUM if not _is_exact(column):
+            return "a sum (its rounding would depend on the batches)"
+        case Operation.MIN | Operation.MAX if not _is_ordered(column):
+            return "an order (or one that depends on the collation)"
+    fits = all(isinstance(column.type, _FITS.get(kind, (JSONB,))) for kind in there)
+    return None if fits else _listed(there)
+
+
+def lets_through(cls: type[Event], name: str, value: object) -> bool:
+    """Whether a field of an event type can have a JSON value."""
+    hint = typing.get_type_hints(cls, include_extras=True)[name]
+    try:
+        # The absent has no JSON value, so msgspec looks at the other types of the union.
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def lists_of(cls: type[Event]) -> list[str]:
+    """The fields of an event type that are lists, and so may be long."""
+    hints = typing.get_type_hints(cls)
+    return [name for name in cls.__struct_fields__ if typing.get_origin(hints[name]) is list]
+
+
+def long_fields(cls: type[Event]) -> list[str]:
+    """The fields of an event type that are lists or objects."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    kinds = {name: _of_hint(hints[name]) - MISSING for name in cls.__struct_fields__}
+    return [name for name, found in kinds.items() if not found <= _SHORT]
+
+
+def _item(cls: type[Event], elements: Field | None) -> object:
+    assert elements is not None
+    hint = typing.get_type_hints(cls)[elements.name]
+    (item,) = typing.get_args(hint) if typing.get_origin(hint) is list else (object,)
+    return item
+
+
+def _of_hint(hint: object) -> frozenset[str]:
+    return frozenset(_parts_of(hint))
+
+
+def _parts_of(hint: object) -> Iterator[str]:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        yield "EnumType"
+        return
+    kind = msgspec.inspect.type_info(hint)
+    for part in kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,):
+        if isinstance(part, msgspec.inspect.Metadata):
+            part = part.type
+        yield type(part).__name__
+
+
+def _is_exact(column: Column[Any]) -> bool:
+    return isinstance(column.type, Integer | Numeric) and not isinstance(column.type, Float)
+
+
+def _is_ordered(column: Column[Any]) -> bool:
+    """Whether every PostgreSQL and Python agree on which value is less."""
+    return isinstance(column.type, Integer | Numeric | Float | DateTime)
+
+
+def _listed(kinds: Collection[str]) -> str:
+    return " or ".join(sorted(kinds))

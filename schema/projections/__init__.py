@@ -1,0 +1,1 @@
+"""How each table follows from the log, by domain."""

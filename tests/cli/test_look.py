@@ -1,0 +1,446 @@
+"""`qforge calculations`, `molecules`, `status`: what people and programs get to see."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from sqlalchemy import Engine, text
+
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.ids import batch_id, molecule_id
+from quantum_forge.eventstore.database.engine import Database, libpq_url
+from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
+from quantum_forge.eventstore.log.append import append
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.events.batches import BatchStarted
+from tests.conftest import Qforge, command_line
+from tests.support.chemical_history import (
+    NOON,
+    completed,
+    created,
+    failed,
+    happened,
+    record,
+    requested,
+    started,
+)
+
+ANOTHER_TENANT = UUID(int=2, version=4)
+WATER = UUID("aaaa1111-0000-4000-8000-000000000001")
+ETHANOL = UUID("aaaa2222-0000-4000-8000-000000000002")
+BUTANE = UUID("bbbb3333-0000-4000-8000-000000000003")
+WAITING = UUID("cccc4444-0000-4000-8000-000000000004")
+FOREIGN = UUID("dddd5555-0000-4000-8000-000000000005")
+DRUGS = batch_id(DEFAULT_TENANT_ID, "drugs")
+
+
+@pytest.fixture
+def chemistry(engine: Engine) -> None:
+    """Two completed calculations, one failed, one waiting; and one of another tenant."""
+    record(
+        engine,
+        happened(BatchStarted(name="drugs", parameters={}, total_count=1), DRUGS),
+        created("O", at=NOON.replace(minute=1)),
+        created("CCO", at=NOON.replace(minute=2)),
+        created("CCCC", at=NOON.replace(minute=3)),
+        started(WATER, "O", at=NOON.replace(minute=1)),
+        completed(WATER, "O", energy=-5.07, gap=14.6),
+        started(ETHANOL, "CCO", method="GFN1-xTB", batch_id=DRUGS, at=NOON.replace(minute=2)),
+        completed(ETHANOL, "CCO", energy=-11.39, gap=2.5, batch_id=DRUGS),
+        started(BUTANE, "CCCC", at=NOON.replace(minute=3)),
+        failed(BUTANE, "CCCC"),
+        requested(WAITING, "O"),
+        created("C", tenant_id=ANOTHER_TENANT),
+        started(FOREIGN, "C", tenant_id=ANOTHER_TENANT),
+        completed(FOREIGN, "C", tenant_id=ANOTHER_TENANT),
+    )
+    catch_up(engine, PROJECTIONS.values())
+
+
+def listed(qforge: Qforge, *options: str) -> list[str]:
+    """Return the ids that `calculations list` gives, in its order."""
+    found = json.loads(qforge("calculations", "list", "--json", *options).stdout)
+    return [calculation["id"] for calculation in found]
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_calculations_are_found_by_what_they_are(qforge_here: Qforge) -> None:
+    """Each filter restricts, they hold together, and open and negative ranges can be written."""
+    water, ethanol, butane = str(WATER), str(ETHANOL), str(BUTANE)
+
+    assert listed(qforge_here, "--gap", "1:3") == [ethanol]
+    assert listed(qforge_here, "--gap", ":3") == [ethanol]
+    assert listed(qforge_here, "--gap", "14.6:") == [water]
+    assert listed(qforge_here, "--energy", "-20:-10") == [ethanol]
+    assert listed(qforge_here, "--energy=-10:") == [water]
+    assert listed(qforge_here, "--status", "failed") == [butane]
+    assert listed(qforge_here, "--status", "failed", "--status", "pending") == [
+        str(WAITING),
+        butane,
+    ]
+    assert listed(qforge_here, "--method", "GFN1-xTB") == [ethanol]
+    assert listed(qforge_here, "--batch", "drugs") == [ethanol]
+    assert listed(qforge_here, "--batch", str(DRUGS)) == [ethanol]
+    assert listed(qforge_here, "--molecule", "CCO") == [ethanol]
+    assert listed(qforge_here, "--molecule", "CCO", "--status", "failed") == []
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_calculations_come_in_the_order_asked_for(qforge_here: Qforge) -> None:
+    """The newest first, those that wait before them; by gap or energy only those that have one."""
+    water, ethanol, butane = str(WATER), str(ETHANOL), str(BUTANE)
+
+    assert listed(qforge_here) == [str(WAITING), butane, ethanol, water]
+    assert listed(qforge_here, "--limit", "2") == [str(WAITING), butane]
+    assert listed(qforge_here, "--order", "started") == [water, ethanol, butane, str(WAITING)]
+    assert listed(qforge_here, "--order", "gap") == [ethanol, water]
+    assert listed(qforge_here, "--order", "gap", "--desc") == [water, ethanol]
+    assert listed(qforge_here, "--order", "energy", "--limit", "1") == [ethanol]
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_nobody_sees_what_another_tenant_owns(qforge_here: Qforge) -> None:
+    """Neither in a list, nor by id, nor by SMILES; its owner sees it."""
+    foreign = {"QFORGE_TENANT_ID": str(ANOTHER_TENANT)}
+
+    assert str(FOREIGN) not in listed(qforge_here)
+    qforge_here("calculations", "show", str(FOREIGN), status=1)
+    qforge_here("molecules", "show", "C", status=1)
+    assert qforge_here("calculations", "show", str(FOREIGN), env=foreign).stdout
+    assert qforge_here("molecules", "show", "C", env=foreign).stdout
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_a_list_in_a_pipe_is_whole_and_tab_separated(qforge_here: Qforge) -> None:
+    """A script gets every digit of ids and numbers, below a header."""
+    done = qforge_here("calculations", "list", "--order", "gap")
+
+    header, first, _ = (line.split("\t") for line in done.stdout.splitlines())
+    assert done.stderr == ""
+    assert dict(zip(header, first, strict=True)) | {
+        "id": str(ETHANOL),
+        "smiles": "CCO",
+        "energy": "-11.39",
+        "gap": "2.5",
+    } == dict(zip(header, first, strict=True))
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_a_list_for_people_is_short_and_rounded(
+    qforge_here: Qforge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal, an id is as long as one would type it."""
+    monkeypatch.setattr(console, "is_terminal", lambda _stream=None: True)
+
+    shown = qforge_here("calculations", "list", "--order", "gap", env={"COLUMNS": "200"}).stdout
+
+    assert "aaaa2222" in shown
+    assert str(ETHANOL) not in shown
+    assert "-11.390000" in shown
+
+
+@pytest.mark.usefixtures("database")
+def test_lists_tell_apart_what_differs_in_its_settings_alone(
+    qforge_here: Qforge, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Solvent, level and engine: on a wide terminal, in a pipe, and as JSON."""
+    settings: dict[str, object] = {"method": "GFN2-xTB", "solvent": "water", "engine": "xtb"}
+    optimised = settings | {"optimization_level": "tight"}
+    begun = started(ETHANOL, "CCO", at=NOON)
+    level = {"solvation_model": "ALPB(water)", "optimization_level": "tight", "program": "xtb"}
+    record(
+        engine,
+        happened(BatchStarted(name="wet", parameters=settings, total_count=1), DRUGS),
+        happened(BatchStarted(name="optimised", parameters=optimised, total_count=1), FOREIGN),
+        created("CCO", at=NOON),
+        msgspec.structs.replace(begun, event=msgspec.structs.replace(begun.event, **level)),
+        started(WATER, "O", at=NOON),
+    )
+    catch_up(engine, PROJECTIONS.values())
+
+    json_batches = json.loads(qforge_here("batches", "list", "--json").stdout)
+    json_calculations = json.loads(qforge_here("calculations", "list", "--json").stdout)
+    pipe = {kind: qforge_here(kind, "list").stdout for kind in ("batches", "calculations")}
+    monkeypatch.setattr(console, "is_terminal", lambda _stream=None: True)
+    wide = {
+        kind: qforge_here(kind, "list", env={"COLUMNS": "200"}).stdout
+        for kind in ("batches", "calculations")
+    }
+
+    assert {each["name"]: each["parameters"] for each in json_batches} == {
+        "wet": settings,
+        "optimised": optimised,
+    }
+    assert level.items() <= {each["id"]: each for each in json_calculations}[str(ETHANOL)].items()
+    assert "GFN2-xTB in water" in pipe["batches"]
+    assert pipe["batches"].count("xtb\n") == pipe["batches"].count("GFN2-xTB") == 2
+    assert "ALPB(water)\ttight\txtb\n" in pipe["calculations"]
+    for table in wide.values():
+        assert "tight" in table
+        assert "single point" in table
+        assert "xtb" in table
+    assert "ALPB(water)" in wide["calculations"]
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_show_tells_everything_about_a_calculation(qforge_here: Qforge) -> None:
+    """Its rows in every table, and its events with their whole payloads."""
+    details = json.loads(qforge_here("calculations", "show", str(WATER), "--json").stdout)
+
+    assert details["calculation"]["energy"] == -5.07
+    assert details["molecule"]["smiles"] == "O"
+    assert details["metrics"]["scf_cycles"] == 12
+    assert [atom["atom_index"] for atom in details["atoms"]] == [0, 1, 2, 3, 4]
+    assert details["errors"] == []
+    assert [event["event_type"] for event in details["events"]] == [
+        "calculation_started",
+        "calculation_completed",
+    ]
+    assert len(details["events"][1]["data"]["atoms"]) == 5
+
+    told = qforge_here("calculations", "show", str(BUTANE)).stdout
+    assert "no convergence after 250 iterations" in told
+    assert "Total charge in e" in told, "every value with its meaning and unit"
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_the_beginning_of_an_id_is_enough(qforge_here: Qforge) -> None:
+    """Four digits or more, with or without dashes, unless they fit several."""
+
+    def shown(reference: str) -> str:
+        done = qforge_here("calculations", "show", reference, "--json")
+        return str(json.loads(done.stdout)["calculation"]["id"])
+
+    assert shown("bbbb") == shown("BBBB3333") == shown("bbbb3333-00") == str(BUTANE)
+
+    ambiguous = qforge_here("calculations", "show", "aaaa", status=1)
+    assert str(WATER) in ambiguous.stderr
+    assert str(ETHANOL) in ambiguous.stderr
+    assert len(ambiguous.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("calculations", "show", "9999"),
+        ("calculations", "show", "bbb"),
+        ("calculations", "show", "no id at all"),
+        ("calculations", "show", "00000000-0000-4000-8000-000000000009"),
+        ("calculations", "list", "--molecule", "N"),
+        ("molecules", "show", "N"),
+        ("molecules", "show", "9999"),
+    ],
+)
+@pytest.mark.usefixtures("chemistry")
+def test_what_is_not_there_is_one_clear_line(
+    qforge_here: Qforge, arguments: tuple[str, ...]
+) -> None:
+    """Exit status 1, the reference as it was typed, and what can be given instead."""
+    done = qforge_here(*arguments, status=1)
+
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert repr(arguments[-1]) in done.stderr
+    assert "give" in done.stderr
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_a_molecule_is_found_by_smiles_id_or_prefix(qforge_here: Qforge) -> None:
+    """And shown with its calculations, the latest first."""
+    ethanol = str(molecule_id(DEFAULT_TENANT_ID, "CCO", 0, 1))
+
+    for reference in ("CCO", ethanol, ethanol.upper(), ethanol[:8]):
+        details = json.loads(qforge_here("molecules", "show", reference, "--json").stdout)
+        assert details["molecule"]["id"] == ethanol
+        assert [calculation["id"] for calculation in details["calculations"]] == [str(ETHANOL)]
+
+    told = qforge_here("molecules", "show", "O").stdout
+    assert told.index(str(WAITING)) < told.index(str(WATER))
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_a_smiles_that_looks_like_an_id_is_a_smiles(qforge_here: Qforge) -> None:
+    """CCCC is butane, and nothing else even where there is no butane."""
+    details = json.loads(qforge_here("molecules", "show", "CCCC", "--json").stdout)
+    assert details["molecule"]["smiles"] == "CCCC"
+
+    qforge_here("molecules", "show", "CCCCCC", status=1)
+
+
+def test_a_smiles_of_two_molecules_asks_which(qforge_here: Qforge, engine: Engine) -> None:
+    """Singlet and triplet share a SMILES; the error gives the id of each."""
+    record(engine, created("[CH2]"), created("[CH2]", multiplicity=3))
+    catch_up(engine, PROJECTIONS.values())
+
+    done = qforge_here("molecules", "show", "[CH2]", status=1)
+
+    for multiplicity in (1, 3):
+        assert str(molecule_id(DEFAULT_TENANT_ID, "[CH2]", 0, multiplicity)) in done.stderr
+    assert "multiplicity 3" in done.stderr
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_molecules_are_listed_newest_first(qforge_here: Qforge) -> None:
+    """With the limit that was asked for."""
+    found = json.loads(qforge_here("molecules", "list", "--limit", "2", "--json").stdout)
+
+    assert [molecule["smiles"] for molecule in found] == ["CCCC", "CCO"]
+    assert len(qforge_here("molecules", "list").stdout.splitlines()) == 4
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_a_reader_is_told_that_its_table_lags(qforge_here: Qforge, engine: Engine) -> None:
+    """Until the events are projected; those that the table does not read are no lag."""
+    assert qforge_here("calculations", "list").stderr == ""
+
+    record(engine, started(FOREIGN, "O"))
+    for arguments in (("list",), ("show", str(WATER))):
+        done = qforge_here("calculations", *arguments)
+        assert len(done.stderr.splitlines()) == 1
+        assert "qforge project --once" in done.stderr
+    assert qforge_here("molecules", "list").stderr == ""
+
+    qforge_here("project", "--once")
+    assert qforge_here("calculations", "list").stderr == ""
+
+
+def status_of(qforge: Qforge) -> dict[str, Any]:
+    """Return what `status --json` says."""
+    return dict(json.loads(qforge("status", "--json").stdout))
+
+
+def test_status_of_an_empty_database_is_all_zero(qforge_here: Qforge) -> None:
+    """Nothing is behind, nothing to do, no error."""
+    status = status_of(qforge_here)
+
+    assert status["head"] == {"safe": 0, "last_assigned": 0, "held_by": [], "ignored": []}
+    assert status["events"] == {}
+    assert {lag["projection"] for lag in status["lags"]} == set(PROJECTIONS)
+    assert {(lag["positions"], lag["seconds"]) for lag in status["lags"]} == {(0, None)}
+    assert set(status["queue"].values()) == {0}
+    assert status["stale"] == []
+    done = qforge_here("status")
+    assert "safe head\t0" in done.stdout
+    assert f"{len(PROJECTIONS)} of {len(PROJECTIONS)} projections are up to date" in done.stdout
+    assert done.stderr == ""
+
+
+def test_looking_at_a_database_never_migrated_is_one_clear_line(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    """Exit status 2, and the remedy."""
+    qforge = command_line(tmp_path, DATABASE_URL=libpq_url(empty_database.url))
+
+    done = qforge("status", status=2)
+
+    assert done.stdout == ""
+    assert done.stderr == "Error: the database was never migrated; run: qforge db upgrade\n"
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_status_counts_events_and_queue(qforge_here: Qforge) -> None:
+    """The whole log by type; the tenant's own calculations by status."""
+    status = status_of(qforge_here)
+
+    assert status["events"] == {
+        "batch_started": 1,
+        "calculation_completed": 3,
+        "calculation_failed": 1,
+        "calculation_requested": 1,
+        "calculation_started": 4,
+        "molecule_created": 4,
+    }
+    assert status["head"]["safe"] == status["head"]["last_assigned"] == 14
+    assert status["queue"] == {
+        "pending": 1,
+        "running": 0,
+        "completed": 2,
+        "failed": 1,
+        "lost": 0,
+        "invalidated": 0,
+    }
+    assert status["health"]["is_ready"]
+    assert "calculation_started\t4" in qforge_here("status").stdout
+
+
+def test_status_tells_how_far_each_projection_is_behind(
+    qforge_here: Qforge, engine: Engine
+) -> None:
+    """In positions for all, in seconds only for those that have something to fold."""
+    record(engine, created("O"))
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_sleep(0.2)"))
+
+    lags = {lag["projection"]: lag for lag in status_of(qforge_here)["lags"]}
+
+    assert {lag["positions"] for lag in lags.values()} == {1}
+    assert lags["molecules"]["seconds"] >= 0.2
+    assert lags["calculations"]["seconds"] is None
+    done = qforge_here("status")
+    assert "qforge project --once" in done.stderr
+    assert "behind" in done.stdout
+
+
+def test_a_gap_left_by_a_rollback_is_no_lag_in_time(qforge_here: Qforge, engine: Engine) -> None:
+    """Positions that will never exist are nothing to wait for."""
+    with engine.connect() as connection:
+        append(connection, [created("O")])
+        connection.rollback()
+
+    assert status_of(qforge_here)["head"] == {
+        "safe": 1,
+        "last_assigned": 1,
+        "held_by": [],
+        "ignored": [],
+    }
+    assert {lag["seconds"] for lag in status_of(qforge_here)["lags"]} == {None}
+    assert qforge_here("molecules", "list").stderr == ""
+
+
+def test_status_names_who_holds_the_head_back(qforge_here: Qforge, engine: Engine) -> None:
+    """An append that hangs is found by process id, user, age and query, until it ends."""
+    with engine.connect() as hanging:
+        pid = hanging.scalar(text("SELECT pg_backend_pid()"))
+        append(hanging, [created("O")])
+        record(engine, created("CCO"))
+
+        head = status_of(qforge_here)["head"]
+        told = qforge_here("status").stdout
+
+        assert (head["safe"], head["last_assigned"]) == (0, 2)
+        (holder,) = head["held_by"]
+        assert holder["pid"] == pid
+        assert holder["user"] == engine.url.username
+        assert holder["transaction_age"] >= 0
+        assert "append_events" in holder["query"]
+        assert f"held back by\tpid {pid}, user {holder['user']}, for " in told
+        hanging.rollback()
+
+    assert status_of(qforge_here)["head"] == {
+        "safe": 2,
+        "last_assigned": 2,
+        "held_by": [],
+        "ignored": [],
+    }
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_status_names_definitions_that_need_a_rebuild(qforge_here: Qforge, engine: Engine) -> None:
+    """With the command to copy; afterwards they are gone from the list."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE projection_checkpoints SET fingerprint = 'old'"
+                " WHERE projection = 'molecules'"
+            )
+        )
+
+    assert status_of(qforge_here)["stale"] == ["molecules"]
+    assert "qforge rebuild molecules" in qforge_here("status").stderr
+
+    qforge_here("rebuild", "molecules")
+    assert status_of(qforge_here)["stale"] == []

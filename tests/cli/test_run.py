@@ -1,0 +1,137 @@
+"""`qforge run` reads every kind of file, prints what a pipe can take, and says what is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom
+from sqlalchemy import Engine
+
+from tests.conftest import Qforge
+from tests.support.campaigns import counted, nci, rows, statuses, write
+
+H2 = "2\n{comment}\nH 0 0 0\nH 0 0 0.74\n"
+
+
+def test_every_kind_of_file_gives_the_same_molecule(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """.smi, .csv, .sdf and .xyz lead to one water with one charge and multiplicity."""
+    water = Chem.AddHs(Chem.MolFromSmiles("O"))
+    rdDistGeom.EmbedMolecule(water, randomSeed=1)
+    write(tmp_path / "w.smi", ["O water"])
+    write(tmp_path / "w.csv", ["id,SMILES,charge", "1,O,0"])
+    (tmp_path / "w.sdf").write_text(Chem.MolToMolBlock(water) + "$$$$\n")
+    (tmp_path / "w.xyz").write_text(Chem.MolToXYZBlock(water))
+
+    for suffix in ("smi", "csv", "sdf", "xyz"):
+        said = json.loads(qforge_here("run", f"w.{suffix}", "--json").stdout)
+        assert (said["read"], said["completed"] + said["completed_before"]) == (1, 1), said
+
+    (molecule,) = rows(engine, "molecules")
+    assert (molecule["smiles"], molecule["charge"], molecule["multiplicity"]) == ("O", 0, 1)
+    energies = [row["energy"] for row in rows(engine, "calculations")]
+    assert all(abs(energy + 5.07) < 0.01 for energy in energies)
+
+
+def test_an_impossible_charge_never_completes(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """H2 with five electrons too few fails as input; with three too many, physics refuses it."""
+    (tmp_path / "h2.xyz").write_text(H2.format(comment="charge=5"))
+    write(tmp_path / "h2.csv", ["smiles,charge", "[H][H],5", "[H-2][H-],-3", "[H][H],0"])
+
+    qforge_here("run", "h2.xyz")
+    qforge_here("run", "h2.csv")
+
+    assert statuses(engine) == {"failed": 2, "invalidated": 1, "completed": 1}
+    assert counted(engine)["calculation_completed"] == 1
+
+
+def test_limit_batch_and_json_do_what_they_say(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """A script reads one JSON object; the batch has its name, the file only its first lines."""
+    write(tmp_path / "few.smi", ["C", "CC", "not-a-smiles", "CCC"])
+
+    done = qforge_here("run", "few.smi", "--limit", "3", "--batch", "monday", "--json")
+
+    said = json.loads(done.stdout)
+    assert (said["batch"], said["read"], said["completed"], said["failed"]) == ("monday", 3, 2, 1)
+    (problem,) = said["problems"]
+    assert (problem["number"], problem["kind"]) == (3, "failed")
+    (batch,) = rows(engine, "batch_jobs")
+    assert (batch["name"], str(batch["id"])) == ("monday", said["batch_id"])
+
+
+def test_in_a_pipe_the_table_is_plain_and_the_rest_goes_to_stderr(
+    qforge: Qforge, tmp_path: Path
+) -> None:
+    """`qforge run … | cut -f2` works; progress and reasons are for whoever watches."""
+    write(tmp_path / "few.smi", ["C", "not-a-smiles wrong"])
+
+    done = qforge("run", "few.smi")
+
+    assert done.stdout.splitlines()[:3] == ["outcome\tinputs", "read\t2", "completed\t1"]
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "\r" not in done.stderr
+    assert "calculating: 2/2, 1 failed" in done.stderr
+    assert "input 2 (wrong): syntax error" in done.stderr
+
+
+def test_many_problems_are_cut_short_with_the_command_for_the_rest(
+    qforge_here: Qforge, tmp_path: Path
+) -> None:
+    """A screen of reasons at most."""
+    write(tmp_path / "bad.smi", [f"nonsense bad{number}" for number in range(13)])
+
+    said = qforge_here("run", "bad.smi").stderr
+
+    assert said.count("[failed, input_error]") == 10
+    assert "… and 3 more: qforge calculations list --status failed" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("missing.smi",), "missing.smi: no such file"),
+        (("here.doc",), "unknown kind of file '.doc'"),
+        (("empty.smi",), "no molecules in this file"),
+        (("table.csv",), "no column named smiles; the columns are: a, b"),
+        (("few.smi", "--solvent", "vodka"), "unknown solvent 'vodka'"),
+        (("few.smi", "--solvent", "water", "--method", "IPEA1-xTB"), "has no solvation model"),
+    ],
+)
+def test_what_the_user_can_correct_is_one_line_and_status_2(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    """Nothing is recorded of a run that cannot begin."""
+    write(tmp_path / "few.smi", nci(2))
+    write(tmp_path / "here.doc", ["C"])
+    (tmp_path / "empty.smi").touch()
+    write(tmp_path / "table.csv", ["a,b", "1,2"])
+
+    done = qforge_here("run", *arguments, status=2)
+
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error:")
+    assert reason in line
+    assert done.stdout == ""
+    assert counted(engine) == {}
+
+
+def test_without_rdkit_help_works_and_run_says_what_to_install(
+    qforge: Qforge, tmp_path: Path
+) -> None:
+    """The database half of the program does not need the chemistry half."""
+    fake = tmp_path / "fake" / "rdkit"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text("raise ModuleNotFoundError('no', name='rdkit')\n")
+    write(tmp_path / "few.smi", ["C"])
+    without = {"PYTHONPATH": str(fake.parent)}
+
+    assert "Run xTB on the molecules" in qforge("run", "--help", env=without).stdout
+    said = qforge("run", "few.smi", env=without, status=2).stderr
+
+    assert said == "Error: rdkit is not installed: pip install 'quantum-forge[xtb]'\n"

@@ -1,0 +1,157 @@
+"""The command tree as it is: every command explains itself, and asking for help loads nothing."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.main import COMMANDS, qforge
+from tests.conftest import Qforge
+
+
+def walk(
+    command: click.Command, path: tuple[str, ...] = ("qforge",)
+) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command and group with its full name."""
+    yield " ".join(path), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from walk(child, (*path, name))
+
+
+TREE = dict(walk(qforge))
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    """Whoever types --help sees a sentence, and a line to copy that names the command."""
+    command = TREE[name]
+
+    assert command.help, f"{name} has no help"
+    sentence, _, example = command.help.partition("Example:")
+    assert sentence.strip(), f"{name} does not say what it does"
+    assert name in example, f"{name} has no Example that calls it"
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_every_option_has_help(name: str) -> None:
+    """No option must be guessed from its name."""
+    silent = [
+        parameter.name
+        for parameter in TREE[name].params
+        if isinstance(parameter, click.Option) and not parameter.help
+    ]
+
+    assert not silent, f"{name}: no help for {silent}"
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_every_command_refuses_contradicting_options(name: str) -> None:
+    """None of them takes the last of several values without a word."""
+    assert isinstance(TREE[name], Command)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["run", "a.smi", "--method", "GFN1-xTB", "--method", "GFN2-xTB"],
+            "--method is given more than once, with GFN1-xTB and GFN2-xTB; give it once.",
+        ),
+        (
+            ["calculations", "list", "--limit=3", "--status", "failed", "--limit", "4"],
+            "--limit is given more than once, with 3 and 4; give it once.",
+        ),
+        (["audit", "--csv", "--json"], "--csv and --json contradict each other; give one of them."),
+        (
+            ["db", "roles", "--restrict-advisory-locks", "--allow-advisory-locks"],
+            "--restrict-advisory-locks and --allow-advisory-locks contradict each other; "
+            "give one of them.",
+        ),
+    ],
+)
+def test_contradicting_options_are_refused(
+    qforge_here: Qforge, arguments: list[str], message: str
+) -> None:
+    """Two values for what takes one are a mistake that no one of them answers."""
+    refused = qforge_here(*arguments, status=2)
+
+    assert message in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_the_same_value_twice_and_repeatable_options_are_accepted(qforge_here: Qforge) -> None:
+    """A script may append what was given already."""
+    several = ["--status", "failed", "--status", "lost", "--limit", "3", "--limit", "3", "--json"]
+
+    assert json.loads(qforge_here("calculations", "list", *several, "--json").stdout) == []
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_every_argument_is_explained(name: str) -> None:
+    """An argument has no help of its own in click, so that the command's text names it."""
+    command = TREE[name]
+    usage = click.Context(command)
+    silent = [
+        argument
+        for parameter in command.params
+        if isinstance(parameter, click.Argument)
+        and (argument := parameter.make_metavar(usage).strip("[].")) not in (command.help or "")
+    ]
+
+    assert not silent, f"{name}: the help does not mention {silent}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_in_the_table_is_the_commands_own(name: str) -> None:
+    """The list of commands, written without importing them, does not drift from their help."""
+    command = TREE[f"qforge {name}"]
+
+    assert command.get_short_help_str(200) == COMMANDS[name].summary
+
+
+def test_help_imports_neither_commands_nor_their_libraries() -> None:
+    """`qforge --help` answers at once."""
+    probe = """
+import sys
+from quantum_forge.cli.main import main
+try:
+    main(["--help"])
+except SystemExit:
+    print(*(name for name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+
+    loaded = set(done.stdout.split())
+    assert "quantum_forge.cli.main" in loaded
+    assert not loaded & {
+        "quantum_forge.cli.commands.db",
+        "sqlalchemy",
+        "psycopg",
+        "alembic",
+        "rich",
+        "rdkit",
+        "numpy",
+    }
+
+
+def test_an_unknown_command_is_one_clear_error() -> None:
+    """A typing error ends with status 2, and says how to get help."""
+    done = subprocess.run(
+        [sys.executable, "-m", "quantum_forge.cli.main", "dbb"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "No such command" in done.stderr
+    assert "--help" in done.stderr
+    assert done.stdout == ""

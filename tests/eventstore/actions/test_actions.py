@@ -1,0 +1,181 @@
+"""Actions of recorders that no story elsewhere tells: each leaves its mark in its table."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, select
+
+from quantum_forge.eventstore.actions.audit import Audit
+from quantum_forge.eventstore.actions.batches import Batches
+from quantum_forge.eventstore.actions.chemistry import Calculations, Molecules
+from quantum_forge.eventstore.actions.hub import Devices, Platforms
+from quantum_forge.eventstore.actions.sessions import Sessions
+from quantum_forge.eventstore.actions.telemetry import Telemetry
+from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS, named
+from quantum_forge.schema.events.audit import AuditStatus
+from quantum_forge.schema.events.batches import BatchItem
+from quantum_forge.schema.events.chemistry import ErrorSeverity, ErrorType
+from quantum_forge.schema.events.telemetry import PerformanceMetric
+from tests.support.appending import TENANT
+
+USER = UUID(int=9, version=4)
+AUTHOR = Author(tenant_id=TENANT, user_id=USER)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def told(engine: Engine, table: str, *columns: str) -> list[tuple[Any, ...]]:
+    """These columns of a read model that is up to date, in order of its key."""
+    catch_up(engine, named([table]))
+    of = PROJECTIONS[table].table
+    query = select(*(of.c[name] for name in columns)).order_by(*of.primary_key.columns)
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_a_service_tells_of_its_metrics_and_errors(engine: Engine) -> None:
+    """One by one or together; an exception comes with where it was raised."""
+    telemetry = Telemetry(engine, AUTHOR)
+    depth = PerformanceMetric(metric_type="gauge", metric_name="depth", value=4.0, unit="1")
+
+    telemetry.record_metric(metric_type="timer", metric_name="scf", value=0.5, unit="s")
+    telemetry.record_metrics(depth, depth)
+    telemetry.report_error(
+        service="web", severity=ErrorSeverity.WARNING, error_type="Slow", message="took 3 s"
+    )
+    try:
+        raise ValueError("no\0text")
+    except ValueError as error:
+        telemetry.report_exception(error, service="web")
+
+    names = told(engine, "performance_metrics", "metric_name", "value")
+    assert names == [("scf", 0.5), ("depth", 4.0), ("depth", 4.0)]
+    slow, broken = told(engine, "errors", "error_type", "severity", "message", "stack_trace")
+    assert slow == ("Slow", "warning", "took 3 s", None)
+    assert broken[:3] == ("ValueError", "error", "no�text")
+    assert "test_a_service_tells" in broken[3]
+
+
+def test_an_account_changes_and_its_session_ends(engine: Engine) -> None:
+    """The tier, the second factor; logged out, and nobody came back in time."""
+    users, sessions = Users(engine, AUTHOR), Sessions(engine, AUTHOR)
+    ada = users.register(email="ada@example.org", username="ada")
+    session = sessions.open(ada)
+    account = ("tier", "two_factor_enabled")
+
+    users.change_tier(ada, tier="gold")
+    users.enable_two_factor(ada)
+    assert told(engine, "users", *account) == [("gold", True)]
+    users.disable_two_factor(ada)
+    users.log_out(ada)
+    assert told(engine, "users", *account) == [("gold", False)]
+    assert told(engine, "user_sessions", "id") == [(session.id,)]
+    sessions.expire(session.id)
+    assert told(engine, "user_sessions", "id") == []
+
+
+def test_a_calculation_is_asked_for_tried_again_and_its_error_resolved(engine: Engine) -> None:
+    """From the request to the note of the person who dealt with it."""
+    calculations = Calculations(engine, AUTHOR)
+    inputs: dict[str, Any] = {"molecule_id": uuid4(), "batch_id": None}
+    asked: dict[str, Any] = {**inputs, "method": "GFN2-xTB", "charge": 0, "multiplicity": 1}
+
+    its_id = calculations.request(**asked)
+    assert told(engine, "calculations", "status") == [("pending",)]
+    calculations.start(
+        its_id, **asked, attempt=1, program="tblite", program_version="1", timeout_seconds=60.0
+    )
+    failed = calculations.fail(
+        its_id,
+        **inputs,
+        attempt=1,
+        error_type=ErrorType.TIMEOUT,
+        error_severity=ErrorSeverity.ERROR,
+        error_message="too slow",
+    )
+    calculations.schedule_retry(its_id, **inputs, attempt=2, retry_at=NOON, delay_seconds=60.0)
+    calculations.resolve_error(
+        its_id, error_id=failed.position, resolution_notes="a faster machine", resolved_at=NOON
+    )
+
+    assert told(engine, "calculations", "status") == [("pending",)]
+    assert told(engine, "calculation_errors", "id", "resolution_notes", "resolved_at") == [
+        (failed.position, "a faster machine", NOON)
+    ]
+
+
+def test_what_a_batch_does_not_run_counts_in_it(engine: Engine) -> None:
+    """An item that has its result already, one that can have none, and how far the rest is."""
+    batches = Batches(engine, AUTHOR)
+    batch = batches.start(name="night", parameters={}, total_count=2)
+    known, hopeless = uuid4(), uuid4()
+    first, second = sorted([uuid4(), uuid4()])
+
+    batches.add_items(
+        batch,
+        items=[
+            BatchItem(calculation_id=first, molecule_id=known, name="aspirin"),
+            BatchItem(calculation_id=second, molecule_id=hopeless),
+        ],
+    )
+    batches.reuse_item(batch, molecule_id=known, calculation_id=first)
+    batches.name_items(
+        batch, items=[BatchItem(calculation_id=first, molecule_id=known, name="my-id-17")]
+    )
+    batches.refuse_item(batch, molecule_id=hopeless, calculation_id=second, reason="no such ion")
+    batches.report_progress(batch, successful_count=1, failed_count=1)
+
+    assert told(engine, "batch_items", "molecule_id", "name", "status", "error_message") == [
+        (known, "my-id-17", "completed", None),
+        (hopeless, None, "failed", "no such ion"),
+    ]
+    assert told(engine, "batch_item_names", "calculation_id", "name") == [
+        (first, "aspirin"),
+        (first, "my-id-17"),
+    ]
+    assert told(engine, "batch_jobs", "successful_count", "failed_count") == [(1, 1)]
+
+
+def test_descriptors_maintenance_and_what_auditors_are_told(engine: Engine) -> None:
+    """A molecule's properties, a device that is worked on, actions of other programs."""
+    molecules, audit = Molecules(engine, AUTHOR), Audit(engine, AUTHOR)
+    water = molecules.create(
+        smiles="O",
+        charge=0,
+        multiplicity=1,
+        formula="H2O",
+        molecular_weight=18.015,
+        generation_method="manual",
+        toolkit="RDKit",
+        toolkit_version="1",
+    )
+    molecules.record_properties(
+        water,
+        molecular_weight=18.015,
+        logp=-0.82,
+        hydrogen_bond_donors=0,
+        hydrogen_bond_acceptors=0,
+        rotatable_bonds=0,
+        topological_polar_surface_area=31.5,
+        molar_refractivity=2.8,
+        qed=0.33,
+        toolkit="RDKit",
+        toolkit_version="1",
+        computed_at=NOON,
+    )
+    platform = Platforms(engine, AUTHOR).register(name="Q", provider="QC")
+    devices = Devices(engine, AUTHOR)
+    heron = devices.register(platform_id=platform, name="Heron", qubits=156)
+    devices.start_maintenance(heron, reason="coolant", until=NOON + timedelta(days=1))
+    audit.deny(action="report_read", reason="not yours")
+    audit.record_action(action="report_print", status=AuditStatus.SUCCESS)
+
+    assert told(engine, "molecule_properties_computed", "molecule_id", "logp") == [(water, -0.82)]
+    assert told(engine, "devices", "status") == [("maintenance",)]
+    assert told(engine, "user_audit_log", "action", "status", "user_id") == [
+        ("report_read", "denied", USER),
+        ("report_print", "success", USER),
+    ]

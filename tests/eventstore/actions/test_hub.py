@@ -1,0 +1,179 @@
+"""The quantum hub from an app to a result: each action, its rule, and the row that it leaves."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+
+from quantum_forge.eventstore.actions.hub import (
+    AppVersions,
+    Devices,
+    Jobs,
+    MarketplaceListings,
+    Platforms,
+    QuantumApps,
+    SubscriptionKeys,
+    Subscriptions,
+)
+from quantum_forge.eventstore.base.errors import EventRefused, LockHeld, RuleBroken
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.rules import checked
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.schema.events.hub import DeviceWentOffline, JobQueued, Visibility
+from quantum_forge.schema.projections.hub import PROJECTIONS
+from tests.support.appending import TENANT
+
+USER = UUID(int=9, version=4)
+AUTHOR = Author(tenant_id=TENANT, user_id=USER)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def row(engine: Engine, table: str, id_: UUID, key: str = "id") -> dict[str, Any]:
+    """What a read model says of an entity, without times."""
+    catch_up(engine, PROJECTIONS)
+    query = text(f"SELECT * FROM {table} WHERE {key} = :id")
+    with engine.connect() as connection:
+        found = connection.execute(query, {"id": id_}).mappings().one()
+    return {name: value for name, value in found.items() if not name.endswith("_at")}
+
+
+def test_an_app_is_published_yanked_and_published_anew(engine: Engine) -> None:
+    """A version's number is given once, and a deleted app has no new ones."""
+    apps, versions = QuantumApps(engine, AUTHOR), AppVersions(engine, AUTHOR)
+    app = apps.create(name="vqe", visibility=Visibility.PUBLIC)
+    first = versions.publish(app_id=app, version="1.0", artifact_key="s3://a")
+
+    with pytest.raises(RuleBroken, match="exists already"):
+        versions.publish(app_id=app, version="1.0", artifact_key="s3://b")
+    versions.yank(first, reason="wrong sign")
+    with pytest.raises(RuleBroken, match="is yanked"):
+        versions.yank(first, reason="again")
+    versions.publish(app_id=app, version="1.1", artifact_key="s3://b", changelog="right sign")
+
+    assert row(engine, "quantum_apps", app) | {"last_position": 0} == {
+        "tenant_id": TENANT,
+        "id": app,
+        "project_id": None,
+        "user_id": USER,
+        "name": "vqe",
+        "description": None,
+        "visibility": "public",
+        "version_count": 2,
+        "latest_version": "1.1",
+        "last_position": 0,
+    }
+    assert row(engine, "app_versions", first)["yank_reason"] == "wrong sign"
+    apps.delete(app)
+    with pytest.raises(RuleBroken, match=r"quantum_app .* is deleted"):
+        versions.publish(app_id=app, version="2", artifact_key="s3://c")
+
+
+def test_only_what_is_published_can_be_subscribed_to(engine: Engine) -> None:
+    """A listing goes from draft to published to withdrawn and back; subscriptions go on."""
+    app = QuantumApps(engine, AUTHOR).create(name="vqe")
+    listings, subscriptions = MarketplaceListings(engine, AUTHOR), Subscriptions(engine, AUTHOR)
+    with pytest.raises(EventRefused, match=r"currency"):
+        listings.create(app_id=app, title="VQE", price_cents=100, currency="Euro")
+    listing = listings.create(app_id=app, title="VQE", price_cents=4900, currency="EUR")
+    month: dict[str, Any] = {"period_start": NOON, "period_end": NOON + timedelta(days=30)}
+    wanted: dict[str, Any] = {"listing_id": listing, "subscriber_id": USER, "plan": "pro", **month}
+
+    with pytest.raises(RuleBroken, match=r"is draft; subscription_started needs it to be publish"):
+        subscriptions.start(**wanted)
+    listings.publish(listing)
+    subscription = subscriptions.start(**wanted)
+    listings.withdraw(listing)
+    with pytest.raises(RuleBroken, match="is withdrawn"):
+        subscriptions.start(**wanted)
+
+    subscriptions.miss_payment(subscription, reason="card expired")
+    assert row(engine, "subscriptions", subscription)["status"] == "past_due"
+    subscriptions.renew(subscription, period_start=NOON, period_end=NOON + timedelta(days=60))
+    found = row(engine, "subscriptions", subscription)
+    assert (found["status"], found["plan"], found["user_id"]) == ("active", "pro", USER)
+    assert found["period_end"] == NOON + timedelta(days=60)
+    subscriptions.cancel(subscription)
+    with pytest.raises(RuleBroken, match="is cancelled"):
+        subscriptions.renew(subscription, **month)
+
+
+def test_a_key_is_revoked_once_and_is_recorded_as_a_hash(engine: Engine) -> None:
+    """Anything that is not a hash is refused, so that no key gets into the log by mistake."""
+    app = QuantumApps(engine, AUTHOR).create(name="vqe")
+    listings = MarketplaceListings(engine, AUTHOR)
+    listing = listings.create(app_id=app, title="VQE", price_cents=0, currency="EUR")
+    listings.publish(listing)
+    subscription = Subscriptions(engine, AUTHOR).start(
+        listing_id=listing, subscriber_id=USER, plan="pro", period_start=NOON, period_end=NOON
+    )
+    keys = SubscriptionKeys(engine, AUTHOR)
+    hashed = f"sha256:{sha256(b'qf_secret').hexdigest()}"
+
+    with pytest.raises(EventRefused, match="key_hash"):
+        keys.issue(subscription_id=subscription, key_prefix="qf_s", key_hash="qf_secret")
+    key = keys.issue(subscription_id=subscription, key_prefix="qf_s", key_hash=hashed)
+    keys.revoke(key, reason="leaked")
+    with pytest.raises(RuleBroken, match="is revoked; subscription_key_revoked needs"):
+        keys.revoke(key)
+
+    found = row(engine, "subscription_keys", key)
+    assert (found["key_prefix"], found["key_hash"]) == ("qf_s", hashed)
+
+
+def test_a_job_runs_on_a_device_that_is_online_and_ends_once(engine: Engine) -> None:
+    """Queued, started, completed; the result has a row of its own."""
+    platforms, devices = Platforms(engine, AUTHOR), Devices(engine, AUTHOR)
+    jobs = Jobs(engine, AUTHOR)
+    app = QuantumApps(engine, AUTHOR).create(name="vqe")
+    version = AppVersions(engine, AUTHOR).publish(app_id=app, version="1", artifact_key="s3://a")
+    with pytest.raises(RuleBroken, match=r"platform .* does not exist"):
+        devices.register(platform_id=uuid4(), name="Heron", qubits=156)
+    platform = platforms.register(name="Quantum", provider="IBM")
+    device = devices.register(platform_id=platform, name="Heron", qubits=156)
+    job: dict[str, Any] = {"app_version_id": version, "device_id": device, "parameters": {}}
+
+    with pytest.raises(RuleBroken, match=r"device .* is offline; job_queued needs it to be online"):
+        jobs.queue(**job, shots=100)
+    devices.go_online(device)
+    queued = jobs.queue(**job, shots=100)
+    with pytest.raises(RuleBroken, match="is queued; job_completed needs it to be running"):
+        jobs.complete(queued, counts={"00": 100}, execution_time_seconds=1.5)
+    jobs.start(queued)
+    devices.go_offline(device, reason="calibration")  # what runs goes on
+    jobs.complete(queued, counts={"00": 60, "11": 40}, execution_time_seconds=1.5, fidelity=0.99)
+    with pytest.raises(RuleBroken, match="is completed"):
+        jobs.cancel(queued)
+
+    assert row(engine, "jobs", queued)["status"] == "completed"
+    assert row(engine, "job_results", queued, "job_id")["counts"] == {"00": 60, "11": 40}
+    found = row(engine, "devices", device)
+    assert (found["status"], found["status_reason"]) == ("offline", "calibration")
+    devices.go_online(device)
+    assert row(engine, "devices", device)["status_reason"] is None
+
+
+def test_what_is_needed_stays_until_the_append_is_done(engine: Engine) -> None:
+    """A device that goes offline waits for an append that relies on its being online."""
+    platforms, devices = Platforms(engine, AUTHOR), Devices(engine, AUTHOR)
+    jobs = Jobs(engine, AUTHOR)
+    app = QuantumApps(engine, AUTHOR).create(name="vqe")
+    version = AppVersions(engine, AUTHOR).publish(app_id=app, version="1", artifact_key="s3://a")
+    platform = platforms.register(name="Quantum", provider="IBM")
+    device = devices.register(platform_id=platform, name="Heron", qubits=156)
+    devices.go_online(device)
+    queue = JobQueued(app_version_id=version, device_id=device, shots=1, parameters={})
+
+    with engine.begin() as ours, engine.begin() as theirs:
+        checked(ours, [AUTHOR.new(uuid4(), queue)])
+        theirs.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        checked(theirs, [AUTHOR.new(uuid4(), queue)])
+        with pytest.raises(LockHeld, match="recording by rules"):
+            checked(theirs, [AUTHOR.new(device, DeviceWentOffline())])
+        theirs.rollback()
+
+    devices.go_offline(device)
+    with pytest.raises(RuleBroken):
+        jobs.queue(app_version_id=version, device_id=device, shots=1, parameters={})

@@ -1,0 +1,193 @@
+"""Retractions: a decision and the invalidation of all that it covers, in one append."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from sqlalchemy import Engine, select, text
+
+from quantum_forge.eventstore.actions.retraction import Criteria, NothingChosen, extent, retract
+from quantum_forge.eventstore.base.envelope import NewEvent, Stream
+from quantum_forge.eventstore.base.errors import EventRefused
+from quantum_forge.eventstore.base.ids import batch_id, uuid7
+from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
+from quantum_forge.eventstore.log.load import load
+from quantum_forge.eventstore.log.read import read_stream
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.projections.history.verify import verify
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.tables import event_logs
+from tests.conftest import Qforge
+from tests.support.campaigns import campaign, counted, rows, statuses, write
+from tests.support.chemical_history import NOON, ONE, completed, created, record, started
+
+AUTHOR = Author(tenant_id=DEFAULT_TENANT_ID, user_id=UUID(int=9, version=4))
+DRUGS = batch_id(DEFAULT_TENANT_ID, "drugs")
+OTHER_TENANT = UUID(int=2, version=4)
+A, B, C, D = (UUID(int=n, version=4) for n in (1, 2, 3, 4))
+EVERYTHING = Criteria(since=NOON - timedelta(days=1))
+
+
+def done(id_: UUID, *, version: str = "0.4.0", host: str = "node1", **given: Any) -> list[NewEvent]:
+    """A calculation that completed, by a version on a host."""
+    method = given.pop("method", "GFN2-xTB")
+    began = started(
+        id_, "O", method=method, batch_id=given.get("batch_id"), tenant_id=_tenant(given)
+    )
+    ended = completed(id_, "O", **given)
+    event = msgspec.structs.replace(ended.event, program_version=version)
+    return [began, msgspec.structs.replace(ended, event=event, metadata={"host": host})]
+
+
+def _tenant(given: dict[str, Any]) -> UUID:
+    tenant_id = given.get("tenant_id", DEFAULT_TENANT_ID)
+    assert isinstance(tenant_id, UUID)
+    return tenant_id
+
+
+@pytest.fixture
+def four(engine: Engine) -> Engine:
+    """Return a database with four results of one tenant, which differ, and one of another."""
+    record(
+        engine,
+        created("O"),
+        *done(A),
+        *done(B, version="0.5.0", host="node2"),
+        *done(C, method="GFN1-xTB", batch_id=DRUGS),
+        *done(D, at=ONE + timedelta(hours=1)),
+        *done(A, tenant_id=OTHER_TENANT),
+    )
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("criteria", "covered"),
+    [
+        (Criteria(program_version="0.4.0"), {A, C, D}),
+        (Criteria(host="node2"), {B}),
+        (Criteria(method="GFN1-xTB"), {C}),
+        (Criteria(batch_id=DRUGS), {C}),
+        (Criteria(since=ONE + timedelta(minutes=1)), {D}),
+        (Criteria(until=ONE + timedelta(minutes=1)), {A, B, C}),
+        (Criteria(program_version="0.4.0", host="node2"), set()),
+    ],
+)
+def test_the_extent_is_what_the_criteria_say(
+    four: Engine, criteria: Criteria, covered: set[UUID]
+) -> None:
+    """Each restricts, they hold together, and another tenant's results are never covered."""
+    with four.connect() as connection:
+        assert set(extent(connection, DEFAULT_TENANT_ID, criteria).examples) == covered
+
+
+def test_a_retraction_without_a_criterion_is_refused(four: Engine) -> None:
+    """Nobody takes everything back by leaving out an option."""
+    with pytest.raises(NothingChosen, match="say what to retract"):
+        retract(four, AUTHOR, Criteria(), "a slip")
+
+
+def test_what_is_covered_is_invalidated_by_one_decision(four: Engine) -> None:
+    """Each with its own event, which has the decision as its cause; a second run finds nothing."""
+    catch_up(four, PROJECTIONS.values())
+
+    decided = retract(four, AUTHOR, Criteria(program_version="0.4.0"), "wrong parameters")
+
+    assert decided is not None
+    assert decided.calculation_count == 3
+    with four.connect() as connection:
+        (decision,) = read_stream(
+            connection, Stream(DEFAULT_TENANT_ID, "retraction", decided.retraction_id)
+        )
+        causes = connection.scalars(
+            select(event_logs.c.metadata["causation_id"].astext).where(
+                event_logs.c.event_type == "calculation_invalidated"
+            )
+        ).all()
+    assert decision.data["reason"] == "wrong parameters"
+    assert causes == [str(decision.event_id)] * 3
+    assert retract(four, AUTHOR, Criteria(program_version="0.4.0"), "again") is None
+    assert counted(four)["results_retracted"] == 1
+
+    # And then: the tables follow, and nothing of it counts any more
+    assert Counter(r["status"] for r in rows(four, "calculations", ["tenant_id", "status"])) == {
+        "invalidated": 3,
+        "completed": 2,
+    }
+    (water,) = rows(four, "molecules")
+    assert (water["calculation_count"], water["completed_calculation_count"]) == (1, 4)
+    assert {row["calculation_id"] for row in rows(four, "atomic_properties")} == {A, B}
+    assert all(verify(four, projection).agrees for projection in PROJECTIONS.values())
+
+
+def test_the_command_shows_the_extent_first(qforge_here: Qforge, four: Engine) -> None:
+    """A dry run records nothing; then a reason is needed; then nothing is left."""
+    asked = ("retract", "--program-version", "0.4.0")
+
+    told = json.loads(qforge_here(*asked, "--dry-run", "--json").stdout)
+    assert (told["calculation_count"], told["hosts"]) == (3, {"node1": 3})
+    assert counted(four)["results_retracted"] == 0
+    assert "--reason" in qforge_here(*asked, status=2).stderr
+    assert "Retracted 3 results" in qforge_here(*asked, "--reason", "wrong").stdout
+    assert "Nothing to retract" in qforge_here(*asked, "--reason", "wrong").stderr
+    qforge_here("retract", "--reason", "everything", status=2)
+
+
+def test_what_runs_anew_is_not_covered(four: Engine) -> None:
+    """Its next result is another one; when it fails, there is nothing to retract."""
+    record(four, started(A, "O"))
+
+    decided = retract(four, AUTHOR, EVERYTHING, "all")
+
+    assert decided is not None
+    assert decided.calculation_count == 3
+
+
+def test_a_refused_retraction_leaves_no_trace(four: Engine) -> None:
+    """All or none."""
+    before = counted(four)
+
+    with pytest.raises(EventRefused):
+        retract(four, AUTHOR, EVERYTHING, "a reason with NUL \0")
+
+    assert counted(four) == before
+
+
+@pytest.mark.parametrize("count", [6_000, pytest.param(50_000, marks=pytest.mark.soak)])
+def test_many_results_are_one_transaction(engine: Engine, count: int) -> None:
+    """However large: decision and invalidations have one transaction id."""
+    pairs = (done(uuid7()) for _ in range(count))
+    load(engine, (event for pair in pairs for event in pair))
+
+    decided = retract(engine, AUTHOR, Criteria(program_version="0.4.0"), "all of them")
+
+    assert decided is not None
+    assert decided.calculation_count == count
+    with engine.connect() as connection:
+        transactions = text(
+            "SELECT count(*), count(DISTINCT xmin::text) FROM event_logs"
+            " WHERE event_type IN ('results_retracted', 'calculation_invalidated')"
+        )
+        assert connection.execute(transactions).one() == (count + 1, 1)
+
+
+def test_the_same_file_computes_anew_what_was_retracted(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike what physics refused."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))
+    file = write(tmp_path / "one.smi", ["C methane"])
+    campaign(engine, file, function="tests.support.runner_functions:hydrogen")
+    retract(engine, AUTHOR, Criteria(method="GFN2-xTB"), "a broken build")
+    assert statuses(engine) == {"invalidated": 1}
+
+    tally = campaign(engine, file, function="tests.support.runner_functions:hydrogen")
+
+    assert tally.completed == 1
+    assert statuses(engine) == {"completed": 1}
+    assert [row["calculation_count"] for row in rows(engine, "molecules")] == [1]

@@ -1,0 +1,383 @@
+"""Accounts, sessions and keys: their rules, and that no secret is stored anywhere."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import Engine, text
+
+from quantum_forge.eventstore.actions.access import roles_of
+from quantum_forge.eventstore.actions.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.bookmarks import Bookmarks
+from quantum_forge.eventstore.actions.organizations import Organizations, member_id
+from quantum_forge.eventstore.actions.sessions import Sessions
+from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.base.errors import (
+    EventRefused,
+    NameTaken,
+    NotLetIn,
+    RuleBroken,
+    WeakPassword,
+)
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.log.read import read_streams
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.security import hashing
+from quantum_forge.eventstore.security.encryption import Encryption
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import named
+from quantum_forge.schema.events.organizations import MemberRole
+from quantum_forge.schema.events.users import Role
+from tests.support.appending import OTHER_TENANT, TENANT
+
+AUTHOR = Author(tenant_id=TENANT, ip_address="192.0.2.7", user_agent="Firefox")
+PASSWORD = Secret("correct horse battery")
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords as cheaply as Argon2 allows."""
+    monkeypatch.setattr(hashing, "MEMORY_KIB", 8)
+    monkeypatch.setattr(hashing, "ITERATIONS", 1)
+
+
+@pytest.fixture
+def users(engine: Engine) -> Users:
+    """Return a recorder of users."""
+    return Users(engine, AUTHOR)
+
+
+@pytest.fixture
+def ada(users: Users) -> UUID:
+    """Return a user who is registered."""
+    return users.register(email="Ada@Example.org", username="ada", password=PASSWORD)
+
+
+class Clock:
+    """A time that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return noon."""
+    return Clock()
+
+
+def test_an_address_or_name_belongs_to_one_account_whatever_its_case(
+    users: Users, ada: UUID
+) -> None:
+    """A second one is refused, and nothing of it is recorded; another tenant may have it."""
+    with pytest.raises(NameTaken, match=r"the email address ada@EXAMPLE\.org is taken"):
+        users.register(email="ada@EXAMPLE.org", username="lovelace")
+    with pytest.raises(NameTaken, match="the username ADA is taken"):
+        users.register(email="other@example.org", username="ADA")
+
+    assert users.register(email="other@example.org", username="lovelace") != ada
+    elsewhere = Users(users.engine, Author(tenant_id=OTHER_TENANT))
+    assert elsewhere.register(email="ada@example.org", username="ada")
+
+
+def test_of_many_who_register_one_address_at_once_one_gets_it(users: Users) -> None:
+    """With connections of their own; the others are told that it is taken."""
+
+    def register(number: int) -> str:
+        try:
+            users.register(email="ada@example.org", username=f"ada{number}")
+        except NameTaken as taken:
+            return taken.kind
+        return "registered"
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = sorted(pool.map(register, range(8)))
+
+    assert outcomes == ["email address"] * 7 + ["registered"]
+    assert count(users.engine, "user_registered") == 1
+    assert count(users.engine, "name_claimed") == 2
+
+
+def test_a_changed_address_frees_the_old_one_and_says_what_it_was(users: Users, ada: UUID) -> None:
+    """Who takes it next gets it; taking one's own again changes nothing."""
+    users.update(ada, email="ada@lovelace.org", full_name="Ada Lovelace")
+    users.update(ada, email="ADA@lovelace.org")
+    other = users.register(email="ada@example.org", username="other")
+    with pytest.raises(NameTaken):
+        users.update(other, email="ada@lovelace.org")
+
+    assert last_data(users.engine, ada)["changes"] == {
+        "email": {"old": "ada@lovelace.org", "new": "ADA@lovelace.org"}
+    }
+    users.change_role(ada, role=Role.VIEWER)
+    assert last_data(users.engine, ada)["changes"] == {
+        "role": {"old": "researcher", "new": "viewer"}
+    }
+
+
+def test_what_profile_and_preferences_were_before_is_told(engine: Engine, ada: UUID) -> None:
+    """Field by field; of the encrypted webhook neither the old nor the new one is repeated."""
+    users = Users(engine, AUTHOR, encryption=Encryption([Secret(Fernet.generate_key().decode())]))
+    users.update_profile(ada, bio="Analyst", affiliation="London")
+    users.update_profile(ada, bio=None, affiliation="London")
+    assert last_data(engine, ada)["changes"] == {"bio": {"old": "Analyst", "new": None}}
+
+    users.change_preferences(ada, display_precision=4)
+    assert last_data(engine, ada)["changes"] == {"display_precision": {"old": None, "new": 4}}
+    users.set_webhook(ada, Secret("https://hooks.example.org/T0"))
+    assert last_data(engine, ada)["changes"] == {}
+    assert users.webhook_of(ada) is not None
+
+
+def test_a_user_logs_in_by_name_or_address(users: Users, ada: UUID) -> None:
+    """In any case; the event is the user's own."""
+    assert users.log_in("ada@example.ORG", PASSWORD) == ada
+    assert users.log_in("Ada", PASSWORD) == ada
+
+    with users.engine.connect() as connection:
+        query = text("SELECT DISTINCT user_id FROM event_logs WHERE event_type = 'user_logged_in'")
+        assert list(connection.scalars(query)) == [ada]
+
+
+def test_nobody_else_does_and_every_attempt_is_recorded(users: Users, ada: UUID) -> None:
+    """The message does not tell whether there is such an account; the log tells why."""
+    told = set()
+    for name, password in (
+        ("ada", "wrong password"),
+        ("nobody", "wrong password"),
+        ("nobody@example.org", "wrong password"),
+    ):
+        with pytest.raises(NotLetIn) as refused:
+            users.log_in(name, Secret(password))
+        told.add(str(refused.value))
+    users.deactivate(ada)
+    with pytest.raises(NotLetIn) as inactive:
+        users.log_in("ada", PASSWORD)
+
+    assert told == {"login: not let in"}
+    assert inactive.value.reason == "inactive_user"
+    assert count(users.engine, "user_login_failed") == 2
+    assert count(users.engine, "access_denied") == 2
+
+
+def test_a_new_password_opens_and_the_old_one_does_not(users: Users, ada: UUID) -> None:
+    """A short one is refused before it is hashed."""
+    with pytest.raises(WeakPassword, match="at least 8 characters"):
+        users.change_password(ada, password=Secret("short"))
+    users.change_password(ada, password=Secret("staple, staple"))
+
+    assert users.log_in("ada", Secret("staple, staple")) == ada
+    with pytest.raises(NotLetIn):
+        users.log_in("ada", PASSWORD)
+
+
+def test_a_plain_password_does_not_fit_into_an_event(users: Users, ada: UUID) -> None:
+    """Nor does a plain URL where a ciphertext belongs; the error does not repeat it."""
+    with pytest.raises(EventRefused, match=r"\$\.slack_webhook_url") as refused:
+        users.change_preferences(ada, slack_webhook_url="https://hooks.example.org/T0")
+
+    assert "hooks.example.org" not in str(refused.value)
+
+
+def test_a_session_is_resumed_until_it_ends(engine: Engine, ada: UUID, clock: Clock) -> None:
+    """Not after it was closed, nor after its time, nor by whom there is no session."""
+    sessions = Sessions(engine, AUTHOR, clock=clock)
+    first, second = sessions.open(ada), sessions.open(ada)
+
+    clock.now += timedelta(days=6)
+    assert sessions.resume(first.token).expires_at == NOON + timedelta(days=13)
+    clock.now += timedelta(days=6)
+    sessions.resume(first.token)
+
+    assert reason(sessions, second.token) == "session is expired"
+    with pytest.raises(RuleBroken, match="is expired; session_state_saved needs it to be open"):
+        sessions.save_state(second.id, current_view="editor")
+    sessions.close(first.id)
+    assert reason(sessions, first.token) == "session is closed"
+    with pytest.raises(RuleBroken, match="is closed"):
+        sessions.close(first.id)
+    assert reason(sessions, Secret.random()) == "unknown session"
+    assert count(engine, "access_denied") == 3
+    with engine.connect() as connection:
+        query = text("SELECT DISTINCT user_id FROM event_logs WHERE entity_type = 'session'")
+        assert list(connection.scalars(query)) == [ada]
+
+
+def test_without_an_active_user_there_is_no_session_and_no_key(
+    engine: Engine, users: Users, ada: UUID
+) -> None:
+    """Neither a new one nor one from before."""
+    sessions, keys = Sessions(engine, AUTHOR), ApiKeys(engine, AUTHOR)
+    session, issued = sessions.open(ada), keys.issue(ada, name="script")
+    users.deactivate(ada, reason="left")
+
+    for begin in (lambda: sessions.open(ada), lambda: keys.issue(ada, name="other")):
+        with pytest.raises(RuleBroken, match="is inactive"):
+            begin()
+    with pytest.raises(RuleBroken, match="does not exist"):
+        sessions.open(uuid4())
+    assert reason(sessions, session.token) == "user is inactive"
+    with pytest.raises(NotLetIn) as refused:
+        keys.use(issued.key)
+    assert refused.value.reason == "user is inactive"
+    users.reactivate(ada)
+    assert keys.use(issued.key).user_id == ada
+
+
+def test_a_key_opens_what_it_is_for_until_it_is_revoked(
+    engine: Engine, ada: UUID, clock: Clock
+) -> None:
+    """Each refusal is recorded with its reason, and in the name of its user."""
+    keys = ApiKeys(engine, AUTHOR, clock=clock)
+    issued = keys.issue(ada, name="script", scopes=["read"], expires_at=NOON + timedelta(days=1))
+
+    holder = keys.use(issued.key, scope="read")
+    assert (holder.user_id, holder.scopes, holder.key_id) == (ada, ["read"], issued.id)
+    assert refusal(keys, issued.key, scope="write") == "key has no scope write"
+    clock.now += timedelta(days=1)
+    assert refusal(keys, issued.key) == "key is expired"
+    clock.now = NOON
+    keys.revoke(issued.id, reason="leaked")
+    assert refusal(keys, issued.key) == "key is revoked"
+    with pytest.raises(RuleBroken, match="is revoked; api_key_revoked needs it to be valid"):
+        keys.revoke(issued.id)
+    assert refusal(keys, Secret.random("qf_")) == "unknown key"
+
+    with engine.connect() as connection:
+        query = text("SELECT user_id FROM event_logs WHERE event_type = 'access_denied'")
+        assert list(connection.scalars(query)) == [ada, ada, ada, None]
+
+
+def test_a_key_keeps_its_quota_and_its_rate_under_concurrent_use(engine: Engine, ada: UUID) -> None:
+    """Whoever comes at once: as many are let in as the limit says."""
+    keys = ApiKeys(engine, AUTHOR)
+    rationed = keys.issue(ada, name="rationed", usage_quota=3)
+    hasty = keys.issue(ada, name="hasty", rate_limit=2)
+
+    def use(key: Secret) -> str | None:
+        return refusal(keys, key)
+
+    with ThreadPoolExecutor(4) as pool:
+        rations = list(pool.map(use, [rationed.key] * 6))
+        rates = list(pool.map(use, [hasty.key] * 4))
+
+    assert sorted(map(str, rations)) == ["None"] * 3 + ["quota is used up"] * 3
+    assert sorted(map(str, rates)) == ["None"] * 2 + ["rate limit is reached"] * 2
+    later = ApiKeys(engine, AUTHOR, clock=lambda: datetime.now(UTC) + timedelta(minutes=2))
+    assert later.use(hasty.key).user_id == ada
+
+
+def test_members_join_once_and_leave_once(engine: Engine, ada: UUID) -> None:
+    """And may come back."""
+    organizations = Organizations(engine, AUTHOR)
+    lab = organizations.create(name="Lab")
+    member: dict[str, Any] = {"organization_id": lab, "user_id": ada}
+    with pytest.raises(RuleBroken, match="does not exist"):
+        organizations.remove_member(**member)
+    organizations.add_member(**member)
+    with pytest.raises(RuleBroken, match="member"):
+        organizations.add_member(**member)
+    organizations.change_member_role(**member, role=MemberRole.OWNER)
+    assert last_data(engine, member_id(TENANT, lab, ada))["changes"] == {
+        "role": {"old": "member", "new": "owner"}
+    }
+    organizations.remove_member(**member)
+    organizations.add_member(**member)
+    organizations.rename(lab, name="Laboratory")
+    organizations.delete(lab)
+    with pytest.raises(RuleBroken, match="left"):
+        organizations.remove_member(**member)
+    with pytest.raises(RuleBroken, match="deleted"):
+        organizations.rename(lab, name="Lab")
+    with pytest.raises(RuleBroken, match=r"organization .* is deleted"):
+        organizations.add_member(organization_id=lab, user_id=uuid4())
+
+
+def test_who_was_in_a_deleted_organisation_has_no_power_left(engine: Engine, ada: UUID) -> None:
+    """Its members leave with it, in one append; those of another one and who had left do not."""
+    organizations = Organizations(engine, AUTHOR)
+    lab, other = organizations.create(name="Lab"), organizations.create(name="Other")
+    owner, guest, gone = uuid4(), uuid4(), uuid4()
+    for user_id, role in ((owner, MemberRole.OWNER), (gone, MemberRole.MEMBER)):
+        organizations.add_member(organization_id=lab, user_id=user_id, role=role)
+    organizations.add_member(organization_id=other, user_id=guest)
+    organizations.remove_member(organization_id=lab, user_id=gone)
+
+    deleted = organizations.delete(lab)
+
+    catch_up(engine, named(["users", "organization_members"]))
+    with engine.connect() as connection:
+        powers = [roles_of(connection, TENANT, user_id) for user_id in (owner, guest, ada)]
+        (left,) = read_streams(
+            connection, TENANT, "organization_member", [member_id(TENANT, lab, owner)]
+        ).values()
+    assert powers == [set(), {Role.RESEARCHER}, {Role.RESEARCHER}]
+    assert left[-1].metadata["causation_id"] == str(deleted.event_id)
+    assert count(engine, "organization_member_removed") == 2
+
+
+def test_a_closed_account_has_no_power_as_a_member_either(
+    engine: Engine, users: Users, ada: UUID
+) -> None:
+    """Whoever left the laboratory is no owner of it any more."""
+    organizations = Organizations(engine, AUTHOR)
+    lab = organizations.create(name="Lab")
+    organizations.add_member(organization_id=lab, user_id=ada, role=MemberRole.OWNER)
+    users.deactivate(ada)
+
+    catch_up(engine, named(["users", "organization_members"]))
+    with engine.connect() as connection:
+        assert roles_of(connection, TENANT, ada) == set()
+
+
+def test_a_thing_is_marked_once(engine: Engine, ada: UUID) -> None:
+    """And again after the mark was removed."""
+    bookmarks = Bookmarks(engine, AUTHOR)
+    thing: dict[str, Any] = {"user_id": ada, "target_type": "molecule", "target_id": uuid4()}
+    mark = bookmarks.add(**thing)
+    with pytest.raises(RuleBroken):
+        bookmarks.add(**thing)
+    bookmarks.relabel(mark, label="the good one")
+    bookmarks.remove(mark)
+    assert bookmarks.add(**thing) == mark
+
+
+def reason(sessions: Sessions, token: Secret) -> str:
+    """Why a session is not resumed."""
+    with pytest.raises(NotLetIn) as refused:
+        sessions.resume(token)
+    return refused.value.reason
+
+
+def refusal(keys: ApiKeys, key: Secret, scope: str | None = None) -> str | None:
+    """Why a key does not open."""
+    try:
+        keys.use(key, scope=scope)
+    except NotLetIn as refused:
+        return refused.reason
+    return None
+
+
+def count(engine: Engine, event_type: str) -> int:
+    """How many events of a type there are."""
+    query = text("SELECT count(*) FROM event_logs WHERE event_type = :type")
+    with engine.connect() as connection:
+        return int(connection.execute(query, {"type": event_type}).scalar_one())
+
+
+def last_data(engine: Engine, entity_id: UUID) -> dict[str, object]:
+    """The payload of the last event of an entity."""
+    query = text(
+        "SELECT data::text FROM event_logs WHERE entity_id = :id ORDER BY version DESC LIMIT 1"
+    )
+    with engine.connect() as connection:
+        data = connection.execute(query, {"id": entity_id}).scalar_one()
+    return msgspec.json.decode(data, type=dict[str, object])

@@ -1,0 +1,303 @@
+"""What the database itself enforces: roles, tenants, and partitions ahead of need."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.exc import DBAPIError
+
+from quantum_forge.eventstore.base.envelope import NewEvent
+from quantum_forge.eventstore.base.errors import NotAllowed, OtherTenant
+from quantum_forge.eventstore.base.ids import molecule_id
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.database.engine import Database, make_engine
+from quantum_forge.eventstore.database.roles import PURPOSES, describe_roles
+from quantum_forge.eventstore.database.tenancy import act_always_for, act_for
+from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.log.partitions import list_partitions, make_partitions
+from quantum_forge.eventstore.log.read import read_all, safe_head
+from quantum_forge.eventstore.security.hashing import hash_password
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.queries.people import select_users
+from quantum_forge.projections.rebuild import rebuild
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.events.chemistry import MoleculeCreated
+from quantum_forge.schema.events.users import UserRegistered
+from quantum_forge.schema.language.secrecy import secret_fields
+from quantum_forge.schema.tables import event_logs
+from quantum_forge.schema.tables.chemistry import molecules
+
+OURS, THEIRS = UUID(int=1, version=4), UUID(int=2, version=4)
+
+Login = Callable[..., Engine]
+
+
+def created(tenant: UUID, smiles: str = "C") -> NewEvent:
+    """A molecule of a tenant."""
+    event = MoleculeCreated(
+        smiles=smiles,
+        charge=0,
+        multiplicity=1,
+        formula="CH4",
+        molecular_weight=16.04,
+        generation_method="manual",
+        toolkit="RDKit",
+        toolkit_version="1",
+    )
+    return NewEvent(tenant_id=tenant, entity_id=molecule_id(tenant, smiles, 0, 1), event=event)
+
+
+@pytest.fixture
+def login(database: Database) -> Iterator[Login]:
+    """Make a login that is a member of a role, and return an engine of its."""
+    made: list[tuple[str, Engine]] = []
+
+    def make(role: str, bound_to: UUID | None = None) -> Engine:
+        name = f"login_{uuid4().hex[:12]}"
+        with database.engine.begin() as connection:
+            connection.execute(text(f"CREATE ROLE {name} LOGIN IN ROLE {role}"))
+            if bound_to is not None:
+                connection.execute(text(f"ALTER ROLE {name} SET qforge.tenant_id = '{bound_to}'"))
+        engine = make_engine(database.url.set(username=name))
+        made.append((name, engine))
+        return engine
+
+    yield make
+    for name, engine in made:
+        engine.dispose()
+        with database.engine.begin() as connection:
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+@pytest.fixture
+def populated(engine: Engine) -> Engine:
+    """One molecule each of two tenants, projected."""
+    with engine.begin() as connection:
+        append(connection, [created(OURS), created(THEIRS)])
+    catch_up(engine, PROJECTIONS.values())
+    return engine
+
+
+@contextmanager
+def acting_for(engine: Engine, tenant: UUID) -> Iterator[Connection]:
+    """A transaction on behalf of a tenant."""
+    with engine.begin() as connection:
+        act_for(connection, tenant)
+        yield connection
+
+
+def test_an_appender_appends_for_its_tenant_and_can_do_nothing_else(login: Login) -> None:
+    """A leaked appender's password reads nothing, changes nothing, and forges no other tenant."""
+    appender = login("qforge_appender")
+
+    with acting_for(appender, OURS) as connection:
+        (placed,) = append(connection, [created(OURS)])
+    assert placed.appended
+
+    for statement in (
+        "SELECT * FROM event_logs",
+        "SELECT * FROM event_streams",
+        "SELECT * FROM molecules",
+        "SELECT * FROM event_logs_p000000000000001",
+        "SELECT append_batch('[]')",
+        "SELECT maintain_event_partitions()",
+        "INSERT INTO event_logs SELECT * FROM event_logs",
+        "SELECT nextval('event_logs_id_seq')",
+    ):
+        with pytest.raises(NotAllowed), acting_for(appender, OURS) as connection:
+            connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_event_of_another_tenant_is_refused_and_nothing_of_the_call_appended(
+    login: Login, engine: Engine, count: int
+) -> None:
+    """append_events compares every event's tenant with the session's, alone or in a batch."""
+    appender = login("qforge_appender")
+    events = [created(OURS, "CC"), created(THEIRS)][-count:]
+
+    with pytest.raises(OtherTenant), acting_for(appender, OURS) as connection:
+        append(connection, events)
+    with pytest.raises(OtherTenant), appender.begin() as connection:
+        append(connection, events)
+
+    with engine.connect() as connection:
+        assert list(read_all(connection)) == []
+
+
+def test_a_reader_sees_the_rows_of_its_tenant_only(populated: Engine, login: Login) -> None:
+    """Row-level security hides the other tenant's rows; without a tenant there are none."""
+    reader = login("qforge_reader")
+    tenants = select(molecules.c.tenant_id)
+
+    with acting_for(reader, OURS) as connection:
+        assert connection.execute(tenants).scalars().all() == [OURS]
+    with reader.connect() as connection:
+        assert connection.execute(tenants).scalars().all() == []
+    with populated.connect() as connection:
+        assert len(connection.execute(tenants).scalars().all()) == 2
+    with pytest.raises(NotAllowed), acting_for(reader, OURS) as connection:
+        connection.execute(select(event_logs.c.id))
+    with pytest.raises(NotAllowed), acting_for(reader, OURS) as connection:
+        connection.execute(text("UPDATE molecules SET name = 'mine'"))
+
+
+def test_a_reader_sees_no_hash_and_no_ciphertext(engine: Engine, login: Login) -> None:
+    """Of what became of secrets only auditors see, in the log; a rebuild changes nothing of it."""
+    register = UserRegistered(
+        email="ada@example.org", username="ada", hashed_password=hash_password(Secret("battery"))
+    )
+    with engine.begin() as connection:
+        append(connection, [NewEvent(tenant_id=OURS, entity_id=OURS, event=register)])
+    catch_up(engine, PROJECTIONS.values())
+    rebuild(engine, PROJECTIONS["users"])
+
+    reader = login("qforge_reader")
+    with acting_for(reader, OURS) as connection:
+        assert [user.username for user in connection.execute(select_users(OURS, limit=9))] == [
+            "ada"
+        ]
+        assert connection.execute(text("SELECT count(*) FROM database_stats")).scalar_one() > 0
+        rights = text(
+            "SELECT c.relname, a.attname FROM pg_class AS c"
+            "  JOIN pg_attribute AS a ON a.attrelid = c.oid"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0"
+            "   AND NOT has_column_privilege(c.oid, a.attnum, 'SELECT')"
+        )
+        hidden = {tuple(row) for row in connection.execute(rights)}
+    secrets = {
+        (projection.name, name)
+        for projection in PROJECTIONS.values()
+        for cls in projection.events.values()
+        for name in secret_fields(cls)
+        if name in projection.table.c
+    }
+    assert {each for each in hidden if each[0] in PROJECTIONS} == secrets
+    for table, column in secrets:
+        with pytest.raises(NotAllowed), acting_for(reader, OURS) as connection:
+            connection.execute(text(f"SELECT {column} FROM {table}"))
+
+
+def test_an_auditor_reads_the_log_of_its_tenant(populated: Engine, login: Login) -> None:
+    """The log itself is divided like the read models."""
+    auditor = login("qforge_auditor")
+    with acting_for(auditor, THEIRS) as connection:
+        assert [event.tenant_id for event in read_all(connection)] == [THEIRS]
+    with auditor.connect() as connection:
+        assert list(read_all(connection)) == []
+    with populated.connect() as connection:
+        head = safe_head(connection)
+    with auditor.connect() as connection:
+        assert safe_head(connection) == head
+
+
+def test_the_claims_of_a_gateway_go_before_the_session_setting(
+    populated: Engine, login: Login
+) -> None:
+    """A request cannot choose another tenant than the one that its token names."""
+    reader = login("qforge_reader")
+    claims = text("SELECT set_config('request.jwt.claims', :claims, true)")
+    with acting_for(reader, OURS) as connection:
+        connection.execute(claims, {"claims": f'{{"tenant_id": "{THEIRS}"}}'})
+        seen = connection.execute(select(molecules.c.tenant_id)).scalars().all()
+        assert seen == [THEIRS]
+    with acting_for(reader, OURS) as connection:
+        connection.execute(claims, {"claims": '{"sub": "somebody"}'})
+        assert connection.execute(select(molecules.c.tenant_id)).scalars().all() == []
+    assert populated is not None
+
+
+def test_a_login_that_is_bound_to_a_tenant_cannot_leave_it(populated: Engine, login: Login) -> None:
+    """Whoever may write SQL may set settings; a bound login's tenant is not one of them."""
+    alice = login("qforge_auditor", bound_to=OURS)
+    with acting_for(alice, THEIRS) as connection:
+        assert connection.execute(select(molecules.c.tenant_id)).scalars().all() == [OURS]
+        assert {event.tenant_id for event in read_all(connection)} == {OURS}
+    with populated.connect() as connection:
+        (auditor,) = (r for r in describe_roles(connection) if r.name == "qforge_auditor")
+    assert str(OURS) in auditor.bound.values()
+
+
+def test_a_projector_projects_every_tenant(engine: Engine, login: Login) -> None:
+    """The projector's role is enough for it, partitions ahead included."""
+    with engine.begin() as connection:
+        append(connection, [created(OURS), created(THEIRS)])
+
+    catch_up(login("qforge_projector"), PROJECTIONS.values())
+
+    with engine.connect() as connection:
+        assert len(connection.execute(select(molecules.c.id)).all()) == 2
+
+
+def test_an_engine_can_act_for_one_tenant_in_every_transaction(
+    populated: Engine, login: Login
+) -> None:
+    """What commands do: the tenant of the settings holds for all their transactions."""
+    reader = login("qforge_reader")
+    act_always_for(reader, THEIRS)
+    for _ in range(2):
+        with reader.connect() as connection:
+            seen = connection.execute(select(molecules.c.tenant_id)).scalars().all()
+            assert seen == [THEIRS]
+    assert populated is not None
+
+
+def test_every_table_has_its_policies_and_every_definer_function_its_search_path(
+    connection: Connection,
+) -> None:
+    """A new read model is guarded the moment it exists."""
+    guarded = text("SELECT relname FROM pg_class WHERE relrowsecurity AND relkind IN ('r', 'p')")
+    names = set(connection.execute(guarded).scalars())
+    assert names >= {*PROJECTIONS, "event_logs", "event_streams", "event_logs_default"}
+    policies = text("SELECT tablename, policyname FROM pg_policies")
+    found = {tuple(row) for row in connection.execute(policies)}
+    for name in PROJECTIONS:
+        assert {(name, "own_tenant"), (name, "every_tenant")} <= found
+    unpinned = text(
+        "SELECT proname FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+        " AND NOT coalesce(proconfig::text LIKE '%search_path=%pg_temp%', false)"
+    )
+    assert connection.execute(unpinned).scalars().all() == []
+
+
+def test_roles_are_shown_to_the_command_line(qforge: Callable[..., object]) -> None:
+    """`qforge db roles` names every role; `--sql` runs in psql."""
+    shown = str(getattr(qforge("db", "roles"), "stdout", ""))
+    assert all(name in shown for name in PURPOSES)
+    sql = str(getattr(qforge("db", "roles", "--sql"), "stdout", ""))
+    qforge("db", "psql", "-v", "ON_ERROR_STOP=1", "-c", sql)
+
+
+def test_partitions_are_made_ahead_and_running_out_refuses_nothing(engine: Engine) -> None:
+    """Events beyond the last partition go to the default one; later partitions begin above them."""
+    with engine.begin() as connection:
+        last = max(p.last_position or 0 for p in list_partitions(connection))
+        connection.execute(text(f"SELECT setval('event_logs_id_seq', {last + 5})"))
+        (placed,) = append(connection, [created(OURS)])
+    assert placed.position > last
+    with engine.connect() as connection:
+        default = text("SELECT count(*) FROM event_logs_default")
+        assert connection.execute(default).scalar_one() == 1
+
+    made = make_partitions(engine)
+
+    assert made
+    assert make_partitions(engine) == []
+    with engine.begin() as connection:
+        partitions = list_partitions(connection)
+        assert partitions[-1].name == "event_logs_default"
+        first_new = next(p for p in partitions if p.name == made[0])
+        assert first_new.first_position is not None
+        assert first_new.first_position > placed.position
+        connection.execute(text(f"SELECT setval('event_logs_id_seq', {first_new.first_position})"))
+        (later,) = append(connection, [created(THEIRS)])
+    with engine.connect() as connection:
+        events = [event.position for event in read_all(connection)]
+        assert events == [placed.position, later.position]
+        count = text(f"SELECT count(*) FROM {made[0]}")
+        assert connection.execute(count).scalar_one() == 1
+    for statement in ("DELETE FROM", "TRUNCATE"):
+        with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+            connection.execute(text(f"{statement} {made[0]}"))

@@ -1,0 +1,214 @@
+"""Settings: which variable decides, what is refused, and that no password is ever shown."""
+
+import re
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from quantum_forge.eventstore.base.errors import DotenvSyntaxError, InvalidSetting
+from quantum_forge.eventstore.database.settings import (
+    DEFAULT_TENANT_ID,
+    load_settings,
+    login_name,
+    parse_database_url,
+    read_dotenv,
+)
+
+NOWHERE = Path("no/such/.env")
+SECRET = "s3cr3t-w0rd"
+
+
+def load(environ: dict[str, str], dotenv: Path = NOWHERE) -> str | None:
+    """Return the address that these variables give, password included."""
+    url = load_settings(environ, dotenv).url
+    return None if url is None else url.render_as_string(hide_password=False)
+
+
+def test_nothing_set_means_the_embedded_server() -> None:
+    """A bare machine needs no configuration."""
+    settings = load_settings({}, NOWHERE)
+
+    assert settings.url is None
+    assert settings.home.name == "quantum-forge"
+    assert settings.tenant_id == DEFAULT_TENANT_ID
+    assert settings.user_id == load_settings({}, NOWHERE).user_id
+
+
+def test_database_url_wins_over_parts() -> None:
+    """DATABASE_URL, then POSTGRES_*, then DB_*."""
+    url = {"DATABASE_URL": "postgres://a@one/x"}
+    postgres = {"POSTGRES_HOST": "two", "POSTGRES_USER": "b"}
+    db = {"DB_HOST": "three", "DB_USER": "c"}
+
+    assert load(url | postgres | db) == "postgresql+psycopg://a@one/x"
+    assert load(postgres | db) == "postgresql+psycopg://b@two:5432/b"
+    assert load(db) == "postgresql+psycopg://c@three:5432/c"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """Even DB_* in the environment wins over DATABASE_URL in the file, which completes it."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("DATABASE_URL=postgres://file/x\nDB_PASSWORD=from-file\nDB_HOST=file\n")
+
+    assert load({}, dotenv) == "postgresql+psycopg://file/x"
+    assert load({"DB_HOST": "env", "DB_USER": "u"}, dotenv) == (
+        "postgresql+psycopg://u:from-file@env:5432/u"
+    )
+
+
+def test_missing_parts_are_what_libpq_would_take() -> None:
+    """One variable is enough; an empty one counts as absent."""
+    me = login_name()
+
+    assert load({"POSTGRES_PORT": "5433", "POSTGRES_HOST": ""}) == (
+        f"postgresql+psycopg://{me}@localhost:5433/{me}"
+    )
+    assert (
+        load({"DATABASE_URL": "", "DB_NAME": "n"}) == f"postgresql+psycopg://{me}@localhost:5432/n"
+    )
+
+
+def test_parts_need_no_escaping() -> None:
+    """A password with every awkward character reaches the server as it is."""
+    password = "p@ss:w/rd%20?#"
+
+    url = load_settings({"DB_USER": "u", "DB_PASSWORD": password}, NOWHERE).url
+
+    assert url is not None
+    assert url.password == password
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_usual_scheme_is_accepted(scheme: str) -> None:
+    """The address may be written for libpq, for SQLAlchemy, or as Heroku does."""
+    url = parse_database_url(f"{scheme}://u:p%40@h:5433/d?sslmode=require")
+
+    assert url.drivername == "postgresql+psycopg"
+    assert (url.username, url.password, url.host, url.port) == ("u", "p@", "h", 5433)
+    assert url.query == {"sslmode": "require"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"sqlite:///{SECRET}.db",
+        f"mysql://u:{SECRET}@h/d",
+        f"postgresql+psycopg2://u:{SECRET}@h/d",
+        f"postgresql://u:{SECRET}@h:port/d",
+        f"postgresql://u:{SECRET}@h:0/d",
+        f"postgresql://u:{SECRET}@h:65536/d",
+        f"u:{SECRET}@h/d",
+        f"postgresql://u:x@{SECRET}@h/d",
+        f"postgresql://u:x?@{SECRET}@h/d",
+        f"postgresql://u:x@y/{SECRET}@h/d",
+    ],
+)
+def test_an_unusable_address_is_refused_without_being_quoted(text: str) -> None:
+    """The error names the variable and says what to write; it has no secret, nor a cause."""
+    with pytest.raises(InvalidSetting, match="DATABASE_URL") as caught:
+        load_settings({"DATABASE_URL": text}, NOWHERE)
+
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"postgresql://u:{SECRET}@h/d",
+        f"postgresql:///d?host=/tmp&password={SECRET}",
+        f"postgresql:///d?host=/tmp&password=old&password={SECRET}",
+        f"postgresql://u:{SECRET}@h/d?sslpassword={SECRET}&oauth_client_secret={SECRET}",
+        f"postgresql://u:{SECRET}@h/d?scram_client_key={SECRET}&sslpasword={SECRET}",
+    ],
+)
+def test_printed_settings_hide_every_secret(address: str) -> None:
+    """Settings may be logged; a secret with a typing error in its name is a secret."""
+    settings = load_settings({"DATABASE_URL": address}, NOWHERE)
+
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+    assert settings.url is not None
+    assert settings.url.password == SECRET
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_PORT", "http"),
+        ("DB_PORT", "70000"),
+        ("QFORGE_TENANT_ID", "me"),
+        ("QFORGE_USER_ID", "1"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
+    """The error names the variable and the value."""
+    with pytest.raises(InvalidSetting, match=f"^{name} must .*{value}"):
+        load_settings({name: value}, NOWHERE)
+
+
+def test_identities_and_home_can_be_set() -> None:
+    """A shared installation decides who is who and where things are."""
+    tenant, user = uuid4(), uuid4()
+
+    settings = load_settings(
+        {"QFORGE_TENANT_ID": str(tenant), "QFORGE_USER_ID": user.hex, "QFORGE_HOME": "~/q"},
+        NOWHERE,
+    )
+
+    assert (settings.tenant_id, settings.user_id) == (tenant, user)
+    assert settings.home == Path("~/q").expanduser()
+    assert isinstance(settings.user_id, UUID)
+
+
+def test_a_dotenv_file_is_read_as_shells_write_it(tmp_path: Path) -> None:
+    """Comments, export, quotes and spaces around them mean what they mean elsewhere."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(
+        "# a comment\n"
+        "\n"
+        "A=plain\n"
+        "  export B = spaced # trailing\n"
+        "C='single # kept \\n'\n"
+        'D="double \\"quoted\\" \\n" # trailing\n'
+        "E=\n"
+        "F=a#b\n"
+        "G=x=y\n"
+        "H=#\n",
+    )
+
+    assert read_dotenv(dotenv) == {
+        "A": "plain",
+        "B": "spaced",
+        "C": "single # kept \\n",
+        "D": 'double "quoted" \n',
+        "E": "",
+        "F": "a#b",
+        "G": "x=y",
+        "H": "",
+    }
+
+
+@pytest.mark.parametrize(
+    "line", [SECRET, "'A'=1", "A='open", 'A="open\\"', "A='one' two", "my-name=1", "=1"]
+)
+def test_a_broken_dotenv_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+    """The error tells file and line, and quotes nothing."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"# first\n{line}\n")
+
+    with pytest.raises(DotenvSyntaxError, match=re.escape(f"{dotenv}, line 2: ")) as caught:
+        load_settings({}, dotenv)
+
+    assert SECRET not in str(caught.value)
+
+
+def test_the_example_file_is_valid_and_sets_nothing() -> None:
+    """Copied as it is, .env.example changes nothing; with its comments taken away, it parses."""
+    example = Path(__file__).parents[3] / ".env.example"
+
+    assert read_dotenv(example) == {}
+    settings = [line for line in example.read_text().splitlines() if re.match(r"#[A-Z_]+=", line)]
+    assert len(settings) == 17

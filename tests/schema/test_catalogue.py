@@ -1,0 +1,61 @@
+"""The catalogue: every table that users were promised is there, and its reference is up to date."""
+
+import re
+
+import pytest
+from sqlalchemy import text
+
+from quantum_forge.eventstore.database.engine import Database
+from quantum_forge.projections.operate.catalogue import COMMAND, PAGE, render
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.language.projection import ENVELOPE_COLUMNS
+
+PROMISED = {
+    "chemistry": "molecules calculations atomic_properties calculation_execution_metrics"
+    " calculation_errors molecule_properties_computed",
+    "batches": "batch_jobs batch_items batch_item_names batch_job_performance",
+    "telemetry": "performance_metrics performance_metrics_hourly api_usage_logs errors",
+    "people": "users user_profiles user_preferences user_sessions user_api_keys organizations"
+    " organization_members bookmarks user_audit_log activity_logs",
+    "discovery": "projects admet_predictions protein_structures docking_results",
+    "hub": "quantum_apps app_versions marketplace_listings subscriptions subscription_keys"
+    " platforms devices jobs job_results",
+    "system": "spools",
+}
+TABLES = [name for names in PROMISED.values() for name in names.split()]
+VIEWS = ["system_health", "database_stats"]
+
+
+def test_every_table_of_the_catalogue_is_there(database: Database) -> None:
+    """In the database, with a projection that fills it."""
+    query = text("""
+        SELECT relname FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'p')
+    """)
+    with database.engine.connect() as connection:
+        there = set(connection.scalars(query))
+
+    assert {*TABLES, *VIEWS} <= there
+    assert set(TABLES) == set(PROJECTIONS), "a table that the catalogue does not promise: add it"
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """docs/catalogue.md is what the code says now."""
+    if PAGE.read_text(encoding="utf-8") != render():
+        pytest.fail(f"docs/catalogue.md is out of date; run: {COMMAND}")
+
+
+def test_the_reference_names_every_column_with_its_meaning_and_source() -> None:
+    """No cell is empty but that of null."""
+    page = render()
+    for projection in PROJECTIONS.values():
+        (section,) = re.findall(
+            rf"^### {projection.name}\n(.*?)(?=^##|\Z)", page, flags=re.DOTALL | re.MULTILINE
+        )
+        rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", section, flags=re.MULTILINE))
+        assert {*rows, *ENVELOPE_COLUMNS} == {column.name for column in projection.table.columns}
+        for name, row in rows.items():
+            kind, _, meaning, source = re.split(r"(?<!\\)\|", row)
+            assert kind.strip(), f"{projection.name}.{name}"
+            assert meaning.strip(), f"{projection.name}.{name}"
+            assert source.strip(), f"{projection.name}.{name}"

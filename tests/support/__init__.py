@@ -1,0 +1,1 @@
+"""Test support: servers, histories, payloads, worker functions."""
