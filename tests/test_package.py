@@ -1,0 +1,70 @@
+"""The installed package: one top-level name, and each module under one name."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("cli", "datasets", "eventstore", "projections", "runner", "schema")
+
+IMPORT_EVERYTHING = """
+import importlib, pkgutil, sys
+from pathlib import Path
+
+import quantum_forge
+
+for module in pkgutil.walk_packages(quantum_forge.__path__, "quantum_forge."):
+    if ".migrations.versions." not in module.name and not module.name.endswith(".env"):
+        importlib.import_module(module.name)
+
+names = {}
+for name, module in sys.modules.items():
+    if file := getattr(module, "__file__", None):
+        names.setdefault(str(Path(file).resolve()), []).append(name)
+for file, found in names.items():
+    ours = [name for name in found if name.startswith("quantum_forge")]
+    if ours and len(found) > 1:
+        print(file, found)
+print(len([name for name in sys.modules if name.startswith("quantum_forge.")]))
+"""
+
+
+def test_no_module_is_imported_under_two_names() -> None:
+    """Two names would be two registries of event types, of which one is empty."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_EVERYTHING],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    *twice, count = done.stdout.splitlines()
+    assert twice == []
+    assert int(count) > 250
+
+
+def test_the_wheel_holds_quantum_forge_alone(tmp_path: Path) -> None:
+    """Installing it replaces no file of another distribution."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("quantum_forge", *ROOMS):
+        shutil.copytree(ROOT / name, source / name, symlinks=True)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(tmp_path), str(source)],
+        capture_output=True,
+        check=True,
+    )
+
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"quantum_forge"}
+    for room in ROOMS:
+        assert f"quantum_forge/{room}/py.typed" in names
+    assert "quantum_forge/schema/sql/append_events.sql" in names
+    assert "quantum_forge/schema/migrations/script.py.mako" in names
