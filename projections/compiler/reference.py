@@ -276,9 +276,9 @@ def _take(value: Value, event: RecordedEvent, index: int | None, element: Any) -
         case Element(None):
             return element
         case Element(int(part)):
-            return element[part] if part < len(element) else None
+            return element[part] if isinstance(element, list) and part < len(element) else None
         case Element(part):
-            return element.get(part)
+            return element.get(part) if isinstance(element, dict) else None
         case ElementIndex():
             return index
         case Envelope(name):

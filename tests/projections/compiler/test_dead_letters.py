@@ -38,7 +38,7 @@ from tests.support.tables import selected_rows, table_rows
 CALCULATIONS = PROJECTIONS["calculations"]
 ERRORS = PROJECTIONS["calculation_errors"]
 ATOMS = PROJECTIONS["atomic_properties"]
-WATER, ETHANOL, METHANE = (UUID(int=n, version=4) for n in (101, 102, 103))
+WATER, ETHANOL, METHANE, BATCH = (UUID(int=n, version=4) for n in (101, 102, 103, 104))
 
 SPOILED = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -162,6 +162,24 @@ def test_what_is_no_list_of_atoms_has_none(engine: Engine, batch: int) -> None:
         reference.apply_all(e for e in in_order(connection) if e.position not in parked)
     assert rows == reference.rows
     assert verify(engine, atoms).agrees
+
+
+@pytest.mark.parametrize("name", ["atomic_properties", "batch_items", "batch_item_names"])
+def test_an_element_that_is_a_text_has_no_parts(engine: Engine, name: str) -> None:
+    """A row without its key is none, by SQL and by the reference."""
+    record(engine, created("O"), started(WATER, "O"))
+    spoil(engine, completed(WATER, "O"), atoms=["poison"])
+    spoil(engine, happened(BatchItemsAdded(items=[]), BATCH), items=["poison"])
+    projection = PROJECTIONS[name]
+
+    catch_up(engine, [projection])
+
+    rows, parked = state(engine, projection)
+    with engine.connect() as connection:
+        reference = Reference(projection)
+        reference.apply_all(e for e in in_order(connection) if e.position not in parked)
+    assert rows == reference.rows
+    assert verify(engine, projection).agrees
 
 
 def test_everything_else_goes_on_in_order(poisoned: Engine) -> None:
