@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 READERS := .venv/.readers
+SITE := .venv/.site
 export PYTHONDONTWRITEBYTECODE ?=
 
 .PHONY: help demo test soak venv lint docs bench clean
@@ -37,8 +38,8 @@ lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(STAMP)  ## Write docs/catalogue.md: every table, column, event, made from the code
-	$(BIN)/python -m quantum_forge.projections.operate.catalogue
+docs: $(SITE)  ## Build the site in build/site: pages, links and references are checked strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(STAMP)  ## Measure, and write benchmarks/results.md
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,hdf5,dev,bench]'
@@ -57,4 +58,8 @@ $(STAMP): pyproject.toml
 # What people read exports with: for the tests that do so, and too large for the demo.
 $(READERS): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[readers]'
+	@touch $@
+
+$(SITE): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@

@@ -1,11 +1,9 @@
-"""Writes docs/catalogue.md: every read model, its columns, and the events that feed them.
+"""Catalogue of the read models: every table, its columns, and the events that feed them.
 
-python -m quantum_forge.projections.operate.catalogue          # write it
-python -m quantum_forge.projections.operate.catalogue --check  # fail when it is out of date
+`make docs` puts it into the site; `python -m` with the name of this module prints it.
 """
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -32,9 +30,6 @@ from quantum_forge.schema.language.value import (
 )
 from quantum_forge.schema.sql import sql_of
 
-PAGE = Path(__file__).parents[3] / "docs" / "catalogue.md"
-COMMAND = "python -m quantum_forge.projections.operate.catalogue"
-
 POINTS_TO = {
     "app_id": "quantum_apps",
     "app_version_id": "app_versions",
@@ -55,10 +50,9 @@ _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchem
 
 
 def render() -> str:
-    """The page."""
+    """Return the page, as Markdown."""
     parts = [
         "# Catalogue\n",
-        f"Made from the code by `{COMMAND}` (`make docs`); a test fails when it is out of date.\n",
         "Every table below is a read model: derived from the log by a fold, and written by nothing"
         " else. Each also has\n`tenant_id` (first in its key), `created_at` and `updated_at` (times"
         " of its earliest and latest event), and\n`last_position` (of the last event folded in).\n",
@@ -252,15 +246,5 @@ def _json(value: object) -> str:
     return "null" if value is None else f"{value}"
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the page, or check it."""
-    page = render()
-    if "--check" in arguments:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
-            sys.exit(f"docs/catalogue.md is out of date; run: {COMMAND}")
-        return
-    PAGE.write_text(page, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    print(render())

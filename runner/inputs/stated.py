@@ -1,6 +1,6 @@
 """Charge and spin multiplicity as files state them: under many names, and as text.
 
-docs/inputs.md lists the accepted forms.
+docs/how-to/inputs.md lists the accepted forms.
 """
 
 import re

@@ -201,8 +201,8 @@ def read_xyz(frame: XyzFrame) -> Input:
     """Return the molecule of one frame.
 
     The comment may state the charge, the multiplicity, `smiles=`, `name=` and the unit of length
-    (docs/inputs.md), and may have the extended-XYZ keys `Properties=` (where element and position
-    are) and `Lattice=`, which is refused unless it is zero or `pbc="F F F"`: xTB is run on
+    (docs/how-to/inputs.md), and may have the extended-XYZ keys `Properties=` (where element and
+    position are) and `Lattice=`, which is refused unless it is zero or `pbc="F F F"`: xTB is run on
     molecules. A comment without any key is the name. D and T are isotopes of hydrogen.
     """
     stated = Stated()

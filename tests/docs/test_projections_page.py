@@ -1,4 +1,4 @@
-"""docs/projections.md: its code, from the first block to the last, does what the page says."""
+"""The code of docs/how-to/projections.md does what the page says."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "projections.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "projections.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -49,5 +49,5 @@ def test_every_file_that_the_page_names_is_there() -> None:
     links = re.findall(r"\]\(([\w./-]+)\)", PAGE)
     tests = re.findall(r"`(tests/[\w/]+\.py)`", PAGE)
     assert tests
-    assert not [link for link in links if not (ROOT / "docs" / link).exists()]
+    assert not [link for link in links if not (ROOT / "docs" / "how-to" / link).exists()]
     assert not [test for test in tests if not (ROOT / test).exists()]

@@ -1,12 +1,11 @@
-"""The catalogue: every table that users were promised is there, and its reference is up to date."""
+"""The catalogue: every table that users were promised is there, with its reference."""
 
 import re
 
-import pytest
 from sqlalchemy import text
 
 from quantum_forge.eventstore.database.engine import Database
-from quantum_forge.projections.operate.catalogue import COMMAND, PAGE, render
+from quantum_forge.projections.operate.catalogue import render
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.language.projection import ENVELOPE_COLUMNS
 
@@ -37,12 +36,6 @@ def test_every_table_of_the_catalogue_is_there(database: Database) -> None:
 
     assert {*TABLES, *VIEWS} <= there
     assert set(TABLES) == set(PROJECTIONS), "a table that the catalogue does not promise: add it"
-
-
-def test_the_reference_is_up_to_date() -> None:
-    """docs/catalogue.md is what the code says now."""
-    if PAGE.read_text(encoding="utf-8") != render():
-        pytest.fail(f"docs/catalogue.md is out of date; run: {COMMAND}")
 
 
 def test_the_reference_names_every_column_with_its_meaning_and_source() -> None:

@@ -125,7 +125,7 @@ def test_a_restore_without_the_roles_says_which_are_missing(
 def restore(
     database: Database, server: EmbeddedServer, programs: Path, directory: Path, format_: str
 ) -> None:
-    """What docs/log.md tells an administrator to do."""
+    """What docs/explanation/log.md tells an administrator to do."""
     source, target = libpq_url(database.url), libpq_url(server.url())
     roles = directory / "roles.sql"
     roles.write_text(command_line(directory, DATABASE_URL=source)("db", "roles", "--sql").stdout)

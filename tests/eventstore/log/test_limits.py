@@ -1,4 +1,4 @@
-"""What the log does not guarantee, shown; and that each test that docs/log.md names is there."""
+"""Limits of what the log guarantees, and the tests that docs/explanation/log.md names."""
 
 import contextlib
 import re
@@ -22,9 +22,8 @@ from tests.support.appending import OTHER_TENANT, TENANT, append_and_commit, sma
 from tests.support.faults import end_in_a_gap, kill_server
 
 ROOT = Path(__file__).parents[3]
-NAMED = re.findall(
-    r"(tests/[\w/]+\.py)(?:::(test_\w+))?", (ROOT / "docs/log.md").read_text(encoding="utf-8")
-)
+PAGE = (ROOT / "docs" / "explanation" / "log.md").read_text(encoding="utf-8")
+NAMED = re.findall(r"(tests/[\w/]+\.py)(?:::(test_\w+))?", PAGE)
 
 
 @pytest.mark.parametrize(("file", "test"), sorted(set(NAMED)))
