@@ -8,13 +8,19 @@ from uuid import UUID
 import msgspec
 
 from quantum_forge.eventstore.base.ids import batch_id, natural_id
-from quantum_forge.runner.engines.methods import TBLITE
+from quantum_forge.runner.engines.methods import TBLITE, XTB
 from quantum_forge.runner.molecules.geometry import Geometry
 
 EMBEDDED = "ETKDGv3+MMFF94/UFF"
 """Stands for the geometry of a molecule that came without one; the seed is fixed.
 
 It names the procedure: a calculation whose structure is made in another way is another one.
+"""
+
+TURNED_XTB = "xtb, rotated"
+"""Stands for a calculation of xtb in an orientation in which its gradient is right.
+
+Those that were calculated in the orientation of the input, by the name `xtb`, are other ones.
 """
 
 
@@ -73,4 +79,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def _unusual(self) -> tuple[object, ...]:
         """What sets it apart from a single point with tblite, which was all there was at first."""
         usual = self.engine == TBLITE and self.optimization_level is None
-        return () if usual else (self.engine, self.optimization_level)
+        procedure = TURNED_XTB if self.engine == XTB else self.engine
+        return () if usual else (procedure, self.optimization_level)

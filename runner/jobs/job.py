@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from quantum_forge.runner.engines.failures import Failure, classify
 from quantum_forge.runner.engines.physics import refusal
 from quantum_forge.runner.engines.result import Result
+from quantum_forge.runner.engines.xtb.axes import is_gradient_doubtful
 from quantum_forge.runner.engines.xtb.belonging import MOVING, Belonging, NamedGeometry, belonging
 from quantum_forge.runner.engines.xtb.dump import decoded_json
 from quantum_forge.runner.engines.xtb.printed_geometry import coord_file, topology_file
@@ -168,7 +169,7 @@ def read_job(contents: Contents) -> Job:
             f"{contents.called(*STDOUT)} ends with the energy of another species, "
             f"{told.other_energy} Eh; the molecule has {told.energy} Eh"
         )
-    result = _result(job, facts, run, notes)
+    result = _with_right_gradient(_result(job, facts, run, notes), job, run, settings, notes)
     refused = (
         "; ".join(_contradictions(settings, place, source, job.geometry))
         or place.reason
@@ -471,6 +472,29 @@ def _result(job: Job, facts: Facts, run: XtbRun, notes: list[str]) -> Result:
         cpu_time_seconds=_either(result.cpu_time_seconds, facts.cpu_time_seconds),
         memory_peak_mb=facts.memory_peak_mb,
     )
+
+
+def _with_right_gradient(
+    result: Result, job: Job, run: XtbRun, settings: Settings, notes: list[str]
+) -> Result:
+    """The result without its gradient where xtb may have calculated a wrong one."""
+    if result.gradient is None and result.gradient_norm is None:
+        return result
+    assert job.geometry is not None
+    # With --cma, xtb rotates the molecule first, and only the file `gradient` has how it lay.
+    is_turned = "--cma" in settings.options and run.gradient is None
+    if "xtb" not in result.program.lower() or not (
+        is_turned
+        or is_gradient_doubtful(job.geometry, method=result.method, version=result.program_version)
+    ):
+        return result
+    norm = "" if result.gradient_norm is None else f" (norm {result.gradient_norm:.6g} Eh/Bohr)"
+    notes.append(
+        f"the gradient{norm} is left out: xtb {result.program_version} can calculate a wrong one "
+        "where two atoms share a coordinate (grimme-lab/xtb#986); calculate it again with "
+        "tblite, or with `qforge run --engine xtb`"
+    )
+    return replace(result, gradient=None, gradient_norm=None)
 
 
 def _either(one: float | None, other: float | None) -> float | None:

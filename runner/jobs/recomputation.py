@@ -1,17 +1,19 @@
-"""Recorded energies calculated again by tblite, at the recorded geometry and settings."""
+"""Recorded results calculated again by tblite, at the recorded geometry and settings."""
 
 import hashlib
 import heapq
+import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 import msgspec
 
 from quantum_forge.runner.engines.methods import METHODS
+from quantum_forge.runner.engines.result import Result
 from quantum_forge.runner.engines.tasks import Completed, Failed, Invalidated, Lost, Outcome, Task
 from quantum_forge.runner.molecules.connectivity import distances
-from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM, Geometry
+from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM, Geometry, Position
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import StopRequest
 
@@ -29,14 +31,31 @@ TOLERANCE_OF_LARGE = 1e-4
 3.8e-5 Eh.
 """
 
+GRADIENT_TOLERANCE = 1e-4
+"""Eh/Bohr, of each component; in ASE's g2 set, the largest difference is 1.4e-5 Eh/Bohr."""
+
+CHARGE_TOLERANCE = 2e-3
+"""e; a log prints charges with three decimals."""
+
+DIPOLE_TOLERANCE = 2e-2
+"""Debye; a log prints the dipole with three decimals."""
+
 TIMEOUT_SECONDS = 300.0
 """For one calculation; a single point of a hundred atoms takes seconds."""
+
+_UNITS = {"energy": "Eh", "force": "Eh/Bohr", "charge": "e", "dipole": "Debye"}
 
 _ALPB = re.compile(r"ALPB\(([\w-]+)\)")
 
 
+_Values = Sequence[tuple[float, ...]]
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """A result as it is recorded: energy in Eh at a geometry, with what it was calculated with."""
+    """A result as it is recorded: energy in Eh at a geometry, with what it was calculated with.
+
+    forces Eh/Bohr and charges e per atom, dipole (norm) Debye; None where they are not recorded.
+    """
 
     calculation_id: UUID
     path: str
@@ -46,23 +65,35 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     multiplicity: int | None
     method: str
     solvation_model: str | None
+    forces: tuple[Position, ...] | None = None
+    charges: tuple[float, ...] | None = None
+    dipole: float | None = None
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A recorded energy in Eh, and the one that tblite has for the same."""
+    """A recorded value, and the one that tblite has for the same.
+
+    quantity: energy (Eh), force (Eh/Bohr, a component), charge (e, of an atom) or dipole (Debye);
+    the first of these that differs, and of several values the one that differs most. `atom` counts
+    from 1.
+    """
 
     calculation_id: UUID
     path: str
+    quantity: str = "energy"
+    atom: int | None = None
     recorded: float
     recomputed: float
 
     @property
     def reason(self) -> str:
-        """Both energies, in one sentence."""
+        """Both values, in one sentence."""
+        unit = _UNITS[self.quantity]
+        of_atom = "" if self.atom is None else f" of atom {self.atom}"
         return (
-            f"the recorded energy is {self.recorded:.9f} Eh, and tblite has {self.recomputed:.9f} "
-            f"Eh for the recorded geometry, charge, spin, method and solvent "
-            f"({self.recorded - self.recomputed:+.1e} Eh)"
+            f"the recorded {self.quantity}{of_atom} is {self.recorded:.9f} {unit}, and tblite has "
+            f"{self.recomputed:.9f} {unit} for the recorded geometry, charge, spin, method and "
+            f"solvent ({self.recorded - self.recomputed:+.1e} {unit})"
         )
 
 
@@ -75,7 +106,7 @@ class NotRecomputed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checked(msgspec.Struct, kw_only=True):
-    """What a check found. `agreed` have the same energy within their tolerance."""
+    """What a check found. `agreed` have the same numbers within their tolerances."""
 
     sampled: int = 0
     agreed: int = 0
@@ -121,7 +152,7 @@ def recompute(
     on_result: Callable[[bool], None] = lambda _: None,
     function: str = "quantum_forge.runner.engines.calculation:calculate",
 ) -> Checked:
-    """Calculate each energy again in worker processes, each within its time.
+    """Calculate each result again in worker processes, each within its time.
 
     Args:
         recorded: the results.
@@ -190,27 +221,54 @@ def _judge(
     agrees = True
     match outcome:
         case Completed(result=result) | Invalidated(result=result):
-            assert recorded.energy is not None
-            difference = abs(result.energy - recorded.energy)
-            agrees = difference <= TOLERANCE or difference <= _tolerance(recorded)
-            if agrees:
+            difference = _difference(recorded, result)
+            agrees = difference is None
+            if difference is None:
                 checked.agreed += 1
             else:
-                checked.differences.append(
-                    Difference(
-                        calculation_id=recorded.calculation_id,
-                        path=recorded.path,
-                        recorded=recorded.energy,
-                        recomputed=result.energy,
-                    )
-                )
+                checked.differences.append(difference)
         case Failed(failure=failure) | Lost(failure=failure):
             checked.not_recomputed.append(_not(recorded, failure.message))
     on_result(agrees)
 
 
+def _difference(recorded: Recorded, result: Result) -> Difference | None:
+    """Return the first quantity that differs by more than its tolerance."""
+    quantities: list[tuple[str, float, _Values | None, _Values | None]] = [
+        ("energy", _tolerance(recorded), ((recorded.energy or math.nan,),), ((result.energy,),)),
+        ("force", GRADIENT_TOLERANCE, recorded.forces, result.forces()),
+        ("charge", CHARGE_TOLERANCE, _each(recorded.charges), _each(result.charges)),
+    ]
+    if recorded.charge == 0 and recorded.dipole is not None and result.dipole is not None:
+        # The dipole of an ion depends on the origin.
+        quantities.append(("dipole", DIPOLE_TOLERANCE, ((recorded.dipole,),), ((result.dipole,),)))
+    for quantity, tolerance, here, there in quantities:
+        if here is None or there is None:
+            continue
+        pairs = [
+            (abs(one - other), atom, one, other)
+            for atom, (ours, theirs) in enumerate(zip(here, there, strict=True), start=1)
+            for one, other in zip(ours, theirs, strict=True)
+        ]
+        apart, atom, value, again = max(pairs)
+        if not apart <= tolerance:
+            return Difference(
+                calculation_id=recorded.calculation_id,
+                path=recorded.path,
+                quantity=quantity,
+                atom=atom if quantity in ("force", "charge") else None,
+                recorded=value,
+                recomputed=again,
+            )
+    return None
+
+
+def _each(charges: tuple[float, ...] | None) -> _Values | None:
+    return None if charges is None else [(charge,) for charge in charges]
+
+
 def _tolerance(recorded: Recorded) -> float:
-    """How far the energies of two programs may be apart, in Eh."""
+    """How far the energies of tblite and xtb may be apart, in Eh."""
     is_large = recorded.method == "GFN2-xTB" and is_beyond_three_body(recorded.geometry)
     return TOLERANCE_OF_LARGE if is_large else TOLERANCE
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Engine
+from sqlalchemy import Engine, RowMapping
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.run import EngineMissing
@@ -62,8 +62,9 @@ class ReportUnwritable(QuantumForgeError):
     "check_count",
     type=click.IntRange(1),
     metavar="N",
-    help="Calculate N of the results again with tblite, and report differences above 1e-6 Eh "
-    "(GFN2-xTB with atoms more than 25 Bohr apart: 1e-4 Eh).",
+    help="Calculate N of the results again with tblite, and report energies that differ by "
+    "more than 1e-6 Eh (GFN2-xTB with atoms more than 25 Bohr apart: 1e-4 Eh), and forces, charges "
+    "and dipoles.",
 )
 @json_option("what became of the folders as JSON")
 @click.pass_context
@@ -234,9 +235,26 @@ def recorded_results(
             multiplicity=rows[each]["multiplicity"],
             method=rows[each]["method"],
             solvation_model=rows[each]["solvation_model"],
+            forces=_forces(atoms.get(each, [])),
+            charges=_charges(atoms.get(each, [])),
+            dipole=rows[each]["dipole"],
         )
         for each in chosen
     ]
+
+
+def _forces(atoms: Sequence[RowMapping]) -> tuple[tuple[float, float, float], ...] | None:
+    """The force on each atom in Eh/Bohr; None where they are not recorded."""
+    if any(atom["force_x"] is None for atom in atoms):
+        return None
+    return tuple((atom["force_x"], atom["force_y"], atom["force_z"]) for atom in atoms)
+
+
+def _charges(atoms: Sequence[RowMapping]) -> tuple[float, ...] | None:
+    """The partial charge of each atom in e; None where they are not recorded."""
+    if any(atom["partial_charge"] is None for atom in atoms):
+        return None
+    return tuple(atom["partial_charge"] for atom in atoms)
 
 
 def show_check(checked: "Checked") -> None:

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from quantum_forge.runner.engines.methods import XTB, require_known
 from quantum_forge.runner.engines.result import Result
+from quantum_forge.runner.engines.xtb.axes import Turned
 from quantum_forge.runner.engines.xtb.printout import Printout
 from quantum_forge.runner.engines.xtb.reading import XtbRun, read_run, result_of
 from quantum_forge.runner.errors import EngineError, ProgramMissing
@@ -46,8 +47,10 @@ def run(
 ) -> tuple[Result, Geometry]:
     """Return the result of xtb, and the geometry that it belongs to: the optimised one, if asked.
 
-    Energies, gradient and charges are what xtb wrote; the times and the memory are those of the
-    child, as the kernel counted them. An optimisation that did not converge is returned as such.
+    Energies and charges are what xtb wrote. It calculates in another orientation, in which its
+    gradient is right (`axes`); gradient and optimised geometry are rotated back. The times and the
+    memory are those of the child, as the kernel counted them. An optimisation that did not converge
+    is returned as such.
 
     Raises:
         ProgramMissing: when it is not installed.
@@ -64,10 +67,11 @@ def run(
         *(() if optimization_level is None else ("--opt", optimization_level)),
         "--grad",
     ]
+    turned = Turned(geometry)
     _sweep()
     with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-") as name:
         folder = Path(name)
-        (folder / "molecule.xyz").write_text(geometry.xyz_text())
+        (folder / "molecule.xyz").write_text(turned.geometry.xyz_text())
         began = time.perf_counter()
         status, usage = _run_in(folder, words)
         wall = time.perf_counter() - began
@@ -84,10 +88,14 @@ def run(
     optimised = found.printout is not None and found.printout.is_optimised is not None
     if optimization_level is not None and not optimised and len(geometry) > 1 and not found.failure:
         raise _gave_up(found, status, "xtb did not optimise the geometry although it was asked to")
-    final = geometry if found.optimised is None else found.optimised.geometry
+    final = geometry
+    if found.optimised is not None:
+        final = replace(geometry, positions=turned.back(found.optimised.geometry.positions))
     result = result_of(
         found, final, charge=charge, multiplicity=multiplicity, method=method, solvent=solvent
     )
+    if result.gradient is not None:
+        result = replace(result, gradient=turned.back(result.gradient))
     # The kernel counts kilobytes on Linux, bytes on macOS.
     unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024
     return (

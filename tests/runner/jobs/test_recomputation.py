@@ -82,6 +82,36 @@ def test_what_differs_by_more_than_the_tolerance_is_reported() -> None:
         assert each.reason.startswith(f"the recorded energy is {each.recorded:.9f} Eh, and tblite")
 
 
+def test_forces_charges_and_dipoles_are_compared_where_they_are_recorded() -> None:
+    """The one that differs most, with its atom; the dipole of an ion depends on the origin."""
+    result = run_singlepoint(WATER)
+    forces, charges = result.forces(), result.charges
+    assert forces is not None
+    assert charges is not None
+    right: dict[str, Any] = {"forces": forces, "charges": charges, "dipole": result.dipole}
+    x, y, z = forces[1]
+    wrong: Sequence[tuple[str, int | None, dict[str, Any]]] = (
+        ("force", 2, {"forces": (forces[0], (x, y, z + 2e-4), forces[2])}),
+        ("charge", 3, {"charges": (*charges[:2], charges[2] + 3e-3)}),
+        ("dipole", None, {"dipole": 0.0}),
+    )
+
+    checked = recompute(
+        [
+            recorded(100, **right),
+            recorded(101, forces=tuple((a + 5e-5, b, c) for a, b, c in forces)),
+            *(recorded(number, **{**right, **each}) for number, (_, _, each) in enumerate(wrong)),
+        ],
+        jobs=1,
+    )
+
+    assert (checked.agreed, len(checked.differences)) == (2, len(wrong))
+    for each in checked.differences:
+        quantity, atom, _ = wrong[each.calculation_id.int]
+        assert (each.quantity, each.atom) == (quantity, atom)
+        assert each.reason.startswith(f"the recorded {quantity}")
+
+
 @pytest.mark.parametrize(
     ("method", "tolerance"), [("GFN2-xTB", TOLERANCE_OF_LARGE), ("GFN1-xTB", TOLERANCE)]
 )
