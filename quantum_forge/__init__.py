@@ -1,1 +1,106 @@
-"""Event store for computational chemistry: the installed package, with a link to each room."""
+"""Event store for computational chemistry: one import for everyday work.
+
+    import quantum_forge as qf
+
+    with qf.open() as forge:
+        methane = forge.molecule("C")
+
+`__all__` is the public API; every event type is here as well, such as `qf.ProjectCreated`.
+Importing this package imports nothing else: each name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quantum_forge.datasets.manifest import Manifest as Manifest
+    from quantum_forge.event_types import *  # noqa: F403  # the stub has exactly the event types
+    from quantum_forge.eventstore.actions.by_name import Recorded as Recorded
+    from quantum_forge.eventstore.base.envelope import NewEvent as NewEvent
+    from quantum_forge.eventstore.base.envelope import Placed as Placed
+    from quantum_forge.eventstore.base.envelope import RecordedEvent as RecordedEvent
+    from quantum_forge.eventstore.base.errors import DatabaseUnavailable as DatabaseUnavailable
+    from quantum_forge.eventstore.base.errors import EventRefused as EventRefused
+    from quantum_forge.eventstore.base.errors import QuantumForgeError as QuantumForgeError
+    from quantum_forge.eventstore.base.errors import RuleBroken as RuleBroken
+    from quantum_forge.eventstore.base.errors import VersionConflict as VersionConflict
+    from quantum_forge.eventstore.base.secret import Secret as Secret
+    from quantum_forge.eventstore.database.settings import Settings as Settings
+    from quantum_forge.forge import Datasets as Datasets
+    from quantum_forge.forge import Forge as Forge
+    from quantum_forge.forge import ForgeClosed as ForgeClosed
+    from quantum_forge.forge import WrongMoment as WrongMoment
+    from quantum_forge.forge import open as open
+    from quantum_forge.schema.language.event import Event as Event
+    from quantum_forge.table import Query as Query
+    from quantum_forge.table import Row as Row
+    from quantum_forge.table import Rows as Rows
+    from quantum_forge.table import WrongQuery as WrongQuery
+
+_WHERE = {
+    "DatabaseUnavailable": "eventstore.base.errors",
+    "Datasets": "forge",
+    "Event": "schema.language.event",
+    "EventRefused": "eventstore.base.errors",
+    "Forge": "forge",
+    "ForgeClosed": "forge",
+    "Manifest": "datasets.manifest",
+    "NewEvent": "eventstore.base.envelope",
+    "Placed": "eventstore.base.envelope",
+    "QuantumForgeError": "eventstore.base.errors",
+    "Query": "table",
+    "Recorded": "eventstore.actions.by_name",
+    "RecordedEvent": "eventstore.base.envelope",
+    "Row": "table",
+    "Rows": "table",
+    "RuleBroken": "eventstore.base.errors",
+    "Secret": "eventstore.base.secret",
+    "Settings": "eventstore.database.settings",
+    "VersionConflict": "eventstore.base.errors",
+    "WrongMoment": "forge",
+    "WrongQuery": "table",
+    "open": "forge",
+}
+"""The module of each public name."""
+
+__all__ = [
+    "DatabaseUnavailable",
+    "Datasets",
+    "Event",
+    "EventRefused",
+    "Forge",
+    "ForgeClosed",
+    "Manifest",
+    "NewEvent",
+    "Placed",
+    "QuantumForgeError",
+    "Query",
+    "Recorded",
+    "RecordedEvent",
+    "Row",
+    "Rows",
+    "RuleBroken",
+    "Secret",
+    "Settings",
+    "VersionConflict",
+    "WrongMoment",
+    "WrongQuery",
+    "open",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _WHERE:
+        found: object = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    elif name[0].isupper() and hasattr(import_module(f"{__name__}.event_types"), name):
+        found = getattr(import_module(f"{__name__}.event_types"), name)
+    else:
+        raise AttributeError(
+            f"{__name__} has no {name!r}: it is neither in __all__ nor an event type"
+        )
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *dir(import_module(f"{__name__}.event_types"))})

@@ -1,51 +1,17 @@
 """`qforge status`: whether everything is well, and what is to be done if not."""
 
 import click
-import msgspec
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import migrated_database
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.engine import Health, health, where
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.doctor.checks.log import AHEAD
-from quantum_forge.eventstore.log.partitions import left_ahead
-from quantum_forge.eventstore.log.statistics import (
-    Head,
-    Holder,
-    count_by_type,
-    estimate_by_type,
-    read_head,
-)
-from quantum_forge.projections.compiler.dead_letters import count_parked
-from quantum_forge.projections.follow.lag import Lag, read_lags
-from quantum_forge.projections.project.projector import stale
-from quantum_forge.projections.queries.calculations import calculations_by_status
-from quantum_forge.projections.registry import PROJECTIONS
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What `qforge status` prints.
-
-    `events`: by type, up to the safe head, of all tenants that the user may see. `estimated`: the
-    types of which that is an estimate. `queue`: this tenant's calculations by status, as projected.
-    `partitions_ahead`: positions after the last one for which the log has partitions. `stale`: the
-    projections that wait for a rebuild. `parked`: by projection, how many events could not be
-    folded and wait for somebody.
-    """
-
-    database: str
-    health: Health
-    head: Head
-    events: dict[str, int]
-    estimated: list[str]
-    lags: list[Lag]
-    stale: list[str]
-    parked: dict[str, int]
-    queue: dict[str, int]
-    partitions_ahead: int
+from quantum_forge.eventstore.log.statistics import Holder
+from quantum_forge.projections.follow.lag import Lag
+from quantum_forge.projections.operate.status import Status, read_status
 
 
 @click.command(cls=Command)
@@ -65,22 +31,8 @@ def status(exact: bool, as_json: bool) -> None:
       qforge status --json | jq .queue
     """
     settings = load_settings()
-    projections = PROJECTIONS.values()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
-        head = read_head(connection)
-        counts = (count_by_type if exact else estimate_by_type)(connection, head.safe)
-        found = Status(
-            database=where(database.url),
-            health=health(database.engine),
-            head=head,
-            events=counts.events,
-            estimated=counts.estimated,
-            lags=read_lags(connection, projections, head.safe),
-            stale=[projection.name for projection in stale(connection, projections)],
-            parked=count_parked(connection),
-            queue=calculations_by_status(connection, settings.tenant_id),
-            partitions_ahead=left_ahead(connection),
-        )
+    with migrated_database(settings) as database:
+        found = read_status(database.engine, settings.tenant_id, exact=exact)
     if as_json:
         console.emit_json(found)
     else:

@@ -1,21 +1,19 @@
 """Options that commands share: --json, --limit, and how times and ranges are written."""
 
 import os
-import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 from sqlalchemy import ColumnElement, Table
 
+from quantum_forge.eventstore.base.moments import parse_time
 from quantum_forge.eventstore.log.place import Place
 from quantum_forge.projections.queries.calculations import Range
 from quantum_forge.projections.queries.conditions import condition_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def json_option(what: str = "one JSON document") -> Callable[[Command], Command]:
@@ -72,28 +70,6 @@ def conditions(table: Table, written: Iterable[str]) -> list[ColumnElement[bool]
         return [condition_of(table, text) for text in written]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--where") from error
-
-
-def parse_time(text: str, now: datetime) -> datetime:
-    """The time that a text means: an ISO date or time, local unless it has a zone, or an age.
-
-    `90s`, `30m`, `2h`, `3d` and `1w` are so long before `now`.
-
-    Raises:
-        ValueError: when it is neither.
-    """
-    text = text.strip()
-    age = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text)
-    try:
-        if age is not None:
-            return now - timedelta(**{_UNITS[age[2]]: float(age[1])})
-        time = datetime.fromisoformat(text)
-        return time if time.tzinfo is not None else time.astimezone()
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(
-            f"{text!r} is not a time; write 2026-11-20, 2026-11-20T14:30, 2026-11-20T14:30+01:00, "
-            "or how long ago: 30m, 2h, 3d"
-        ) from None
 
 
 def parse_range(text: str) -> Range:

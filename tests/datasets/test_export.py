@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, text
 
-from quantum_forge.cli.parse.moments import parse_moment
 from quantum_forge.datasets import rows
 from quantum_forge.datasets.columns import arrow_schema
 from quantum_forge.datasets.content import ContentHash
@@ -32,6 +31,7 @@ from quantum_forge.datasets.selection import (
     select_candidates,
 )
 from quantum_forge.datasets.units import STORED, Units
+from quantum_forge.eventstore.base.moments import parse_moment
 from quantum_forge.eventstore.base.whole_file import (
     TargetBusy,
     TargetExists,

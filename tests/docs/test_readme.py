@@ -23,7 +23,9 @@ def test_the_python_example_runs(database: Database, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "molecule_created" in done.stdout
-    assert "('C', 'CH4')" in done.stdout
+    assert "error_message='SCF not converged'" in done.stdout
+    assert "Difference(added=1" in done.stdout
+    assert code.count("import") == 1
 
 
 def test_every_file_that_is_named_is_there() -> None:

@@ -1,0 +1,131 @@
+# Written by python -m quantum_forge.event_types.
+from quantum_forge.schema.events.access import (
+    ApiKeyIssued as ApiKeyIssued,
+    ApiKeyRevoked as ApiKeyRevoked,
+    ApiKeyUsed as ApiKeyUsed,
+    SessionClosed as SessionClosed,
+    SessionExpired as SessionExpired,
+    SessionExtended as SessionExtended,
+    SessionOpened as SessionOpened,
+    SessionStateSaved as SessionStateSaved,
+)
+from quantum_forge.schema.events.audit import (
+    AccessDenied as AccessDenied,
+    ActionAudited as ActionAudited,
+    DataExported as DataExported,
+)
+from quantum_forge.schema.events.batches import (
+    BatchCancelled as BatchCancelled,
+    BatchCompleted as BatchCompleted,
+    BatchCreated as BatchCreated,
+    BatchFailed as BatchFailed,
+    BatchItemRefused as BatchItemRefused,
+    BatchItemReused as BatchItemReused,
+    BatchItemsAdded as BatchItemsAdded,
+    BatchItemsNamed as BatchItemsNamed,
+    BatchProgressed as BatchProgressed,
+    BatchResumed as BatchResumed,
+    BatchStarted as BatchStarted,
+)
+from quantum_forge.schema.events.bookmarks import (
+    BookmarkAdded as BookmarkAdded,
+    BookmarkRelabelled as BookmarkRelabelled,
+    BookmarkRemoved as BookmarkRemoved,
+)
+from quantum_forge.schema.events.chemistry import (
+    CalculationCompleted as CalculationCompleted,
+    CalculationErrorResolved as CalculationErrorResolved,
+    CalculationFailed as CalculationFailed,
+    CalculationInvalidated as CalculationInvalidated,
+    CalculationLost as CalculationLost,
+    CalculationRequested as CalculationRequested,
+    CalculationRetryScheduled as CalculationRetryScheduled,
+    CalculationStarted as CalculationStarted,
+    MoleculeAddedToProject as MoleculeAddedToProject,
+    MoleculeCreated as MoleculeCreated,
+    MoleculeDeleted as MoleculeDeleted,
+    MoleculePropertiesComputed as MoleculePropertiesComputed,
+    MoleculeRemovedFromProject as MoleculeRemovedFromProject,
+    MoleculeUpdated as MoleculeUpdated,
+    ResultsRetracted as ResultsRetracted,
+)
+from quantum_forge.schema.events.discovery import (
+    AdmetPredictionDeleted as AdmetPredictionDeleted,
+    AdmetPredictionRecorded as AdmetPredictionRecorded,
+    DockingResultDeleted as DockingResultDeleted,
+    DockingResultRecorded as DockingResultRecorded,
+    ProjectCreated as ProjectCreated,
+    ProjectDeleted as ProjectDeleted,
+    ProjectUpdated as ProjectUpdated,
+    ProteinStructureAdded as ProteinStructureAdded,
+    ProteinStructureDeleted as ProteinStructureDeleted,
+)
+from quantum_forge.schema.events.hub import (
+    AppVersionPublished as AppVersionPublished,
+    AppVersionYanked as AppVersionYanked,
+    DeviceMaintenanceStarted as DeviceMaintenanceStarted,
+    DeviceRegistered as DeviceRegistered,
+    DeviceRemoved as DeviceRemoved,
+    DeviceUpdated as DeviceUpdated,
+    DeviceWentOffline as DeviceWentOffline,
+    DeviceWentOnline as DeviceWentOnline,
+    JobCancelled as JobCancelled,
+    JobCompleted as JobCompleted,
+    JobFailed as JobFailed,
+    JobQueued as JobQueued,
+    JobStarted as JobStarted,
+    MarketplaceListingCreated as MarketplaceListingCreated,
+    MarketplaceListingPublished as MarketplaceListingPublished,
+    MarketplaceListingUpdated as MarketplaceListingUpdated,
+    MarketplaceListingWithdrawn as MarketplaceListingWithdrawn,
+    PlatformRegistered as PlatformRegistered,
+    PlatformRemoved as PlatformRemoved,
+    PlatformUpdated as PlatformUpdated,
+    QuantumAppCreated as QuantumAppCreated,
+    QuantumAppDeleted as QuantumAppDeleted,
+    QuantumAppUpdated as QuantumAppUpdated,
+    SubscriptionCancelled as SubscriptionCancelled,
+    SubscriptionKeyIssued as SubscriptionKeyIssued,
+    SubscriptionKeyRevoked as SubscriptionKeyRevoked,
+    SubscriptionPaymentFailed as SubscriptionPaymentFailed,
+    SubscriptionRenewed as SubscriptionRenewed,
+    SubscriptionStarted as SubscriptionStarted,
+)
+from quantum_forge.schema.events.organizations import (
+    OrganizationCreated as OrganizationCreated,
+    OrganizationDeleted as OrganizationDeleted,
+    OrganizationMemberAdded as OrganizationMemberAdded,
+    OrganizationMemberRemoved as OrganizationMemberRemoved,
+    OrganizationMemberRoleChanged as OrganizationMemberRoleChanged,
+    OrganizationRenamed as OrganizationRenamed,
+)
+from quantum_forge.schema.events.retention import (
+    RetentionApplied as RetentionApplied,
+    RetentionSet as RetentionSet,
+)
+from quantum_forge.schema.events.system import (
+    SpoolReported as SpoolReported,
+)
+from quantum_forge.schema.events.telemetry import (
+    ApiRequestServed as ApiRequestServed,
+    Error as Error,
+    PerformanceMetric as PerformanceMetric,
+)
+from quantum_forge.schema.events.users import (
+    NameClaimed as NameClaimed,
+    NameReleased as NameReleased,
+    UserDeactivated as UserDeactivated,
+    UserLoggedIn as UserLoggedIn,
+    UserLoggedOut as UserLoggedOut,
+    UserLoginFailed as UserLoginFailed,
+    UserPasswordChanged as UserPasswordChanged,
+    UserPreferencesChanged as UserPreferencesChanged,
+    UserProfileUpdated as UserProfileUpdated,
+    UserReactivated as UserReactivated,
+    UserRegistered as UserRegistered,
+    UserRoleChanged as UserRoleChanged,
+    UserTierChanged as UserTierChanged,
+    UserTwoFactorDisabled as UserTwoFactorDisabled,
+    UserTwoFactorEnabled as UserTwoFactorEnabled,
+    UserUpdated as UserUpdated,
+)
