@@ -18,7 +18,6 @@ from benchmarks.catalogue_workload import BATCH, BEGAN, USERS, YEAR, events, smi
 from benchmarks.measure import Comparison, compare, say
 from benchmarks.server import BenchmarkServer, connected
 from benchmarks.workload import TENANT
-from quantum_forge.eventstore.base.ids import batch_id
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries.audit_trail import Question, answer
@@ -32,6 +31,7 @@ from quantum_forge.projections.queries.calculations import (
 )
 from quantum_forge.projections.rebuild import rebuild_all
 from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.domains.batches import batch_id
 
 LIMIT_MS = 10.0
 """What each question may take at full size, in ms."""

@@ -9,15 +9,11 @@ from uuid import UUID
 import msgspec
 
 from benchmarks.workload import METADATA, TENANT
-from quantum_forge.eventstore.base.ids import batch_id, molecule_id, uuid7
+from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.log.load import EncodedEvent
-from quantum_forge.schema.events.batches import BatchItem, BatchItemsAdded, BatchStarted
-from quantum_forge.schema.events.chemistry import (
-    Atom,
-    CalculationCompleted,
-    CalculationStarted,
-    MoleculeCreated,
-)
+from quantum_forge.schema.domains.batches import BatchItem, BatchItemsAdded, BatchStarted, batch_id
+from quantum_forge.schema.domains.calculations import Atom, CalculationCompleted, CalculationStarted
+from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id
 from quantum_forge.schema.language.event import Event
 
 BATCH = 1_000

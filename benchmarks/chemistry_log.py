@@ -9,11 +9,9 @@ from uuid import UUID
 import msgspec
 
 from benchmarks.workload import METADATA, TENANT, USER
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.log.load import EncodedEvent
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.batches import BatchStarted
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.batches import BatchStarted
+from quantum_forge.schema.domains.calculations import (
     Atom,
     CalculationCompleted,
     CalculationFailed,
@@ -21,9 +19,10 @@ from quantum_forge.schema.events.chemistry import (
     CalculationStarted,
     ErrorSeverity,
     ErrorType,
-    MoleculeCreated,
 )
-from quantum_forge.schema.events.telemetry import PerformanceMetric
+from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id
+from quantum_forge.schema.domains.telemetry import PerformanceMetric
+from quantum_forge.schema.language.event import Event
 
 MOLECULES_A_BATCH = 1_000
 TEMPLATES = 64

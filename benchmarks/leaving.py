@@ -20,14 +20,15 @@ from quantum_forge.datasets.export import export_file
 from quantum_forge.datasets.manifest import Recipe
 from quantum_forge.datasets.selection import EVERYTHING
 from quantum_forge.eventstore.archive.backup import restore_backup, write_backup
-from quantum_forge.eventstore.base.ids import molecule_id, uuid7
+from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.engine import libpq_url
 from quantum_forge.eventstore.log.load import EncodedEvent, load
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.server.binaries import tool_path
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.chemistry import Atom, MoleculeCreated
+from quantum_forge.schema.domains.calculations import Atom
+from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id
 from quantum_forge.schema.language.event import Event
 
 ATOMS = 25

@@ -8,9 +8,10 @@ from uuid import UUID
 import msgspec
 
 from quantum_forge.eventstore.base.envelope import NewEvent
-from quantum_forge.eventstore.base.ids import molecule_id, uuid7
+from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.log.load import EncodedEvent
-from quantum_forge.schema.events.chemistry import Atom, CalculationCompleted, CalculationStarted
+from quantum_forge.schema.domains.calculations import Atom, CalculationCompleted, CalculationStarted
+from quantum_forge.schema.domains.molecules import molecule_id
 from quantum_forge.schema.language.event import Event
 
 TENANT = UUID("0198a5b0-0000-7000-8000-000000000001")

@@ -18,8 +18,8 @@ from pyarrow import csv
 from quantum_forge.datasets.columns import VECTOR
 from quantum_forge.datasets.units import Quantity, Units
 
-# As quantum_forge.schema.events.chemistry.Atom, but as plain tuples, of which columns are made at
-# once.
+# As Atom of quantum_forge.schema.domains.calculations, but as plain tuples, of which columns are
+# made at once.
 _Maybe = float | None
 _Atom = tuple[str, int, _Maybe, float, float, float, _Maybe, _Maybe, _Maybe]
 _decoder: msgspec.json.Decoder[list[_Atom]] = msgspec.json.Decoder(list[_Atom])

@@ -41,7 +41,7 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain
 from quantum_forge.projections.project.checkpoint import fingerprint
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.audit import DataExported
+from quantum_forge.schema.domains.audit import DataExported
 
 
 class Progress(Protocol):

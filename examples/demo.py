@@ -23,7 +23,9 @@ from quantum_forge.runner.campaign.campaign import Campaign
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.inputs.files import count_inputs
 from quantum_forge.runner.workers.liveness import identity
-from quantum_forge.schema.tables.chemistry import calculation_errors, calculations, molecules
+from quantum_forge.schema.domains.calculations import calculations
+from quantum_forge.schema.domains.molecules import molecules
+from quantum_forge.schema.domains.results import calculation_errors
 
 MOLECULES = Path(__file__).with_name("drugs.smi")
 

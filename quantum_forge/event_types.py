@@ -6,7 +6,7 @@ event_types.pyi tells type checkers the same names: `python -m quantum_forge.eve
 from collections import defaultdict
 from pathlib import Path
 
-from quantum_forge.schema.events import EVENTS
+from quantum_forge.schema.domains import EVENTS
 
 STUB = Path(__file__).with_suffix(".pyi")
 

@@ -1,5 +1,5 @@
 # Written by python -m quantum_forge.event_types.
-from quantum_forge.schema.events.access import (
+from quantum_forge.schema.domains.access import (
     ApiKeyIssued as ApiKeyIssued,
     ApiKeyRevoked as ApiKeyRevoked,
     ApiKeyUsed as ApiKeyUsed,
@@ -9,12 +9,19 @@ from quantum_forge.schema.events.access import (
     SessionOpened as SessionOpened,
     SessionStateSaved as SessionStateSaved,
 )
-from quantum_forge.schema.events.audit import (
+from quantum_forge.schema.domains.apps import (
+    AppVersionPublished as AppVersionPublished,
+    AppVersionYanked as AppVersionYanked,
+    QuantumAppCreated as QuantumAppCreated,
+    QuantumAppDeleted as QuantumAppDeleted,
+    QuantumAppUpdated as QuantumAppUpdated,
+)
+from quantum_forge.schema.domains.audit import (
     AccessDenied as AccessDenied,
     ActionAudited as ActionAudited,
     DataExported as DataExported,
 )
-from quantum_forge.schema.events.batches import (
+from quantum_forge.schema.domains.batches import (
     BatchCancelled as BatchCancelled,
     BatchCompleted as BatchCompleted,
     BatchCreated as BatchCreated,
@@ -27,12 +34,12 @@ from quantum_forge.schema.events.batches import (
     BatchResumed as BatchResumed,
     BatchStarted as BatchStarted,
 )
-from quantum_forge.schema.events.bookmarks import (
+from quantum_forge.schema.domains.bookmarks import (
     BookmarkAdded as BookmarkAdded,
     BookmarkRelabelled as BookmarkRelabelled,
     BookmarkRemoved as BookmarkRemoved,
 )
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationCompleted as CalculationCompleted,
     CalculationErrorResolved as CalculationErrorResolved,
     CalculationFailed as CalculationFailed,
@@ -41,15 +48,19 @@ from quantum_forge.schema.events.chemistry import (
     CalculationRequested as CalculationRequested,
     CalculationRetryScheduled as CalculationRetryScheduled,
     CalculationStarted as CalculationStarted,
-    MoleculeAddedToProject as MoleculeAddedToProject,
-    MoleculeCreated as MoleculeCreated,
-    MoleculeDeleted as MoleculeDeleted,
-    MoleculePropertiesComputed as MoleculePropertiesComputed,
-    MoleculeRemovedFromProject as MoleculeRemovedFromProject,
-    MoleculeUpdated as MoleculeUpdated,
-    ResultsRetracted as ResultsRetracted,
 )
-from quantum_forge.schema.events.discovery import (
+from quantum_forge.schema.domains.devices import (
+    DeviceMaintenanceStarted as DeviceMaintenanceStarted,
+    DeviceRegistered as DeviceRegistered,
+    DeviceRemoved as DeviceRemoved,
+    DeviceUpdated as DeviceUpdated,
+    DeviceWentOffline as DeviceWentOffline,
+    DeviceWentOnline as DeviceWentOnline,
+    PlatformRegistered as PlatformRegistered,
+    PlatformRemoved as PlatformRemoved,
+    PlatformUpdated as PlatformUpdated,
+)
+from quantum_forge.schema.domains.discovery import (
     AdmetPredictionDeleted as AdmetPredictionDeleted,
     AdmetPredictionRecorded as AdmetPredictionRecorded,
     DockingResultDeleted as DockingResultDeleted,
@@ -60,30 +71,18 @@ from quantum_forge.schema.events.discovery import (
     ProteinStructureAdded as ProteinStructureAdded,
     ProteinStructureDeleted as ProteinStructureDeleted,
 )
-from quantum_forge.schema.events.hub import (
-    AppVersionPublished as AppVersionPublished,
-    AppVersionYanked as AppVersionYanked,
-    DeviceMaintenanceStarted as DeviceMaintenanceStarted,
-    DeviceRegistered as DeviceRegistered,
-    DeviceRemoved as DeviceRemoved,
-    DeviceUpdated as DeviceUpdated,
-    DeviceWentOffline as DeviceWentOffline,
-    DeviceWentOnline as DeviceWentOnline,
+from quantum_forge.schema.domains.jobs import (
     JobCancelled as JobCancelled,
     JobCompleted as JobCompleted,
     JobFailed as JobFailed,
     JobQueued as JobQueued,
     JobStarted as JobStarted,
+)
+from quantum_forge.schema.domains.marketplace import (
     MarketplaceListingCreated as MarketplaceListingCreated,
     MarketplaceListingPublished as MarketplaceListingPublished,
     MarketplaceListingUpdated as MarketplaceListingUpdated,
     MarketplaceListingWithdrawn as MarketplaceListingWithdrawn,
-    PlatformRegistered as PlatformRegistered,
-    PlatformRemoved as PlatformRemoved,
-    PlatformUpdated as PlatformUpdated,
-    QuantumAppCreated as QuantumAppCreated,
-    QuantumAppDeleted as QuantumAppDeleted,
-    QuantumAppUpdated as QuantumAppUpdated,
     SubscriptionCancelled as SubscriptionCancelled,
     SubscriptionKeyIssued as SubscriptionKeyIssued,
     SubscriptionKeyRevoked as SubscriptionKeyRevoked,
@@ -91,7 +90,15 @@ from quantum_forge.schema.events.hub import (
     SubscriptionRenewed as SubscriptionRenewed,
     SubscriptionStarted as SubscriptionStarted,
 )
-from quantum_forge.schema.events.organizations import (
+from quantum_forge.schema.domains.molecules import (
+    MoleculeAddedToProject as MoleculeAddedToProject,
+    MoleculeCreated as MoleculeCreated,
+    MoleculeDeleted as MoleculeDeleted,
+    MoleculePropertiesComputed as MoleculePropertiesComputed,
+    MoleculeRemovedFromProject as MoleculeRemovedFromProject,
+    MoleculeUpdated as MoleculeUpdated,
+)
+from quantum_forge.schema.domains.organizations import (
     OrganizationCreated as OrganizationCreated,
     OrganizationDeleted as OrganizationDeleted,
     OrganizationMemberAdded as OrganizationMemberAdded,
@@ -99,19 +106,22 @@ from quantum_forge.schema.events.organizations import (
     OrganizationMemberRoleChanged as OrganizationMemberRoleChanged,
     OrganizationRenamed as OrganizationRenamed,
 )
-from quantum_forge.schema.events.retention import (
+from quantum_forge.schema.domains.retention import (
     RetentionApplied as RetentionApplied,
     RetentionSet as RetentionSet,
 )
-from quantum_forge.schema.events.system import (
+from quantum_forge.schema.domains.retractions import (
+    ResultsRetracted as ResultsRetracted,
+)
+from quantum_forge.schema.domains.system import (
     SpoolReported as SpoolReported,
 )
-from quantum_forge.schema.events.telemetry import (
+from quantum_forge.schema.domains.telemetry import (
     ApiRequestServed as ApiRequestServed,
     Error as Error,
     PerformanceMetric as PerformanceMetric,
 )
-from quantum_forge.schema.events.users import (
+from quantum_forge.schema.domains.users import (
     NameClaimed as NameClaimed,
     NameReleased as NameReleased,
     UserDeactivated as UserDeactivated,

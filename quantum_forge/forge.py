@@ -40,7 +40,6 @@ from quantum_forge.eventstore.base.errors import (
     QuantumForgeError,
     RuleBroken,
 )
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.base.moments import parse_moment, parse_time
 from quantum_forge.eventstore.database.engine import Database, open_database
 from quantum_forge.eventstore.database.migrations import require_migrated, upgrade
@@ -76,8 +75,8 @@ from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.rebuild import Rebuilt, rebuild_all
 from quantum_forge.projections.registry import PROJECTIONS, named
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.chemistry import MoleculeCreated
+from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id
+from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.table import Query
 

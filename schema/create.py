@@ -12,9 +12,9 @@ from sqlalchemy.schema import (
     SetTableComment,
 )
 
+from quantum_forge.schema.domains import METADATA
 from quantum_forge.schema.language.table import is_read_model
 from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
-from quantum_forge.schema.tables import METADATA
 from quantum_forge.schema.tables.log import POSITIONS, event_logs
 
 

@@ -7,8 +7,8 @@ python -m quantum_forge.schema.freeze molecules calculations \
 import sys
 
 from quantum_forge.schema.create import ddl_of
+from quantum_forge.schema.domains import METADATA
 from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
-from quantum_forge.schema.tables import METADATA
 
 
 def main(names: list[str]) -> None:

@@ -32,9 +32,8 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.queries import audit_trail
 from quantum_forge.projections.queries.audit_trail import Entry, Question
 from quantum_forge.projections.registry import named
-from quantum_forge.schema.events.audit import AuditStatus, DataExported
-from quantum_forge.schema.events.users import Role
-from quantum_forge.schema.tables.users import users
+from quantum_forge.schema.domains.audit import AuditStatus, DataExported
+from quantum_forge.schema.domains.users import Role, users
 
 LISTED = (
     Shown("position", 0),

@@ -15,7 +15,7 @@ from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.queries.calculations import STATUSES, CalculationFilter, Order, Range
-from quantum_forge.schema.tables import chemistry
+from quantum_forge.projections.registry import PROJECTIONS
 
 LISTED = (
     Shown("id"),
@@ -214,14 +214,16 @@ def show(id_: str, as_json: bool) -> None:
     if as_json:
         console.emit_json(details)
         return
-    columns.record(details.calculation, chemistry.calculations, title="calculation")
+    columns.record(details.calculation, PROJECTIONS["calculations"].table, title="calculation")
     if details.molecule is not None:
         _gap()
-        columns.record(details.molecule, chemistry.molecules, title="molecule")
+        columns.record(details.molecule, PROJECTIONS["molecules"].table, title="molecule")
     if details.metrics is not None:
         _gap()
         columns.record(
-            details.metrics, chemistry.calculation_execution_metrics, title="execution metrics"
+            details.metrics,
+            PROJECTIONS["calculation_execution_metrics"].table,
+            title="execution metrics",
         )
     if details.atoms:
         _gap()

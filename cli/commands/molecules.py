@@ -13,7 +13,7 @@ from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.queries.calculations import Range
-from quantum_forge.schema.tables import chemistry
+from quantum_forge.projections.registry import PROJECTIONS
 
 LISTED = (
     Shown("id"),
@@ -101,6 +101,6 @@ def show(molecule: str, as_json: bool) -> None:
     if as_json:
         console.emit_json(details)
         return
-    columns.record(details.molecule, chemistry.molecules, title="molecule")
+    columns.record(details.molecule, PROJECTIONS["molecules"].table, title="molecule")
     console.emit("")
     columns.table(CALCULATIONS, details.calculations, title="calculations")

@@ -15,7 +15,7 @@ from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
-from quantum_forge.schema.tables.chemistry import molecules
+from quantum_forge.schema.domains.molecules import molecules
 
 PROBLEMS_SHOWN = 10
 

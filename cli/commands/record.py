@@ -15,7 +15,7 @@ from quantum_forge.eventstore.actions.by_name import record_by_name
 from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.schema.events import EVENTS
+from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.language.describe import FieldDescription, fields_of, summary_of
 
 

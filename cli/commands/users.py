@@ -19,7 +19,7 @@ from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.queries.people import select_users
-from quantum_forge.schema.events.users import Role
+from quantum_forge.schema.domains.users import Role
 
 LISTED = (
     Shown("id"),

@@ -4,7 +4,7 @@ import difflib
 
 import click
 
-from quantum_forge.schema.events import EVENTS
+from quantum_forge.schema.domains import EVENTS
 
 
 def event_type(name: str) -> str:

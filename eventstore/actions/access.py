@@ -17,10 +17,9 @@ from quantum_forge.eventstore.base.errors import NotAllowed, OtherTenant, Quantu
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.schema.events.audit import AccessDenied
-from quantum_forge.schema.events.users import Role
-from quantum_forge.schema.tables.organizations import organization_members
-from quantum_forge.schema.tables.users import users
+from quantum_forge.schema.domains.audit import AccessDenied
+from quantum_forge.schema.domains.organizations import organization_members
+from quantum_forge.schema.domains.users import Role, users
 
 _POWER = {"owner": Role.ADMIN, "admin": Role.ADMIN, "member": Role.RESEARCHER}
 """What a member of an organisation may do in its space."""

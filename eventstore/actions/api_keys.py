@@ -14,13 +14,13 @@ from quantum_forge.eventstore.actions.audit import Audit
 from quantum_forge.eventstore.actions.users import require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
-from quantum_forge.eventstore.base.ids import natural_id
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import last_told
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
-from quantum_forge.schema.events.access import ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed
+from quantum_forge.schema.domains.access import ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed
+from quantum_forge.schema.language.identity import natural_id
 
 _ALPHABET = string.ascii_letters + string.digits
 _PUBLIC = 8

@@ -1,7 +1,7 @@
 """What is recorded for auditors alone; every other audited action is an event of its own."""
 
 from quantum_forge.eventstore.recording.domain import Domain, creates
-from quantum_forge.schema.events.audit import AccessDenied, ActionAudited, DataExported
+from quantum_forge.schema.domains.audit import AccessDenied, ActionAudited, DataExported
 
 
 class Audit(Domain):

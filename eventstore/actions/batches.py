@@ -1,13 +1,7 @@
 """What people and runners do to batches."""
 
-from typing import Any
-from uuid import UUID
-
-from msgspec import UNSET
-
-from quantum_forge.eventstore.base.ids import batch_id
 from quantum_forge.eventstore.recording.domain import Domain, creates, happens
-from quantum_forge.schema.events.batches import (
+from quantum_forge.schema.domains.batches import (
     BatchCancelled,
     BatchCompleted,
     BatchCreated,
@@ -22,16 +16,11 @@ from quantum_forge.schema.events.batches import (
 )
 
 
-def _identity(tenant_id: UUID, event: Any) -> UUID:
-    source = None if event.source is UNSET else event.source
-    return batch_id(tenant_id, event.name, event.parameters, source)
-
-
 class Batches(Domain):
     """A batch is known by its name, its parameters and, unless the user named it, its file."""
 
-    plan = creates(BatchCreated, identity=_identity)
-    start = creates(BatchStarted, identity=_identity)
+    plan = creates(BatchCreated)
+    start = creates(BatchStarted)
     resume = happens(BatchResumed)
     add_items = happens(BatchItemsAdded)
     name_items = happens(BatchItemsNamed)

@@ -6,29 +6,18 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Engine
 
-from quantum_forge.eventstore.actions import (
-    batches,
-    bookmarks,
-    chemistry,
-    discovery,
-    hub,
-    organizations,
-)
+from quantum_forge.eventstore.actions import discovery, organizations
 from quantum_forge.eventstore.base.codec import decode
 from quantum_forge.eventstore.base.envelope import Placed, Stream
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.eventstore.recording.domain import identity_of
 from quantum_forge.eventstore.recording.rules import append_checked
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.discovery import ProjectDeleted
-from quantum_forge.schema.events.organizations import OrganizationDeleted
+from quantum_forge.schema.domains.discovery import ProjectDeleted
+from quantum_forge.schema.domains.organizations import OrganizationDeleted
+from quantum_forge.schema.language.event import Event, identity_of
 from quantum_forge.schema.language.lifecycle import NEW, rule_of
-
-IDENTIFIED = (batches, bookmarks, chemistry, hub, organizations)
-"""The recorders of entities with natural ids; to import them is to know how those are made."""
 
 NOT_ALONE = {
     "name_claimed": "Users.register and Users.update",

@@ -3,17 +3,14 @@
 A runner that computes uses `Recorder.calculation`, which records however an attempt ends.
 """
 
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.recording.domain import Domain, creates, happens
 from quantum_forge.eventstore.recording.rules import read_standings, read_told
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationErrorResolved,
     CalculationFailed,
@@ -22,6 +19,8 @@ from quantum_forge.schema.events.chemistry import (
     CalculationRequested,
     CalculationRetryScheduled,
     CalculationStarted,
+)
+from quantum_forge.schema.domains.molecules import (
     MoleculeAddedToProject,
     MoleculeCreated,
     MoleculeDeleted,
@@ -29,16 +28,13 @@ from quantum_forge.schema.events.chemistry import (
     MoleculeRemovedFromProject,
     MoleculeUpdated,
 )
-
-
-def _by_structure(tenant_id: UUID, event: Any) -> UUID:
-    return molecule_id(tenant_id, event.structure, event.charge, event.multiplicity)
+from quantum_forge.schema.language.event import Event
 
 
 class Molecules(Domain):
     """A molecule is known by its SMILES or identity key, charge and multiplicity."""
 
-    create = creates(MoleculeCreated, identity=_by_structure)
+    create = creates(MoleculeCreated)
     update = happens(MoleculeUpdated)
     record_properties = happens(MoleculePropertiesComputed)
     delete = happens(MoleculeDeleted)

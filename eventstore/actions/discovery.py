@@ -9,9 +9,7 @@ from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Stream
 from quantum_forge.eventstore.recording.domain import Domain, creates, happens
 from quantum_forge.eventstore.recording.members import members
 from quantum_forge.eventstore.recording.rules import hold
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.chemistry import MoleculeDeleted
-from quantum_forge.schema.events.discovery import (
+from quantum_forge.schema.domains.discovery import (
     AdmetPredictionDeleted,
     AdmetPredictionRecorded,
     DockingResultDeleted,
@@ -21,13 +19,12 @@ from quantum_forge.schema.events.discovery import (
     ProjectUpdated,
     ProteinStructureAdded,
     ProteinStructureDeleted,
-)
-from quantum_forge.schema.tables.chemistry import molecules
-from quantum_forge.schema.tables.discovery import (
     admet_predictions,
     docking_results,
     protein_structures,
 )
+from quantum_forge.schema.domains.molecules import MoleculeDeleted, molecules
+from quantum_forge.schema.language.event import Event
 
 
 class Projects(Domain):

@@ -1,34 +1,36 @@
 """What people and providers do in the quantum hub."""
 
-from typing import Any
-from uuid import UUID
-
-from quantum_forge.eventstore.base.ids import natural_id
 from quantum_forge.eventstore.recording.domain import Domain, creates, happens
-from quantum_forge.schema.events.hub import (
+from quantum_forge.schema.domains.apps import (
     AppVersionPublished,
     AppVersionYanked,
+    QuantumAppCreated,
+    QuantumAppDeleted,
+    QuantumAppUpdated,
+)
+from quantum_forge.schema.domains.devices import (
     DeviceMaintenanceStarted,
     DeviceRegistered,
     DeviceRemoved,
     DeviceUpdated,
     DeviceWentOffline,
     DeviceWentOnline,
+    PlatformRegistered,
+    PlatformRemoved,
+    PlatformUpdated,
+)
+from quantum_forge.schema.domains.jobs import (
     JobCancelled,
     JobCompleted,
     JobFailed,
     JobQueued,
     JobStarted,
+)
+from quantum_forge.schema.domains.marketplace import (
     MarketplaceListingCreated,
     MarketplaceListingPublished,
     MarketplaceListingUpdated,
     MarketplaceListingWithdrawn,
-    PlatformRegistered,
-    PlatformRemoved,
-    PlatformUpdated,
-    QuantumAppCreated,
-    QuantumAppDeleted,
-    QuantumAppUpdated,
     SubscriptionCancelled,
     SubscriptionKeyIssued,
     SubscriptionKeyRevoked,
@@ -36,10 +38,6 @@ from quantum_forge.schema.events.hub import (
     SubscriptionRenewed,
     SubscriptionStarted,
 )
-
-
-def _by_number(tenant_id: UUID, event: Any) -> UUID:
-    return natural_id("app_version", tenant_id, event.app_id, event.version)
 
 
 class QuantumApps(Domain):
@@ -53,7 +51,7 @@ class QuantumApps(Domain):
 class AppVersions(Domain):
     """A version is known by its app and its number, which is given once."""
 
-    publish = creates(AppVersionPublished, identity=_by_number)
+    publish = creates(AppVersionPublished)
     yank = happens(AppVersionYanked)
 
 

@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import NameTaken
-from quantum_forge.eventstore.base.ids import natural_id
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.latest_fields import last_told
 from quantum_forge.eventstore.recording.rules import read_standings
-from quantum_forge.schema.events.users import NameClaimed, NameReleased
+from quantum_forge.schema.domains.users import NameClaimed, NameReleased
+from quantum_forge.schema.language.identity import natural_id
 
 EMAIL = "email"
 USERNAME = "username"

@@ -1,17 +1,15 @@
 """What happens to organisations and to their members."""
 
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from quantum_forge.eventstore.actions.revisions import revises, with_changes
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Placed, Stream
-from quantum_forge.eventstore.base.ids import natural_id
 from quantum_forge.eventstore.log.read import Filter, fetch, matching
 from quantum_forge.eventstore.recording.domain import Domain, creates
 from quantum_forge.eventstore.recording.rules import hold, read_standings
-from quantum_forge.schema.events.organizations import (
+from quantum_forge.schema.domains.organizations import (
     MemberRole,
     OrganizationCreated,
     OrganizationDeleted,
@@ -19,16 +17,8 @@ from quantum_forge.schema.events.organizations import (
     OrganizationMemberRemoved,
     OrganizationMemberRoleChanged,
     OrganizationRenamed,
+    member_id,
 )
-
-
-def member_id(tenant_id: UUID, organization_id: UUID, user_id: UUID) -> UUID:
-    """The id of a person's membership in an organisation."""
-    return natural_id("organization_member", tenant_id, organization_id, user_id)
-
-
-def _by_both(tenant_id: UUID, event: Any) -> UUID:
-    return member_id(tenant_id, event.organization_id, event.user_id)
 
 
 class Organizations(Domain):
@@ -36,7 +26,7 @@ class Organizations(Domain):
 
     create = creates(OrganizationCreated)
     rename = revises(OrganizationRenamed)
-    add_member = creates(OrganizationMemberAdded, identity=_by_both)
+    add_member = creates(OrganizationMemberAdded)
 
     def delete(
         self, organization_id: UUID, /, *, expected_version: int | None = ANY_VERSION
@@ -79,7 +69,7 @@ class Organizations(Domain):
         event = OrganizationMemberRoleChanged(
             organization_id=organization_id, user_id=user_id, role=role
         )
-        member = _by_both(self.author.tenant_id, event)
+        member = member_id(self.author.tenant_id, organization_id, user_id)
         stream = self.stream(event.entity_type, member)
 
         def decide(connection: Connection) -> list[NewEvent]:
@@ -94,7 +84,7 @@ class Organizations(Domain):
         event = OrganizationMemberRemoved(
             organization_id=organization_id, user_id=user_id, reason=reason
         )
-        return self.record((_by_both(self.author.tenant_id, event), event))[0]
+        return self.record((member_id(self.author.tenant_id, organization_id, user_id), event))[0]
 
     def _members(self, connection: Connection, organization_id: UUID) -> dict[Stream, UUID]:
         """The users who are members now, by the log, by their membership's stream."""

@@ -32,17 +32,16 @@ from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.rules import append_checked
-from quantum_forge.schema.events import LIFECYCLES
-from quantum_forge.schema.events.batches import BatchItemReused
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains import LIFECYCLES
+from quantum_forge.schema.domains.batches import BatchItemReused, batch_items, batch_jobs
+from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationInvalidated,
     CalculationStarted,
-    ResultsRetracted,
+    calculations,
 )
+from quantum_forge.schema.domains.retractions import ResultsRetracted
 from quantum_forge.schema.tables import event_logs
-from quantum_forge.schema.tables.batches import batch_items, batch_jobs
-from quantum_forge.schema.tables.chemistry import calculations
 
 EXAMPLES = 10
 

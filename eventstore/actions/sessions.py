@@ -12,20 +12,20 @@ from quantum_forge.eventstore.actions.audit import Audit
 from quantum_forge.eventstore.actions.users import require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
-from quantum_forge.eventstore.base.ids import natural_id
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import last_told
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.access import (
+from quantum_forge.schema.domains.access import (
     SessionClosed,
     SessionExpired,
     SessionExtended,
     SessionOpened,
     SessionStateSaved,
 )
+from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.identity import natural_id
 
 LIFETIME = timedelta(days=7)
 """For how long a session that nobody uses can be resumed."""

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from quantum_forge.eventstore.base.envelope import Placed
-from quantum_forge.eventstore.base.ids import natural_id
 from quantum_forge.eventstore.recording.domain import Domain
 from quantum_forge.eventstore.spool.state import spool_state
-from quantum_forge.schema.events.system import SpoolReported
+from quantum_forge.schema.domains.system import SpoolReported
+from quantum_forge.schema.language.identity import natural_id
 
 
 class Spools(Domain):

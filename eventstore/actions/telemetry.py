@@ -13,9 +13,9 @@ from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.recording.attempt import storable
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.chemistry import ErrorSeverity
-from quantum_forge.schema.events.telemetry import ApiRequestServed, Error, PerformanceMetric
+from quantum_forge.schema.domains.calculations import ErrorSeverity
+from quantum_forge.schema.domains.telemetry import ApiRequestServed, Error, PerformanceMetric
+from quantum_forge.schema.language.event import Event
 
 Arguments = ParamSpec("Arguments")
 

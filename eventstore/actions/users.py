@@ -29,8 +29,8 @@ from quantum_forge.eventstore.security.hashing import (
     hash_password,
     password_matches,
 )
-from quantum_forge.schema.events.audit import AccessDenied
-from quantum_forge.schema.events.users import (
+from quantum_forge.schema.domains.audit import AccessDenied
+from quantum_forge.schema.domains.users import (
     Role,
     UserDeactivated,
     UserLoggedIn,

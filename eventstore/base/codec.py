@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from quantum_forge.eventstore.base.errors import EventRefused
-from quantum_forge.schema.events import EVENTS, Event
+from quantum_forge.schema.domains import EVENTS
+from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.evolution import upcast
 
 _METADATA = "metadata"

@@ -9,7 +9,7 @@ import msgspec
 
 from quantum_forge.eventstore.base.codec import decode, decode_object
 from quantum_forge.eventstore.base.ids import uuid7
-from quantum_forge.schema.events import Event
+from quantum_forge.schema.language.event import Event
 
 Position = NewType("Position", int)
 """Place of an event in the log; grows, has gaps."""

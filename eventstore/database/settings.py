@@ -14,10 +14,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from quantum_forge.eventstore.base.errors import DotenvSyntaxError, InvalidSetting
-from quantum_forge.eventstore.base.ids import NAMESPACE
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.address import libpq_url
 from quantum_forge.eventstore.database.deadline import DEFAULT_DEADLINE
+from quantum_forge.schema.language.identity import NAMESPACE
 
 DEFAULT_TENANT_ID = uuid5(NAMESPACE, "default tenant")
 DRIVER = "postgresql+psycopg"

@@ -18,7 +18,7 @@ from quantum_forge.eventstore.log.place import BeyondHead, Place, place_at, requ
 from quantum_forge.eventstore.log.read import EVERYTHING, Filter, read_all, safe_head
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain
-from quantum_forge.schema.events.audit import DataExported
+from quantum_forge.schema.domains.audit import DataExported
 
 BATCH = 1_000
 BATCH_BYTES = 8 * 2**20

@@ -10,8 +10,8 @@ import msgspec
 from quantum_forge.eventstore.base.codec import decode, encode, encode_metadata
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventRefused, EventTooLarge, QuantumForgeError
-from quantum_forge.eventstore.base.ids import natural_id
 from quantum_forge.eventstore.base.size import require_event_size
+from quantum_forge.schema.language.identity import natural_id
 
 LONGEST_LINE = 64 * 2**20
 """Bytes; a longer line is refused rather than read into memory."""

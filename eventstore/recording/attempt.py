@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationFailed,
     CalculationInvalidated,
     CalculationLost,

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent
-from quantum_forge.schema.events import Event
+from quantum_forge.schema.language.event import Event
 
 
 class Author(msgspec.Struct, frozen=True, kw_only=True):

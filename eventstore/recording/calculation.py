@@ -18,7 +18,7 @@ from quantum_forge.eventstore.recording.attempt import (
     invalidated,
     lost,
 )
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationEvent,
     CalculationStarted,

@@ -14,7 +14,7 @@ what it raises.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Concatenate, Generic, ParamSpec, Self, overload
+from typing import Concatenate, Generic, ParamSpec, Self, overload
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -24,22 +24,9 @@ from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.decisions import append_decided
 from quantum_forge.eventstore.recording.rules import append_checked
-from quantum_forge.schema.events import Event
+from quantum_forge.schema.language.event import Event, identity_of
 
 Arguments = ParamSpec("Arguments")
-
-Identity = Callable[[UUID, Any], UUID]
-"""Derives an entity's natural id from the tenant and the event that creates it."""
-
-_identities: dict[str, Identity] = {}
-
-
-def identity_of(cls: type[Event]) -> Identity | None:
-    """How the natural id of what an event begins is made; None where there is none.
-
-    Known once the recorder that has the action is imported.
-    """
-    return _identities.get(cls.event_type)
 
 
 class Domain:
@@ -84,13 +71,8 @@ class Domain:
 class creates(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
     """An action that begins an entity, named by the event's fields; returns the entity's id."""
 
-    def __init__(
-        self, event: Callable[Arguments, Event], *, identity: Identity | None = None
-    ) -> None:
+    def __init__(self, event: Callable[Arguments, Event]) -> None:
         self._event = event
-        self._identity = identity
-        if identity is not None and isinstance(event, type) and issubclass(event, Event):
-            _identities[event.event_type] = identity
         self.__doc__ = event.__doc__
 
     @overload
@@ -106,7 +88,7 @@ class creates(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
 
         def create(*args: Arguments.args, **kwargs: Arguments.kwargs) -> UUID:
             event = self._event(*args, **kwargs)
-            identity = self._identity
+            identity = identity_of(type(event))
             its_id = identity(domain.author.tenant_id, event) if identity else uuid7()
             domain.record((its_id, event))
             return its_id

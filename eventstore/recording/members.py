@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Connection, Table, Text, TextClause, Uuid, bindpar
 
 from quantum_forge.eventstore.base.envelope import Stream
 from quantum_forge.eventstore.recording.rules import read_standings, read_told
-from quantum_forge.schema.events import EVENTS
+from quantum_forge.schema.domains import EVENTS
 
 _CANDIDATES = """
     WITH projected AS (

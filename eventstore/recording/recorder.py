@@ -39,8 +39,8 @@ from quantum_forge.eventstore.spool.drain import (
     refuse_followers,
 )
 from quantum_forge.eventstore.spool.file import Segment, described, events_of
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.chemistry import CalculationStarted
+from quantum_forge.schema.domains.calculations import CalculationStarted
+from quantum_forge.schema.language.event import Event
 
 DEADLINE = 2.0
 """Seconds that the database has to take an append."""

@@ -19,7 +19,7 @@ from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Placed
 from quantum_forge.eventstore.base.errors import EventRefused, LockHeld, RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.advisory_locks import RULES_SPACE, Purpose, refuse_foreign
 from quantum_forge.eventstore.log.append import append, translated_errors
-from quantum_forge.schema.events import LIFECYCLES
+from quantum_forge.schema.domains import LIFECYCLES
 from quantum_forge.schema.language.lifecycle import NEW, When, depth, needed_states, rule_of
 
 TRIES = 12

@@ -20,7 +20,7 @@ from quantum_forge.projections.compiler.expressions import (
     of_event,
     without,
 )
-from quantum_forge.schema.events import Event
+from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.projection import ColumnFold, Projection
 from quantum_forge.schema.language.value import Constant, Element, Payload, Value

@@ -16,8 +16,8 @@ from sqlalchemy.types import TypeEngine
 
 from quantum_forge.eventstore.base.codec import parse_json
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.schema.events import EVENTS
-from quantum_forge.schema.events.retention import RetentionApplied
+from quantum_forge.schema.domains import EVENTS
+from quantum_forge.schema.domains.retention import RetentionApplied
 from quantum_forge.schema.language.evolution import upcast
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.projection import ColumnFold, Projection

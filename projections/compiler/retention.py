@@ -4,7 +4,7 @@ from sqlalchemy import ColumnElement, Delete, FromClause, Subquery, Text, cast, 
 
 from quantum_forge.projections.compiler.dead_letters import positions_left_out
 from quantum_forge.projections.compiler.log import AFTER, UPTO
-from quantum_forge.schema.events.retention import RetentionApplied
+from quantum_forge.schema.domains.retention import RetentionApplied
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.language.table import TIMESTAMP
 from quantum_forge.schema.tables import event_logs

@@ -5,21 +5,17 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
 
 from sqlalchemy import CheckConstraint, Column, Index, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema import tables
 from quantum_forge.schema.create import policies_of
-from quantum_forge.schema.events import EVENTS
+from quantum_forge.schema.domains import DOMAINS, EVENTS
 from quantum_forge.schema.language.describe import fields_of, summary_of
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.projection import ENVELOPE_COLUMNS, ColumnFold, Projection
-from quantum_forge.schema.language.table import is_read_model
 from quantum_forge.schema.language.value import (
     Constant,
     Element,
@@ -58,28 +54,24 @@ def render() -> str:
         " of its earliest and latest event), and\n`last_position` (of the last event folded in).\n",
         *_contents(),
     ]
-    for name, domain in _domains():
-        parts += [f"## {_title(name)}\n", *_diagram(_read_models(domain))]
-        for table in _read_models(domain):
+    for name, declared in _domains():
+        parts += [f"## {_title(name)}\n", *_diagram(declared)]
+        for table in declared:
             parts += _table(PROJECTIONS[table.name])
     parts += ["## Views\n", *map(_view, VIEWS), "## Events\n", *_events()]
     return "\n".join(parts)
 
 
-def _domains() -> list[tuple[str, ModuleType]]:
-    """The modules of schema/tables that declare read models, in the order of the registry."""
-    names = dict.fromkeys(
-        name
-        for projection in PROJECTIONS.values()
-        for name, value in vars(tables).items()
-        if isinstance(value, ModuleType) and projection.table in _read_models(value)
-    )
-    return [(name, getattr(tables, name)) for name in names]
-
-
-def _read_models(domain: ModuleType) -> list[Table]:
-    found = [value for value in vars(domain).values() if isinstance(value, Table)]
-    return [table for table in found if is_read_model(table)]
+def _domains() -> Iterator[tuple[str, list[Table]]]:
+    """The domains that declare tables, by name, each with its tables in order."""
+    for domain in DOMAINS:
+        found = [
+            projection.table
+            for projection in PROJECTIONS.values()
+            if projection.declared_at.rpartition(":")[0] == domain.__file__
+        ]
+        if found:
+            yield domain.__name__.rpartition(".")[2], found
 
 
 def _title(name: str) -> str:
@@ -87,18 +79,12 @@ def _title(name: str) -> str:
 
 
 def _contents() -> Iterator[str]:
-    yield "| domain | tables | declared in | folded in |"
-    yield "|---|---|---|---|"
-    for name, domain in _domains():
-        found = ", ".join(f"[{table.name}](#{table.name})" for table in _read_models(domain))
-        folded = sorted({_folded_in(table.name) for table in _read_models(domain)})
-        yield f"| {_title(name)} | {found} | `schema/tables/{name}.py` | {', '.join(folded)} |"
+    yield "| domain | tables | declared in |"
+    yield "|---|---|---|"
+    for name, declared in _domains():
+        found = ", ".join(f"[{table.name}](#{table.name})" for table in declared)
+        yield f"| {_title(name)} | {found} | `schema/domains/{name}.py` |"
     yield ""
-
-
-def _folded_in(name: str) -> str:
-    path = Path(PROJECTIONS[name].declared_at.rsplit(":", 1)[0])
-    return f"`schema/projections/{path.name}`"
 
 
 def _diagram(declared: Sequence[Table]) -> Iterator[str]:

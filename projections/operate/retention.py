@@ -14,16 +14,15 @@ from sqlalchemy import Connection, Engine, Table, func, select
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventRefused, QuantumForgeError
-from quantum_forge.eventstore.base.ids import natural_id
 from quantum_forge.eventstore.database.clock import server_time
 from quantum_forge.eventstore.log.read import last_events, read_streams
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.rules import append_checked
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.access import SessionClosed, SessionExpired
-from quantum_forge.schema.events.retention import RetentionApplied, RetentionSet
-from quantum_forge.schema.tables.access import user_sessions
+from quantum_forge.schema.domains.access import SessionClosed, SessionExpired, user_sessions
+from quantum_forge.schema.domains.retention import RetentionApplied, RetentionSet
+from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.identity import natural_id
 
 DEFAULTS: Mapping[str, float] = MappingProxyType(
     {

@@ -11,12 +11,11 @@ from sqlalchemy import Connection
 from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.log.read import Filter, read_all, read_streams
-from quantum_forge.schema.events import EVENTS
-from quantum_forge.schema.events.audit import AccessDenied, ActionAudited, AuditStatus
-from quantum_forge.schema.events.users import UserLoginFailed
+from quantum_forge.schema.domains import EVENTS
+from quantum_forge.schema.domains.audit import ACTIONS, AccessDenied, ActionAudited, AuditStatus
+from quantum_forge.schema.domains.users import UserLoginFailed
 from quantum_forge.schema.language.changes import Changed
 from quantum_forge.schema.language.secrecy import secret_fields
-from quantum_forge.schema.projections.audit import ACTIONS
 
 PAGE = 500
 """Entries whose histories are looked up together."""

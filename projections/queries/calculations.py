@@ -26,13 +26,10 @@ from sqlalchemy import (
     union,
 )
 
-from quantum_forge.schema.tables.batches import batch_item_names, batch_items, batch_jobs
-from quantum_forge.schema.tables.chemistry import (
-    atomic_properties,
-    calculations,
-    molecule_properties_computed,
-    molecules,
-)
+from quantum_forge.schema.domains.batches import batch_item_names, batch_items, batch_jobs
+from quantum_forge.schema.domains.calculations import calculations
+from quantum_forge.schema.domains.molecules import molecule_properties_computed, molecules
+from quantum_forge.schema.domains.results import atomic_properties
 
 Row = dict[str, Any]
 """A row as a mapping from its columns' names."""

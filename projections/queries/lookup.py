@@ -9,7 +9,6 @@ from sqlalchemy import Connection, Table, select
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.base.ids import CHANGE_NO_RESULT
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.projections.queries.calculations import (
     CalculationFilter,
@@ -20,13 +19,13 @@ from quantum_forge.projections.queries.calculations import (
     select_calculations,
     select_molecules_by_smiles,
 )
-from quantum_forge.schema.tables.batches import batch_jobs
-from quantum_forge.schema.tables.chemistry import (
+from quantum_forge.schema.domains.batches import CHANGE_NO_RESULT, batch_jobs
+from quantum_forge.schema.domains.calculations import calculations
+from quantum_forge.schema.domains.molecules import molecules
+from quantum_forge.schema.domains.results import (
     atomic_properties,
     calculation_errors,
     calculation_execution_metrics,
-    calculations,
-    molecules,
 )
 
 FULL_LENGTH = 32

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import Select, exists, not_, select
 
-from quantum_forge.schema.tables.access import user_sessions
-from quantum_forge.schema.tables.users import users
+from quantum_forge.schema.domains.access import user_sessions
+from quantum_forge.schema.domains.users import users
 
 
 def select_users(tenant_id: UUID, *, limit: int) -> Select[Any]:

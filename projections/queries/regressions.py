@@ -18,8 +18,9 @@ from sqlalchemy import (
     select,
 )
 
-from quantum_forge.schema.tables.chemistry import calculations, molecules
-from quantum_forge.schema.tables.telemetry import performance_metrics_hourly
+from quantum_forge.schema.domains.calculations import calculations
+from quantum_forge.schema.domains.molecules import molecules
+from quantum_forge.schema.domains.telemetry import performance_metrics_hourly
 
 
 class Bucket(StrEnum):

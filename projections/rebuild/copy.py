@@ -17,7 +17,8 @@ from sqlalchemy.dialects.postgresql import insert
 from quantum_forge.projections.compiler import dead_letters
 from quantum_forge.projections.project.checkpoint import Checkpoint, fingerprint
 from quantum_forge.schema.language.projection import Projection
-from quantum_forge.schema.tables import METADATA, projection_copies
+from quantum_forge.schema.language.table import METADATA
+from quantum_forge.schema.tables import projection_copies
 
 
 class Kind(StrEnum):

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
-from quantum_forge.schema.events.chemistry import ErrorType
+from quantum_forge.schema.domains.calculations import ErrorType
 
 RETRIES: Mapping[ErrorType, int] = {
     ErrorType.INPUT_ERROR: 0,

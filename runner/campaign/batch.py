@@ -15,8 +15,8 @@ from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.outcomes import storable
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.triage import Candidate, Standing
-from quantum_forge.schema.events import LIFECYCLES, Event
-from quantum_forge.schema.events.batches import (
+from quantum_forge.schema.domains import LIFECYCLES
+from quantum_forge.schema.domains.batches import (
     NAME_LENGTH,
     BatchCancelled,
     BatchCompleted,
@@ -31,7 +31,7 @@ from quantum_forge.schema.events.batches import (
     BatchResumed,
     BatchStarted,
 )
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationFailed,
     CalculationInvalidated,
@@ -39,6 +39,7 @@ from quantum_forge.schema.events.chemistry import (
     CalculationRetryScheduled,
     ValueSource,
 )
+from quantum_forge.schema.language.event import Event
 
 LOOKED_UP_TOGETHER = 1_000
 LOOKED_UP_IN_PASSING = 10_000

@@ -38,8 +38,8 @@ from quantum_forge.runner.inputs.files import read_records
 from quantum_forge.runner.molecules.records import Input
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import StopRequest
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.chemistry import ErrorType
+from quantum_forge.schema.domains.calculations import ErrorType
+from quantum_forge.schema.language.event import Event
 
 PROGRESS_SECONDS = 5.0
 """How often a running batch records how far it has come."""

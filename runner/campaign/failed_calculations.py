@@ -15,15 +15,15 @@ from quantum_forge.eventstore.log.read import read_streams
 from quantum_forge.eventstore.recording.attempt import FAILED, earlier_in
 from quantum_forge.runner.campaign.backoff import Backoff
 from quantum_forge.runner.workers.liveness import is_gone
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationErrorResolved,
     CalculationFailed,
     CalculationLost,
     CalculationRetryScheduled,
     CalculationStarted,
     ErrorType,
+    calculations,
 )
-from quantum_forge.schema.tables.chemistry import calculations
 
 _CHUNK = 200
 

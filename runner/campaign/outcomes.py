@@ -15,14 +15,14 @@ from quantum_forge.runner.engines.strain import largest_force
 from quantum_forge.runner.engines.tasks import Completed, Failed, Invalidated, Lost, Outcome
 from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.molecules.identity import Molecule
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     Atom,
     CalculationCompleted,
     CalculationEvent,
     CalculationStarted,
     ErrorType,
-    MoleculeCreated,
 )
+from quantum_forge.schema.domains.molecules import MoleculeCreated
 
 
 def created(molecule: Molecule) -> MoleculeCreated:

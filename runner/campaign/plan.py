@@ -7,9 +7,10 @@ from uuid import UUID
 
 import msgspec
 
-from quantum_forge.eventstore.base.ids import batch_id, natural_id
 from quantum_forge.runner.engines.methods import TBLITE, XTB
 from quantum_forge.runner.molecules.geometry import Geometry
+from quantum_forge.schema.domains.batches import batch_id
+from quantum_forge.schema.language.identity import natural_id
 
 EMBEDDED = "ETKDGv3+MMFF94/UFF"
 """Stands for the geometry of a molecule that came without one; the seed is fixed.

@@ -16,8 +16,12 @@ from quantum_forge.runner.campaign.descriptors import TOOLKIT, Described, toolki
 from quantum_forge.runner.engines.tasks import Outcome, Task
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import StopRequest
-from quantum_forge.schema.events.chemistry import MoleculeDeleted, MoleculePropertiesComputed
-from quantum_forge.schema.tables.chemistry import molecule_properties_computed, molecules
+from quantum_forge.schema.domains.molecules import (
+    MoleculeDeleted,
+    MoleculePropertiesComputed,
+    molecule_properties_computed,
+    molecules,
+)
 
 PAGE = 1_000
 """Molecules that are looked up at once."""

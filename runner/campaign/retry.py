@@ -38,13 +38,10 @@ from quantum_forge.runner.inputs.xyz_files import read_xyz, xyz_frames
 from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import StopRequest
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.batches import BatchCompleted, BatchResumed
-from quantum_forge.schema.events.chemistry import (
-    CalculationRetryScheduled,
-    MoleculeCreated,
-    MoleculeDeleted,
-)
+from quantum_forge.schema.domains.batches import BatchCompleted, BatchResumed
+from quantum_forge.schema.domains.calculations import CalculationRetryScheduled
+from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted
+from quantum_forge.schema.language.event import Event
 
 _RUN_HERE = frozenset(ENGINES)
 ATTENTION_SECONDS = 0.2

@@ -10,7 +10,6 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.clock import server_time
 from quantum_forge.eventstore.log.read import last_events, read_stream
 from quantum_forge.eventstore.recording.attempt import earlier_in
@@ -21,16 +20,15 @@ from quantum_forge.runner.errors import InputError
 from quantum_forge.runner.molecules.identity import Molecule, identify
 from quantum_forge.runner.molecules.records import Input
 from quantum_forge.runner.workers.liveness import is_gone
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationFailed,
     CalculationInvalidated,
     CalculationStarted,
     ErrorType,
-    MoleculeCreated,
-    MoleculeDeleted,
     ValueSource,
 )
+from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted, molecule_id
 
 
 class Standing(Enum):

@@ -7,7 +7,7 @@ import traceback
 import msgspec
 
 from quantum_forge.runner.errors import EngineError, InputError
-from quantum_forge.schema.events.chemistry import ErrorSeverity, ErrorType
+from quantum_forge.schema.domains.calculations import ErrorSeverity, ErrorType
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

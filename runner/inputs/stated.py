@@ -10,7 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from quantum_forge.runner.molecules.records import parse_charge, parse_multiplicity
-from quantum_forge.schema.events.chemistry import ValueSource
+from quantum_forge.schema.domains.calculations import ValueSource
 
 _CHARGE = frozenset(
     f"{of}{name}"

@@ -8,19 +8,20 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent
-from quantum_forge.eventstore.base.ids import molecule_id, natural_id
 from quantum_forge.runner.campaign import outcomes as narrative
 from quantum_forge.runner.campaign.outcomes import Attempt, storable
 from quantum_forge.runner.engines.physics import refusal
 from quantum_forge.runner.engines.tasks import Completed, Failed, Invalidated, Outcome
 from quantum_forge.runner.jobs.job import Job
 from quantum_forge.runner.molecules.identity import Molecule
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationEvent,
     CalculationStarted,
 )
+from quantum_forge.schema.domains.molecules import molecule_id
+from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.identity import natural_id
 
 COMPLETED, FAILED, INVALIDATED = "completed", "failed", "invalidated"
 

@@ -26,7 +26,7 @@ from quantum_forge.runner.jobs.history import History
 from quantum_forge.runner.jobs.identities import Identities
 from quantum_forge.runner.jobs.job import read_job
 from quantum_forge.runner.jobs.outcome import FAILED, IMPORTED, PRESENT, SKIPPED, FolderOutcome
-from quantum_forge.schema.events.chemistry import MoleculeDeleted
+from quantum_forge.schema.domains.molecules import MoleculeDeleted
 
 CONFLICTS = 5
 """How often a chunk is looked up again because others recorded the same at the same moment."""

@@ -20,7 +20,7 @@ from quantum_forge.runner.molecules.limits import refuse_large_smiles, refuse_ma
 from quantum_forge.runner.molecules.rdkit_messages import collected_messages, reason_from
 from quantum_forge.runner.molecules.records import Input
 from quantum_forge.runner.molecules.spin import METALS, decide, warnings_of_assumed
-from quantum_forge.schema.events.chemistry import Identity, ValueSource
+from quantum_forge.schema.domains.calculations import Identity, ValueSource
 
 # GFN1-xTB, GFN2-xTB and IPEA1-xTB are parametrised up to radon.
 HEAVIEST_ELEMENT = 86

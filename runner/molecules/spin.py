@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from quantum_forge.runner.errors import InputError
 from quantum_forge.runner.molecules.geometry import ELEMENTS
-from quantum_forge.schema.events.chemistry import ValueSource
+from quantum_forge.schema.domains.calculations import ValueSource
 
 METALS = frozenset(
     {3, 4, 11, 12, 13, *range(19, 32), *range(37, 51), *range(55, 85)}  # to polonium

@@ -18,7 +18,7 @@ from quantum_forge.runner.engines import failures
 from quantum_forge.runner.engines.tasks import Failed, Lost, Outcome, Task
 from quantum_forge.runner.errors import WorkerStartError
 from quantum_forge.runner.workers.process import READY, stderr_text
-from quantum_forge.schema.events.chemistry import ErrorType
+from quantum_forge.schema.domains.calculations import ErrorType
 
 # The child takes this process's import path, so that it finds what this process finds. Not
 # multiprocessing: its spawn runs the user's main script again, its fork copies open connections.

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 from quantum_forge.schema.language.evolution import History
+from quantum_forge.schema.language.identity import Identity
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,12 +27,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 EventClass = TypeVar("EventClass", bound=type[Event])
 
 _registry: dict[str, type[Event]] = {}
+_identities: dict[str, Identity] = {}
 
 EVENTS: Mapping[str, type[Event]] = MappingProxyType(_registry)
 """Every event type by its name, in the order of declaration."""
 
 
-def event(entity_type: str, history: History = ()) -> Callable[[EventClass], EventClass]:
+def event(
+    entity_type: str, history: History = (), *, identity: Identity | None = None
+) -> Callable[[EventClass], EventClass]:
     """Register a payload class as an event that happens to entities of `entity_type`.
 
     Its name is the class name in snake case: `CalculationCompleted` is `calculation_completed`.
@@ -40,6 +44,8 @@ def event(entity_type: str, history: History = ()) -> Callable[[EventClass], Eve
         entity_type: what it happens to.
         history: how payloads of each older schema version become those of the next; the type's
             schema version is one more than there are.
+        identity: derives the natural id of the entity that the event begins; without it, such an
+            entity gets a new id.
 
     Raises:
         TypeError: when the name is taken.
@@ -54,6 +60,13 @@ def event(entity_type: str, history: History = ()) -> Callable[[EventClass], Eve
         cls.history = history
         cls.schema_version = len(history) + 1
         _registry[name] = cls
+        if identity is not None:
+            _identities[name] = identity
         return cls
 
     return register
+
+
+def identity_of(cls: type[Event]) -> Identity | None:
+    """The function that derives the natural id of what an event begins; None without one."""
+    return _identities.get(cls.event_type)

@@ -2,9 +2,10 @@
 
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ParamSpec
 
 import msgspec
 from sqlalchemy import Column, Select, Table
@@ -65,7 +66,7 @@ class ColumnFold:
 
 
 class Projection:
-    """How one table follows from the log.
+    """How one table follows from the log. To register it as well, declare it by `projection`.
 
     Args:
         table: the read model; the projection has its name.
@@ -362,6 +363,36 @@ class Projection:
 
     def _wrong(self, reason: str) -> WrongDeclaration:
         return WrongDeclaration(f"{self.declared_at}: projection {self.name}: {reason}")
+
+
+Arguments = ParamSpec("Arguments")
+
+_registry: dict[str, Projection] = {}
+
+PROJECTIONS: Mapping[str, Projection] = MappingProxyType(_registry)
+"""Every registered projection by its name, in the order of declaration."""
+
+
+def _registering(make: Callable[Arguments, Projection]) -> Callable[Arguments, Projection]:
+    def projection(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Projection:
+        """Declare how a table follows from the log, and register it: see `Projection`.
+
+        Raises:
+            WrongDeclaration: also when another registered projection fills the table.
+        """
+        declared = make(*args, **kwargs)
+        if (other := _registry.get(declared.name)) is not None:
+            raise WrongDeclaration(
+                f"{declared.declared_at}: two projections fill the table {declared.name};"
+                f" the other one is at {other.declared_at}"
+            )
+        _registry[declared.name] = declared
+        return declared
+
+    return projection
+
+
+projection = _registering(Projection)
 
 
 def _short_facts_of(cls: type[Event]) -> ShortFacts:

@@ -18,11 +18,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from quantum_forge.cli.show.event_table import LONGEST_DATA
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
-from quantum_forge.schema.events.chemistry import MoleculeUpdated
+from quantum_forge.schema.domains.molecules import MoleculeUpdated, molecule_id
 from tests.conftest import Qforge
 from tests.support.chemical_history import (
     NOON,

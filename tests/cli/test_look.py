@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from quantum_forge.cli.show import console
-from quantum_forge.eventstore.base.ids import batch_id, molecule_id
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.batches import BatchStarted
+from quantum_forge.schema.domains.batches import BatchStarted, batch_id
+from quantum_forge.schema.domains.molecules import molecule_id
 from tests.conftest import Qforge, command_line
 from tests.support.chemical_history import (
     NOON,

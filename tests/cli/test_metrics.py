@@ -12,12 +12,9 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.chemistry import (
-    CalculationCompleted,
-    CalculationStarted,
-    MoleculeCreated,
-)
-from quantum_forge.schema.events.telemetry import PerformanceMetric
+from quantum_forge.schema.domains.calculations import CalculationCompleted, CalculationStarted
+from quantum_forge.schema.domains.molecules import MoleculeCreated
+from quantum_forge.schema.domains.telemetry import PerformanceMetric
 from tests.conftest import Qforge
 from tests.support.chemical_history import completed, created, happened, record, started
 

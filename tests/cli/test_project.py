@@ -16,7 +16,9 @@ from sqlalchemy import select as select_rows
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.projections.project.checkpoint import read_checkpoints
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.tables.chemistry import atomic_properties, calculations, molecules
+from quantum_forge.schema.domains.calculations import calculations
+from quantum_forge.schema.domains.molecules import molecules
+from quantum_forge.schema.domains.results import atomic_properties
 from tests.conftest import Qforge
 from tests.support.chemical_history import completed, created, record, started
 

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine
 
-from quantum_forge.eventstore.base.ids import batch_id
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.read import read_all
-from quantum_forge.schema.events import EVENTS
+from quantum_forge.schema.domains import EVENTS
+from quantum_forge.schema.domains.batches import batch_id
 from tests.conftest import Qforge
 
 

@@ -23,7 +23,7 @@ from quantum_forge.datasets.units import BOHR_ANGSTROM, HARTREE_EV, STORED, Quan
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
-from quantum_forge.schema.events.chemistry import Atom
+from quantum_forge.schema.domains.calculations import Atom
 from tests.conftest import _fresh
 from tests.support.chemical_history import record
 from tests.support.training_set import (

@@ -25,12 +25,9 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.audit import DataExported
-from quantum_forge.schema.events.chemistry import (
-    CalculationInvalidated,
-    MoleculeDeleted,
-    MoleculeUpdated,
-)
+from quantum_forge.schema.domains.audit import DataExported
+from quantum_forge.schema.domains.calculations import CalculationInvalidated
+from quantum_forge.schema.domains.molecules import MoleculeDeleted, MoleculeUpdated
 from quantum_forge.schema.tables import event_logs
 from tests.conftest import Qforge
 from tests.support.chemical_history import happened, record

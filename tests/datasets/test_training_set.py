@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.chemistry import CalculationInvalidated
+from quantum_forge.schema.domains.calculations import CalculationInvalidated
+from quantum_forge.schema.domains.molecules import molecule_id
 from tests.conftest import Qforge
 from tests.support.chemical_history import completed, created, happened, record, started
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import quantum_forge as qf
 from quantum_forge.eventstore.database.engine import Database, libpq_url
-from quantum_forge.schema.events import EVENT_TYPES
+from quantum_forge.schema.domains import EVENT_TYPES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")

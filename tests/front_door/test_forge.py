@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 import quantum_forge as qf
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.projections.history.lineage import NoSuchRow
 from quantum_forge.projections.registry import PROJECTIONS, UnknownProjection
+from quantum_forge.schema.domains.molecules import molecule_id
 from tests.support.molecules import created
 
 

@@ -31,23 +31,22 @@ from quantum_forge.projections import compiler
 from quantum_forge.projections.compiler.reference import Reference
 from quantum_forge.projections.history.as_of import as_of
 from quantum_forge.projections.project.folding import fold
-from quantum_forge.projections.registry import _by_name
-from quantum_forge.schema.events.access import ApiKeyIssued
-from quantum_forge.schema.events.batches import (
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.domains.access import ApiKeyIssued
+from quantum_forge.schema.domains.batches import (
     BatchCancelled,
     BatchCompleted,
     BatchProgressed,
     BatchStarted,
 )
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationEvent,
     CalculationFailed,
     CalculationInvalidated,
     CalculationStarted,
-    MoleculeCreated,
-    MoleculeUpdated,
 )
+from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeUpdated
 from quantum_forge.schema.language.fold import (
     Fold,
     constant,
@@ -59,7 +58,7 @@ from quantum_forge.schema.language.fold import (
     tally,
     total,
 )
-from quantum_forge.schema.language.projection import Projection, WrongDeclaration
+from quantum_forge.schema.language.projection import Projection, WrongDeclaration, projection
 from quantum_forge.schema.language.table import TIMESTAMP, derived
 from quantum_forge.schema.language.value import (
     element,
@@ -310,12 +309,14 @@ def test_what_is_no_field_of_an_event_is_refused() -> None:
 
 def test_two_projections_of_one_table_are_refused() -> None:
     """Each would overwrite the other's rows."""
-    twice = [declare(Column("method", Text), None) for _ in range(2)]
+    other = toy_table("spools", Column("method", Text))
     words = (
-        r"test_declarations.py:\d+: two projections fill the table toy; the other one is at .*:\d+"
+        r"test_declarations.py:\d+: two projections fill the table spools;"
+        r" the other one is at .*domains/system.py:\d+"
     )
     with pytest.raises(WrongDeclaration, match=words):
-        _by_name(twice)
+        projection(other, events=[CalculationStarted], key={"id": entity_id})
+    assert PROJECTIONS["spools"].table is not other
 
 
 # Every operation is what the reference says

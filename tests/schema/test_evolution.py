@@ -17,7 +17,7 @@ from quantum_forge.eventstore.log.read import EVERYTHING, fetch, matching
 from quantum_forge.projections import compiler
 from quantum_forge.projections.compiler.reference import Reference
 from quantum_forge.projections.project.folding import fold
-from quantum_forge.schema.events import Event, event
+from quantum_forge.schema.language.event import Event, event
 from quantum_forge.schema.language.evolution import (
     Convert,
     Default,

@@ -8,7 +8,8 @@ import pytest
 
 from quantum_forge.projections.project.checkpoint import fingerprint
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events import EVENT_TYPES, Event
+from quantum_forge.schema.domains import EVENT_TYPES
+from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.projection import Projection
 from tests.support.projecting import BATCH_JOBS

@@ -22,7 +22,7 @@ from quantum_forge.eventstore.server.binaries import tool_path
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.create import create_all
-from quantum_forge.schema.events.batches import BatchCreated
+from quantum_forge.schema.domains.batches import BatchCreated
 
 LEFTOVERS = text("""
     SELECT 'relation ' || relname AS what FROM pg_class

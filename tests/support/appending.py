@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed
 from quantum_forge.eventstore.log.append import append
-from quantum_forge.schema.events.batches import BatchResumed
+from quantum_forge.schema.domains.batches import BatchResumed
 
 TENANT = UUID(int=1, version=4)
 OTHER_TENANT = UUID(int=2, version=4)

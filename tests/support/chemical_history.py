@@ -6,11 +6,9 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     Atom,
     CalculationCompleted,
     CalculationFailed,
@@ -18,8 +16,9 @@ from quantum_forge.schema.events.chemistry import (
     CalculationStarted,
     ErrorSeverity,
     ErrorType,
-    MoleculeCreated,
 )
+from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id
+from quantum_forge.schema.language.event import Event
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ONE = datetime(2026, 11, 20, 13, tzinfo=UTC)

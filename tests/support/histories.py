@@ -13,10 +13,15 @@ import msgspec
 from hypothesis import strategies as st
 
 from quantum_forge.eventstore.base.envelope import NewEvent
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events import EVENTS, Event
-from quantum_forge.schema.events.chemistry import MoleculeCreated, MoleculeDeleted, MoleculeUpdated
+from quantum_forge.schema.domains import EVENTS
+from quantum_forge.schema.domains.molecules import (
+    MoleculeCreated,
+    MoleculeDeleted,
+    MoleculeUpdated,
+    molecule_id,
+)
+from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.projection import Projection
 
 TENANTS = [UUID(int=n, version=4) for n in (1, 2)]

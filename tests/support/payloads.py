@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 from hypothesis import strategies as st
 
-from quantum_forge.schema.events import EVENTS, Event
+from quantum_forge.schema.domains import EVENTS
+from quantum_forge.schema.language.event import Event
 from tests.support.histories import consistent
 
 _characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")

@@ -25,7 +25,7 @@ from quantum_forge.projections.project.batch_size import BatchSize
 from quantum_forge.projections.project.checkpoint import move_checkpoints, read_checkpoints
 from quantum_forge.projections.project.log_range import Contents, count_events
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.batches import BatchProgressed, BatchStarted
+from quantum_forge.schema.domains.batches import BatchProgressed, BatchStarted
 from tests.support.appending import TENANT
 from tests.support.tables import table_rows
 

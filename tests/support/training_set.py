@@ -8,17 +8,16 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from quantum_forge.eventstore.base.envelope import NewEvent
-from quantum_forge.eventstore.base.ids import molecule_id, natural_id
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     Atom,
     CalculationCompleted,
     CalculationInvalidated,
     CalculationLost,
     CalculationStarted,
-    MoleculeCreated,
-    MoleculeDeleted,
 )
+from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted, molecule_id
+from quantum_forge.schema.language.identity import natural_id
 from tests.support.chemical_history import failed, happened, requested
 
 TIME = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)

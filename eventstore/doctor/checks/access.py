@@ -15,7 +15,7 @@ from quantum_forge.eventstore.doctor.checks.finding import (
     shortened,
     warning,
 )
-from quantum_forge.schema.tables import METADATA
+from quantum_forge.schema.domains import METADATA
 
 _LOGIN = text("""
     SELECT session_user::text AS login, r.rolsuper AS super,

@@ -10,8 +10,8 @@ from functools import cache
 import msgspec
 
 from quantum_forge.schema.create import ddl_of
+from quantum_forge.schema.domains import METADATA
 from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
-from quantum_forge.schema.tables import METADATA
 
 _BODY = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 _GRANT = re.compile(

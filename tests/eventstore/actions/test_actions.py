@@ -16,10 +16,10 @@ from quantum_forge.eventstore.actions.users import Users
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS, named
-from quantum_forge.schema.events.audit import AuditStatus
-from quantum_forge.schema.events.batches import BatchItem
-from quantum_forge.schema.events.chemistry import ErrorSeverity, ErrorType
-from quantum_forge.schema.events.telemetry import PerformanceMetric
+from quantum_forge.schema.domains.audit import AuditStatus
+from quantum_forge.schema.domains.batches import BatchItem
+from quantum_forge.schema.domains.calculations import ErrorSeverity, ErrorType
+from quantum_forge.schema.domains.telemetry import PerformanceMetric
 from tests.support.appending import TENANT
 
 USER = UUID(int=9, version=4)

@@ -22,8 +22,8 @@ from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS, named
-from quantum_forge.schema.events.chemistry import MoleculeCreated
-from quantum_forge.schema.events.discovery import PredictionType, ProjectDeleted, StructureMethod
+from quantum_forge.schema.domains.discovery import PredictionType, ProjectDeleted, StructureMethod
+from quantum_forge.schema.domains.molecules import MoleculeCreated
 from tests.support.appending import TENANT
 
 AUTHOR = Author(tenant_id=TENANT, user_id=UUID(int=9, version=4))

@@ -22,18 +22,33 @@ from quantum_forge.eventstore.base.errors import EventRefused, LockHeld, RuleBro
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.rules import checked
 from quantum_forge.projections.project.projector import catch_up
-from quantum_forge.schema.events.hub import DeviceWentOffline, JobQueued, Visibility
-from quantum_forge.schema.projections.hub import PROJECTIONS
+from quantum_forge.projections.registry import named
+from quantum_forge.schema.domains.apps import Visibility
+from quantum_forge.schema.domains.devices import DeviceWentOffline
+from quantum_forge.schema.domains.jobs import JobQueued
 from tests.support.appending import TENANT
 
 USER = UUID(int=9, version=4)
 AUTHOR = Author(tenant_id=TENANT, user_id=USER)
+HUB = named(
+    [
+        "quantum_apps",
+        "app_versions",
+        "marketplace_listings",
+        "subscriptions",
+        "subscription_keys",
+        "platforms",
+        "devices",
+        "jobs",
+        "job_results",
+    ]
+)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def row(engine: Engine, table: str, id_: UUID, key: str = "id") -> dict[str, Any]:
     """What a read model says of an entity, without times."""
-    catch_up(engine, PROJECTIONS)
+    catch_up(engine, HUB)
     query = text(f"SELECT * FROM {table} WHERE {key} = :id")
     with engine.connect() as connection:
         found = connection.execute(query, {"id": id_}).mappings().one()

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select, text
 from quantum_forge.eventstore.actions.retraction import Criteria, NothingChosen, extent, retract
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import EventRefused
-from quantum_forge.eventstore.base.ids import batch_id, uuid7
+from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.eventstore.log.read import read_stream
@@ -22,6 +22,7 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.history.verify import verify
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.domains.batches import batch_id
 from quantum_forge.schema.tables import event_logs
 from tests.conftest import Qforge
 from tests.support.campaigns import campaign, counted, rows, statuses, write

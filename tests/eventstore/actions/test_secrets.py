@@ -45,8 +45,8 @@ from quantum_forge.eventstore.security.hashing import (
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.runner.jobs.worker import Chunk, Target
-from quantum_forge.schema.events.access import ApiKeyIssued
-from quantum_forge.schema.events.users import UserPasswordChanged
+from quantum_forge.schema.domains.access import ApiKeyIssued
+from quantum_forge.schema.domains.users import UserPasswordChanged
 from tests.support.appending import TENANT
 from tests.support.spooling import away
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from quantum_forge.eventstore.actions.access import roles_of
 from quantum_forge.eventstore.actions.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.bookmarks import Bookmarks
-from quantum_forge.eventstore.actions.organizations import Organizations, member_id
+from quantum_forge.eventstore.actions.organizations import Organizations
 from quantum_forge.eventstore.actions.sessions import Sessions
 from quantum_forge.eventstore.actions.users import Users
 from quantum_forge.eventstore.base.errors import (
@@ -30,8 +30,8 @@ from quantum_forge.eventstore.security import hashing
 from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
-from quantum_forge.schema.events.organizations import MemberRole
-from quantum_forge.schema.events.users import Role
+from quantum_forge.schema.domains.organizations import MemberRole, member_id
+from quantum_forge.schema.domains.users import Role
 from tests.support.appending import OTHER_TENANT, TENANT
 
 AUTHOR = Author(tenant_id=TENANT, ip_address="192.0.2.7", user_agent="Firefox")

@@ -24,7 +24,7 @@ from quantum_forge.projections.project.checkpoint import read_checkpoints
 from quantum_forge.projections.project.log_range import count_events
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.batches import BatchResumed
+from quantum_forge.schema.domains.batches import BatchResumed
 from tests.conftest import IN_A_HURRY, command_line
 from tests.support.appending import (
     append_and_commit,

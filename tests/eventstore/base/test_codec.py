@@ -18,13 +18,14 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventRefused, QuantumForgeError, UnsafeIsolation
 from quantum_forge.eventstore.log.append import append, translated_errors
 from quantum_forge.eventstore.log.read import read_all, read_stream
-from quantum_forge.schema.events import EVENTS, Event
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains import EVENTS
+from quantum_forge.schema.domains.calculations import (
     Atom,
     CalculationCompleted,
     CalculationRetryScheduled,
-    MoleculeDeleted,
 )
+from quantum_forge.schema.domains.molecules import MoleculeDeleted
+from quantum_forge.schema.language.event import Event
 from tests.support.appending import (
     TENANT,
     append_and_commit,

@@ -10,7 +10,6 @@ from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import NotAllowed, OtherTenant
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database, make_engine
 from quantum_forge.eventstore.database.roles import PURPOSES, describe_roles
@@ -23,11 +22,10 @@ from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.chemistry import MoleculeCreated
-from quantum_forge.schema.events.users import UserRegistered
+from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id, molecules
+from quantum_forge.schema.domains.users import UserRegistered
 from quantum_forge.schema.language.secrecy import secret_fields
 from quantum_forge.schema.tables import event_logs
-from quantum_forge.schema.tables.chemistry import molecules
 
 OURS, THEIRS = UUID(int=1, version=4), UUID(int=2, version=4)
 

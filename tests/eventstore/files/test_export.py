@@ -17,7 +17,7 @@ from quantum_forge.eventstore.files.exported import read_exported
 from quantum_forge.eventstore.log.load import EncodedEvent
 from quantum_forge.eventstore.log.read import Filter, read_all, safe_head
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.schema.events.audit import DataExported
+from quantum_forge.schema.domains.audit import DataExported
 from tests.conftest import Qforge
 from tests.support.appending import append_and_commit, small_event
 from tests.support.chemical_history import created, record

@@ -24,8 +24,8 @@ from quantum_forge.eventstore.base.envelope import (
 from quantum_forge.eventstore.base.errors import EventIdReused, EventRefused, VersionConflict
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.read import read_all, read_stream
-from quantum_forge.schema.events.batches import BatchResumed
-from quantum_forge.schema.events.chemistry import MoleculeDeleted
+from quantum_forge.schema.domains.batches import BatchResumed
+from quantum_forge.schema.domains.molecules import MoleculeDeleted
 from tests.support.appending import (
     OTHER_TENANT,
     TENANT,

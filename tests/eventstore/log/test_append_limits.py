@@ -13,7 +13,7 @@ from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.eventstore.log.append import LARGEST_CALL, append, calls_of, encode_wire
 from quantum_forge.eventstore.log.appender import Appender
-from quantum_forge.schema.events.batches import BatchCreated
+from quantum_forge.schema.domains.batches import BatchCreated
 from tests.eventstore.database.test_roles_and_tenants import OURS, THEIRS, Login, created, login
 
 __all__ = ["login"]

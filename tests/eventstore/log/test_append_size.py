@@ -21,7 +21,7 @@ from quantum_forge.eventstore.log.read import read_all
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.drain import drain, rejections
 from quantum_forge.eventstore.spool.file import Segment
-from quantum_forge.schema.events.batches import BatchCreated
+from quantum_forge.schema.domains.batches import BatchCreated
 from tests.support.appending import append_and_commit, small_event
 
 TENANT = uuid4()

@@ -23,7 +23,7 @@ from quantum_forge.eventstore.database.engine import Database, make_engine
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.load import EncodedEvent, Loaded, encoded, load
 from quantum_forge.eventstore.log.read import read_all
-from quantum_forge.schema.events.batches import BatchResumed
+from quantum_forge.schema.domains.batches import BatchResumed
 from tests.support.appending import (
     OTHER_TENANT,
     TENANT,

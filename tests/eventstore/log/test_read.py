@@ -19,8 +19,8 @@ from quantum_forge.eventstore.log.read import (
     read_all,
     read_stream,
 )
-from quantum_forge.schema.events.batches import BatchProgressed, BatchResumed
-from quantum_forge.schema.events.chemistry import MoleculeDeleted
+from quantum_forge.schema.domains.batches import BatchProgressed, BatchResumed
+from quantum_forge.schema.domains.molecules import MoleculeDeleted
 from quantum_forge.schema.tables import event_logs
 from tests.support.appending import OTHER_TENANT, TENANT, append_and_commit, small_event
 from tests.support.histories import EPOCH

@@ -22,8 +22,8 @@ from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent, Stre
 from quantum_forge.eventstore.base.errors import VersionConflict
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.read import Filter, read_all, read_stream, safe_head
-from quantum_forge.schema.events.batches import BatchProgressed, BatchResumed
-from quantum_forge.schema.events.chemistry import MoleculeDeleted
+from quantum_forge.schema.domains.batches import BatchProgressed, BatchResumed
+from quantum_forge.schema.domains.molecules import MoleculeDeleted
 from tests.support.appending import OTHER_TENANT, TENANT, heads_disagreeing_with_the_log
 
 ENTITIES = [UUID(int=n, version=4) for n in (41, 42)]

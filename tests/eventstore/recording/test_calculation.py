@@ -14,7 +14,7 @@ from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.calculation import CalculationRecording
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.engines.failures import classify
-from quantum_forge.schema.events.chemistry import CalculationLost
+from quantum_forge.schema.domains.calculations import CalculationLost
 from tests.support.appending import TENANT
 from tests.support.spooling import away, here
 

@@ -19,7 +19,7 @@ from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.drain import Drained, drain
 from quantum_forge.eventstore.spool.file import segment_paths
-from quantum_forge.schema.events.batches import BatchResumed
+from quantum_forge.schema.domains.batches import BatchResumed
 from tests.eventstore.spool.test_drain import ids_in_log
 from tests.support.appending import TENANT, append_and_commit, small_event, versions_of
 from tests.support.killable import Killable, killable

@@ -14,12 +14,11 @@ from quantum_forge.eventstore.actions.batches import Batches
 from quantum_forge.eventstore.actions.chemistry import Molecules
 from quantum_forge.eventstore.base.envelope import Stream
 from quantum_forge.eventstore.base.errors import EventRefused, RuleBroken, VersionConflict
-from quantum_forge.eventstore.base.ids import batch_id
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.rules import append_checked, read_standings
-from quantum_forge.schema.events import EVENTS, LIFECYCLES
-from quantum_forge.schema.events.batches import (
+from quantum_forge.schema.domains import EVENTS, LIFECYCLES
+from quantum_forge.schema.domains.batches import (
     BatchCancelled,
     BatchCompleted,
     BatchCreated,
@@ -28,8 +27,9 @@ from quantum_forge.schema.events.batches import (
     BatchProgressed,
     BatchResumed,
     BatchStarted,
+    batch_id,
 )
-from quantum_forge.schema.events.chemistry import MoleculeCreated
+from quantum_forge.schema.domains.molecules import MoleculeCreated
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from tests.support.appending import OTHER_TENANT, TENANT, append_and_commit

@@ -15,7 +15,7 @@ from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.eventstore.spool.drain import drain, rejections
 from quantum_forge.eventstore.spool.file import Segment, segment_paths
 from quantum_forge.eventstore.spool.state import spool_state
-from quantum_forge.schema.events.batches import BatchResumed
+from quantum_forge.schema.domains.batches import BatchResumed
 from tests.conftest import Qforge
 from tests.support.appending import (
     append_and_commit,

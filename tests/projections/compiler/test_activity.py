@@ -12,17 +12,22 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.projections.compiler import rows
 from quantum_forge.projections.project.folding import fold
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events import EVENT_TYPES, Event
-from quantum_forge.schema.events.access import SessionStateSaved
-from quantum_forge.schema.events.audit import AccessDenied, DataExported
-from quantum_forge.schema.events.chemistry import CalculationFailed, ErrorSeverity, ErrorType
-from quantum_forge.schema.events.telemetry import PerformanceMetric
-from quantum_forge.schema.events.users import UserLoggedIn, UserRegistered
+from quantum_forge.schema.domains import EVENT_TYPES
+from quantum_forge.schema.domains.access import SessionStateSaved
+from quantum_forge.schema.domains.audit import (
+    AccessDenied,
+    DataExported,
+    activity_logs,
+    user_audit_log,
+)
+from quantum_forge.schema.domains.calculations import CalculationFailed, ErrorSeverity, ErrorType
+from quantum_forge.schema.domains.telemetry import PerformanceMetric
+from quantum_forge.schema.domains.users import UserLoggedIn, UserRegistered
+from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import Projection, WrongDeclaration
 from quantum_forge.schema.language.secrecy import secret_fields
 from quantum_forge.schema.language.value import entity_id, short_facts
-from quantum_forge.schema.tables import audit as tables
 from tests.support.appending import TENANT
 from tests.support.recording import bounds, recorded
 from tests.support.toys import toy_table
@@ -94,7 +99,7 @@ def test_the_audit_trail_tells_who_what_whence_and_with_which_outcome(
         ],
     )
 
-    table = tables.user_audit_log
+    table = user_audit_log
     found = connection.execute(select(table).order_by(table.c.id)).all()
 
     assert [(row.action, row.status, row.entity_type) for row in found] == [
@@ -150,5 +155,5 @@ def project(connection: Connection, projection: Projection, happened: list[Event
 def details(connection: Connection, happened: list[Event]) -> list[dict[str, Any]]:
     """What the log of activities says of each event."""
     project(connection, ACTIVITIES, happened)
-    table = tables.activity_logs
+    table = activity_logs
     return list(connection.scalars(select(table.c.details).order_by(table.c.id)))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select, text, update
 
 from quantum_forge.eventstore.base.envelope import NewEvent
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.projections.compiler.dead_letters import count_parked, discard, list_dead_letters
 from quantum_forge.projections.compiler.reference import Reference
@@ -25,7 +24,8 @@ from quantum_forge.projections.project.poison import fold_around
 from quantum_forge.projections.project.projector import Advance, catch_up
 from quantum_forge.projections.rebuild import rebuild, roll_back
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.batches import BatchItemsAdded
+from quantum_forge.schema.domains.batches import BatchItemsAdded
+from quantum_forge.schema.domains.molecules import molecule_id
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.tables import projection_checkpoints
 from tests.conftest import Qforge

@@ -16,7 +16,7 @@ from quantum_forge.projections.project.folding import fold
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.chemistry import CalculationLost, CalculationStarted
+from quantum_forge.schema.domains.calculations import CalculationLost, CalculationStarted
 from quantum_forge.schema.language.projection import Projection
 from tests.conftest import MAJOR
 from tests.support.histories import TENANTS, cuts, histories

@@ -23,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.eventstore.base.ids import molecule_id, uuid7
+from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.place import BeyondHead
@@ -35,7 +35,7 @@ from quantum_forge.projections.history.difference import Change, Kind, differenc
 from quantum_forge.projections.history.moment import position_at
 from quantum_forge.projections.project.folding import fold
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.chemistry import MoleculeUpdated
+from quantum_forge.schema.domains.molecules import MoleculeUpdated, molecule_id
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.language.value import Envelope
 from quantum_forge.schema.tables import event_logs

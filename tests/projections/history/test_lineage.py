@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, update
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.projections.compiler.reference import Reference
@@ -25,7 +24,7 @@ from quantum_forge.projections.history.lineage import (
 from quantum_forge.projections.project.folding import fold
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.chemistry import MoleculeDeleted
+from quantum_forge.schema.domains.molecules import MoleculeDeleted, molecule_id
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.projection import Projection
 from tests.conftest import Qforge

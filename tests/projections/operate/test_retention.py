@@ -39,8 +39,8 @@ from quantum_forge.projections.project.folding import fold
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.access import SessionOpened, SessionStateSaved
-from quantum_forge.schema.events.telemetry import ApiRequestServed, PerformanceMetric
+from quantum_forge.schema.domains.access import SessionOpened, SessionStateSaved
+from quantum_forge.schema.domains.telemetry import ApiRequestServed, PerformanceMetric
 from quantum_forge.schema.language.projection import Projection, WrongDeclaration
 from quantum_forge.schema.language.table import TIMESTAMP
 from quantum_forge.schema.language.value import entity_id, position

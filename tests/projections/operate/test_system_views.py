@@ -17,7 +17,7 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.calculations import (
     CalculationFailed,
     CalculationStarted,
     ErrorSeverity,

@@ -13,16 +13,14 @@ import pytest
 from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.base.envelope import NewEvent
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.eventstore.log.read import Filter, matching, read_all
-from quantum_forge.schema.events import Event
-from quantum_forge.schema.events.audit import ActionAudited, AuditStatus, DataExported
-from quantum_forge.schema.events.chemistry import MoleculeUpdated
-from quantum_forge.schema.events.telemetry import PerformanceMetric
-from quantum_forge.schema.events.users import (
+from quantum_forge.schema.domains.audit import ActionAudited, AuditStatus, DataExported
+from quantum_forge.schema.domains.molecules import MoleculeUpdated, molecule_id
+from quantum_forge.schema.domains.telemetry import PerformanceMetric
+from quantum_forge.schema.domains.users import (
     Role,
     UserLoggedIn,
     UserLoginFailed,
@@ -30,6 +28,7 @@ from quantum_forge.schema.events.users import (
     UserRegistered,
     UserRoleChanged,
 )
+from quantum_forge.schema.language.event import Event
 from tests.conftest import Qforge
 from tests.support.campaigns import counted, running
 from tests.support.chemical_history import created, happened, record

@@ -7,10 +7,9 @@ import msgspec
 import pytest
 from sqlalchemy import Engine
 
-from quantum_forge.eventstore.base.ids import batch_id
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
-from quantum_forge.schema.events.batches import BatchCompleted, BatchStarted
-from quantum_forge.schema.events.chemistry import CalculationFailed, ErrorSeverity, ErrorType
+from quantum_forge.schema.domains.batches import BatchCompleted, BatchStarted, batch_id
+from quantum_forge.schema.domains.calculations import CalculationFailed, ErrorSeverity, ErrorType
 from tests.support.campaigns import rows
 from tests.support.chemical_history import NOON, completed, created, happened, record, started
 

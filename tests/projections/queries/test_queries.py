@@ -17,7 +17,8 @@ from quantum_forge.projections.queries.calculations import (
     select_molecules,
     select_molecules_by_smiles,
 )
-from quantum_forge.schema.tables.chemistry import calculations, molecules
+from quantum_forge.schema.domains.calculations import calculations
+from quantum_forge.schema.domains.molecules import molecules
 
 TENANT = UUID(int=1, version=4)
 NUMBER_SEVEN = UUID("00000007-0000-4000-8000-000000000000")

@@ -13,7 +13,6 @@ from quantum_forge.datasets.reproduction import reproduce
 from quantum_forge.datasets.selection import Selection
 from quantum_forge.eventstore.actions.retraction import Criteria, extent, retract
 from quantum_forge.eventstore.base.envelope import NewEvent
-from quantum_forge.eventstore.base.ids import batch_id
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.read import read_all, safe_head
@@ -23,7 +22,12 @@ from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.queries.lookup import Ambiguous, NotFound
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.runner.campaign.plan import Plan, source_of
-from quantum_forge.schema.events.batches import BatchItemsAdded, BatchItemsNamed, BatchStarted
+from quantum_forge.schema.domains.batches import (
+    BatchItemsAdded,
+    BatchItemsNamed,
+    BatchStarted,
+    batch_id,
+)
 from tests.support.campaigns import campaign, counted, rows, write
 
 AUTHOR = Author(tenant_id=DEFAULT_TENANT_ID, user_id=UUID(int=9, version=4))

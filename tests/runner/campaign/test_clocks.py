@@ -12,7 +12,7 @@ from quantum_forge.runner.campaign.backoff import Backoff
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.triage import identified
 from quantum_forge.runner.inputs.files import read_inputs
-from quantum_forge.schema.events.chemistry import CalculationStarted
+from quantum_forge.schema.domains.calculations import CalculationStarted
 from tests.runner.campaign.test_retry import importable, retried  # noqa: F401  # a fixture
 from tests.support.campaigns import campaign, counted, write
 from tests.support.clocks import shift_clock

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from quantum_forge.eventstore.base.ids import molecule_id
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -16,12 +15,13 @@ from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
 from quantum_forge.runner.campaign.descriptors import descriptions, toolkit_version
 from quantum_forge.runner.campaign.properties import Computed, compute_properties
-from quantum_forge.schema.events.chemistry import (
+from quantum_forge.schema.domains.molecules import (
     MoleculeDeleted,
     MoleculePropertiesComputed,
     MoleculeUpdated,
+    molecule_id,
+    molecules,
 )
-from quantum_forge.schema.tables.chemistry import molecules
 from tests.conftest import Qforge
 from tests.support.campaigns import counted, nci, rows, running, until
 from tests.support.chemical_history import NOON, created, happened, record

@@ -19,7 +19,7 @@ from quantum_forge.runner.campaign.backoff import RETRIES, Backoff
 from quantum_forge.runner.campaign.failed_calculations import Verdict
 from quantum_forge.runner.campaign.retry import Retried, Retries
 from quantum_forge.runner.workers.liveness import identity
-from quantum_forge.schema.events.chemistry import ErrorType
+from quantum_forge.schema.domains.calculations import ErrorType
 from tests.conftest import Qforge
 from tests.support.campaigns import campaign, counted, rows, statuses, until, write
 

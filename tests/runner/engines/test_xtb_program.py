@@ -22,7 +22,7 @@ from quantum_forge.runner.engines.xtb import program
 from quantum_forge.runner.errors import EngineError, InputError, ProgramMissing
 from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.workers.pool import WorkerPool
-from quantum_forge.schema.events.chemistry import ErrorType
+from quantum_forge.schema.domains.calculations import ErrorType
 from tests.conftest import Qforge
 from tests.support.campaigns import rows, statuses, write
 

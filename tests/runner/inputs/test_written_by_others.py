@@ -26,7 +26,7 @@ from quantum_forge.runner.inputs.files import Input, count, read_inputs
 from quantum_forge.runner.molecules.conformers import embed
 from quantum_forge.runner.molecules.geometry import ATOMIC_NUMBERS, Geometry
 from quantum_forge.runner.molecules.identity import Molecule, identify
-from quantum_forge.schema.events.chemistry import ValueSource
+from quantum_forge.schema.domains.calculations import ValueSource
 from tests.support.open_babel import OpenBabel
 
 with warnings.catch_warnings():

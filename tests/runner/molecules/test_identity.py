@@ -16,7 +16,7 @@ from quantum_forge.runner.molecules.connectivity import connectivity
 from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.molecules.identity import Molecule, identify
 from quantum_forge.runner.molecules.records import Input
-from quantum_forge.schema.events.chemistry import Identity
+from quantum_forge.schema.domains.calculations import Identity
 
 DRUGS = Path(__file__).parents[3] / "examples" / "drugs.smi"
 NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"

@@ -1,25 +1,27 @@
-"""What happens to molecules and calculations.
+"""Calculations: a molecule with a method and its settings, and the attempts to compute it.
 
 Units are those that xTB prints: energies in Eh, orbital energies and gap in eV, dipole in Debye,
 positions in Å, forces in Eh/Bohr (forces = −gradient), charges in e, times in s, memory in MB.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy import Double, Index, Integer, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.evolution import Drop
-from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.fields import Count, Timestamp
+from quantum_forge.schema.language.fold import constant, last
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
+from quantum_forge.schema.language.projection import projection
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.value import entity_id, nothing, occurred_at, user_id
 
-Timestamp = Annotated[datetime, Meta(tz=True)]
 Multiplicity = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
-Structure = Annotated[str, Meta(min_length=1)]
 
 
 class ErrorType(StrEnum):
@@ -78,105 +80,6 @@ class Atom(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     force_x: float | None
     force_y: float | None
     force_z: float | None
-
-
-@event("molecule")
-class MoleculeCreated(Event, frozen=True, kw_only=True):
-    """A molecule entered the system; its id is derived from tenant, SMILES, charge, multiplicity.
-
-    smiles: canonical; null for a molecule that is known by its identity_key instead, from which its
-    id is derived then. identity: how it was identified when it entered. molecular_weight: g/mol.
-    generation_method: `manual`, `imported`, `MolGAN`, … toolkit: what canonicalised the SMILES, or
-    made the identity_key.
-
-    Raises:
-        ValueError: unless it has either a SMILES or an identity_key.
-    """
-
-    smiles: Structure | None
-    identity_key: Structure | UnsetType = UNSET
-    identity: Identity | UnsetType = UNSET
-    charge: int
-    multiplicity: Multiplicity
-    formula: str
-    molecular_weight: Annotated[float, Meta(gt=0)]
-    generation_method: str
-    toolkit: str
-    toolkit_version: str
-    inchikey: str | None = None
-    name: str | UnsetType | None = UNSET
-    project_id: UUID | UnsetType | None = UNSET
-    metadata: dict[str, object] | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        if (self.smiles is None) == (self.identity_key is UNSET):
-            raise ValueError("a molecule has either a SMILES or an identity_key")
-
-    @property
-    def structure(self) -> str:
-        """What, with charge and multiplicity, its id is derived from."""
-        structure = self.identity_key if self.smiles is None else self.smiles
-        assert isinstance(structure, str)
-        return structure
-
-
-@event("molecule", history=[[Drop("project_id")]])
-class MoleculeUpdated(Event, frozen=True, kw_only=True):
-    """What people may change of a molecule: absent leaves a value alone, null clears it.
-
-    Its project changes by `MoleculeRemovedFromProject` and `MoleculeAddedToProject`: two projects
-    have another count then, and an event changes one row of a table.
-    """
-
-    name: str | UnsetType | None = UNSET
-    generation_method: str | UnsetType = UNSET
-    metadata: dict[str, object] | UnsetType | None = UNSET
-
-
-@event("molecule")
-class MoleculeAddedToProject(Event, frozen=True, kw_only=True):
-    """A molecule joined a project; to move it, have it leave another in the same append."""
-
-    project_id: UUID
-
-
-@event("molecule")
-class MoleculeRemovedFromProject(Event, frozen=True, kw_only=True):
-    """A molecule left a project. from_project_id: that it was in; recorders fill it in."""
-
-    from_project_id: UUID | UnsetType | None = UNSET
-    project_id: None = None
-
-
-@event("molecule")
-class MoleculeDeleted(Event, frozen=True, kw_only=True):
-    """A molecule was deleted; created again, it starts anew.
-
-    from_project_id: the project that has one less now; recorders fill it in.
-    """
-
-    reason: str | None = None
-    from_project_id: UUID | UnsetType | None = UNSET
-
-
-@event("molecule")
-class MoleculePropertiesComputed(Event, frozen=True, kw_only=True):
-    """Descriptors of a molecule, computed by a toolkit.
-
-    molecular_weight: g/mol. topological_polar_surface_area: Å². The others have no unit.
-    """
-
-    molecular_weight: float
-    logp: float
-    hydrogen_bond_donors: Count
-    hydrogen_bond_acceptors: Count
-    rotatable_bonds: Count
-    topological_polar_surface_area: float
-    molar_refractivity: float
-    qed: float
-    toolkit: str
-    toolkit_version: str
-    computed_at: Timestamp
 
 
 class CalculationEvent(Event, frozen=True, kw_only=True):
@@ -349,40 +252,6 @@ class CalculationErrorResolved(Event, frozen=True, kw_only=True):
     resolved_at: Timestamp
 
 
-@event("retraction")
-class ResultsRetracted(Event, frozen=True, kw_only=True):
-    """The decision to retract results; the same append invalidates every calculation covered.
-
-    The criteria that are given hold together; calculation_count: how many were covered.
-    """
-
-    reason: str
-    calculation_count: Count
-    program_version: str | None = None
-    host: str | None = None
-    method: str | None = None
-    batch_id: UUID | None = None
-    with_reused: bool = False
-    since: Timestamp | None = None
-    until: Timestamp | None = None
-
-
-lifecycle(
-    "molecule",
-    {
-        MoleculeCreated: when(
-            NEW, "deleted", then="present", needs={"project_id": ("project", "active")}
-        ),
-        MoleculeUpdated: when("present"),
-        MoleculeAddedToProject: when(
-            "present", needs={"project_id": ("project", "active")}, lacks=("project_id",)
-        ),
-        MoleculeRemovedFromProject: when("present", carries={"from_project_id": "project_id"}),
-        MoleculePropertiesComputed: when("present"),
-        MoleculeDeleted: when("present", then="deleted", carries={"from_project_id": "project_id"}),
-    },
-)
-
 lifecycle(
     "calculation",
     {
@@ -399,4 +268,130 @@ lifecycle(
     },
 )
 
-lifecycle("retraction", {ResultsRetracted: when(NEW, then="retracted")})
+calculations = read_model(
+    "calculations",
+    "One row per calculation: a molecule with a method and its settings",
+    [column("id", Uuid, "uuid5 of molecule and settings")],
+    column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
+    column(
+        "batch_id",
+        Uuid,
+        "The batch that last ran it; its batches are in batch_items",
+    ),
+    column("user_id", Uuid, "Who last asked for it"),
+    column(
+        "status", Text, "pending, running, completed, failed, lost or invalidated", required=True
+    ),
+    column("attempt", Integer, "Number of the latest attempt, from 1; 0 while none has begun"),
+    column("method", Text, "GFN2-xTB, GFN1-xTB or IPEA1-xTB"),
+    column("solvation_model", Text, "Implicit solvation as model(solvent); null in the gas phase"),
+    column(
+        "optimization_level", Text, "Level of the geometry optimisation; null for a single point"
+    ),
+    column("charge", Integer, "Total charge in e"),
+    column("multiplicity", Integer, "Spin multiplicity 2S+1"),
+    column("program", Text, "Program that computed it"),
+    column("program_version", Text, "Version of that program"),
+    column("xyz_sha256", Text, "SHA-256 of the geometry in XYZ format"),
+    column("energy", Double, "Total energy in Eh"),
+    column("homo", Double, "Energy of the highest occupied orbital in eV"),
+    column("lumo", Double, "Energy of the lowest unoccupied orbital in eV"),
+    column("gap", Double, "lumo − homo in eV"),
+    column("dipole", Double, "Norm of the dipole moment in Debye"),
+    column("convergence_status", Text, "How the calculation converged"),
+    column("execution_time_seconds", Double, "Wall time of the latest attempt in s"),
+    column("started_at", TIMESTAMP, "When the latest attempt began"),
+    column("completed_at", TIMESTAMP, "When the latest attempt ended, well or badly"),
+    column("error_type", Text, "Why the latest attempt failed"),
+    column("error_message", Text, "What the latest failure said"),
+    column(
+        "identity", Text, "How its molecule was identified: given, perceived, geometry", added=True
+    ),
+    column("charge_source", Text, "Whether the charge was given or assumed", added=True),
+    column("multiplicity_source", Text, "Whether multiplicity was given or assumed", added=True),
+    column("warnings", JSONB, "Why what was assumed may be wrong, as a list of texts", added=True),
+    column(
+        "geometry_source",
+        Text,
+        "How the structure was made, as ETKDGv3+MMFF94; null for a given geometry",
+        added=True,
+    ),
+    column("geometry_warning", Text, "Why a structure so made is doubtful", added=True),
+    column("max_force", Double, "Largest force on an atom in Eh/Bohr", added=True),
+    check("identity_is_known", "identity IN ('given', 'perceived', 'geometry')"),
+    check("charge_source_is_known", "charge_source IN ('given', 'assumed')"),
+    check("multiplicity_source_is_known", "multiplicity_source IN ('given', 'assumed')"),
+    check(
+        "status_is_known",
+        "status IN ('pending', 'running', 'completed', 'failed', 'lost', 'invalidated')",
+    ),
+    check(
+        "energy_is_finite", "energy BETWEEN '-1.7976931348623157e308' AND '1.7976931348623157e308'"
+    ),
+    Index("calculations_molecule_idx", "tenant_id", "molecule_id", "started_at"),
+    Index("calculations_status_idx", "tenant_id", "status"),
+    Index("calculations_method_idx", "tenant_id", "method"),
+    Index("calculations_batch_idx", "tenant_id", "batch_id"),
+    Index("calculations_energy_idx", "tenant_id", "energy"),
+    Index("calculations_gap_idx", "tenant_id", "gap"),
+    Index("calculations_started_idx", "tenant_id", "started_at"),
+    # What a training set is made of: results that count.
+    Index(
+        "calculations_completed_gap_idx",
+        "tenant_id",
+        "gap",
+        postgresql_where=text("status = 'completed'"),
+    ),
+    metadata=True,
+)
+
+projection(
+    calculations,
+    events=[
+        CalculationRequested,
+        CalculationStarted,
+        CalculationCompleted,
+        CalculationFailed,
+        CalculationLost,
+        CalculationInvalidated,
+        CalculationRetryScheduled,
+    ],
+    key={"id": entity_id},
+    opens=[CalculationRequested, CalculationStarted],
+    columns={
+        "user_id": last(user_id(CalculationRequested, CalculationStarted)),
+        "status": constant(
+            status_after(
+                CalculationRequested,
+                CalculationStarted,
+                CalculationCompleted,
+                CalculationFailed,
+                CalculationLost,
+                CalculationInvalidated,
+                CalculationRetryScheduled,
+            )
+        ),
+        "attempt": last(CalculationStarted.attempt),
+        "execution_time_seconds": last(
+            CalculationCompleted.wall_time_seconds,
+            CalculationFailed.wall_time_seconds,
+            CalculationLost.wall_time_seconds,
+            CalculationInvalidated.wall_time_seconds,
+        ),
+        "started_at": last(occurred_at(CalculationStarted)),
+        "completed_at": last(
+            occurred_at(
+                CalculationCompleted, CalculationFailed, CalculationLost, CalculationInvalidated
+            )
+        ),
+        "error_type": last(
+            nothing(CalculationStarted), CalculationFailed.error_type, CalculationLost.error_type
+        ),
+        "error_message": last(
+            nothing(CalculationStarted),
+            CalculationFailed.error_message,
+            CalculationLost.error_message,
+            CalculationInvalidated.reason,
+        ),
+    },
+)

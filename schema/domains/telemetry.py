@@ -1,9 +1,70 @@
-"""Read models of what services tell of themselves."""
+"""Telemetry of services: metrics, requests served, and errors."""
 
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
 from sqlalchemy import BigInteger, Double, Index, Integer, Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
+from quantum_forge.schema.domains.calculations import ErrorSeverity
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.fields import Count
+from quantum_forge.schema.language.fold import count, largest, last, smallest, total
+from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, derived, read_model
+from quantum_forge.schema.language.value import hour_of, occurred_at, position, user_id
+
+Milliseconds = Annotated[float, Meta(ge=0)]
+
+
+@event("metric_source")
+class PerformanceMetric(Event, frozen=True, kw_only=True):
+    """One measurement.
+
+    metric_type: what kind it is (`timer`, `gauge`, `counter`, …). metric_name: what was measured.
+    unit: of the value (`s`, `MB`, `1/s`, …). tags: by what it can be told from its like.
+    """
+
+    metric_type: str
+    metric_name: Annotated[str, Meta(min_length=1, max_length=200)]
+    value: float
+    unit: str
+    tags: dict[str, object] | None = None
+
+
+@event("api_server")
+class ApiRequestServed(Event, frozen=True, kw_only=True):
+    """An HTTP request was answered, well or badly.
+
+    query_parameters: without secrets. sizes: in bytes.
+    """
+
+    endpoint: str
+    method: str
+    status_code: Annotated[int, Meta(ge=100, le=599)]
+    response_time_ms: Milliseconds
+    request_size_bytes: Count | None = None
+    response_size_bytes: Count | None = None
+    error_message: str | None = None
+    query_parameters: dict[str, object] | None = None
+
+
+@event("service")
+class Error(Event, frozen=True, kw_only=True):
+    """A service met an error that belongs to no calculation.
+
+    correlated_id: the entity that it concerned, if any.
+    """
+
+    service: str
+    severity: ErrorSeverity
+    error_type: str
+    message: str
+    stack_trace: str | None = None
+    context: dict[str, object] | None = None
+    correlated_id: UUID | None = None
+
 
 performance_metrics = read_model(
     "performance_metrics",
@@ -69,3 +130,33 @@ errors = read_model(
     Index("errors_type_idx", "tenant_id", "error_type", "created_at"),
     Index("errors_service_idx", "tenant_id", "service", "created_at"),
 )
+
+projection(
+    performance_metrics,
+    events=[PerformanceMetric],
+    key={"id": position},
+    columns={"timestamp": last(occurred_at())},
+    retained=True,
+)
+
+projection(
+    performance_metrics_hourly,
+    events=[PerformanceMetric],
+    key={"metric_name": PerformanceMetric.metric_name, "hour": hour_of(occurred_at())},
+    columns={
+        "count": count(PerformanceMetric),
+        "min": smallest(PerformanceMetric.value),
+        "max": largest(PerformanceMetric.value),
+        "sum": total(PerformanceMetric.value),
+    },
+)
+
+projection(
+    api_usage_logs,
+    events=[ApiRequestServed],
+    key={"id": position},
+    columns={"user_id": last(user_id())},
+    retained=True,
+)
+
+projection(errors, events=[Error], key={"id": position}, retained=True)

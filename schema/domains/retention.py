@@ -1,11 +1,11 @@
-"""How long rows of read models are kept; the log itself keeps everything."""
+"""Retention: how long rows of read models are kept. The log itself keeps everything."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from quantum_forge.schema.events.chemistry import Timestamp
 from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.fields import Timestamp
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 
 TableName = Annotated[str, Meta(min_length=1)]

@@ -1,0 +1,23 @@
+"""Every domain: a file each, with its events, lifecycles, tables and projections.
+
+To import this package is to declare them all, in the order of their names; `audit`, which folds
+events of every other domain, comes last. METADATA then has every table, those of the log too.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from quantum_forge.schema.language.event import EVENTS
+from quantum_forge.schema.language.lifecycle import LIFECYCLES
+from quantum_forge.schema.language.projection import PROJECTIONS
+from quantum_forge.schema.tables import METADATA
+
+DOMAINS = tuple(
+    import_module(f"{__name__}.{name}")
+    for name in sorted((each.name for each in iter_modules(__path__)), key="audit".__eq__)
+)
+
+EVENT_TYPES = tuple(EVENTS.values())
+"""The event types of the system itself; `EVENTS` may grow by those of other modules."""
+
+__all__ = ["DOMAINS", "EVENTS", "EVENT_TYPES", "LIFECYCLES", "METADATA", "PROJECTIONS"]

@@ -1,0 +1,404 @@
+"""Batches: many molecules run under one name with the same parameters."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from sqlalchemy import BigInteger, Index, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from quantum_forge.schema.domains.calculations import (
+    CalculationCompleted,
+    CalculationEvent,
+    CalculationFailed,
+    CalculationInvalidated,
+    CalculationLost,
+    CalculationStarted,
+    ValueSource,
+)
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.evolution import Default
+from quantum_forge.schema.language.fields import Count
+from quantum_forge.schema.language.fold import constant, count, first, last
+from quantum_forge.schema.language.identity import natural_id
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
+from quantum_forge.schema.language.projection import projection
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.value import (
+    element_part,
+    entity_id,
+    entity_of,
+    nothing,
+    occurred_at,
+    user_id,
+)
+
+NAME_LENGTH = 500
+"""Characters of an item's name that are kept: as many as an index entry always has room for."""
+
+CHANGE_NO_RESULT = frozenset({"batch", "timeout_seconds"})
+"""Parameters that a batch records and that change none of its results."""
+
+
+def batch_id(
+    tenant_id: UUID,
+    name: str,
+    parameters: Mapping[str, object] | None = None,
+    source: str | None = None,
+) -> UUID:
+    """Id of the batch with this name, these parameters and this source.
+
+    Args:
+        tenant_id: who owns it.
+        name: what people call it.
+        parameters: the settings of its calculations. Those that change no result, and those that
+            are None, do not count, so that a new optional setting leaves the ids of old batches.
+            None: the id that a batch of this name had when the name alone identified it.
+        source: the file whose batch it is; None for a batch that the user named, which several
+            files can join.
+    """
+    if parameters is None:
+        return natural_id("batch", tenant_id, name)
+    settings = {
+        key: value
+        for key, value in parameters.items()
+        if value is not None and key not in CHANGE_NO_RESULT
+    }
+    identity = msgspec.json.encode([name, settings, source], order="deterministic").decode()
+    return natural_id("batch with parameters", tenant_id, identity)
+
+
+def _by_settings(tenant_id: UUID, begun: Any) -> UUID:
+    source = None if begun.source is UNSET else begun.source
+    return batch_id(tenant_id, begun.name, begun.parameters, source)
+
+
+@event("batch", identity=_by_settings)
+class BatchCreated(Event, frozen=True, kw_only=True):
+    """A batch was planned; nothing runs yet. source: see BatchStarted."""
+
+    name: str
+    parameters: dict[str, object]
+    source: str | UnsetType = UNSET
+    total_count: Count = 0
+    metadata: dict[str, object] | UnsetType = UNSET
+
+
+@event("batch", identity=_by_settings)
+class BatchStarted(Event, frozen=True, kw_only=True):
+    """A runner began a batch. total_count: inputs that it will account for.
+
+    source: the file whose batch it is, as `host:/path`; absent where the user named the batch,
+    which any file can then join. workers: processes that compute at once.
+    """
+
+    name: str
+    parameters: dict[str, object]
+    source: str | UnsetType = UNSET
+    total_count: Count
+    workers: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    metadata: dict[str, object] | UnsetType = UNSET
+
+
+@event("batch")
+class BatchResumed(Event, frozen=True, kw_only=True):
+    """A runner went on with a batch that had stopped or grown."""
+
+    total_count: Count
+    workers: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+
+
+class BatchItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A calculation that belongs to a batch, whoever computes it.
+
+    molecule_id: null where the input could not be read as a molecule. name: what the batch's input
+    calls the molecule; absent where it has no name. charge_source, multiplicity_source: whether an
+    input of the batch states them, whatever the calculation was begun with; absent where unknown,
+    or told before.
+    """
+
+    calculation_id: UUID
+    molecule_id: UUID | None
+    name: Annotated[str, Meta(max_length=NAME_LENGTH)] | UnsetType = UNSET
+    charge_source: ValueSource | UnsetType = UNSET
+    multiplicity_source: ValueSource | UnsetType = UNSET
+
+
+class BatchItemsEvent(Event, frozen=True, kw_only=True):
+    """Tells of items of a batch, at most 1,000 an event."""
+
+    items: Annotated[list[BatchItem], Meta(max_length=1000)]
+
+
+@event("batch", history=[[Default("items", [])]])
+class BatchItemsAdded(BatchItemsEvent, frozen=True, kw_only=True):
+    """Calculations joined a batch, at most 1,000 an event, each once in the life of the batch.
+
+    molecule_ids: only in events of schema version 1, which recorded molecules without their
+    calculations and names.
+    """
+
+    molecule_ids: list[UUID] | UnsetType = UNSET
+
+
+@event("batch")
+class BatchItemsNamed(BatchItemsEvent, frozen=True, kw_only=True):
+    """Further inputs of a batch gave items that it has other names, or state what others assume.
+
+    At most 1,000 items an event.
+    """
+
+
+@event("batch")
+class BatchItemReused(Event, frozen=True, kw_only=True):
+    """A molecule of the batch was already calculated with the same settings: no second run."""
+
+    molecule_id: UUID
+    calculation_id: UUID
+
+
+@event("batch")
+class BatchItemRefused(Event, frozen=True, kw_only=True):
+    """An input of the batch has no result at the same settings, and another try would give none.
+
+    molecule_id: null where the input could not be read as a molecule. reason: what its calculation,
+    of another batch, ended with.
+    """
+
+    molecule_id: UUID | None
+    calculation_id: UUID
+    reason: str
+
+
+@event("batch")
+class BatchProgressed(Event, frozen=True, kw_only=True):
+    """How far a running batch has come; appended at intervals, not for each calculation.
+
+    All counts of a batch are of its items, whichever run or file added them. total_count: absent in
+    old events.
+    """
+
+    total_count: Count | UnsetType = UNSET
+    successful_count: Count
+    failed_count: Count
+
+
+@event("batch")
+class BatchCompleted(Event, frozen=True, kw_only=True):
+    """Every input of the batch is accounted for; some may have failed."""
+
+    total_count: Count
+    successful_count: Count
+    failed_count: Count
+
+
+@event("batch")
+class BatchFailed(Event, frozen=True, kw_only=True):
+    """The batch as a whole could not go on."""
+
+    error_message: str
+    total_count: Count | UnsetType = UNSET
+    successful_count: Count
+    failed_count: Count
+
+
+@event("batch")
+class BatchCancelled(Event, frozen=True, kw_only=True):
+    """Somebody stopped the batch; running the same command again goes on with it."""
+
+    reason: str
+    total_count: Count | UnsetType = UNSET
+    successful_count: Count
+    failed_count: Count
+
+
+_BEGUN = ("pending", "processing", "completed", "failed", "cancelled")
+
+lifecycle(
+    "batch",
+    {
+        BatchCreated: when(NEW, then="pending"),
+        BatchStarted: when(NEW, "pending", then="processing"),
+        BatchResumed: when(*_BEGUN, then="processing"),
+        BatchItemsAdded: when("pending", "processing"),
+        BatchItemsNamed: when("pending", "processing"),
+        BatchItemReused: when("pending", "processing"),
+        BatchItemRefused: when("pending", "processing"),
+        BatchProgressed: when("processing"),
+        BatchCompleted: when("processing", then="completed"),
+        BatchFailed: when("pending", "processing", then="failed"),
+        BatchCancelled: when("pending", "processing", then="cancelled"),
+    },
+)
+
+batch_jobs = read_model(
+    "batch_jobs",
+    "One row per batch",
+    [column("id", Uuid, "uuid5 of tenant, name, parameters and source; once of tenant and name")],
+    column("name", Text, "What people call it", required=True),
+    column("user_id", Uuid, "Who started it"),
+    column("status", Text, "pending, processing, completed, failed or cancelled", required=True),
+    column("parameters", JSONB, "Method, charge, solvent, … of its calculations", required=True),
+    column("source", Text, "The file whose batch it is, as host:/path; null if it was named"),
+    column(
+        "total_count",
+        BigInteger,
+        "Its items, of all its runs and files; while it runs, at least the inputs of the last run",
+        required=True,
+    ),
+    column("successful_count", BigInteger, "Completed, as last reported by its runner"),
+    column(
+        "failed_count", BigInteger, "Failed, lost or invalidated, as last reported by its runner"
+    ),
+    column("started_at", TIMESTAMP, "When it first began"),
+    column("completed_at", TIMESTAMP, "When it last ended, well or badly"),
+    check(
+        "batch_status_is_known",
+        "status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')",
+    ),
+    Index("batch_jobs_name_idx", "tenant_id", "name"),
+    Index("batch_jobs_status_idx", "tenant_id", "status"),
+    metadata=True,
+)
+
+batch_items = read_model(
+    "batch_items",
+    "One row per calculation that belongs to a batch, whichever batch computed it",
+    [
+        column("batch_id", Uuid, "The batch"),
+        column("calculation_id", Uuid, "The calculation"),
+    ],
+    column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
+    column("name", Text, "What the batch's input calls the molecule; of several names the last"),
+    column(
+        "status",
+        Text,
+        "pending, processing, completed or failed, as far as this batch knows; what holds now is in"
+        " calculations; null for what was named and never added",
+    ),
+    column(
+        "retry_count", BigInteger, "Attempts in this batch that failed or were lost", required=True
+    ),
+    column("error_message", Text, "What the latest failure said"),
+    column(
+        "charge_source",
+        Text,
+        "given where an input of the batch states the charge, else assumed",
+        added=True,
+    ),
+    column(
+        "multiplicity_source",
+        Text,
+        "given where an input of the batch states the multiplicity, else assumed",
+        added=True,
+    ),
+    check("item_charge_source_is_known", "charge_source IN ('given', 'assumed')"),
+    check("item_multiplicity_source_is_known", "multiplicity_source IN ('given', 'assumed')"),
+    check("item_status_is_known", "status IN ('pending', 'processing', 'completed', 'failed')"),
+    Index("batch_items_status_idx", "tenant_id", "batch_id", "status"),
+    Index("batch_items_calculation_idx", "tenant_id", "calculation_id"),
+)
+
+batch_item_names = read_model(
+    "batch_item_names",
+    "One row per name that a batch's inputs give to a calculation's molecule",
+    [
+        column("batch_id", Uuid, "The batch"),
+        column("calculation_id", Uuid, "The calculation"),
+        column("name", Text, "The name"),
+    ],
+    column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
+    Index("batch_item_names_name_idx", "tenant_id", "name"),
+)
+
+projection(
+    batch_jobs,
+    events=[
+        BatchCreated,
+        BatchStarted,
+        BatchResumed,
+        BatchProgressed,
+        BatchCompleted,
+        BatchFailed,
+        BatchCancelled,
+    ],
+    key={"id": entity_id},
+    opens=[BatchCreated, BatchStarted],
+    columns={
+        "user_id": last(user_id(BatchCreated, BatchStarted)),
+        "status": constant(
+            status_after(
+                BatchCreated,
+                BatchStarted,
+                BatchResumed,
+                BatchCompleted,
+                BatchFailed,
+                BatchCancelled,
+            )
+        ),
+        "started_at": first(occurred_at(BatchStarted)),
+        "completed_at": last(
+            nothing(BatchResumed), occurred_at(BatchCompleted, BatchFailed, BatchCancelled)
+        ),
+    },
+)
+
+projection(
+    batch_items,
+    events=[
+        BatchItemsAdded,
+        BatchItemsNamed,
+        BatchItemReused,
+        BatchItemRefused,
+        CalculationStarted,
+        CalculationCompleted,
+        CalculationFailed,
+        CalculationLost,
+        CalculationInvalidated,
+    ],
+    key={
+        "batch_id": (CalculationEvent.batch_id, entity_id),
+        "calculation_id": (
+            entity_of(CalculationEvent),
+            BatchItemReused.calculation_id,
+            BatchItemRefused.calculation_id,
+            element_part("calculation_id"),
+        ),
+    },
+    elements=BatchItemsEvent.items,
+    columns={
+        "status": constant(
+            {
+                BatchItemsAdded: "pending",
+                BatchItemReused: "completed",
+                BatchItemRefused: "failed",
+                CalculationStarted: "processing",
+                CalculationCompleted: "completed",
+                CalculationFailed: "failed",
+                CalculationLost: "failed",
+                CalculationInvalidated: "failed",
+            }
+        ),
+        "retry_count": count(CalculationFailed, CalculationLost),
+        "error_message": last(
+            nothing(CalculationStarted, BatchItemReused),
+            CalculationFailed.error_message,
+            CalculationLost.error_message,
+            CalculationInvalidated.reason,
+            BatchItemRefused.reason,
+        ),
+    },
+)
+
+projection(
+    batch_item_names,
+    events=[BatchItemsAdded, BatchItemsNamed],
+    key={
+        "batch_id": entity_id,
+        "calculation_id": element_part("calculation_id"),
+        "name": element_part("name"),
+    },
+    elements=BatchItemsEvent.items,
+)

@@ -1,0 +1,73 @@
+"""Bookmarks: things that a user marked to find them again."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, Text, Uuid
+
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.fold import last
+from quantum_forge.schema.language.identity import natural_id
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.projection import projection
+from quantum_forge.schema.language.table import column, read_model
+from quantum_forge.schema.language.value import entity_id
+
+
+def _by_thing(tenant_id: UUID, added: Any) -> UUID:
+    return natural_id("bookmark", tenant_id, added.user_id, added.target_type, added.target_id)
+
+
+@event("bookmark", identity=_by_thing)
+class BookmarkAdded(Event, frozen=True, kw_only=True):
+    """A person marked something; target_type and target_id say what."""
+
+    user_id: UUID
+    target_type: str
+    target_id: UUID
+    label: str | None = None
+
+
+@event("bookmark")
+class BookmarkRelabelled(Event, frozen=True, kw_only=True):
+    """The mark says something else."""
+
+    label: str | None
+
+
+@event("bookmark")
+class BookmarkRemoved(Event, frozen=True, kw_only=True):
+    """The mark is gone."""
+
+
+lifecycle(
+    "bookmark",
+    {
+        BookmarkAdded: when(NEW, "removed", then="present"),
+        BookmarkRelabelled: when("present"),
+        BookmarkRemoved: when("present", then="removed"),
+    },
+)
+
+bookmarks = read_model(
+    "bookmarks",
+    "One row per thing that a person marked to find it again",
+    [column("id", Uuid, "uuid5 of tenant, person and thing")],
+    column("user_id", Uuid, "Who marked it", required=True),
+    column("entity_type", Text, "What kind of thing it is", required=True),
+    column("entity_id", Uuid, "Which one", required=True),
+    column("label", Text, "What the person calls it"),
+    Index("bookmarks_user_idx", "tenant_id", "user_id", "created_at"),
+)
+
+projection(
+    bookmarks,
+    events=[BookmarkAdded, BookmarkRelabelled],
+    ends=[BookmarkRemoved],
+    key={"id": entity_id},
+    opens=[BookmarkAdded],
+    columns={
+        "entity_type": last(BookmarkAdded.target_type),
+        "entity_id": last(BookmarkAdded.target_id),
+    },
+)

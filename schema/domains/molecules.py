@@ -1,0 +1,276 @@
+"""Molecules, their properties, and the project that each belongs to."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy import BigInteger, Double, Index, Integer, Text, Uuid, text
+
+from quantum_forge.schema.domains.calculations import (
+    CalculationCompleted,
+    CalculationEvent,
+    CalculationFailed,
+    CalculationInvalidated,
+    CalculationLost,
+    Identity,
+    Multiplicity,
+)
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.evolution import Drop
+from quantum_forge.schema.language.fields import Count, Timestamp
+from quantum_forge.schema.language.fold import count, last
+from quantum_forge.schema.language.identity import natural_id
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
+from quantum_forge.schema.language.projection import projection
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, derived, read_model
+from quantum_forge.schema.language.value import entity_id, user_id
+
+Structure = Annotated[str, Meta(min_length=1)]
+
+
+def molecule_id(tenant_id: UUID, structure: str, charge: int, multiplicity: int) -> UUID:
+    """Id of the molecule with this structure, charge (e) and multiplicity (2S+1).
+
+    structure: its canonical SMILES, or else its identity key.
+    """
+    return natural_id("molecule", tenant_id, structure, charge, multiplicity)
+
+
+def _by_structure(tenant_id: UUID, created: Any) -> UUID:
+    return molecule_id(tenant_id, created.structure, created.charge, created.multiplicity)
+
+
+@event("molecule", identity=_by_structure)
+class MoleculeCreated(Event, frozen=True, kw_only=True):
+    """A molecule entered the system; its id is derived from tenant, SMILES, charge, multiplicity.
+
+    smiles: canonical; null for a molecule that is known by its identity_key instead, from which its
+    id is derived then. identity: how it was identified when it entered. molecular_weight: g/mol.
+    generation_method: `manual`, `imported`, `MolGAN`, … toolkit: what canonicalised the SMILES, or
+    made the identity_key.
+
+    Raises:
+        ValueError: unless it has either a SMILES or an identity_key.
+    """
+
+    smiles: Structure | None
+    identity_key: Structure | UnsetType = UNSET
+    identity: Identity | UnsetType = UNSET
+    charge: int
+    multiplicity: Multiplicity
+    formula: str
+    molecular_weight: Annotated[float, Meta(gt=0)]
+    generation_method: str
+    toolkit: str
+    toolkit_version: str
+    inchikey: str | None = None
+    name: str | UnsetType | None = UNSET
+    project_id: UUID | UnsetType | None = UNSET
+    metadata: dict[str, object] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.smiles is None) == (self.identity_key is UNSET):
+            raise ValueError("a molecule has either a SMILES or an identity_key")
+
+    @property
+    def structure(self) -> str:
+        """What, with charge and multiplicity, its id is derived from."""
+        structure = self.identity_key if self.smiles is None else self.smiles
+        assert isinstance(structure, str)
+        return structure
+
+
+@event("molecule", history=[[Drop("project_id")]])
+class MoleculeUpdated(Event, frozen=True, kw_only=True):
+    """What people may change of a molecule: absent leaves a value alone, null clears it.
+
+    Its project changes by `MoleculeRemovedFromProject` and `MoleculeAddedToProject`: two projects
+    have another count then, and an event changes one row of a table.
+    """
+
+    name: str | UnsetType | None = UNSET
+    generation_method: str | UnsetType = UNSET
+    metadata: dict[str, object] | UnsetType | None = UNSET
+
+
+@event("molecule")
+class MoleculeAddedToProject(Event, frozen=True, kw_only=True):
+    """A molecule joined a project; to move it, have it leave another in the same append."""
+
+    project_id: UUID
+
+
+@event("molecule")
+class MoleculeRemovedFromProject(Event, frozen=True, kw_only=True):
+    """A molecule left a project. from_project_id: that it was in; recorders fill it in."""
+
+    from_project_id: UUID | UnsetType | None = UNSET
+    project_id: None = None
+
+
+@event("molecule")
+class MoleculeDeleted(Event, frozen=True, kw_only=True):
+    """A molecule was deleted; created again, it starts anew.
+
+    from_project_id: the project that has one less now; recorders fill it in.
+    """
+
+    reason: str | None = None
+    from_project_id: UUID | UnsetType | None = UNSET
+
+
+@event("molecule")
+class MoleculePropertiesComputed(Event, frozen=True, kw_only=True):
+    """Descriptors of a molecule, computed by a toolkit.
+
+    molecular_weight: g/mol. topological_polar_surface_area: Å². The others have no unit.
+    """
+
+    molecular_weight: float
+    logp: float
+    hydrogen_bond_donors: Count
+    hydrogen_bond_acceptors: Count
+    rotatable_bonds: Count
+    topological_polar_surface_area: float
+    molar_refractivity: float
+    qed: float
+    toolkit: str
+    toolkit_version: str
+    computed_at: Timestamp
+
+
+lifecycle(
+    "molecule",
+    {
+        MoleculeCreated: when(
+            NEW, "deleted", then="present", needs={"project_id": ("project", "active")}
+        ),
+        MoleculeUpdated: when("present"),
+        MoleculeAddedToProject: when(
+            "present", needs={"project_id": ("project", "active")}, lacks=("project_id",)
+        ),
+        MoleculeRemovedFromProject: when("present", carries={"from_project_id": "project_id"}),
+        MoleculePropertiesComputed: when("present"),
+        MoleculeDeleted: when("present", then="deleted", carries={"from_project_id": "project_id"}),
+    },
+)
+
+molecules = read_model(
+    "molecules",
+    "One row per molecule: canonical SMILES or connectivity, charge and multiplicity",
+    [column("id", Uuid, "uuid5 of tenant, SMILES or identity_key, charge and multiplicity")],
+    column("smiles", Text, "Canonical SMILES; null for what is known by its identity_key"),
+    column("name", Text, "A name that people gave it"),
+    column("formula", Text, "Molecular formula in Hill order", required=True),
+    column("inchikey", Text, "InChIKey; merges tautomers, so never an identity"),
+    column("charge", Integer, "Total charge in e", required=True),
+    column("multiplicity", Integer, "Spin multiplicity 2S+1", required=True),
+    column("molecular_weight", Double, "Molecular weight in g/mol", required=True),
+    column("generation_method", Text, "manual, imported, MolGAN, …", required=True),
+    column("project_id", Uuid, "Project that it belongs to"),
+    column("user_id", Uuid, "Who created it"),
+    column("toolkit", Text, "What canonicalised the SMILES or made the key", required=True),
+    column("toolkit_version", Text, "Version of that toolkit", required=True),
+    column(
+        "completed_calculation_count",
+        BigInteger,
+        "Times that one of its calculations completed",
+        required=True,
+    ),
+    column(
+        "retracted_calculation_count",
+        BigInteger,
+        "Completed results that were invalidated later",
+        required=True,
+    ),
+    derived(
+        "calculation_count",
+        BigInteger,
+        "completed_calculation_count - retracted_calculation_count",
+        "Completed calculations that still count",
+    ),
+    column(
+        "failed_calculation_count", BigInteger, "Attempts that failed or were lost", required=True
+    ),
+    column("identity", Text, "Identified first by given, perceived or geometry", added=True),
+    column("identity_key", Text, "Key of the connectivity; null with a SMILES", added=True),
+    check("identity_is_known", "identity IN ('given', 'perceived', 'geometry')"),
+    check("has_either_smiles_or_identity_key", "num_nonnulls(smiles, identity_key) = 1"),
+    check("multiplicity_is_positive", "multiplicity > 0"),
+    check("molecular_weight_is_positive", "molecular_weight > 0"),
+    # A SMILES may be longer than an entry of a B-tree: looked up by hash, unique by digest.
+    Index("molecules_smiles_idx", "smiles", postgresql_using="hash"),
+    Index(
+        "molecules_identity_key",
+        "tenant_id",
+        text("md5(coalesce(smiles, identity_key))"),
+        "charge",
+        "multiplicity",
+        unique=True,
+    ),
+    Index("molecules_inchikey_idx", "tenant_id", "inchikey"),
+    Index("molecules_name_idx", "name", postgresql_using="hash"),
+    Index("molecules_created_idx", "tenant_id", "created_at"),
+    Index(
+        "molecules_project_idx",
+        "tenant_id",
+        "project_id",
+        postgresql_where=text("project_id IS NOT NULL"),
+    ),
+    metadata=True,
+)
+
+molecule_properties_computed = read_model(
+    "molecule_properties_computed",
+    "One row per molecule whose descriptors a toolkit has computed",
+    [column("molecule_id", Uuid, "Its molecule")],
+    column("molecular_weight", Double, "Average molecular weight in g/mol", required=True),
+    column("logp", Double, "Octanol-water partition coefficient (Crippen), log10", required=True),
+    column("hydrogen_bond_donors", Integer, "Hydrogen-bond donors", required=True),
+    column("hydrogen_bond_acceptors", Integer, "Hydrogen-bond acceptors", required=True),
+    column("rotatable_bonds", Integer, "Rotatable bonds", required=True),
+    column(
+        "topological_polar_surface_area",
+        Double,
+        "Topological polar surface area in Å²",
+        required=True,
+    ),
+    column("molar_refractivity", Double, "Molar refractivity (Crippen), m³/10⁶ mol", required=True),
+    column("qed", Double, "Quantitative estimate of drug-likeness, 0 to 1", required=True),
+    column("toolkit", Text, "Toolkit that computed them", required=True),
+    column("toolkit_version", Text, "Version of that toolkit", required=True),
+    column("computed_at", TIMESTAMP, "When they were computed", required=True),
+    Index("molecule_properties_computed_weight_idx", "tenant_id", "molecular_weight", "logp"),
+    Index("molecule_properties_computed_logp_idx", "tenant_id", "logp"),
+)
+
+projection(
+    molecules,
+    events=[
+        MoleculeCreated,
+        MoleculeUpdated,
+        MoleculeAddedToProject,
+        MoleculeRemovedFromProject,
+        CalculationCompleted,
+        CalculationFailed,
+        CalculationLost,
+        CalculationInvalidated,
+    ],
+    key={"id": (CalculationEvent.molecule_id, entity_id)},
+    opens=[MoleculeCreated],
+    ends=[MoleculeDeleted],
+    columns={
+        "user_id": last(user_id(MoleculeCreated)),
+        "completed_calculation_count": count(CalculationCompleted),
+        "retracted_calculation_count": count(CalculationInvalidated, where={"was_completed": True}),
+        "failed_calculation_count": count(CalculationFailed, CalculationLost),
+        "metadata": last(MoleculeCreated.metadata, MoleculeUpdated.metadata),
+    },
+)
+
+projection(
+    molecule_properties_computed,
+    events=[MoleculePropertiesComputed],
+    key={"molecule_id": entity_id},
+    ends=[MoleculeDeleted],
+)

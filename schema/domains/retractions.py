@@ -1,0 +1,28 @@
+"""Retractions of many results by one decision."""
+
+from uuid import UUID
+
+from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.fields import Count, Timestamp
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
+
+
+@event("retraction")
+class ResultsRetracted(Event, frozen=True, kw_only=True):
+    """The decision to retract results; the same append invalidates every calculation covered.
+
+    The criteria that are given hold together; calculation_count: how many were covered.
+    """
+
+    reason: str
+    calculation_count: Count
+    program_version: str | None = None
+    host: str | None = None
+    method: str | None = None
+    batch_id: UUID | None = None
+    with_reused: bool = False
+    since: Timestamp | None = None
+    until: Timestamp | None = None
+
+
+lifecycle("retraction", {ResultsRetracted: when(NEW, then="retracted")})

@@ -1,0 +1,10 @@
+"""Types of fields that the events of several domains have."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+Timestamp = Annotated[datetime, Meta(tz=True)]
+Count = Annotated[int, Meta(ge=0)]
+Name = Annotated[str, Meta(min_length=1)]

@@ -1,1 +1,0 @@
-"""How each table follows from the log, by domain."""
