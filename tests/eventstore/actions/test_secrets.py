@@ -161,7 +161,7 @@ def test_nothing_that_carries_the_address_of_a_database_prints_its_secrets() -> 
     modules = [
         each.name
         for package in ("cli", "datasets", "eventstore", "projections", "runner")
-        for each in pkgutil.walk_packages([package], f"{package}.")
+        for each in pkgutil.walk_packages([package], f"quantum_forge.{package}.")
     ]
 
     found = {
