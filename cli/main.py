@@ -94,6 +94,9 @@ COMMANDS = {
         "quantum_forge.cli.commands.doctor:doctor",
         "Check settings, server, schema and log, and say what to do.",
     ),
+    "server": Lazy(
+        "quantum_forge.cli.commands.server:server", "Show or stop the embedded PostgreSQL."
+    ),
     "db": Lazy("quantum_forge.cli.commands.db:db", "Migrate, inspect and reset the database."),
 }
 
@@ -127,12 +130,11 @@ class Root(LazyGroup):
 def qforge() -> None:
     """Run xTB calculations and record every step as an event in PostgreSQL.
 
-    Without settings, a PostgreSQL of its own is started in your data directory while a command
-    runs. DATABASE_URL names another.
+    Without settings, a PostgreSQL of its own is started in your data directory, and stops a few
+    minutes after the last command. DATABASE_URL names another.
 
     \b
     Example:
-      qforge db upgrade
       qforge run molecules.smi
     """
 

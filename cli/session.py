@@ -7,8 +7,9 @@ import click
 
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.access import refusals_recorded
+from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.engine import Database, open_database
-from quantum_forge.eventstore.database.migrations import require_migrated
+from quantum_forge.eventstore.database.migrations import migrate_embedded
 from quantum_forge.eventstore.database.outage import Patience, reason_of
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.database.standby import require_primary
@@ -21,6 +22,8 @@ def migrated_database(
     settings: Settings | None = None, *, writes: bool = False, follows: bool = False
 ) -> Iterator[Database]:
     """Open the database for the length of a command; refuse one whose schema does not fit.
+
+    The embedded database is migrated where needed.
 
     What the database does not allow the command is recorded.
 
@@ -54,10 +57,12 @@ def tell_trouble(trouble: Exception | None) -> None:
 def _opened(settings: Settings, *, follows: bool) -> Database:
     database = open_database(settings, follows=follows)
     try:
-        require_migrated(database.engine)
+        applied = migrate_embedded(database)
     except BaseException:
         database.close()
         raise
+    if applied:
+        console.note(f"Migrated the embedded database: {counted(len(applied), 'migration')}.")
     return database
 
 

@@ -173,6 +173,7 @@ def in_process(
                     patch.delenv(name)
             variables = {
                 "QFORGE_HOME": str(directory / "home"),
+                "QFORGE_SERVER_LINGER": "0",
                 "DATABASE_URL": libpq_url(database.url),
                 **(env or {}),
             }
@@ -199,7 +200,12 @@ def command_line(directory: Path, **variables: str) -> Qforge:
     base = {
         name: value for name, value in os.environ.items() if not name.startswith(OTHERS_VARIABLES)
     }
-    base |= {"QFORGE_HOME": str(directory / "home"), "PYTHONWARNINGS": "error", **variables}
+    base |= {
+        "QFORGE_HOME": str(directory / "home"),
+        "QFORGE_SERVER_LINGER": "0",
+        "PYTHONWARNINGS": "error",
+        **variables,
+    }
 
     def run(
         *arguments: str,

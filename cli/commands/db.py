@@ -371,7 +371,10 @@ def url(show_password: bool) -> None:
     address = settings.url
     if address is None:
         address = EmbeddedServer(settings.home).url()
-        console.note("The embedded server runs while a qforge command does; see: qforge db psql")
+        console.note(
+            "The embedded server runs while a command does, and for some minutes after it; see: "
+            "qforge server status"
+        )
     console.emit(libpq_url(address, hide_password=not show_password))
 
 

@@ -57,6 +57,16 @@ class EmbeddedServerError(QuantumForgeError):
         super().__init__(f"the embedded PostgreSQL {problem}; {advice}")
 
 
+class ServerInUse(EmbeddedServerError):
+    """The embedded PostgreSQL is to be stopped while another process uses it."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(
+            f"in {directory} is in use by another process",
+            "wait for that to end, or add --force, which breaks its connections",
+        )
+
+
 class DatabaseUnavailable(QuantumForgeError):
     """No connection to the database can be had; `target` is where, without the password.
 

@@ -58,7 +58,7 @@ class Database:
         return self.engine.url
 
     def close(self) -> None:
-        """Close all connections, and leave the embedded server, which its last user stops."""
+        """Close all connections, and leave the embedded server, which then stops or lingers."""
         self.engine.dispose()
         if self.server is not None:
             self.server.close()
@@ -80,7 +80,7 @@ def open_database(settings: Settings, *, follows: bool = False) -> Database:
     server: EmbeddedServer | None = None
     url = settings.url
     if url is None:
-        server = EmbeddedServer(settings.home)
+        server = EmbeddedServer(settings.home, linger=settings.server_linger)
         server.start()
         url = server.url()
     engine = make_engine(url, source=settings.source)

@@ -5,12 +5,9 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import msgspec
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.eventstore.base.errors import (
@@ -21,6 +18,12 @@ from quantum_forge.eventstore.base.errors import (
     UnknownRevision,
 )
 from quantum_forge.eventstore.database.advisory_locks import MIGRATION_KEY, Purpose, refuse_foreign
+from quantum_forge.eventstore.database.engine import Database
+
+if TYPE_CHECKING:
+    # It takes long to import, and commands need it only where something is to be migrated.
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 HEAD = "head"
 BASE = "base"
@@ -90,6 +93,8 @@ def remove_empty(engine: Engine, require_empty: Callable[[Connection], None]) ->
             raise DatabaseNewer(revision)
         connection.execute(text("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE"))
         require_empty(connection)
+        from alembic import command
+
         config = _config()
         config.attributes["connection"] = connection
         command.downgrade(config, BASE)
@@ -100,11 +105,15 @@ def remove_empty(engine: Engine, require_empty: Callable[[Connection], None]) ->
 
 def upgrade_sql(revision: str = HEAD, *, start: str = BASE) -> str:
     """Return the SQL that takes a database from `start` up to a revision; no database is asked."""
+    from alembic import command
+
     return _printed(command.upgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
 
 
 def downgrade_sql(revision: str = "-1", *, start: str = HEAD) -> str:
     """Return the SQL that takes a database from `start` down to a revision."""
+    from alembic import command
+
     return _printed(command.downgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
 
 
@@ -124,14 +133,45 @@ def migration_state(engine: Engine) -> MigrationState:
     return MigrationState(now, names[-1] if names else None, tuple(pending))
 
 
+def is_migrated(engine: Engine) -> bool:
+    """Return whether the database is at the newest revision, without reading any migration."""
+    return current(engine) == newest()
+
+
+def newest() -> str | None:
+    """Return the newest revision, which the names of the files begin with."""
+    versions = resources.files("quantum_forge.schema") / "migrations" / "versions"
+    names = (file.name.partition("_")[0] for file in versions.iterdir())
+    return max((name for name in names if name.isdigit()), default=None)
+
+
 def require_migrated(engine: Engine) -> None:
     """Raise `NotMigrated`, `MigrationsPending` or `DatabaseNewer` unless the schema fits."""
+    if is_migrated(engine):
+        return
     state = migration_state(engine)
     if not state.pending:
         return
     if state.current is None:
         raise NotMigrated
     raise MigrationsPending(state.current, len(state.pending))
+
+
+def migrate_embedded(database: Database) -> list[str]:
+    """Bring an embedded database up to date; return the migrations applied.
+
+    Of any other database, only require it: its owner decides when it is migrated.
+
+    Raises:
+        NotMigrated, MigrationsPending: of a database that is not embedded.
+        DatabaseNewer: when only a newer program knows the revision.
+    """
+    if database.server is None:
+        require_migrated(database.engine)
+        return []
+    if is_migrated(database.engine):
+        return []
+    return upgrade(database.engine) if migration_state(database.engine).pending else []
 
 
 def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
@@ -143,6 +183,8 @@ def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
         if (steps <= 0) if up else (steps >= 0):
             return []
         with engine.connect() as connection:
+            from alembic import command
+
             config = _config()
             config.attributes["connection"] = connection
             (command.upgrade if up else command.downgrade)(config, target)
@@ -175,7 +217,10 @@ def _only_one(engine: Engine) -> Iterator[None]:
 
 
 def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return version
 
 
 def _resolve(revision: str, *, from_: str = BASE) -> str:
@@ -203,7 +248,9 @@ def _printed(run: Callable[..., None], range_: str) -> str:
     return output.getvalue()
 
 
-def _config(output: io.StringIO | None = None) -> Config:
+def _config(output: io.StringIO | None = None) -> "Config":
+    from alembic.config import Config
+
     config = Config(output_buffer=output) if output is not None else Config()
     location = str(resources.files("quantum_forge.schema") / "migrations")
     config.set_main_option("script_location", location.replace("%", "%%"))
@@ -211,5 +258,7 @@ def _config(output: io.StringIO | None = None) -> Config:
     return config
 
 
-def _scripts() -> ScriptDirectory:
+def _scripts() -> "ScriptDirectory":
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config())

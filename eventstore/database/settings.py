@@ -23,6 +23,7 @@ DEFAULT_TENANT_ID = uuid5(NAMESPACE, "default tenant")
 DRIVER = "postgresql+psycopg"
 ACCEPTED_SCHEMES = ("postgres", "postgresql", DRIVER)
 EMBEDDED = "the embedded server"
+DEFAULT_LINGER = 300.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `url` is None for the embedded server; printed settings hide its secrets. `source` names the
     variables that decided on the database, for messages. `home` holds the embedded server and the
     spool. `deadline`: seconds that the server may take for one answer to a follower of the log;
-    see eventstore/database/deadline.py. `encryption_keys`: see eventstore/security/encryption.py;
+    see eventstore/database/deadline.py. `server_linger`: seconds for which the embedded server runs
+    on after the last command. `encryption_keys`: see eventstore/security/encryption.py;
     without any, the file has them.
     """
 
@@ -41,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: UUID = DEFAULT_TENANT_ID
     user_id: UUID
     deadline: float = DEFAULT_DEADLINE
+    server_linger: float = DEFAULT_LINGER
     encryption_keys: tuple[Secret, ...] = ()
     encryption_key_file: Path = Path("encryption.key")
 
@@ -98,6 +101,7 @@ def load_settings(
         tenant_id=_uuid(merged, "QFORGE_TENANT_ID", DEFAULT_TENANT_ID),
         user_id=_uuid(merged, "QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}")),
         deadline=_seconds(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
+        server_linger=_seconds(merged, "QFORGE_SERVER_LINGER", DEFAULT_LINGER, may_be_zero=True),
         encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
         encryption_key_file=Path(key_file).expanduser() if key_file else home / "encryption.key",
     )
@@ -221,7 +225,9 @@ def _uuid(variables: Mapping[str, str], name: str, default: UUID) -> UUID:
         raise InvalidSetting(name, f"must be a UUID, not {text!r}") from None
 
 
-def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+def _seconds(
+    variables: Mapping[str, str], name: str, default: float, *, may_be_zero: bool = False
+) -> float:
     text = variables.get(name)
     if text is None:
         return default
@@ -229,8 +235,9 @@ def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise InvalidSetting(name, f"must be a number of seconds above 0, not {text!r}")
+    if not (0 < seconds < math.inf or (may_be_zero and seconds == 0)):
+        least = "from 0 on" if may_be_zero else "above 0"
+        raise InvalidSetting(name, f"must be a number of seconds {least}, not {text!r}")
     return seconds
 
 

@@ -1,10 +1,11 @@
 """The PostgreSQL that Quantum Forge brings along: made, started, shared, stopped.
 
-Three lock files, all released by the kernel whatever is killed when:
+Four lock files, all released by the kernel whatever is killed when:
 
 - `lifecycle.lock` is held exclusively while a process starts or stops the server;
 - `users.lock` is held shared by every process that uses the server: who leaves and can take it
-  exclusively was the last one, and stops the server;
+  exclusively was the last one, and stops the server, unless it is to linger;
+- `keeper.lock` is held exclusively by the process that stops a server that lingers (keeper.py);
 - `server.lock` is held exclusively by the server's own processes, which inherit it: who can take it
   knows that none is left, on this host or on another that mounts the same directory.
 """
@@ -14,20 +15,24 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import psycopg
 from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
-from quantum_forge.eventstore.base.errors import EmbeddedServerError
+from quantum_forge.eventstore.base.errors import EmbeddedServerError, ServerInUse
 from quantum_forge.eventstore.server import binaries as postgres_binaries
+from quantum_forge.eventstore.server import keeper
 from quantum_forge.eventstore.server.directories import make_private, socket_directory
 from quantum_forge.eventstore.server.unprivileged import Identity, identity_for
 
@@ -39,7 +44,6 @@ PORT = 5432
 START_TIMEOUT = 300.0
 """Seconds; recovery after a crash reads back everything since the last checkpoint."""
 
-STOP_TIMEOUT = 120.0
 RETRY_FOR = 5.0
 """Seconds during which a server that exits while starting is started again."""
 
@@ -64,11 +68,33 @@ log_line_prefix = '%m [%p] '
 """
 
 
+KEEPER_TIMEOUT = 10.0
+"""Seconds for which `stop` waits for the keeper, which looks twice a second, to end."""
+
+
+class ServerState(msgspec.Struct, frozen=True, kw_only=True):
+    """State of an embedded server, without starting it.
+
+    is_used: whether a process uses it now. stops_at: when it stops unless it is used before; None
+    while it is used, or when nothing will stop it.
+    """
+
+    directory: str
+    is_running: bool
+    is_used: bool = False
+    pid: int | None = None
+    version: str | None = None
+    started_at: datetime | None = None
+    stops_at: datetime | None = None
+
+
 class EmbeddedServer:
     """A PostgreSQL server in `home`/postgres, shared by every process that starts it.
 
     `major` and `bin_directory` choose the programs of a new server; a server that exists is run
     by the shipped programs of its own major version. `settings` go to the server's command line.
+    `linger`: seconds for which the server runs on after its last user has left, for the next one;
+    with 0 it stops before the last user's `close` returns.
     """
 
     def __init__(
@@ -79,6 +105,7 @@ class EmbeddedServer:
         bin_directory: Path | None = None,
         settings: Mapping[str, str] | None = None,
         start_timeout: float = START_TIMEOUT,
+        linger: float = 0.0,
     ) -> None:
         self.directory = home.absolute() / "postgres"
         self.data = self.directory / "data"
@@ -87,6 +114,8 @@ class EmbeddedServer:
         self._bin_directory = bin_directory
         self._settings = dict(settings or {})
         self._start_timeout = start_timeout
+        # The end of a container's first process ends all others, cleanly or not.
+        self._linger = linger if os.getpid() != 1 else 0.0
         self._socket_directory: Path | None = None
         self._use: int | None = None
         self._pid = os.getpid()
@@ -97,9 +126,12 @@ class EmbeddedServer:
             return
         make_private(self.directory)
         with self._lifecycle():
-            use = self._open_lock("users.lock")
+            use = keeper.open_lock(self.directory, keeper.USERS)
             try:
                 fcntl.flock(use, fcntl.LOCK_SH)
+                keeper.write_lock(use, f"{self._linger:g}")
+                if self._linger:
+                    self._ensure_kept()
                 self._ensure_running()
                 self._ensure_database()
             except KeyboardInterrupt:
@@ -114,7 +146,10 @@ class EmbeddedServer:
         atexit.register(self._close_at_exit)
 
     def close(self) -> None:
-        """Stop using the server; the last of all processes that used it stops it."""
+        """Stop using the server; the last of all processes that used it stops it.
+
+        A server that is to linger is left to its keeper.
+        """
         if self._use is None:
             return
         use, self._use = self._use, None
@@ -123,9 +158,66 @@ class EmbeddedServer:
             os.close(use)
             return
         atexit.unregister(self._close_at_exit)
+        if self._linger:
+            os.close(use)
+            return
         with self._lifecycle():
             os.close(use)
             self._stop_if_unused()
+
+    def stop(self, *, force: bool = False) -> bool:
+        """Stop the server, and its keeper, now; return whether it was running.
+
+        Raises:
+            ServerInUse: when another process uses it, unless `force` is given.
+        """
+        if not self.directory.is_dir():
+            return False
+        make_private(self.directory)
+        with self._lifecycle():
+            if not self._is_alive():
+                return False
+            self._refuse_another_host()
+            users = keeper.try_lock(self.directory, keeper.USERS)
+            if users is None and not force:
+                raise ServerInUse(self.directory)
+            try:
+                self._stop()
+            finally:
+                if users is not None:
+                    os.close(users)
+        deadline = time.monotonic() + KEEPER_TIMEOUT
+        while self._is_kept() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return True
+
+    def state(self) -> ServerState:
+        """Return what can be known of the server without using it."""
+        directory = str(self.directory)
+        if not self.directory.is_dir():
+            return ServerState(directory=directory, is_running=False)
+        make_private(self.directory)
+        with self._lifecycle():
+            if not self.is_running():
+                return ServerState(directory=directory, is_running=False)
+            stops_at = self._stops_at()
+            users = keeper.try_lock(self.directory, keeper.USERS)
+            if users is not None:
+                os.close(users)
+        with psycopg.connect(self._conninfo()) as connection:
+            row = connection.execute(
+                "SELECT current_setting('server_version'), pg_postmaster_start_time()"
+            ).fetchone()
+        assert row is not None
+        return ServerState(
+            directory=directory,
+            is_running=True,
+            is_used=users is None,
+            pid=self._postmaster(),
+            version=row[0],
+            started_at=row[1],
+            stops_at=stops_at if users is not None else None,
+        )
 
     def url(self, database: str = DATABASE) -> URL:
         """Return the address of a database of this server, for SQLAlchemy."""
@@ -158,6 +250,45 @@ class EmbeddedServer:
 
     # Starting
 
+    def _ensure_kept(self) -> None:
+        """Start the keeper unless it runs; without one, `close` stops the server at once."""
+        lock = keeper.try_lock(self.directory, keeper.KEEPER)
+        if lock is None:
+            return
+        # Root has no need of its rights here, in a directory that is another user's.
+        owner = self.directory.stat()
+        lowered = os.geteuid() == 0 and owner.st_uid != 0
+        user, group = (owner.st_uid, owner.st_gid) if lowered else (None, None)
+        try:
+            keeper.write_lock(lock, "")
+            # It forks and returns: nobody here has to wait for its end.
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    Path(keeper.__file__).absolute(),
+                    self.directory,
+                    self.socket_directory,
+                    str(lock),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={},
+                pass_fds=(lock,),
+                start_new_session=True,
+                check=True,
+                user=user,
+                group=group,
+                extra_groups=() if lowered else None,
+            )
+        except (OSError, subprocess.CalledProcessError):
+            self._linger = 0.0
+        finally:
+            os.close(lock)
+
     def _ensure_running(self) -> None:
         began = time.monotonic()
         first_launch: float | None = None
@@ -165,7 +296,7 @@ class EmbeddedServer:
             now = time.monotonic()
             if now - began > self._start_timeout:
                 raise self._failure(f"did not start in {self._start_timeout:.0f} s")
-            lock = self._try_lock("server.lock")
+            lock = keeper.try_lock(self.directory, keeper.SERVER)
             if lock is None:
                 # It is starting, recovering, or its last processes are on their way out.
                 self._refuse_another_host()
@@ -191,8 +322,7 @@ class EmbeddedServer:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, socket.gethostname().encode(), 0)
+        keeper.write_lock(lock, socket.gethostname())
         settings = {
             **self._settings,
             **BOUNDARY,
@@ -280,33 +410,21 @@ class EmbeddedServer:
     # Stopping
 
     def _stop_if_unused(self) -> None:
-        unused = self._try_lock("users.lock")
+        unused = keeper.try_lock(self.directory, keeper.USERS)
         if unused is None:
             return
         try:
-            # Another container's processes have numbers that mean others here.
-            if self._host() in ("", socket.gethostname()):
+            if keeper.is_here(self.directory):
                 self._stop()
         finally:
             os.close(unused)
 
     def _stop(self) -> None:
         """Stop the server: open transactions are rolled back, the rest is written down."""
-        interrupted = False
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while (lock := self._try_lock("server.lock")) is None:
-            if not interrupted and (process := self._postmaster()) is not None:
-                # SIGINT is PostgreSQL's "fast" shutdown; the lock proves the number still its own.
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGINT)
-                interrupted = True
-            if time.monotonic() > deadline:
-                raise self._failure(f"did not stop in {STOP_TIMEOUT:.0f} s")
-            time.sleep(0.005)
-        os.close(lock)
-        if self.socket_directory != self.directory:
-            with contextlib.suppress(OSError):
-                self.socket_directory.rmdir()
+        try:
+            keeper.stop_server(self.directory, self.socket_directory)
+        except keeper.StopTimeout:
+            raise self._failure(f"did not stop in {keeper.STOP_TIMEOUT:.0f} s") from None
         self._socket_directory = None
 
     def _close_at_exit(self) -> None:
@@ -316,44 +434,34 @@ class EmbeddedServer:
 
     # What the files say
 
-    @contextlib.contextmanager
-    def _lifecycle(self) -> Iterator[None]:
-        lock = self._open_lock("lifecycle.lock")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
+    def _lifecycle(self) -> contextlib.AbstractContextManager[None]:
+        return keeper.locked(self.directory, keeper.LIFECYCLE)
 
-    def _open_lock(self, name: str) -> int:
-        path = self.directory / name
-        # No link is followed: root may be working in another user's directory.
-        flags = os.O_RDWR | os.O_NOFOLLOW
-        try:
-            lock = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return os.open(path, flags)
-        if os.geteuid() == 0:
-            owner = self.directory.stat()
-            os.fchown(lock, owner.st_uid, owner.st_gid)
-        return lock
-
-    def _try_lock(self, name: str) -> int | None:
-        """Return the file, locked exclusively, or None if another process has it locked."""
-        lock = self._open_lock(name)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def _is_alive(self) -> bool:
+        """Return whether a process of the server exists."""
+        lock = keeper.try_lock(self.directory, keeper.SERVER)
+        if lock is not None:
             os.close(lock)
+        return lock is None
+
+    def _is_kept(self) -> bool:
+        lock = keeper.try_lock(self.directory, keeper.KEEPER)
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
+    def _stops_at(self) -> datetime | None:
+        """Return when the keeper stops the server, if it has begun to wait for that."""
+        if not self._is_kept():
             return None
-        return lock
+        try:
+            at = float(keeper.read_lock(self.directory, keeper.KEEPER))
+        except ValueError:
+            return None
+        return datetime.fromtimestamp(at, UTC)
 
     def _postmaster(self) -> int | None:
-        """Return the number of the server's first process, or None while it is not written down."""
-        try:
-            return int((self.data / "postmaster.pid").read_text().split("\n")[0])
-        except (FileNotFoundError, ValueError):
-            return None
+        return keeper.postmaster(self.directory)
 
     def _ping(self) -> pq.Ping:
         return pq.Ping(pq.PGconn.ping(self._conninfo().encode()))
@@ -367,15 +475,8 @@ class EmbeddedServer:
             connect_timeout=10,
         )
 
-    def _host(self) -> str:
-        """Return the host that started the server last."""
-        try:
-            return (self.directory / "server.lock").read_text(errors="replace")
-        except FileNotFoundError:
-            return ""
-
     def _refuse_another_host(self) -> None:
-        host = self._host()
+        host = keeper.read_lock(self.directory, keeper.SERVER)
         if host and host != socket.gethostname():
             raise EmbeddedServerError(
                 f"in {self.directory} is running on the host {host}",

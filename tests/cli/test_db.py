@@ -195,15 +195,16 @@ def test_an_unknown_revision_is_one_clear_line(qforge_here: Qforge) -> None:
     assert done.stderr.startswith("Error: there is no migration 'nonsense'; give a revision")
 
 
-def test_a_bare_machine_needs_no_settings(tmp_path: Path) -> None:
-    """The embedded server is made, migrated, and gone when the command is."""
+def test_a_bare_machine_needs_no_settings_and_no_migration(tmp_path: Path) -> None:
+    """The embedded server is made, migrated at first use, and gone when the command is."""
     qforge = command_line(tmp_path)
 
-    qforge("db", "upgrade")
+    assert f"Migrated the embedded database: {len(NAMES)} migrations" in qforge("status").stderr
 
+    assert "Migrated" not in qforge("status").stderr
     assert str(tmp_path / "home/postgres") in qforge("db", "check").stdout
     assert not (tmp_path / "home/postgres/data/postmaster.pid").exists()
-    assert "qforge db psql" in qforge("db", "url").stderr
+    assert "qforge server status" in qforge("db", "url").stderr
 
 
 def test_a_terminated_command_takes_its_server_with_it(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_a_terminated_command_takes_its_server_with_it(tmp_path: Path) -> None:
     qforge("db", "upgrade")
     waiting = subprocess.Popen(
         [sys.executable, "-c", TERMINATED, "db", "check"],
-        env={"QFORGE_HOME": str(tmp_path / "home")},
+        env={"QFORGE_HOME": str(tmp_path / "home"), "QFORGE_SERVER_LINGER": "0"},
         cwd=tmp_path,
     )
 

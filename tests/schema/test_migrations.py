@@ -206,3 +206,8 @@ def set_revision(database: Database, revision: str) -> None:
     """Say that the database is at another revision."""
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
+
+
+def test_the_newest_revision_is_the_first_word_of_a_file_name() -> None:
+    """What commands compare a database with, without reading any migration."""
+    assert migrations.newest() == migrations.revisions()[-1].name

@@ -70,7 +70,12 @@ class Running:
             stderr=subprocess.PIPE,
             text=True,
             cwd=directory,
-            env={**kept, "QFORGE_HOME": str(directory / "home"), **variables},
+            env={
+                **kept,
+                "QFORGE_HOME": str(directory / "home"),
+                "QFORGE_SERVER_LINGER": "0",
+                **variables,
+            },
             start_new_session=True,
         )
 

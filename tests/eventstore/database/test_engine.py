@@ -74,7 +74,9 @@ def failure(url: str) -> DatabaseUnavailable:
 
 def test_the_embedded_server_runs_while_the_database_is_open(tmp_path: Path) -> None:
     """Without an address the server is started, and stopped when the database is closed."""
-    settings = load_settings({"QFORGE_HOME": str(tmp_path)}, Path("no/.env"))
+    settings = load_settings(
+        {"QFORGE_HOME": str(tmp_path), "QFORGE_SERVER_LINGER": "0"}, Path("no/.env")
+    )
 
     with open_database(settings) as database:
         assert health(database.engine).is_ready

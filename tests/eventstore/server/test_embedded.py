@@ -1,14 +1,9 @@
 """The embedded server: private, shared, stopped by the last to leave, and never lost to a kill."""
 
-import contextlib
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -20,102 +15,7 @@ from quantum_forge.eventstore.server import embedded, unprivileged
 from quantum_forge.eventstore.server.binaries import shipped_majors, tool_path
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from tests.conftest import IN_A_HURRY
-
-CLIENT = """
-import sys
-from pathlib import Path
-from quantum_forge.eventstore.server.embedded import EmbeddedServer
-server = EmbeddedServer(Path(sys.argv[1]))
-server.start()
-print("using", flush=True)
-sys.stdin.readline()
-if sys.argv[2:] == ["close"]:
-    server.close()
-"""
-
-
-class Client:
-    """Another process that uses the server until it is told to leave, or killed."""
-
-    def __init__(self, home: Path, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CLIENT, str(home), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def wait_until_using(self) -> None:
-        """Return once it uses the server."""
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "using\n"
-
-    def leave(self) -> None:
-        """Let it come to its end."""
-        assert self.process.communicate("go\n", timeout=60)[0] == ""
-        assert self.process.returncode == 0
-
-    def kill(self) -> None:
-        """End it as the kernel does when memory runs out."""
-        self.process.kill()
-        self.process.communicate(timeout=60)
-
-
-@pytest.fixture(scope="module")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a home whose server was made, started and stopped."""
-    home = tmp_path_factory.mktemp("initialised")
-    with new_server(home):
-        pass
-    return home
-
-
-@pytest.fixture
-def home(initialised: Path) -> Iterator[Path]:
-    """Return that home, in which nothing runs before or after the test."""
-    yield initialised
-    stop_whatever_runs(initialised)
-
-
-@pytest.fixture
-def own_home(initialised: Path) -> Iterator[Path]:
-    """Return a copy of it that the test may spoil."""
-    with tempfile.TemporaryDirectory(prefix="qforge-home-") as directory:
-        home = Path(directory) / "home"
-        shutil.copytree(initialised, home)
-        yield home
-
-
-def new_server(home: Path) -> EmbeddedServer:
-    """Return a server that does not wait for disks."""
-    return EmbeddedServer(home, settings=IN_A_HURRY)
-
-
-def stop_whatever_runs(home: Path) -> None:
-    """Do what the next command does after one was killed."""
-    with contextlib.suppress(EmbeddedServerError), EmbeddedServer(home, start_timeout=20):
-        pass
-
-
-def query(server: EmbeddedServer, statement: str) -> object:
-    """Return the one value that a statement returns."""
-    with psycopg.connect(libpq_url(server.url())) as connection:
-        row = connection.execute(statement.encode()).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def postmaster(home: Path) -> int:
-    """Return the number of the server's first process."""
-    return int((home / "postgres/data/postmaster.pid").read_text().split()[0])
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something holds, at most for a while."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+from tests.support.server_clients import Client, new_server, postmaster, query, wait_for
 
 
 def test_the_first_start_makes_a_utf8_database_without_a_port(tmp_path: Path) -> None:
