@@ -17,7 +17,7 @@ from quantum_forge.runner.engines.result import Result
 from quantum_forge.runner.engines.xtb.axes import is_gradient_doubtful
 from quantum_forge.runner.engines.xtb.belonging import MOVING, Belonging, NamedGeometry, belonging
 from quantum_forge.runner.engines.xtb.dump import decoded_json
-from quantum_forge.runner.engines.xtb.printed_geometry import coord_file, topology_file
+from quantum_forge.runner.engines.xtb.printed_geometry import coord_file, topology_file, xyz_file
 from quantum_forge.runner.engines.xtb.printout import Printout
 from quantum_forge.runner.engines.xtb.reading import (
     ENERGY_TOLERANCE,
@@ -119,6 +119,13 @@ def read_job(contents: Contents) -> Job:
     if facts.status == "open" and not failed and facts.energy is None and run.energy is None:
         raise SkippedJob("has not ended")
     why = (facts.error if failed else None) or run.failure or ("failed" if failed else None)
+    is_cut = run.is_unfinished and (facts.energy is None or bool(run.stdout_log.strip()))
+    if why is None and run.energy is None and is_cut:
+        raise BrokenJob(
+            contents.called(*STDOUT),
+            "stops before it states an energy, and nothing shows that the other files are of the "
+            "same run",
+        )
     if why is None and run.energy is None and facts.energy is None:
         missing = metadata is not None and results is None and run.printout is None
         raise BrokenJob(
@@ -128,6 +135,7 @@ def read_job(contents: Contents) -> Job:
     settings = settings_of(contents, facts, run)
     moved = _moved(run, settings)
     given = _given(contents, facts, run, moved=moved)
+    topology = _topology(contents, run)
     place = belonging(
         run,
         moved=moved,
@@ -135,7 +143,7 @@ def read_job(contents: Contents) -> Job:
         optimised=contents.called(*OPTIMISED),
         given=given.named,
         missing=given.missing,
-        topology=_topology(contents, run),
+        topology=topology,
     )
     source = _source(contents, facts, settings, given, place)
     began, ended = _times(contents, facts, run)
@@ -173,6 +181,8 @@ def read_job(contents: Contents) -> Job:
     refused = (
         "; ".join(_contradictions(settings, place, source, job.geometry))
         or place.reason
+        or settings.undetermined
+        or (None if moved else _without_witness(run, given, topology))
         or _of_another_energy(told)
         or _refusal(job, result)
     )
@@ -283,11 +293,30 @@ def _engrad(contents: Contents) -> str | None:
 
 
 def _topology(contents: Contents, run: XtbRun) -> Geometry | None:
-    """Of xtbtopo.mol, where the log says that this run wrote it."""
+    """Of xtbtopo.mol, where the log says that this run wrote it, or where no log says anything."""
     data = contents.get(TOPOLOGY)
-    if data is None or run.printout is None or not run.printout.writes_topology:
+    told = run.printout or Printout()
+    if data is None or (told.energy is not None and not told.writes_topology):
         return None
     return topology_file(data.decode("latin-1"))
+
+
+def _without_witness(run: XtbRun, given: "_Given", topology: Geometry | None) -> str | None:
+    """Why the given geometry may not be that of the run; None where something of it shows that."""
+    told = run.printout or Printout()
+    if topology is not None or told.distances or run.gradient is not None or run.engrad is not None:
+        return None
+    if run.is_unfinished:
+        return (
+            f"the log stops before it states an energy, and nothing shows that {DUMP} is of "
+            f"{given.file}"
+        )
+    if given.elsewhere:
+        return (
+            f"the run began with {given.elsewhere}, and nothing shows that {given.file} in the "
+            "folder is the same"
+        )
+    return None
 
 
 def _is_of_xtb(run: XtbRun) -> bool:
@@ -311,11 +340,13 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
     """The geometry that a run began with.
 
     `file` is its file, or the one at fault. Without a geometry, `missing` says why there is none.
+    `elsewhere` is the path by which the run names it, where that is in another folder.
     """
 
     record: Input | None = None
     file: str = "*.xyz"
     missing: str = ""
+    elsewhere: str = ""
 
     @property
     def named(self) -> NamedGeometry | None:
@@ -332,11 +363,14 @@ def _given(contents: Contents, facts: Facts, run: XtbRun, *, moved: bool) -> _Gi
     told = run.printout or Printout()
     call = told.program_call or (run.dump.program_call if run.dump is not None else None) or ""
     there = contents.folder.geometries()
-    by_run = _base(told.coordinate_file) or _geometry_of_call(call, contents)
+    path = told.coordinate_file or _geometry_of_call(call, contents)
+    by_run = _base(path)
     overwritten = moved and by_run in OPTIMISED
     for name in (by_run, _base(facts.xyz_file)):
         if name and contents.get(name) is not None and not (overwritten and name == by_run):
-            return _read_geometry(contents, name)
+            read = _read_geometry(contents, name, by_xtb=_is_of_xtb(run))
+            is_elsewhere = name == by_run and _is_elsewhere(path, contents)
+            return replace(read, elsewhere=path if is_elsewhere else "")
     if overwritten:
         return _Given(file=by_run, missing=f"the run wrote over {by_run}, with which it began")
     if by_run:
@@ -352,11 +386,17 @@ def _given(contents: Contents, facts: Facts, run: XtbRun, *, moved: bool) -> _Gi
             else f"nothing says which of these is the geometry{among}"
         )
         return _Given(file=wanted or "*.xyz", missing=missing)
-    return _read_geometry(contents, there[0])
+    return _read_geometry(contents, there[0], by_xtb=_is_of_xtb(run))
 
 
 def _base(path: str | None) -> str:
     return (path or "").rpartition("/")[2]
+
+
+def _is_elsewhere(path: str, contents: Contents) -> bool:
+    """Whether a path names a file in another folder, by all that can be seen of it."""
+    directory = path.removeprefix("./").rpartition("/")[0]
+    return bool(directory) and directory.rpartition("/")[2] != contents.folder.name
 
 
 def _geometry_of_call(call: str, contents: Contents) -> str:
@@ -364,7 +404,7 @@ def _geometry_of_call(call: str, contents: Contents) -> str:
     words = call.split()[1:]
     before = ["", *words]
     found = {
-        _base(word)
+        word
         for previous, word in zip(before, words, strict=False)
         if not word.startswith("-")
         and previous not in _NAMING_FILES
@@ -373,7 +413,12 @@ def _geometry_of_call(call: str, contents: Contents) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _read_geometry(contents: Contents, name: str) -> _Given:
+def _read_geometry(contents: Contents, name: str, *, by_xtb: bool) -> _Given:
+    """Read a file as xtb does, whose comment may state more; or, `by_xtb` is false, as others do.
+
+    Raises BrokenJob where it is not read, or where xtb and others read it differently and nothing
+    says which did.
+    """
     data = contents.get(name) or b""
     if not name.endswith(".xyz"):
         geometry = coord_file(data.decode("latin-1"))
@@ -385,9 +430,25 @@ def _read_geometry(contents: Contents, name: str) -> _Given:
     found = _remembered(data) if len(data) <= _SMALL else _first_frame(data)
     if found is None:
         raise BrokenJob(name, "is empty")
+    plain = xyz_file(data.decode("utf-8", "replace"))
+    if plain is not None and by_xtb:
+        isotopes = () if found.geometry is None else found.geometry.isotopes
+        if len(isotopes) == len(plain):
+            plain = replace(plain, isotopes=isotopes)
+        return _Given(file=name, record=replace(found, geometry=plain, error=None))
+    if plain is not None and found.error is None and not _are_same(found.geometry, plain):
+        raise BrokenJob(
+            name,
+            "has positions that xtb reads in Å from the first columns, whatever the comment says; "
+            "write them so",
+        )
     if found.error is not None:
         raise BrokenJob(name, found.error)
     return _Given(file=name, record=found)
+
+
+def _are_same(one: Geometry | None, other: Geometry) -> bool:
+    return one is not None and (one.numbers, one.positions) == (other.numbers, other.positions)
 
 
 def _source(

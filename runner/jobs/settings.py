@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from quantum_forge.runner.engines.methods import LEVELS
-from quantum_forge.runner.engines.xtb.printout import ROOM_TEMPERATURE, Printout
+from quantum_forge.runner.engines.xtb.command_line import (
+    accuracy_of,
+    instruction_of,
+    options_of,
+    unexplained,
+)
+from quantum_forge.runner.engines.xtb.printout import ROOM_TEMPERATURE, USUAL_ACCURACY, Printout
 from quantum_forge.runner.engines.xtb.reading import XtbRun
 from quantum_forge.runner.jobs.contents import Contents
 from quantum_forge.runner.jobs.discovery import (
@@ -56,7 +62,8 @@ _T = TypeVar("_T")
 class Settings(NamedTuple):
     """What a result was calculated with; None where nothing states it.
 
-    `contradictions` are sentences with both values.
+    `contradictions` are sentences with both values. `undetermined` says what changes the energy in
+    a way that no file of the run states; None where there is nothing of the kind.
     """
 
     charge: int | None
@@ -66,6 +73,7 @@ class Settings(NamedTuple):
     optimization_level: str | None
     options: dict[str, str]
     contradictions: tuple[str, ...]
+    undetermined: str | None = None
 
 
 def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
@@ -151,15 +159,26 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
         solvation_model=None if solvation_model == _GAS else solvation_model,
         optimization_level=_level(told, facts, options),
         options=options,
-        contradictions=tuple(contradictions),
+        contradictions=(*contradictions, *run.contradictions),
+        undetermined=_undetermined(contents, run),
     )
 
 
-def options_of(call: str) -> dict[str, str]:
-    """Return the options of a command line, each with the word that follows it."""
-    words = call.split()
-    following = [*words[1:], ""]
-    return {word: next_ for word, next_ in zip(words, following, strict=False) if word[0:1] == "-"}
+def _undetermined(contents: Contents, run: XtbRun) -> str | None:
+    """What only a log could tell: xtbout.json has neither solvent nor temperature nor restraint."""
+    has_log = run.printout is not None and run.printout.energy is not None
+    if has_log or run.dump is None or run.dump.energy is None:
+        return None
+    part = unexplained(run.dump.program_call or "")
+    if part is not None:
+        return f"there is no log of the run, and {DUMP} does not say what comes of {part}"
+    for name in (*contents.folder.geometries(), "coord"):
+        if instruction := instruction_of(contents.get(name) or b""):
+            return (
+                f"there is no log of the run, and {DUMP} does not say what comes of {instruction} "
+                f"in {name}"
+            )
+    return None
 
 
 def _method(options: Mapping[str, str]) -> str | None:
@@ -173,7 +192,7 @@ def _method(options: Mapping[str, str]) -> str | None:
     return method_name(options.get("--gfn"))
 
 
-def _condition(told: Printout, options: Mapping[str, str]) -> str:
+def _condition(told: Printout, options: dict[str, str]) -> str:
     """What makes an energy another than that of the plain method, in parentheses."""
     conditions = [option for option in _CHANGES_METHOD if option in options]
     temperature = told.electronic_temperature
@@ -181,6 +200,9 @@ def _condition(told: Printout, options: Mapping[str, str]) -> str:
         conditions.append(f"{temperature:g} K")
     if told.has_point_charges:
         conditions.append("point charges")
+    accuracy = told.accuracy if told.accuracy is not None else accuracy_of(options)
+    if accuracy is not None and accuracy > USUAL_ACCURACY:
+        conditions.append(f"accuracy {accuracy:g}")
     return f" ({', '.join(conditions)})" if conditions else ""
 
 
@@ -196,7 +218,7 @@ def _level(told: Printout, facts: Facts, options: Mapping[str, str]) -> str | No
 
 def _printed_solvation(told: Printout) -> str | None:
     if told.energy is None:
-        return None
+        return told.solvation_model
     return _GAS if told.solvation_model is None else told.solvation_model
 
 

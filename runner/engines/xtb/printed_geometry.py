@@ -1,4 +1,4 @@
-"""Geometries that xtb prints: the final structure, selected distances, its topology file."""
+"""Geometries that xtb reads and prints: input files, final structure, distances, topology."""
 
 import math
 import re
@@ -42,6 +42,36 @@ def final_structure(text: str) -> Geometry | None:
     lines = block.split("\n", int(count) + 2)[: int(count) + 2]
     frame = next(xyz_frames(lines), None)
     return None if frame is None else read_xyz(frame).geometry
+
+
+def xyz_file(text: str) -> Geometry | None:
+    """Return the geometry of the first frame as xtb reads it, or None where xtb reads none.
+
+    That is in Å, from the first four columns; the comment says nothing of positions to xtb, neither
+    a unit, nor a cell, nor an order of columns (src/io/reader/xyz.f90 of mctc-lib).
+    """
+    lines = text.split("\n")
+    found = re.match(r"\s*(\d{1,6})(?:\s|$)", lines[0])
+    if found is None or not 0 < int(found[1]) <= len(lines) - 2:
+        return None
+    symbols: list[str] = []
+    positions: list[Position] = []
+    try:
+        for line in lines[2 : 2 + int(found[1])]:
+            symbol, *coordinates = line.split()[:4]
+            x, y, z = (float(each.replace("D", "E").replace("d", "e")) for each in coordinates)
+            symbols.append(_element(symbol))
+            positions.append((x, y, z))
+        return Geometry.of(symbols, positions)
+    except (ValueError, KeyError, IndexError):
+        return None
+
+
+def _element(symbol: str) -> str:
+    """An atomic number or a symbol in any case; D and T are hydrogen."""
+    if symbol.isdigit():
+        return ELEMENTS[int(symbol)] if 0 < int(symbol) < len(ELEMENTS) else symbol
+    return "H" if symbol.upper() in ("D", "T") else symbol
 
 
 def coord_file(text: str) -> Geometry | None:

@@ -29,6 +29,9 @@ OTHER_SPECIES = 1e-5
 ROOM_TEMPERATURE = 300.0
 """K; the electronic temperature of xtb unless it is told another."""
 
+USUAL_ACCURACY = 1.0
+"""Of --acc; a larger number makes the SCF end earlier."""
+
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[EDed][-+]?\d+)?|NaN|\*+|[Ii]nf\w*))"
 _ENERGY = re.compile(r"TOTAL ENERGY\s+" + _NUMBER + r"\s+Eh")
 _GRADIENT = re.compile(r"GRADIENT NORM\s+" + _NUMBER + r"\s+Eh")
@@ -49,6 +52,7 @@ _COORDINATE_FILE = re.compile(r"coordinate file\s*:\s*(\S.*?)\s*$", re.MULTILINE
 _UNPAIRED = re.compile(r"unpaired electrons\s*:?\s+(\d+)\b")
 _SPIN = re.compile(r"spin\s*:\s*(\d+\.[05])\b")
 _TEMPERATURE = re.compile(r"electronic temp\.\s+" + _NUMBER + r"\s+K")
+_ACCURACY = re.compile(r"accuracy\s+" + _NUMBER + r"\s+:")
 _HAMILTONIAN = re.compile(r"Hamiltonian\s+(\S+)")
 _MODEL = re.compile(r"Solvation model:\s+(\S+)")
 _SOLVENT = re.compile(r"Solvent\s+(\S+)")
@@ -106,6 +110,7 @@ class Printout(msgspec.Struct, frozen=True, kw_only=True):
     restraint: float | None = None
     bias: float | None = None
     electronic_temperature: float | None = None
+    accuracy: float | None = None
     has_point_charges: bool = False
     gradient_norm: float | None = None
     gap: float | None = None
@@ -183,6 +188,7 @@ def read_printout(log: bytes) -> Printout:
         restraint=_number(_found(summary, _RESTRAINT)),
         bias=bias,
         electronic_temperature=_number(_last(text, "electronic temp.", _TEMPERATURE)),
+        accuracy=_number(_last(text, "accuracy   ", _ACCURACY)),
         has_point_charges="true" in _line(text, text.rfind("PC potential  ")),
         gradient_norm=gradient_norm,
         gap=gap,

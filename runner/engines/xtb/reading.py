@@ -52,7 +52,11 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class XtbRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What the files of a run say together; `notes` tells what was disregarded."""
+    """What the files of a run say together; `notes` tells what was disregarded.
+
+    `is_unfinished`: there is a log of the run, and it stops before it states an energy.
+    `contradictions` are sentences about files that differ where no log decides between them.
+    """
 
     printout: Printout | None = None
     dump: Dump | None = None
@@ -65,6 +69,8 @@ class XtbRun(msgspec.Struct, frozen=True, kw_only=True):
     stdout_log: str = ""
     stderr_log: str = ""
     notes: tuple[Note, ...] = ()
+    is_unfinished: bool = False
+    contradictions: tuple[str, ...] = ()
 
     @property
     def energy(self) -> float | None:
@@ -165,6 +171,30 @@ def read_run(
     if printout is not None and the_dump is not None and (why := _stale(printout, the_dump)):
         note("dump", why)
         the_dump = None
+    is_unfinished = printout is not None and _is_unfinished(printout, stdout or b"")
+    if is_unfinished and (the_dump is None or not _is_same_call(printout, the_dump)):
+        # An earlier run left them: this one was killed before it wrote any.
+        for kind, present in (
+            ("dump", the_dump),
+            ("charges", the_charges),
+            ("gradient", the_gradient),
+            ("engrad", the_engrad),
+            ("energy", the_energy),
+            ("optimised", the_optimised),
+        ):
+            if present is not None:
+                note(kind, "is of another run: the log stops before it states an energy")
+        the_dump = the_charges = the_gradient = the_engrad = the_energy = the_optimised = None
+    contradictions: list[str] = []
+    has_energy = printout is not None and printout.energy is not None
+    decides = "the log" if has_energy or the_dump is None else called["dump"]
+
+    def disagree(kind: str, why: str) -> None:
+        """Disregard what the log contradicts; of the JSON and another file, none is known."""
+        note(kind, why)
+        if not has_energy and the_dump is not None:
+            contradictions.append(f"{called[kind]} {why}")
+
     run = XtbRun(
         printout=printout,
         dump=the_dump,
@@ -182,19 +212,21 @@ def read_run(
     # The comment that `--bhess` writes has the energy of the first geometry.
     is_biased = printout is not None and printout.bias is not None
     if the_optimised is not None and not is_biased and _differ(the_optimised.energy, total):
-        note("optimised", _of_another_run("energy", the_optimised.energy, total, "Eh"))
+        note("optimised", _of_another_run("energy", the_optimised.energy, total, "Eh", decides))
         the_optimised = None
-    if the_gradient is not None and (why := _other_gradient(the_gradient, total, printout)):
-        note("gradient", why)
+    if the_gradient is not None and (
+        why := _other_gradient(the_gradient, total, printout, decides)
+    ):
+        disagree("gradient", why)
         the_gradient = None
-    if the_engrad is not None and (why := _other_gradient(the_engrad, total, printout)):
-        note("engrad", why)
+    if the_engrad is not None and (why := _other_gradient(the_engrad, total, printout, decides)):
+        disagree("engrad", why)
         the_engrad = None
     if _differ(the_energy, total):
-        note("energy", _of_another_run("energy", the_energy, total, "Eh"))
+        disagree("energy", _of_another_run("energy", the_energy, total, "Eh", decides))
         the_energy = None
     if the_charges is not None and (why := _other_charges(the_charges, printout, the_dump)):
-        note("charges", why)
+        disagree("charges", why)
         the_charges = None
     said = None if stderr is None else ended_normally(stderr)
     if said is None and printout is not None:
@@ -211,6 +243,8 @@ def read_run(
         stdout_log=_shortened(stdout),
         stderr_log=_shortened(stderr),
         notes=tuple(notes),
+        is_unfinished=is_unfinished,
+        contradictions=tuple(contradictions),
     )
 
 
@@ -236,7 +270,7 @@ def result_of(
     """Return the result of a run at the geometry that it ended with.
 
     What is given stands in where the run does not say. Raises EngineError, with the program's own
-    words, when it failed or told no energy.
+    words, when it failed or states no energy.
     """
     printout, dump = run.printout or Printout(), run.dump or Dump()
     if run.failure is not None:
@@ -313,18 +347,34 @@ def _stale(printout: Printout, dump: Dump) -> str | None:
     return None
 
 
-def _of_another_run(what: str, here: object, in_log: object, unit: str = "") -> str:
+def _is_unfinished(printout: Printout, log: bytes) -> bool:
+    """Whether a log of xtb stops before it states an energy; one that is buffered is empty then."""
+    if printout.energy is not None or printout.error is not None:
+        return False
+    is_of_xtb = printout.version is not None or printout.program_call is not None
+    return is_of_xtb or b"x T B" in log or not log.strip()
+
+
+def _is_same_call(printout: Printout | None, dump: Dump) -> bool:
+    """Whether log and JSON have the same command line."""
+    call = None if printout is None else printout.program_call
+    return call is not None and dump.program_call is not None and call == dump.program_call
+
+
+def _of_another_run(
+    what: str, here: object, there: object, unit: str = "", named: str = "the log"
+) -> str:
     return f"is of another run: its {what} is {here} {unit}".rstrip() + (
-        f", that of the log {in_log} {unit}".rstrip()
+        f", that of {named} {there} {unit}".rstrip()
     )
 
 
 def _other_gradient(
-    file: GradientFile, energy: float | None, printout: Printout | None
+    file: GradientFile, energy: float | None, printout: Printout | None, named: str
 ) -> str | None:
     """Why a gradient is of another run or species; None when it may be of this one."""
     if _differ(file.energy, energy):
-        return _of_another_run("energy", file.energy, energy, "Eh")
+        return _of_another_run("energy", file.energy, energy, "Eh", named)
     # A Hessian prints a second norm.
     printed = () if printout is None else printout.norms
     norm = file.norm

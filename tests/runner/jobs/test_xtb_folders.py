@@ -475,6 +475,209 @@ def test_a_turbomole_geometry_is_read(folder: Path) -> None:
         assert counts(job) == pytest.approx(recomputed(job), abs=1e-6)
 
 
+WATER_INPUT = "$gbsa\n solvent=water\n$end\n"
+
+
+@pytest.mark.parametrize("cut", [b"", b"* started run", b"iter      E", b"SUMMARY"])
+@pytest.mark.parametrize(
+    ("second", "geometry"),
+    [
+        (("--alpb", "water"), "mol.xyz"),
+        (("--etemp", "5000"), "mol.xyz"),
+        (("--opt",), "mol.xyz"),
+        ((), "other.xyz"),
+    ],
+)
+def test_a_run_that_was_killed_has_no_energy_of_the_run_before(
+    second: tuple[str, ...], geometry: str, cut: bytes, folder: Path
+) -> None:
+    """It left a log without an energy beside the files of the other run; one may be buffered."""
+    (folder / "other.xyz").write_text(OTHER_WATER)
+    xtb(folder, "--json", "--grad")
+    old = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "xtb.out"}
+    xtb(folder, *second, geometry=geometry)
+    for name, content in old.items():
+        (folder / name).write_bytes(content)
+    log = (folder / "xtb.out").read_bytes()
+    (folder / "xtb.out").write_bytes(log[: log.index(cut)])
+
+    with pytest.raises(BrokenJob, match="stops before it states an energy"):
+        read(folder)
+
+
+def test_a_run_that_was_killed_has_the_energy_of_the_same_command_at_the_same_geometry(
+    folder: Path,
+) -> None:
+    xtb(folder, "--alpb", "water", "--json")
+    log = (folder / "xtb.out").read_bytes()
+    (folder / "xtb.out").write_bytes(log[: log.index(b"iter      E")])
+
+    job = read(folder)
+    assert job.solvation_model == "ALPB(water)"
+    assert counts(job) == pytest.approx(recomputed(job), abs=1e-6)
+
+    (folder / "mol.xyz").write_text(OTHER_WATER)
+    assert "in xtbtopo.mol" in (read(folder).refused or "")
+    (folder / "xtbtopo.mol").unlink()
+    assert "nothing shows that xtbout.json is of mol.xyz" in (read(folder).refused or "")
+
+
+@pytest.mark.parametrize(
+    ("molecule", "options", "control", "part"),
+    [
+        (WATER, ("--vfukui",), "", "--vfukui"),
+        (OXYGEN, ("--etemp", "5000"), "", "--etemp 5000"),
+        (WATER, ("--acc", "1000"), "", "--acc 1000"),
+        (WATER, ("--alpb", "water", "bar1M"), "", "bar1M"),
+        (WATER, ("--input", "control.inp"), WATER_INPUT, "--input"),
+        (WATER, ("-I", "control.inp"), RESTRAINT, "-I"),
+        (PEROXIDE, ("--bhess",), "", "--bhess"),
+        (WATER, ("--cosmo", "water"), "", "--cosmo"),
+        (WATER, ("--fod",), "", "--fod"),
+        (WATER + WATER_INPUT, (), "", "$gbsa in mol.xyz"),
+        (WATER + "$scc\n temp=5000\n$end\n", (), "", "$scc in mol.xyz"),
+    ],
+)
+def test_without_a_log_an_option_that_the_json_does_not_explain_is_named(
+    molecule: str, options: tuple[str, ...], control: str, part: str, tmp_path: Path
+) -> None:
+    """The energy is invalidated: it has a solvent, a temperature or a restraint in it, or not."""
+    folder = written(tmp_path / "job", molecule)
+    (folder / "control.inp").write_text(control)
+    xtb(folder, *options, "--json")
+    (folder / "xtb.out").unlink()
+
+    refused = read(folder).refused or ""
+
+    assert refused.endswith(f"xtbout.json does not say what comes of {part}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--chrg", "1", "--uhf", "1"),
+        ("-c", "-1", "-u", "1", "--gfn", "1"),
+        ("--alpb", "toluene", "--grad"),
+        ("--opt", "tight", "--gfn2", "-P", "1"),
+        ("--hess", "--norestart", "--acc", "0.1"),
+        ("--ohess", "--etemp", "300"),
+        ("--cma", "--pop", "--wbo", "--lmo", "--verbose"),
+    ],
+    ids=" ".join,
+)
+def test_without_a_log_what_the_json_and_its_command_explain_counts(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = written(tmp_path / "job", ETHANOL)
+    xtb(folder, *options, "--json")
+    (folder / "xtb.out").unlink()
+
+    job = read(folder)
+
+    assert counts(job) == pytest.approx(recomputed(job), abs=1e-6)
+
+
+def test_without_a_log_a_file_that_differs_from_the_json_contradicts_it(folder: Path) -> None:
+    """One of the two is of another run, and nothing says which."""
+    xtb(folder, "--json", "--alpb", "water")
+    dump = (folder / "xtbout.json").read_bytes()
+    xtb(folder, "--grad")
+    (folder / "xtb.out").unlink()
+    (folder / "xtbout.json").write_bytes(dump)
+    kept = {
+        name: (folder / name).read_bytes()
+        for name in ("charges", "gradient", "energy", "mol.engrad")
+    }
+    for name in kept:
+        (folder / name).unlink()
+    counts(read(folder))
+
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+        refused = read(folder).refused or ""
+        assert refused.startswith(name if name != "mol.engrad" else "mol.engrad"), name
+        assert "xtbout.json" in refused or "the JSON" in refused
+        (folder / name).unlink()
+
+
+def test_without_a_log_an_input_that_was_edited_is_noticed_by_the_topology_file(
+    folder: Path,
+) -> None:
+    xtb(folder, "--json")
+    (folder / "xtb.out").unlink()
+    (folder / "mol.xyz").write_text(WATER.replace("1.05", "1.06"))
+
+    assert "in xtbtopo.mol" in (read(folder).refused or "")
+
+
+@pytest.mark.parametrize(
+    ("comment", "rest"),
+    [
+        ("units=bohr", ("", "", "")),
+        ("positions in bohr", ("", "", "")),
+        ('Lattice="10 0 0 0 10 0 0 0 10" pbc="T T T"', ("", "", "")),
+        ("Properties=species:S:1:forces:R:3:pos:R:3", (" 5 5 5", " 5 5 6", " 6 5 5")),
+    ],
+)
+def test_a_geometry_is_read_as_xtb_reads_it(
+    comment: str, rest: tuple[str, str, str], folder: Path
+) -> None:
+    """In Å, from the first columns; nothing else shows the positions of this run."""
+    _, _, *atoms = WATER.splitlines()
+    lines = [line + more for line, more in zip(atoms, rest, strict=True)]
+    (folder / "mol.xyz").write_text("\n".join(["3", comment, *lines, ""]))
+    xtb(folder)
+    (folder / "xtbtopo.mol").unlink()
+
+    job = read(folder)
+
+    assert job.geometry is not None
+    assert job.geometry.positions[1] == (0.0, 0.0, 1.05)
+    assert counts(job) == pytest.approx(recomputed(job), abs=1e-6)
+
+
+def test_atomic_numbers_isotopes_and_fortran_exponents_are_read_as_xtb_reads_them(
+    folder: Path,
+) -> None:
+    (folder / "mol.xyz").write_text("3\n\n8 0 0 0\nD 0 0 1.05D0\nh 9.3d-1 0 -0.24 7\n")
+    xtb(folder)
+    (folder / "xtbtopo.mol").unlink()
+
+    job = read(folder)
+
+    assert counts(job) == pytest.approx(recomputed(job), abs=1e-6)
+
+
+def test_a_geometry_in_another_folder_is_not_the_one_of_the_same_name(folder: Path) -> None:
+    """Unless something that the run wrote shows that they are the same."""
+    inside = folder / "run"
+    inside.mkdir()
+    xtb(inside, geometry="../mol.xyz")
+    (inside / "mol.xyz").write_text(WATER)
+    counts(read(inside))
+    (inside / "xtbtopo.mol").unlink()
+    assert "the run began with ../mol.xyz, and nothing shows" in (read(inside).refused or "")
+
+    xtb(inside, "--grad", geometry="../mol.xyz")
+    counts(read(inside))
+    (inside / "mol.xyz").write_text(OTHER_WATER)
+    assert "apart in mol.xyz" in (read(inside).refused or "")
+
+
+@pytest.mark.parametrize("accuracy", ["1000", "5"])
+def test_an_accuracy_below_the_usual_one_is_part_of_the_method(accuracy: str, folder: Path) -> None:
+    """By the log, or the command line where the log does not say it."""
+    xtb(folder, "--acc", accuracy)
+    assert read(folder).method == f"GFN2-xTB (accuracy {accuracy})"
+
+    log = (folder / "xtb.out").read_text()
+    (folder / "xtb.out").write_text(re.sub("accuracy .*:\n", "\n", log))
+    assert read(folder).method == f"GFN2-xTB (accuracy {accuracy})"
+
+    xtb(folder, "--acc", "0.01")
+    assert read(folder).method == "GFN2-xTB"
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_folder_is_read_or_refused(
