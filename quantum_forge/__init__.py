@@ -13,6 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from quantum_forge.asynchronous import AsyncCalculation as AsyncCalculation
+    from quantum_forge.asynchronous import AsyncForge as AsyncForge
+    from quantum_forge.asynchronous import AsyncQuery as AsyncQuery
+    from quantum_forge.asynchronous import open_async as open_async
     from quantum_forge.datasets.manifest import Manifest as Manifest
     from quantum_forge.event_types import *  # noqa: F403  # the stub has exactly the event types
     from quantum_forge.eventstore.actions.by_name import Recorded as Recorded
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
     from quantum_forge.table import WrongQuery as WrongQuery
 
 _WHERE = {
+    "AsyncCalculation": "asynchronous",
+    "AsyncForge": "asynchronous",
+    "AsyncQuery": "asynchronous",
     "DatabaseUnavailable": "eventstore.base.errors",
     "Datasets": "forge",
     "Event": "schema.language.event",
@@ -60,10 +67,14 @@ _WHERE = {
     "WrongMoment": "forge",
     "WrongQuery": "table",
     "open": "forge",
+    "open_async": "asynchronous",
 }
 """The module of each public name."""
 
 __all__ = [
+    "AsyncCalculation",
+    "AsyncForge",
+    "AsyncQuery",
     "DatabaseUnavailable",
     "Datasets",
     "Event",
@@ -86,6 +97,7 @@ __all__ = [
     "WrongMoment",
     "WrongQuery",
     "open",
+    "open_async",
 ]
 
 

@@ -101,25 +101,7 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
 
     `source` is where the address comes from, named in the advice. No connection is made yet.
     """
-    arguments = {
-        "application_name": APPLICATION_NAME,
-        "connect_timeout": CONNECT_TIMEOUT,
-        **TCP,
-        # Prepared statements belong to a session, which a transaction pooler takes away.
-        "prepare_threshold": None,
-    }
-    engine = create_engine(
-        url,
-        pool_size=20,
-        # The connection that was used last is the one that has everything prepared.
-        pool_use_lifo=True,
-        max_overflow=30,
-        pool_pre_ping=True,
-        pool_recycle=3600,
-        json_deserializer=parse_json,
-        connect_args={name: arguments[name] for name in arguments.keys() - url.query.keys()},
-    )
-
+    engine = create_engine(url, **engine_options(url))
     limit_waits(engine)
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -128,6 +110,34 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
     ) -> None:
         if context.execution_options.get(BINARY_ROWS):
             cursor.format = psycopg.pq.Format.BINARY
+
+    translate_failures(engine, url, source)
+    return engine
+
+
+def engine_options(url: URL) -> dict[str, Any]:
+    """Return what an engine, or one for asyncio, is made with."""
+    arguments = {
+        "application_name": APPLICATION_NAME,
+        "connect_timeout": CONNECT_TIMEOUT,
+        **TCP,
+        # Prepared statements belong to a session, which a transaction pooler takes away.
+        "prepare_threshold": None,
+    }
+    return {
+        "pool_size": 20,
+        # The connection that was used last is the one that has everything prepared.
+        "pool_use_lifo": True,
+        "max_overflow": 30,
+        "pool_pre_ping": True,
+        "pool_recycle": 3600,
+        "json_deserializer": parse_json,
+        "connect_args": {name: arguments[name] for name in arguments.keys() - url.query.keys()},
+    }
+
+
+def translate_failures(engine: Engine, url: URL, source: str) -> None:
+    """Have an engine raise this project's errors where the database refuses or is away."""
 
     @event.listens_for(engine, "handle_error")
     def translate(context: ExceptionContext) -> None:
@@ -152,8 +162,6 @@ def make_engine(url: URL, *, source: str = EMBEDDED) -> Engine:
                 f"the connection to {where(url)} was lost ({_reason(cause)})",
                 "run the command again; what was appended before is kept",
             ) from cause
-
-    return engine
 
 
 def is_direct(connection: Connection) -> bool:

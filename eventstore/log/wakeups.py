@@ -97,11 +97,17 @@ class Announcer:
 _announcers: WeakKeyDictionary[Engine, Announcer] = WeakKeyDictionary()
 
 
-def announce_appends(engine: Engine) -> None:
-    """From now on, wake the readers of what this engine's transactions append."""
+def announce_appends(engine: Engine, *, through: Engine | None = None) -> None:
+    """From now on, wake the readers of what this engine's transactions append.
+
+    Args:
+        engine: that appends; it may be the synchronous face of an engine for asyncio.
+        through: the engine whose connection announces it; that of the appends unless given.
+    """
     if engine in _announcers:
         return
-    announcer = _announcers[engine] = Announcer(engine)
+    shared = None if through is None else _announcers.get(through)
+    announcer = _announcers[engine] = shared or Announcer(through or engine)
 
     @event.listens_for(engine, "commit")
     def committing(connection: Connection) -> None:

@@ -35,10 +35,9 @@ def test_every_public_name_is_there_and_has_a_docstring() -> None:
     """And so has every method, which names each of its arguments where it has several."""
     for name in qf.__all__:
         assert inspect.getdoc(getattr(qf, name)), name
-    for cls in (qf.Forge, qf.Query, qf.Datasets):
+    for cls in (qf.Forge, qf.Query, qf.Datasets, qf.AsyncForge, qf.AsyncQuery):
         for name in public(cls):
             member = inspect.getattr_static(cls, name)
-            member = member.__func__ if isinstance(member, classmethod) else member
             text = inspect.getdoc(member) or ""
             assert text, f"{cls.__name__}.{name}"
             if not inspect.isfunction(member):
@@ -99,4 +98,4 @@ def test_the_code_of_the_page_runs(database: Database, tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "project 1"
     assert lines[1:3] == ["ethanol C2H6O", "methane CH4"]
-    assert lines[-1] == "completed"
+    assert lines[-3:] == ["completed", "molecule_created", "1"]
