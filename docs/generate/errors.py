@@ -58,7 +58,8 @@ def _subclasses(cls: Error) -> set[Error]:
 
 
 def _room(cls: Error) -> str:
-    return cls.__module__.split(".")[1]
+    package, *inside = cls.__module__.split(".")
+    return inside[0] if len(inside) > 1 else package
 
 
 def _place(cls: Error) -> tuple[str, int]:

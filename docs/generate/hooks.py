@@ -19,6 +19,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/settings.md": settings_page,
     "reference/errors.md": errors_page,
     "reference/catalogue.md": render,
+    "changelog.md": lambda: _of_repository("CHANGELOG.md"),
     "contributing.md": lambda: _of_repository("CONTRIBUTING.md"),
 }
 

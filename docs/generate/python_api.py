@@ -20,13 +20,23 @@ def python_pages() -> list[tuple[str, str, str]]:
 
 
 def _pages() -> Iterator[tuple[str, str, str]]:
-    yield "index.md", "quantum_forge", "# quantum_forge\n\n::: quantum_forge\n"
+    yield "index.md", "quantum_forge", _front_door()
     for room in ROOMS:
         package = f"quantum_forge.{room}"
         modules, inner = _inside(package)
         yield _page(package, modules)
         for name in inner:
             yield _page(name, _below(name))
+
+
+def _front_door() -> str:
+    """The public interface, in the order of `__all__`."""
+    parts = ["# quantum_forge\n", (quantum_forge.__doc__ or "") + "\n"]
+    for name in quantum_forge.__all__:
+        found = getattr(quantum_forge, name)
+        parts.append(f"::: {found.__module__}.{found.__qualname__}\n")
+    parts.append("Event types are listed in the [catalogue](../catalogue.md#events).\n")
+    return "\n".join(parts)
 
 
 def _page(package: str, modules: list[str]) -> tuple[str, str, str]:

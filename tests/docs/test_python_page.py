@@ -1,4 +1,4 @@
-"""docs/python.md: it documents exactly the public API, and its code runs."""
+"""docs/how-to/python.md: it documents exactly the public API, and its code runs."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.schema.domains import EVENT_TYPES
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "python.md").read_text("utf-8")
 
 
 def names_under(title: str) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import quantum_forge
 from docs.generate.commands import commands_page
 from docs.generate.errors import errors_page, messages_of
 from docs.generate.python_api import python_pages
@@ -73,5 +74,6 @@ def test_every_room_that_programs_use_has_a_page_of_its_modules() -> None:
     """A module is found by the room that it is in."""
     pages = {title: content for _, title, content in python_pages()}
 
-    assert "::: quantum_forge\n" in pages["quantum_forge"]
+    for name in quantum_forge.__all__:
+        assert f".{name}\n" in pages["quantum_forge"]
     assert "::: quantum_forge.eventstore.log.append\n" in pages["eventstore.log"]
