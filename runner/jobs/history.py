@@ -141,7 +141,7 @@ def _outcome(job: Job, molecule: Molecule | None, task_id: UUID, *, keep_logs: b
     assert job.geometry is not None
     refused = job.refused
     if refused is None and molecule is not None:
-        refused = refusal(
+        refused = molecule.contradiction or refusal(
             job.result, job.geometry, charge=molecule.charge, multiplicity=molecule.multiplicity
         )
     kind = Completed if refused is None else None

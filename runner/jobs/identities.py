@@ -30,7 +30,8 @@ class Identities:
     def of(self, job: Job) -> Molecule:
         """Return the molecule of a job, or raise InputError with the reason.
 
-        It is that of the SMILES, whose atoms must be those of the geometry; without a SMILES the
+        It is that of the SMILES, whose atoms must be those of the geometry; its `contradiction` is
+        why the geometry has other bonds. Without a SMILES the
         bonds are perceived, in the geometry that was given, or else in the one it became; where
         none can be perceived in either, the molecule is that of the given geometry's connectivity.
         """
@@ -59,12 +60,16 @@ class Identities:
         if source.smiles is None:
             key = (geometry and geometry.xyz_sha256, source.charge, source.multiplicity)
         else:
-            atoms = None if geometry is None else tuple(sorted(geometry.numbers))
-            key = (source.smiles, atoms, source.charge, source.multiplicity)
+            key = (
+                source.smiles,
+                geometry and geometry.xyz_sha256,
+                source.charge,
+                source.multiplicity,
+            )
         found = self._known.get(key)
         if found is None:
             try:
-                found = identify(source)
+                found = identify(source, imported=True)
             except InputError as error:
                 found = _Refused(error.reason, error.code)
             if len(self._known) >= REMEMBERED:

@@ -12,6 +12,7 @@ so do compounds that differ in bond orders alone.
 """
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,19 @@ def connectivity(geometry: Geometry) -> Connectivity:
         labels = numbers + _ISOTOPE * np.array(geometry.isotopes)
     key = f"connectivity:{VERSION}:{_digest(labels, connected)}"
     return Connectivity(key, _doubt(numbers, lengths, limits))
+
+
+def graph_key(numbers: Sequence[int], bonds: Iterable[tuple[int, int]]) -> str:
+    """Return a digest of a graph of at most `MOST_ATOMS` atoms, the same for every order of them.
+
+    Args:
+        numbers: the atomic number of each atom.
+        bonds: pairs of indices of bonded atoms, counted from 0.
+    """
+    connected = np.zeros((len(numbers), len(numbers)), dtype=bool)
+    for first, second in bonds:
+        connected[first, second] = connected[second, first] = True
+    return _digest(np.array(numbers), connected)
 
 
 def distances(geometry: Geometry) -> npt.NDArray[np.float64]:

@@ -14,6 +14,7 @@ from rdkit.Chem import rdDetermineBonds, rdinchi, rdMolDescriptors
 from quantum_forge.runner.errors import InputError
 from quantum_forge.runner.molecules.connectivity import VERSION as CONNECTIVITY_VERSION
 from quantum_forge.runner.molecules.connectivity import connectivity
+from quantum_forge.runner.molecules.constitution import contradiction
 from quantum_forge.runner.molecules.cxsmiles import read_cxsmiles, unread_extension
 from quantum_forge.runner.molecules.geometry import ATOMIC_NUMBERS, ELEMENTS, Geometry
 from quantum_forge.runner.molecules.limits import refuse_large_smiles, refuse_many_atoms
@@ -48,6 +49,8 @@ class Molecule(msgspec.Struct, frozen=True, kw_only=True):
     electrons, not only those of the valence shell. `composition` is (atomic number, mass number or
     0 for the natural mixture, count) for each isotope, of a molecule without SMILES. What else
     follows is computed when it is asked for: only a molecule that is new to the log needs it.
+    `contradiction` is why a result at the geometry is not one of this molecule; an input with one
+    is refused, except where it is imported.
     """
 
     smiles: str | None
@@ -64,6 +67,7 @@ class Molecule(msgspec.Struct, frozen=True, kw_only=True):
     toolkit: str
     toolkit_version: str
     composition: tuple[tuple[int, int, int], ...] = ()
+    contradiction: str | None = None
 
     @property
     def structure(self) -> str:
@@ -110,7 +114,11 @@ class Molecule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def identify(
-    source: Input, *, charge: int | None = None, multiplicity: int | None = None
+    source: Input,
+    *,
+    charge: int | None = None,
+    multiplicity: int | None = None,
+    imported: bool = False,
 ) -> Molecule:
     """Return the molecule that an input means, or raise InputError with the reason for a chemist.
 
@@ -119,7 +127,10 @@ def identify(
     the number of electrons allows. A value that the record calls assumed is assumed again, unless
     `charge` or `multiplicity` states it. The bonds of a geometry without SMILES are perceived;
     where they cannot be, or contradict charge or multiplicity, it is identified by its
-    connectivity. A geometry with a SMILES must have the same atoms.
+    connectivity. A geometry with a SMILES must have the same atoms and the same bonds between
+    them (see `quantum_forge.runner.molecules.constitution`). A geometry that is `imported` with its
+    result may have reacted: other bonds between heavy atoms are the molecule's `contradiction`, and
+    hydrogens at other atoms one of its warnings.
     """
     if source.error is not None:
         raise InputError(source.error, code="UNREADABLE_RECORD")
@@ -143,10 +154,17 @@ def identify(
             found = _of_geometry(source.geometry, wanted_charge or 0, wanted_multiplicity)
         else:
             raise InputError("neither a SMILES nor a geometry", code="EMPTY_MOLECULE")
+    bonds = None
     if source.geometry is not None:
         _refuse_other_atoms(found.composition, source.geometry)
         if source.smiles is not None:
             _refuse_other_isotopes(source.smiles, source.geometry)
+            bonds = contradiction(source.smiles, _read(source.smiles), source.geometry)
+            if bonds is not None and not imported:
+                raise InputError(
+                    f"{bonds.reason}; correct one of them, or leave the SMILES out",
+                    code="GEOMETRY_CONTRADICTS_SMILES",
+                )
     claimed_charge = wanted_charge if wanted_charge is not None else source.charge
     if claimed_charge is not None and claimed_charge != found.charge:
         raise InputError(
@@ -164,6 +182,8 @@ def identify(
     warnings = [] if found.doubt is None else [found.doubt]
     if ignored is not None:
         warnings.append(f"the CXSMILES extension {ignored} cannot be read and was left out")
+    if bonds is not None and bonds.hydrogens_only:
+        warnings.append(bonds.reason)
     if multiplicity_source is ValueSource.ASSUMED:
         warnings += warnings_of_assumed(
             decided, found.composition, written_radicals=found.written_radicals
@@ -189,6 +209,7 @@ def identify(
         toolkit="quantum-forge" if by_geometry else "RDKit",
         toolkit_version=CONNECTIVITY_VERSION if by_geometry else rdBase.rdkitVersion,
         composition=_isotopes_of(source.geometry) if by_geometry and source.geometry else (),
+        contradiction=None if bonds is None or bonds.hydrogens_only else bonds.reason,
     )
 
 

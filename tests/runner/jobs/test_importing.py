@@ -30,6 +30,7 @@ from quantum_forge.runner.jobs.importing import APART, _in_turn, import_jobs
 from quantum_forge.runner.jobs.job import read_job
 from quantum_forge.runner.jobs.outcome import FolderOutcome, Imported
 from quantum_forge.runner.jobs.worker import Importer, Target
+from quantum_forge.runner.molecules.conformers import embed
 from quantum_forge.schema.tables import event_logs
 from tests.conftest import Qforge, _fresh
 from tests.support.campaigns import chemistry, counted, rows, running, until
@@ -241,6 +242,38 @@ def test_a_molecule_without_a_name_has_that_of_its_folder(
 
     names = {each["smiles"]: each["name"] for each in rows(database.engine, "molecules")}
     assert names == {"CO": "series/a", "CCO": "ethanol", "CCCO": "alone"}
+
+
+def test_a_result_of_another_constitution_than_its_smiles_is_invalidated(
+    database: Database, tmp_path: Path
+) -> None:
+    """Both are named. Hydrogens at other atoms, as of a proton that has moved, are a warning."""
+    for name, smiles, of, energy in (
+        ("ether", "COC", "CCO", -11.365270760),
+        ("enol", "CC(O)=C", "CC(C)=O", -13.0),
+        ("ethanol", "CCO", "CCO", -11.365270760),
+    ):
+        folder = tmp_path / "jobs" / name
+        folder.mkdir(parents=True)
+        (folder / "mol.xyz").write_text(embed(of).xyz_text())
+        (folder / "metadata.json").write_text(json.dumps({"canonical_smiles": smiles}))
+        (folder / "results.json").write_text(json.dumps({"energy": energy}))
+
+    outcomes = in_this_process(database, tmp_path / "jobs")
+
+    reasons = {Path(each.path).name: each.reason or "" for each in outcomes}
+    assert "the bonds of CCO" in reasons["ether"]
+    assert "the SMILES COC" in reasons["ether"]
+    molecules = {row["id"]: row["smiles"] for row in rows(database.engine, "molecules")}
+    calculations = rows(database.engine, "calculations")
+    found = {molecules[row["molecule_id"]]: row for row in calculations}
+    assert {smiles: row["status"] for smiles, row in found.items()} == {
+        "COC": "invalidated",
+        "C=C(C)O": "completed",
+        "CCO": "completed",
+    }
+    assert "hydrogens at other atoms" in str(found["C=C(C)O"]["warnings"])
+    assert found["CCO"]["warnings"] is None
 
 
 def test_a_dry_run_judges_and_appends_nothing(
