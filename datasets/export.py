@@ -31,6 +31,7 @@ from quantum_forge.datasets.selection import (
     select_counts,
     select_judged,
 )
+from quantum_forge.eventstore.base.codec import encode
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.whole_file import whole_file, write_whole
@@ -214,12 +215,15 @@ def export_stream(
     What left until the reader had enough is recorded, too.
 
     Raises:
-        TextOnly, BrokenPipeError when nobody reads any more, and what `write_rows` raises.
+        EventRefused when the export cannot be recorded, before anything is written; TextOnly,
+        BrokenPipeError when nobody reads any more, and what `write_rows` raises.
     """
     if not format_named(recipe.format).is_text:
         raise TextOnly(recipe.format)
     if author is not None:
         require_primary(engine, "an export, which is recorded in the log,")
+        # Before a byte leaves: an export that cannot be recorded is not made.
+        encode(_exported(recipe, 0, None, "stdout"))
     left = 0
 
     def count(rows: int, total: int) -> None:
@@ -286,7 +290,14 @@ def record(
     destination: str,
 ) -> None:
     """Append the event of so many rows that left, to so much as is known of them."""
-    event = DataExported(
+    event = _exported(recipe, rows, content_sha256, destination)
+    Domain(engine, author).record((uuid7(), event))
+
+
+def _exported(
+    recipe: Recipe, rows: int, content_sha256: str | None, destination: str
+) -> DataExported:
+    return DataExported(
         what=f"dataset {recipe.name}",
         format=recipe.format,
         row_count=rows,
@@ -295,7 +306,6 @@ def record(
         destination=destination,
         parameters=recipe.about(),
     )
-    Domain(engine, author).record((uuid7(), event))
 
 
 def end_of(connection: Connection, recipe: Recipe) -> End:

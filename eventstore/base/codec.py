@@ -53,7 +53,8 @@ def encode(event: Event) -> bytes:
     try:
         data = msgspec.json.encode(event)
         # A Struct does not check its fields when it is made, and NaN is written as null.
-        same = _decoder(cls).decode(data) == event
+        read = _decoder(cls).decode(data)
+        same = read == event or read == _with_lists(event)
     except _NOT_JSON as error:
         raise EventRefused(cls.event_type, _explained(event, str(error))) from error
     if not same:
@@ -62,6 +63,26 @@ def encode(event: Event) -> bytes:
         )
     _refuse_nul(cls.event_type, event, data)
     return data
+
+
+def _with_lists(event: Event) -> Event:
+    """An event whose objects hold lists in place of tuples: in JSON both are arrays."""
+    changed = {
+        name: _listed(value)
+        if isinstance(value, dict)
+        else [_listed(item) if isinstance(item, dict) else item for item in value]
+        for name in event.__struct_fields__
+        if isinstance(value := getattr(event, name), dict | list)
+    }
+    return msgspec.structs.replace(event, **changed)
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_listed(item) for item in value]
+    return value
 
 
 def encode_metadata(event_type: str, metadata: dict[str, Any]) -> bytes:

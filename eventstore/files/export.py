@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Engine
 
+from quantum_forge.eventstore.base.codec import encode
 from quantum_forge.eventstore.base.envelope import Position, RecordedEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.ids import uuid7
@@ -82,6 +83,7 @@ def export_events(
         UnknownKind
         NeedsPrimary: on a standby, where the export cannot be recorded.
         BeyondHead: when the log does not reach `after` or `upto`.
+        EventRefused: when the export cannot be recorded, before anything is written.
         LogDiverged: when the log does not have the events of the place.
         PlaceOfEveryTenant: when the place cannot be compared by a login that sees one tenant.
         TargetExists, TargetBusy, TargetUnwritable: see eventstore/base/whole_file.py.
@@ -109,8 +111,8 @@ def export_events(
                 written += len(batch)
                 progress(len(batch), batch[-1].position)
 
-    def account(sha256: str | None, destination: str) -> ExportedLog:
-        event = DataExported(
+    def exported(sha256: str | None, destination: str) -> DataExported:
+        return DataExported(
             what="event_logs",
             format="parquet" if isinstance(to, Path) and to.suffix == ".parquet" else "jsonl",
             row_count=written,
@@ -125,11 +127,15 @@ def export_events(
                 "where": msgspec.to_builtins(where),
             },
         )
-        Domain(engine, author).record((uuid7(), event))
+
+    def account(sha256: str | None, destination: str) -> ExportedLog:
+        Domain(engine, author).record((uuid7(), exported(sha256, destination)))
         return ExportedLog(
             events=written, after=begin.position, upto=last, place=place, sha256=sha256
         )
 
+    # Before a byte leaves: an export that cannot be recorded is not made.
+    encode(exported(None, "stdout"))
     if not isinstance(to, Path):
         try:
             _write_lines(to, batches())
@@ -162,9 +168,9 @@ def _batches(events: Iterator[RecordedEvent]) -> Iterator[list[RecordedEvent]]:
 
 
 def _write_lines(file: IO[bytes], batches: Iterable[list[RecordedEvent]]) -> None:
-    encode = msgspec.json.Encoder().encode_lines
+    encode_lines = msgspec.json.Encoder().encode_lines
     for batch in batches:
-        file.write(encode(batch))
+        file.write(encode_lines(batch))
 
 
 def _write_parquet(file: IO[bytes], batches: Iterable[list[RecordedEvent]]) -> None:

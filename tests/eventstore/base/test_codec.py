@@ -19,6 +19,7 @@ from quantum_forge.eventstore.base.errors import EventRefused, QuantumForgeError
 from quantum_forge.eventstore.log.append import append, translated_errors
 from quantum_forge.eventstore.log.read import read_all, read_stream
 from quantum_forge.schema.domains import EVENTS
+from quantum_forge.schema.domains.audit import DataExported
 from quantum_forge.schema.domains.calculations import (
     Atom,
     CalculationCompleted,
@@ -477,3 +478,16 @@ def as_numbers(value: Any) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     return float(value) if abs(value) < 10**300 else int(value)
+
+
+def test_tuples_in_an_object_are_arrays() -> None:
+    """JSON has one kind of list; what msgspec makes of a Struct has tuples."""
+    parameters: dict[str, object] = {"types": ("a", ("b", {"c": (1, 2)})), "none": ()}
+    event = DataExported(
+        what="event_logs", format="jsonl", row_count=0, position=1, parameters=parameters
+    )
+
+    read = decode(DataExported.event_type, encode(event))
+
+    assert isinstance(read, DataExported)
+    assert read.parameters == {"types": ["a", ["b", {"c": [1, 2]}]], "none": []}

@@ -1,7 +1,9 @@
 """The log leaves as a file that another log takes in: complete, in order, with ids and times."""
 
+import io
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine
 
+from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.files.export import UnknownKind, export_events
@@ -147,3 +150,79 @@ def test_the_command_exports_what_another_log_imports(
     )
     assert "Traceback" not in piped.stderr
     assert "Error" not in piped.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--type", "molecule_created"],
+        ["--type", "molecule_created", "--type", "calculation_completed"],
+        ["--since", "2020-01-01", "--until", "2100-01-01"],
+        ["--all-tenants"],
+        ["--tenant", str(DEFAULT_TENANT_ID)],
+        ["--after", "1", "--upto", "3", "--type", "molecule_created"],
+    ],
+)
+def test_an_export_with_any_filter_is_recorded(
+    qforge_here: Qforge, engine: Engine, options: list[str]
+) -> None:
+    """With the filter as it was stated, of a file and of stdout."""
+    record(engine, *good())
+
+    qforge_here("events", "export", "log.jsonl", *options)
+    qforge_here("events", "export", "-", *options)
+
+    with engine.connect() as connection:
+        exports = [
+            event.data["parameters"]["where"]
+            for event in read_all(connection, where=Filter(types=[DataExported.event_type]))
+        ]
+    assert len(exports) == 2
+    types = [value for name, value in pairwise(options) if name == "--type"]
+    assert [where["types"] for where in exports] == [types or None] * 2
+
+
+def test_nothing_leaves_of_an_export_that_cannot_be_recorded(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither into a stream nor into a file."""
+    record(engine, *good())
+    monkeypatch.setattr(
+        "quantum_forge.eventstore.files.export.msgspec.to_builtins", lambda _: float("nan")
+    )
+    stream = io.BytesIO()
+    path = tmp_path / "log.jsonl"
+
+    for to in (stream, path):
+        with pytest.raises(EventRefused):
+            export_events(engine, to, AUTHOR)
+
+    assert stream.getvalue() == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["audit", "--csv", "--action", "molecule_created", "--action", "data_exported"],
+        ["audit", "--json", "--since", "2020-01-01", "--until", "2100-01-01"],
+        ["audit", "--json", "--entity", str(uuid4())],
+        ["dataset", "export", "a", "--format", "csv", "--where", "gap>2", "--where", "energy<0"],
+        ["dataset", "export", "a", "--format", "jsonl", "--order", "gap", "--limit", "1"],
+        ["dataset", "export", "a", "--units", "ev,bohr"],
+    ],
+)
+@pytest.mark.parametrize("to", [[], ["--output", "-"]])
+def test_other_exports_with_any_filter_are_recorded(
+    qforge_here: Qforge, engine: Engine, command: list[str], to: list[str]
+) -> None:
+    """As one of the log itself is."""
+    if to and (command[0] == "audit" or "--format" not in command):
+        pytest.skip("is written to stdout always, or is not text")
+    record(engine, *good())
+
+    qforge_here(*command, *to)
+
+    with engine.connect() as connection:
+        kinds = Filter(types=[DataExported.event_type])
+        assert len(list(read_all(connection, where=kinds))) == 1
