@@ -97,6 +97,10 @@ COMMANDS = {
     "server": Lazy(
         "quantum_forge.cli.commands.server:server", "Show or stop the embedded PostgreSQL."
     ),
+    "completion": Lazy(
+        "quantum_forge.cli.commands.completion:completion",
+        "Print the script that completes commands and options in a shell.",
+    ),
     "db": Lazy("quantum_forge.cli.commands.db:db", "Migrate, inspect and reset the database."),
 }
 
