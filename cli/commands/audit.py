@@ -12,6 +12,8 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.parse import ids
+from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import limit_option, span_options
 from quantum_forge.cli.session import migrated_database, tell_trouble
 from quantum_forge.cli.show import columns, console
@@ -24,6 +26,7 @@ from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.eventstore.database.outage import Patience
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.database.standby import require_primary
+from quantum_forge.eventstore.log.abbreviations import find_user, id_digits
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.place import Place, place_at
 from quantum_forge.eventstore.log.read import safe_head
@@ -52,7 +55,7 @@ FIELDS = Entry.__struct_fields__
 
 @click.command(cls=Command)
 @click.option("--user", help="Only what this user did: id, user name or e-mail address.")
-@click.option("--entity", type=click.UUID, help="Only what was done to this entity.")
+@click.option("--entity", type=ID, help="Only what was done to this entity.")
 @click.option(
     "--action",
     "actions",
@@ -76,7 +79,7 @@ FIELDS = Entry.__struct_fields__
 )
 def audit(
     user: str | None,
-    entity: UUID | None,
+    entity: UUID | Beginning | None,
     actions: tuple[str, ...],
     status: str | None,
     since: datetime | None,
@@ -94,7 +97,7 @@ def audit(
     \b
     Example:
       qforge audit --user ada --action data_export --since 2026-10-01 --until 2026-11-01
-      qforge audit --entity 7d44a1f0-… --json
+      qforge audit --entity 7d44a1f0 --json
       qforge audit --status denied --since 7d --follow
     """
     settings = load_settings()
@@ -105,6 +108,7 @@ def audit(
         catch_up_unless_standby(database.engine, named(["users", "organization_members"]))
         with database.engine.connect() as connection:
             user_id = None if user is None else _user_id(connection, settings.tenant_id, user)
+            entity_id = ids.entity(connection, settings.tenant_id, entity)
         if user_id is None or user_id != settings.user_id:
             require_role(
                 database.engine,
@@ -117,7 +121,7 @@ def audit(
         question = Question(
             tenant_id=settings.tenant_id,
             user_id=user_id,
-            entity_id=entity,
+            entity_id=entity_id,
             actions=list(actions) or None,
             status=None if status is None else AuditStatus(status),
             since=since,
@@ -190,7 +194,9 @@ def _user_id(connection: Connection, tenant_id: UUID, user: str) -> UUID:
     name = c.email if "@" in user else c.username
     found = connection.scalar(select(c.id).where(c.tenant_id == tenant_id, name == user))
     if found is None:
-        raise click.BadParameter(f"no user {user!r}; give an id, a user name or an address")
+        if (digits := id_digits(user.lower())) is None:
+            raise click.BadParameter(f"no user {user!r}; give an id, a user name or an address")
+        return find_user(connection, tenant_id, digits)
     assert isinstance(found, UUID)
     return found
 

@@ -8,6 +8,8 @@ import click
 import msgspec
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.parse import ids
+from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import migrated_database
 from quantum_forge.cli.show import console
@@ -33,8 +35,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 @click.option(
     "--data", default="{}", help="Its fields: a JSON object, @FILE, or - for stdin.", metavar="JSON"
 )
-@click.option("--entity-id", type=click.UUID, help="To what it happened; not for what it begins.")
-@click.option("--user-id", type=click.UUID, help="Who did it. [default: you]")
+@click.option("--entity-id", type=ID, help="To what it happened; not for what it begins.")
+@click.option("--user-id", type=ID, help="Who did it. [default: you]")
 @click.option(
     "--expect",
     type=click.IntRange(min=-1),
@@ -45,8 +47,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 def record(
     event: str | None,
     data: str,
-    entity_id: UUID | None,
-    user_id: UUID | None,
+    entity_id: UUID | Beginning | None,
+    user_id: UUID | Beginning | None,
     expect: int | None,
     listing: bool,
     as_json: bool,
@@ -54,14 +56,14 @@ def record(
     """Record that EVENT happened, if the rules of its entity allow it.
 
     Prints its position in the log, and the id of the entity, which is a new one where the event
-    begins an entity.
+    begins an entity. Ids may be given by their first digits, at least 4.
 
     \b
     Example:
       qforge record --list
       qforge record --list device_registered
       qforge record project_created --data '{"name": "Malaria"}'
-      qforge record project_updated --entity-id 0199… --data @changes.json
+      qforge record project_updated --entity-id 0199a7c4 --data @changes.json
     """
     if event is not None and event not in EVENTS:
         raise click.UsageError(f"no event type {event!r}; qforge record --list shows them")
@@ -72,10 +74,17 @@ def record(
         raise click.UsageError("say which EVENT; qforge record --list shows them")
     document = _read(data)
     settings = load_settings()
-    author = Author(tenant_id=settings.tenant_id, user_id=user_id or settings.user_id)
     with migrated_database(settings, writes=True) as database:
+        with database.engine.connect() as connection:
+            entity = ids.entity(connection, settings.tenant_id, entity_id)
+            user = ids.user(connection, settings.tenant_id, user_id)
         recorded = record_by_name(
-            database.engine, author, event, document, entity_id=entity_id, expected_version=expect
+            database.engine,
+            Author(tenant_id=settings.tenant_id, user_id=user or settings.user_id),
+            event,
+            document,
+            entity_id=entity,
+            expected_version=expect,
         )
     if as_json:
         console.emit_json(recorded)

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Select, Uuid, cast, literal, select
 
 from quantum_forge.eventstore.base.envelope import Position, RecordedEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.log.abbreviations import id_digits
 from quantum_forge.eventstore.log.read import EVERYTHING, fetch, matching
 from quantum_forge.projections import compiler
 from quantum_forge.projections.compiler.dead_letters import list_dead_letters, sparing
 from quantum_forge.projections.compiler.reference import Key, Reference, Row
 from quantum_forge.projections.history.as_of import whole_row
 from quantum_forge.projections.queries.conditions import value_of
-from quantum_forge.projections.queries.lookup import id_digits
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.projection import ColumnFold, Projection
 from quantum_forge.schema.tables import event_logs

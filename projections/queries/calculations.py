@@ -26,6 +26,7 @@ from sqlalchemy import (
     union,
 )
 
+from quantum_forge.eventstore.log.abbreviations import id_range
 from quantum_forge.schema.domains.batches import batch_item_names, batch_items, batch_jobs
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.molecules import molecule_properties_computed, molecules
@@ -275,7 +276,7 @@ def select_batches(
 
 def select_by_prefix(table: Table, tenant_id: UUID, digits: str) -> Select[Any]:
     """The rows whose id begins with these hexadecimal digits, by id; at most ten."""
-    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    first, last = id_range(digits)
     return (
         select(table)
         .where(table.c.tenant_id == tenant_id, table.c.id.between(first, last))

@@ -1,6 +1,5 @@
 """One calculation, molecule or batch, found by id, SMILES or name; and everything about it."""
 
-import re
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from sqlalchemy import Connection, Table, select
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.log.abbreviations import FULL_LENGTH, SHORTEST_PREFIX, id_digits
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.projections.queries.calculations import (
     CalculationFilter,
@@ -27,12 +27,6 @@ from quantum_forge.schema.domains.results import (
     calculation_errors,
     calculation_execution_metrics,
 )
-
-FULL_LENGTH = 32
-"""Hexadecimal digits of a whole id."""
-
-SHORTEST_PREFIX = 4
-"""Hexadecimal digits of an id that are enough to look for it."""
 
 
 class NotFound(QuantumForgeError):
@@ -227,12 +221,3 @@ def molecule_details(connection: Connection, tenant_id: UUID, reference: str) ->
         tenant_id, CalculationFilter(molecule_ids=[molecule["id"]]), descending=True
     )
     return MoleculeDetails(molecule=molecule, calculations=rows(connection, query))
-
-
-def id_digits(text: str) -> str | None:
-    """The digits of an id or of its beginning, if the text is one, in lower case."""
-    whole = len(text) == len(str(UUID(int=0)))
-    digits = (text.lower() if whole else text).replace("-", "")
-    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},32}}", digits) or text.startswith("-"):
-        return None
-    return digits

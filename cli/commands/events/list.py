@@ -8,7 +8,9 @@ import click
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.commands.events.append import append
 from quantum_forge.cli.commands.events.export import export
+from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.event_type import event_type
+from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import json_option, limit_option, span_options
 from quantum_forge.cli.session import migrated_database, tell_trouble
 from quantum_forge.cli.show import event_table
@@ -43,8 +45,8 @@ events.add_command(export)
     multiple=True,
     help="Only of this type; may be repeated.",
 )
-@click.option("--entity", type=click.UUID, help="Only what happened to this entity.")
-@click.option("--user", type=click.UUID, help="Only what this user did.")
+@click.option("--entity", type=ID, help="Only what happened to this entity.")
+@click.option("--user", type=ID, help="Only what this user did.")
 @span_options()
 @limit_option("the newest")
 @click.option(
@@ -53,8 +55,8 @@ events.add_command(export)
 @json_option("JSON Lines, with all fields")
 def list_(
     types: tuple[str, ...],
-    entity: UUID | None,
-    user: UUID | None,
+    entity: UUID | Beginning | None,
+    user: UUID | Beginning | None,
     since: datetime | None,
     until: datetime | None,
     limit: int,
@@ -63,22 +65,25 @@ def list_(
 ) -> None:
     """Print the newest events that match, in the order of the log.
 
+    Ids may be given by their first digits, at least 4.
+
     \b
     Example:
       qforge events list --type calculation_failed --type calculation_lost --since 2h
       qforge events list --follow
-      qforge events list --entity 01946f5e-… --json | jq .data
+      qforge events list --entity 01946f5e --json | jq .data
     """
     settings = load_settings()
-    where = Filter(
-        types=types or None,
-        tenant_id=settings.tenant_id,
-        entity_id=entity,
-        user_id=user,
-        since=since,
-        until=until,
-    )
     with migrated_database(settings, follows=follow) as database:
+        with database.engine.connect() as connection:
+            where = Filter(
+                types=types or None,
+                tenant_id=settings.tenant_id,
+                entity_id=ids.entity(connection, settings.tenant_id, entity),
+                user_id=ids.user(connection, settings.tenant_id, user),
+                since=since,
+                until=until,
+            )
 
         def look() -> tuple[Place, list[RecordedEvent]]:
             with database.engine.connect() as connection:

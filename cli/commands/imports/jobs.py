@@ -15,6 +15,8 @@ from sqlalchemy import Engine, RowMapping
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.run import EngineMissing
+from quantum_forge.cli.parse import ids
+from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import jobs_option, json_option
 from quantum_forge.cli.session import migrated_database
 from quantum_forge.cli.show import console
@@ -47,7 +49,7 @@ class ReportUnwritable(QuantumForgeError):
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Read and judge everything; append nothing.")
 @click.option("--limit", type=click.IntRange(1), help="Import at most this many jobs.")
-@click.option("--user-id", type=click.UUID, help="Who ran the jobs.  [default: you]")
+@click.option("--user-id", type=ID, help="Who ran the jobs.  [default: you]")
 @click.option("--tenant", type=click.UUID, help="Who owns them.  [default: your tenant]")
 @jobs_option()
 @click.option(
@@ -73,7 +75,7 @@ def jobs(
     directory: Path,
     dry_run: bool,
     limit: int | None,
-    user_id: UUID | None,
+    user_id: UUID | Beginning | None,
     tenant: UUID | None,
     jobs: int,
     report_file: Path | None,
@@ -118,18 +120,21 @@ def jobs(
 
     require_directory(directory)
     settings = load_settings()
-    settings = replace(
-        settings, tenant_id=tenant or settings.tenant_id, user_id=user_id or settings.user_id
-    )
+    if tenant is not None:
+        settings = replace(settings, tenant_id=tenant)
+    if isinstance(user_id, UUID):
+        settings = replace(settings, user_id=user_id)
     total = count_folders(directory, limit)
     with (
         migrated_database(settings, writes=not dry_run) as database,
         written_report(report_file) as write,
     ):
+        with database.engine.connect() as connection:
+            user = ids.user(connection, settings.tenant_id, user_id)
         target = Target(
             url=database.url.render_as_string(hide_password=False),
             tenant_id=settings.tenant_id,
-            user_id=settings.user_id,
+            user_id=user or settings.user_id,
             dry_run=dry_run,
             keep_logs=keep_logs,
         )
