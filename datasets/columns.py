@@ -1,4 +1,4 @@
-"""The columns of a dataset: what each means, where it comes from, in which unit it is."""
+"""Columns of a dataset: meaning, origin, unit."""
 
 import json
 from collections.abc import Sequence

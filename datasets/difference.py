@@ -1,4 +1,4 @@
-"""What two datasets do not have in common: added, changed, removed, and why removed."""
+"""Difference of two datasets: rows added, changed and removed, with the reason."""
 
 from typing import Any
 

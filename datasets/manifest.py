@@ -1,4 +1,4 @@
-"""What an export says of itself, in a file beside it: enough to make the same content again."""
+"""Manifest of an export: what is needed to make the same content again."""
 
 import platform
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Which calculations a dataset holds: what was asked for, and why the others are left out."""
+"""Selection of the calculations of a dataset, and reasons for leaving others out."""
 
 from enum import StrEnum
 from typing import Any

@@ -1,1 +1,1 @@
-"""How options are written: times, positions, ranges, event types."""
+"""Parsing of options: times, positions, ranges, event types."""

@@ -1,1 +1,1 @@
-"""What commands print: tables, plain text, JSON, progress."""
+"""Output of commands: tables, plain text, JSON, progress."""

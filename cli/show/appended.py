@@ -1,4 +1,4 @@
-"""What came of a file of events, told alike by what appends and what imports."""
+"""Output of commands that append or import a file of events."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Bringing read models up to date while somebody waits for it."""
+"""Progress of bringing read models up to date."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Rows of read models on the screen: short and rounded for people, whole and exact in a pipe."""
+"""Rows of read models: rounded on a terminal, exact in a pipe."""
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, plain text for pipes, JSON for programs.
+"""Output on a terminal as tables, in a pipe as plain text, for programs as JSON.
 
 Data goes to stdout. Notes, errors and progress go to stderr.
 """

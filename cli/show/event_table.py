@@ -1,4 +1,4 @@
-"""How events are shown to people: one row each, the payload shortened."""
+"""Table of events for a terminal: one row each, with the payload shortened."""
 
 import shutil
 from collections.abc import Iterable

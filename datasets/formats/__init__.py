@@ -1,4 +1,4 @@
-"""How rows become a file: one module for each format, each with one writer."""
+"""Formats of datasets: one module each, with one writer."""
 
 from quantum_forge.datasets.formats.choice import FORMATS, Format, Header, Writer, format_named
 

@@ -1,4 +1,4 @@
-"""What every format has: a writer that is given batches and the file to write them to."""
+"""Interface of the writers of formats: batches in, a file out."""
 
 from pathlib import Path
 from typing import IO, Any, Protocol

@@ -1,4 +1,4 @@
-"""Who may read what beyond their own: asked here by commands, and every refusal is recorded.
+"""Authorisation of reads of other users' data; every refusal is recorded.
 
 What the database enforces (roles and row-level security) holds for every program; what it refuses
 is recorded, too. This adds what only the application knows: which person asks. A tenant without

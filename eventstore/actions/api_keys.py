@@ -1,4 +1,4 @@
-"""What happens to API keys: issued and shown once, used within their limits, revoked."""
+"""Actions on API keys: issue, use within limits, revoke."""
 
 import secrets
 import string

@@ -1,4 +1,4 @@
-"""What is recorded for auditors alone; every other audited action is an event of its own."""
+"""Actions that are recorded for auditors alone."""
 
 from quantum_forge.eventstore.recording.domain import Domain, creates
 from quantum_forge.schema.domains.audit import AccessDenied, ActionAudited, DataExported

@@ -1,4 +1,4 @@
-"""What people and runners do to batches."""
+"""Actions on batches."""
 
 from quantum_forge.eventstore.recording.domain import Domain, creates, happens
 from quantum_forge.schema.domains.batches import (

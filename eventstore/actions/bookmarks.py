@@ -1,4 +1,4 @@
-"""What people mark to find it again."""
+"""Actions on bookmarks."""
 
 from quantum_forge.eventstore.recording.domain import Domain, creates, happens
 from quantum_forge.schema.domains.bookmarks import (

@@ -1,4 +1,4 @@
-"""What people and runners do to molecules and calculations, one action at a time.
+"""Actions on molecules and calculations.
 
 A runner that computes uses `Recorder.calculation`, which records however an attempt ends.
 """

@@ -1,4 +1,4 @@
-"""What people do in drug discovery. Deleting a project deletes everything in it, all or nothing."""
+"""Actions in drug discovery; deleting a project deletes everything in it."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What people and providers do in the quantum hub."""
+"""Actions in the quantum hub, of users and providers."""
 
 from quantum_forge.eventstore.recording.domain import Domain, creates, happens
 from quantum_forge.schema.domains.apps import (

@@ -1,4 +1,4 @@
-"""What happens to organisations and to their members."""
+"""Actions on organisations and their members."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What happens to the sessions of browsers: who closes one and comes back finds its last state."""
+"""Actions on browser sessions: open, save the state, resume, close."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

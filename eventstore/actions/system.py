@@ -1,4 +1,4 @@
-"""What the machinery tells of itself."""
+"""Actions of the program itself, such as the report of a spool."""
 
 from pathlib import Path
 

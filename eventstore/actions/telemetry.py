@@ -1,4 +1,4 @@
-"""What services tell of themselves; each recorder has a stream of its own, so none waits."""
+"""Actions of services: metrics, API usage, errors; one stream for each recorder."""
 
 import re
 import traceback

@@ -1,4 +1,4 @@
-"""What happens to accounts: registering, logging in, roles, profiles, preferences."""
+"""Actions on accounts: register, log in, roles, profiles, preferences."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""How a payload becomes JSON and back: strictly, naming the field that does not fit."""
+"""Strict encoding of payloads as JSON, and decoding, with the field named that does not fit."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What surrounds an event: its stream, its author, its times, its place in the log."""
+"""Envelope of an event: stream, author, times, place in the log."""
 
 from datetime import datetime
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Every error that Quantum Forge raises on purpose, each telling the user what to do next."""
+"""Errors of the event store; each message states what to do next."""
 
 from pathlib import Path
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""New ids: UUIDv7, which grow with time."""
+"""UUIDv7 ids, which are ordered by time."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""How people write a time, or a moment of the log: ISO dates, ages such as 2h, positions."""
+"""Notations for times and positions of the log: ISO dates, ages such as 2h, positions."""
 
 import re
 from calendar import monthrange

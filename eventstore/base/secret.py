@@ -1,4 +1,4 @@
-"""A password, key or token on its way through the program: shown to nobody by mistake."""
+"""Text that is hidden when it is printed: passwords, keys, tokens."""
 
 import hmac
 import secrets

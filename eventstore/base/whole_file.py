@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all."""
+"""Files that appear complete or not at all."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""The address of a database as text, and for other programs, without its secrets."""
+"""Addresses of databases as text without their secrets, for messages and other programs."""
 
 import os
 import tempfile

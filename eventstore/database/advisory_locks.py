@@ -1,4 +1,4 @@
-"""Advisory locks with this program's keys: who holds or awaits them, and whether he may.
+"""Advisory locks with this program's keys: their holders, waiters and roles.
 
 Any login may take an advisory lock with any key. Appends never wait for one (`hold_append_floor`),
 and readers heed those of appends only (`append_locks`). The others here keep two of a kind from

@@ -1,4 +1,4 @@
-"""The server's clock, by which everything is timed that several hosts decide about."""
+"""The server's clock, for decisions that several hosts make."""
 
 import time
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Connections on which a server that falls silent is noticed.
+"""Connections with a limit on the wait for an answer of the server.
 
 A network can swallow packets without a word, and a proxy can take them for a server that is gone:
 then nothing arrives for ever, and a query waits for ever. TCP keepalives and `tcp_user_timeout`

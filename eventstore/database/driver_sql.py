@@ -1,4 +1,4 @@
-"""Statements as the driver itself takes them, for what SQLAlchemy does not pass on."""
+"""Statements run by the driver itself, for features that SQLAlchemy does not pass on."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL: opened from the settings, pooled, with failures in plain words."""
+"""Database engine: made from the settings, pooled, with errors translated."""
 
 import time
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""The schema's revisions: which one a database is at, and how it gets to another."""
+"""Revisions of the schema: current one, upgrade, downgrade."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Failures of the database that pass by themselves, and the pauses between attempts.
+"""Classification of temporary failures by SQLSTATE, and pauses between attempts.
 
 A server restarts, a connection breaks, somebody's lock is in the way, an administrator cancels a
 statement or makes the database read-only for a while: who follows the log tries again. Everything

@@ -1,4 +1,4 @@
-"""The roles that the database's grants are made for, and who has them."""
+"""Roles that the grants are made for, and their members."""
 
 import msgspec
 from sqlalchemy import Connection, Engine, text

@@ -1,4 +1,4 @@
-"""Where the database is and who is asking: settings from the environment, then from a .env file."""
+"""Settings from the environment and a .env file: database, home, tenant, user."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Hot standby servers: reading the log there, and saying what needs the primary.
+"""Hot standby servers: reading the log, and errors that name the primary.
 
 On the primary the safe head comes from the sequence and from the locks of unfinished appends. A
 standby has neither: locks are not replicated, and a sequence is logged up to 32 positions ahead. So

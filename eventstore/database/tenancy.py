@@ -1,4 +1,4 @@
-"""On whose behalf a session acts, told to the database in every transaction."""
+"""Tenant of a session, set in every transaction."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The one way in: events go to the log through the SQL function append_events."""
+"""Append of events through the SQL function append_events."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Appends in one round trip: over a connection that it keeps, committed when a call returns."""
+"""Appender: one round trip per append over a connection of its own."""
 
 import threading
 from collections.abc import Hashable, Sequence

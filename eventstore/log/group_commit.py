@@ -1,4 +1,4 @@
-"""Calls of many threads answered together: who finds nobody at work works for all who wait.
+"""Group commit: the first idle caller sends for every waiting caller.
 
 While one group of calls is on its way, the next gathers; whoever leads sends the calls of the
 others with its own and hands the lead to the first of those who came meanwhile. A lone thread

@@ -1,4 +1,4 @@
-"""Bulk loading: millions of events by COPY, each chunk a transaction, guaranteed as by append."""
+"""Bulk loading by COPY, in chunks of one transaction, with the guarantees of append."""
 
 import struct
 from collections.abc import Callable, Iterable, Iterator

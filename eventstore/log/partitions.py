@@ -1,4 +1,4 @@
-"""The partitions of the log: which there are, and making them ahead of need."""
+"""Partitions of the log: list them, and make them ahead of need."""
 
 import msgspec
 import psycopg

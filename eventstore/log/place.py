@@ -1,4 +1,4 @@
-"""How far a reader of the log has come, and whether the log is still the one that it read.
+"""Places in the log: a position with a digest that detects another log.
 
 A standby that replaces its primary may lack the last events that a reader has seen, and gives their
 positions to other events. A position alone does not show that. The id of its event shows that this

@@ -1,4 +1,4 @@
-"""Reading the log: one stream, or everything in order up to the safe head."""
+"""Reads of the log: one stream, or all events up to the safe head."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime

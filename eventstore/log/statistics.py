@@ -1,4 +1,4 @@
-"""What the log holds and how far it may be read: its head, who holds it back, events by type."""
+"""Statistics of the log: safe head, sessions that hold it back, events by type."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Sessions that hold the heads of streams, for which other appends wait."""
+"""Sessions that hold the heads of streams for which other appends wait."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Following the log: what is appended arrives shortly after, in order, and nothing is skipped."""
+"""Subscriptions: events in order, shortly after they are appended, without gaps."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Between which positions the events of a span of time lie."""
+"""Range of positions that holds the events of a span of time."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Waking readers: each appending process says that it appended, at most every few milliseconds.
+"""Notifications of appends, at most one every few milliseconds for each process.
 
 A NOTIFY within the append's transaction would make all commits wait for each other. Here a thread
 sends it, some time after the commit, over a connection of its own. One that is lost, or that comes

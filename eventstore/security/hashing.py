@@ -1,4 +1,4 @@
-"""What is stored of a secret: a hash, from which nobody gets the secret back.
+"""Hashes of secrets, from which the secret cannot be recovered.
 
 Passwords, which people choose, become Argon2id hashes (RFC 9106). Keys and tokens are random, at
 least 256 bits, so that a plain SHA-256 of them tells nothing and is cheap to check.

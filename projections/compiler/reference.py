@@ -1,4 +1,4 @@
-"""What folds mean: a projection applied one event at a time, in plain Python, without SQL.
+"""Reference semantics of folds: one event at a time, in plain Python, without SQL.
 
 It defines the truth that the compiler must meet; it is not meant to be fast.
 """

@@ -1,4 +1,4 @@
-"""Rows of a projection whose events replace, each, all rows that earlier ones of its key made."""
+"""Rows of projections whose events replace all earlier rows of their key."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What retention leaves of a table: the events from the latest cutoff of each tenant on."""
+"""Events that retention leaves: those from the latest cutoff of each tenant on."""
 
 from sqlalchemy import ColumnElement, Delete, FromClause, Subquery, Text, cast, delete, func, select
 

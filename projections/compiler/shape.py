@@ -1,4 +1,4 @@
-"""What the parts of a folding query share: the projection, its keys, how subqueries are named."""
+"""Shape of a folding query: projection, keys, names of subqueries."""
 
 from dataclasses import dataclass
 

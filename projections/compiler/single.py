@@ -1,4 +1,4 @@
-"""Rows of a projection that has one row per event: nothing is grouped, whatever the event types."""
+"""Rows of projections with one row per event, without grouping."""
 
 from collections.abc import Mapping
 from typing import Any

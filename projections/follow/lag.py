@@ -1,4 +1,4 @@
-"""How far projections are behind the log: in positions, and in seconds."""
+"""Lag of projections behind the log, in positions and in seconds."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What differs between two states of the same rows: added, removed, changed."""
+"""Difference of two states of the same rows: added, removed, changed."""
 
 from collections.abc import Sequence
 from enum import StrEnum

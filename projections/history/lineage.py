@@ -1,4 +1,4 @@
-"""Where a row comes from: the events behind it, and which of them gave each column its value.
+"""Lineage of a row: its events, and which of them gave each column its value.
 
 The events are folded again by the reference, which defines what folds mean, so that an explanation
 cannot disagree with the table unless the table is wrong.

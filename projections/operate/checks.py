@@ -1,4 +1,4 @@
-"""What `qforge doctor` looks at in the read models."""
+"""Checks of the read models for `qforge doctor`."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a monitoring system watches, as Prometheus text: head, lag, dead letters, spool, queue."""
+"""Gauges for Prometheus: head, lag, dead letters, spool, queue."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""How long read models keep their rows, by tenant and table: decided, shown, applied.
+"""Retention of read models by tenant and table: set, show, apply.
 
 A table whose rows are events is trimmed by a recorded cutoff, which every fold of it honours: the
 live one, a rebuild, a look back. A table whose rows are entities is trimmed by ending them.

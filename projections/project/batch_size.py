@@ -1,4 +1,4 @@
-"""How many positions a transaction folds: more while that is quick, fewer once it takes long."""
+"""Number of positions per transaction, adapted to how long folding takes."""
 
 START = 10_000
 LEAST = 100

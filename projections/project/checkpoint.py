@@ -1,4 +1,4 @@
-"""How far a projection has come, and by which definition: its row in projection_checkpoints."""
+"""Checkpoints: position and definition of each projection."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a range of the log holds: one look at its event types, for every projection at once."""
+"""Event types in a range of the log, read once for all projections."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Folds around events that cannot be folded: bisects until each stands alone, and leaves it out."""
+"""Bisection of batches around events that cannot be folded."""
 
 import time
 from collections.abc import Callable

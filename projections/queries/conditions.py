@@ -1,4 +1,4 @@
-"""What people write about a column, as its type reads it."""
+"""Conditions on columns as text, parsed by the column's type."""
 
 import operator
 import re

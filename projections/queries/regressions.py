@@ -1,4 +1,4 @@
-"""How long calculations take, and how metrics go, over time: what shows a regression."""
+"""Wall times of calculations and metrics over time, to find regressions."""
 
 from datetime import datetime
 from enum import StrEnum

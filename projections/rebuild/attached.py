@@ -1,4 +1,4 @@
-"""What hangs on a table besides its rows, as the SQL that hangs it on another one.
+"""Objects that belong to a table (indexes, grants, …), as SQL for another table.
 
 The declaration makes columns, CHECKs and indexes; whatever else somebody added to the live table,
 and who may do what with it, is taken from the live table as it is. What names a column that the

@@ -1,4 +1,4 @@
-"""Why a rebuild ends early; what it had done is kept unless the error says otherwise."""
+"""Errors of rebuilds; completed work is kept unless the error says otherwise."""
 
 from collections.abc import Sequence
 

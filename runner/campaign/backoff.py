@@ -1,4 +1,4 @@
-"""When a failed attempt is worth another: how often by type of error, and after how long."""
+"""Backoff of failed attempts: number of retries and delay by type of error."""
 
 from collections.abc import Mapping
 from datetime import timedelta

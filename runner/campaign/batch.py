@@ -1,4 +1,4 @@
-"""The bookkeeping of a batch: who belongs to it, and when it begins, goes on and ends."""
+"""Bookkeeping of a batch: members, beginning, progress, end."""
 
 import sys
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Calculations that failed, as the log tells their histories, and what is to be done with each."""
+"""Failed calculations, their history in the log, and the decision about each."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How long the database has been away, and when another try is worth it."""
+"""Duration of an outage of the database, and the time of the next attempt."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is recorded of a calculation: outcomes of the workers as events of the log."""
+"""Outcomes of workers as events of the log."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a campaign computes: the settings that all its calculations share, and the ids they give."""
+"""Plan of a campaign: the settings that its calculations share, and their ids."""
 
 import socket
 from pathlib import Path

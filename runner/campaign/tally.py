@@ -1,4 +1,4 @@
-"""Outcomes of the inputs of a file: how many of each, which have no result, and warnings."""
+"""Tally of the inputs of a file: outcomes, failures, warnings."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What is to be done with each input, given what the log already says of it."""
+"""Triage of inputs by what the log already holds of each."""
 
 from collections.abc import Sequence
 from enum import Enum

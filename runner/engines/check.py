@@ -1,4 +1,4 @@
-"""Whether this machine can compute what was asked for, found out before anything is recorded."""
+"""Check that this machine can run an engine, before anything is recorded."""
 
 from quantum_forge.runner.engines import tblite as tblite
 from quantum_forge.runner.engines.methods import TBLITE, XTB

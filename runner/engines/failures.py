@@ -1,4 +1,4 @@
-"""Why a calculation failed, in the error types of the catalogue."""
+"""Classification of failures by the error types of the catalogue."""
 
 import errno
 import re

@@ -1,4 +1,4 @@
-"""Whether physics accepts a result that the engine calls a success."""
+"""Physical checks of results that the engine calls a success."""
 
 import math
 

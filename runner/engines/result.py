@@ -1,4 +1,4 @@
-"""What a calculation gave, whichever program did it."""
+"""Result of a calculation, common to all engines."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Whether a structure that a toolkit made is near one that the molecule can have."""
+"""Detection of structures that are far from a minimum of the molecule."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a worker is asked to do, and the ways in which it can end."""
+"""Tasks for workers, and their outcomes."""
 
 from typing import Any
 from uuid import UUID

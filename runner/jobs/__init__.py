@@ -1,1 +1,1 @@
-"""Folders of finished jobs, and how what they tell comes into the log."""
+"""Folders of finished jobs, and their import into the log."""

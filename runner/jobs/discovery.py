@@ -1,4 +1,4 @@
-"""Which folders below a directory are jobs: by the names of their files, without opening any."""
+"""Discovery of job folders below a directory, by the names of their files."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What metadata.json and results.json say, under the names and units of any release."""
+"""Reader of metadata.json and results.json, with the names and units of every release."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The events that a job becomes: the same for everybody who imports the same folder."""
+"""Events of an imported job, the same whoever imports the folder."""
 
 from datetime import datetime
 from typing import Any

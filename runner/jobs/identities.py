@@ -1,4 +1,4 @@
-"""Which molecule a job is about; asked of RDKit once for each, however many jobs it has."""
+"""Molecules of jobs, identified once each."""
 
 from collections.abc import Hashable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What became of each folder, and of all of them."""
+"""Outcomes of an import, by folder and in all."""
 
 from collections import Counter
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What the processes of an import do: read a chunk of folders, and append what they tell."""
+"""Work of an import's processes: read a chunk of folders, append its events."""
 
 import socket
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What RDKit says while it works, collected instead of printed to stderr."""
+"""Messages of RDKit, collected instead of printed to stderr."""
 
 import logging
 import re

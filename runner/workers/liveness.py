@@ -1,4 +1,4 @@
-"""Whether the process that began a calculation can still end it."""
+"""Liveness of the process that began a calculation."""
 
 import os
 import socket

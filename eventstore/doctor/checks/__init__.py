@@ -1,4 +1,4 @@
-"""What `qforge doctor` looks at, by subject; each check makes one finding."""
+"""Checks of `qforge doctor`, by subject; each makes one finding."""
 
 from quantum_forge.eventstore.doctor.checks.finding import (
     Check,

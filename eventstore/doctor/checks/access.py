@@ -1,4 +1,4 @@
-"""Who may do what: roles, grants, row-level security, and the functions that guard the log."""
+"""Checks of roles, grants, row-level security and the functions that guard the log."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Who is at work in the database, and holds others up."""
+"""Checks of sessions that hold others up."""
 
 from sqlalchemy import Connection, text
 

@@ -1,4 +1,4 @@
-"""What the schema's own text says of grants, policies and functions, to compare a database with.
+"""Grants, policies and functions that the schema declares, to compare a database with.
 
 Read from the SQL that makes them, so that there is no second list to keep.
 """

@@ -1,4 +1,4 @@
-"""Runs the xtb executable: a fresh folder each time, and nothing believed but what it leaves there.
+"""Runs of the xtb executable, each in a fresh folder.
 
 The child belongs to the process group of the worker that runs it, which a pool ends as a whole when
 the time is over; where the worker itself is killed, the kernel ends the child with it.
