@@ -16,6 +16,7 @@ from quantum_forge.eventstore.database.migrations import upgrade
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.log.statistics import count_by_type
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
@@ -45,9 +46,12 @@ def main() -> None:
             campaign = Campaign(
                 Recorder(
                     database.engine,
-                    tenant_id=settings.tenant_id,
-                    user_id=settings.user_id,
-                    metadata={"service": "demo", **identity()},
+                    Author(
+                        tenant_id=settings.tenant_id,
+                        user_id=settings.user_id,
+                        more={"service": "demo", **identity()},
+                    ),
+                    rules=False,
                 ),
                 plan,
                 MOLECULES,

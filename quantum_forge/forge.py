@@ -181,10 +181,7 @@ class Forge:
         self._database = _opened(settings)
         announce_appends(self._database.engine)
         self._recorder = Recorder(
-            self._database.engine,
-            tenant_id=settings.tenant_id,
-            user_id=settings.user_id,
-            spool=spool_directory(settings.home),
+            self._database.engine, self.author, spool=spool_directory(settings.home)
         )
         self._lent: Connection | None = None
 

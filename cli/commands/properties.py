@@ -12,6 +12,7 @@ from quantum_forge.cli.session import migrated_database
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
@@ -74,9 +75,12 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
         total = missing if limit is None else min(missing, limit)
         recorder = Recorder(
             database.engine,
-            tenant_id=settings.tenant_id,
-            user_id=settings.user_id,
-            metadata={"service": "properties", **identity()},
+            Author(
+                tenant_id=settings.tenant_id,
+                user_id=settings.user_id,
+                more={"service": "properties", **identity()},
+            ),
+            rules=False,
         )
         with (
             recorder,

@@ -17,6 +17,7 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.clock import server_time
 from quantum_forge.eventstore.database.outage import Patience
 from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.registry import named
 
@@ -99,9 +100,12 @@ def retry(
             return
         recorder = Recorder(
             database.engine,
-            tenant_id=settings.tenant_id,
-            user_id=settings.user_id,
-            metadata={"service": "retry", **identity()},
+            Author(
+                tenant_id=settings.tenant_id,
+                user_id=settings.user_id,
+                more={"service": "retry", **identity()},
+            ),
+            rules=False,
         )
 
         def tell(troubled: Any, successful: bool) -> None:

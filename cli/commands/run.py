@@ -22,8 +22,9 @@ from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumFor
 from quantum_forge.eventstore.database.deadline import followed
 from quantum_forge.eventstore.database.outage import Patience, passes
 from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.drain import drain
 from quantum_forge.eventstore.spool.file import spool_directory
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries import calculations as queries
@@ -186,9 +187,12 @@ def run(
         note_namesakes(limited, settings.tenant_id, plan)
         with Recorder(
             limited,
-            tenant_id=settings.tenant_id,
-            user_id=settings.user_id,
-            metadata={"service": "runner", **identity()},
+            Author(
+                tenant_id=settings.tenant_id,
+                user_id=settings.user_id,
+                more={"service": "runner", **identity()},
+            ),
+            rules=False,
             spool=spool,
             on_away=lambda why: console.note(f"Results go to the spool from now on: {why}"),
             on_back=tell,

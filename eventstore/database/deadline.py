@@ -5,7 +5,10 @@ then nothing arrives for ever, and a query waits for ever. TCP keepalives and `t
 notice the first; the second needs a limit on each wait for an answer.
 """
 
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 import psycopg
@@ -110,3 +113,29 @@ def followed(engine: Engine, deadline: float = DEFAULT_DEADLINE) -> Engine:
     """
     known = engine.get_execution_options().get(DEADLINE)
     return engine.execution_options(**{DEADLINE: known or deadline})
+
+
+def within(seconds: float, function: Callable[[], Answer]) -> Answer:
+    """Call a function in a thread that is left to itself when it takes longer.
+
+    For what no setting of a connection limits: a name look-up, a connection to a server that is
+    stopped but not gone.
+
+    Raises:
+        TimeoutError: when it takes longer; it may still come to its end.
+    """
+    answer: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(function())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="within", daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError:
+        if answer.done():
+            raise
+        raise TimeoutError(f"no answer within {seconds:g} s") from None

@@ -1,8 +1,9 @@
 """Classification of temporary failures by SQLSTATE, and pauses between attempts.
 
 A server restarts, a connection breaks, somebody's lock is in the way, an administrator cancels a
-statement or makes the database read-only for a while: who follows the log tries again. Everything
-else, such as a wrong password, a missing table or a refused event, is the same the next time.
+statement or makes the database read-only for a while: who follows the log tries again (`passes`).
+Everything else, such as a wrong password, a missing table or a refused event, is the same the next
+time. An append asks another question: did the database decide? `AWAY` says no, `REFUSALS` yes.
 """
 
 import random
@@ -12,9 +13,16 @@ from typing import TypeVar
 
 import psycopg
 import sqlalchemy.exc
-from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
+from quantum_forge.eventstore.base.errors import (
+    DatabaseUnavailable,
+    EventIdReused,
+    EventRefused,
+    QuantumForgeError,
+    RuleBroken,
+    VersionConflict,
+)
 
 PASSING_CLASSES = frozenset({"08", "53"})
 """Classes of SQLSTATE that pass: connections; a lack of memory, disk space or connections."""
@@ -37,9 +45,21 @@ PASSING_STATES = frozenset(
 )
 """SQLSTATEs that pass."""
 
-UNANSWERED = (DatabaseUnavailable, OperationalError, InternalError)
+AWAY = (
+    DatabaseUnavailable,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InternalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,  # no connection of the pool is free
+    psycopg.OperationalError,
+    psycopg.InternalError,
+    psycopg.InterfaceError,
+)
 """Errors that say nothing about an append: it may be spooled, and succeed later. More than what
 passes by itself: a wrong password costs no result either."""
+
+REFUSALS = (VersionConflict, EventRefused, EventIdReused, RuleBroken)
+"""Errors that the same append meets again, however often it is repeated."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 """Seconds between two attempts: they double from one to the other."""

@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from quantum_forge.eventstore.base.codec import encode, encode_metadata
+from quantum_forge.eventstore.base.codec import decode, encode, encode_metadata
 from quantum_forge.eventstore.base.envelope import MUST_EXIST, NewEvent, Placed, Position
 from quantum_forge.eventstore.base.errors import (
     EventIdReused,
@@ -32,6 +32,7 @@ from quantum_forge.eventstore.base.size import (
     require_append_size,
     require_event_size,
 )
+from quantum_forge.eventstore.database.deadline import PING_DEADLINE, followed
 from quantum_forge.eventstore.database.standby import standby_error
 from quantum_forge.eventstore.log import wakeups
 from quantum_forge.eventstore.log.stream_locks import named_holder
@@ -50,7 +51,10 @@ _STREAM = ("tenant_id", "entity_type", "entity_id")
 
 
 class _Wire(msgspec.Struct, omit_defaults=True):
-    """An event as append_events takes it."""
+    """An event as append_events takes it.
+
+    rules: the lifecycle of the entity is yet to be checked; append_events does not look at it.
+    """
 
     event_id: UUID
     tenant_id: UUID
@@ -63,6 +67,7 @@ class _Wire(msgspec.Struct, omit_defaults=True):
     user_id: UUID | None = None
     occurred_at: datetime | None = None
     expected_version: int | None = None
+    rules: bool = False
 
 
 def append(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
@@ -154,8 +159,12 @@ def _groups(events: list[dict[str, msgspec.Raw]]) -> list[list[dict[str, msgspec
     return groups
 
 
-def encode_wire(events: Sequence[NewEvent]) -> bytes:
+def encode_wire(events: Sequence[NewEvent], *, rules: bool = False) -> bytes:
     """The JSON that append_events takes.
+
+    Args:
+        events: to be appended.
+        rules: whether to note that the rules of their entities are to be checked before.
 
     Raises:
         EventRefused: when a payload or its envelope cannot be stored.
@@ -164,7 +173,7 @@ def encode_wire(events: Sequence[NewEvent]) -> bytes:
     wires = []
     size = 0
     for event in events:
-        wire = _wire(event)
+        wire = _wire(event, rules)
         wires.append(wire)
         size += len(memoryview(wire.data))
         # What is beyond the limit is not encoded to the end.
@@ -177,7 +186,7 @@ def encode_wire(events: Sequence[NewEvent]) -> bytes:
     return encoded
 
 
-def _wire(new: NewEvent) -> _Wire:
+def _wire(new: NewEvent, rules: bool) -> _Wire:
     data = encode(new.event)
     metadata = encode_metadata(new.event.event_type, new.metadata)
     require_event_size(new.event.event_type, new.event_id, len(data) + len(metadata))
@@ -196,7 +205,33 @@ def _wire(new: NewEvent) -> _Wire:
         user_id=new.user_id,
         occurred_at=occurred_at,
         expected_version=new.expected_version,
+        rules=rules,
     )
+
+
+def decode_wire(wire: bytes) -> list[NewEvent]:
+    """The events of which `encode_wire` made this JSON.
+
+    Raises:
+        EventRefused: when an event type is unknown, or a payload does not fit it.
+    """
+    try:
+        wires = msgspec.json.decode(wire, type=list[_Wire])
+    except msgspec.MsgspecError as error:
+        raise EventRefused("append", f"an event's envelope: {error}") from error
+    return [
+        NewEvent(
+            tenant_id=each.tenant_id,
+            entity_id=each.entity_id,
+            event=decode(each.event_type, bytes(each.data), schema_version=each.schema_version),
+            user_id=each.user_id,
+            expected_version=each.expected_version,
+            occurred_at=each.occurred_at,
+            metadata={} if each.metadata is None else msgspec.json.decode(each.metadata),
+            event_id=each.event_id,
+        )
+        for each in wires
+    ]
 
 
 @contextmanager
@@ -212,7 +247,7 @@ def translated_errors(engine: Engine | None = None) -> Iterator[None]:
         if translated is None:
             raise
         if isinstance(translated, StreamLocked) and engine is not None:
-            translated = named_holder(engine) or translated
+            translated = named_holder(followed(engine, PING_DEADLINE)) or translated
         raise translated from error
 
 

@@ -1,16 +1,24 @@
 """Appender: one round trip per append over a connection of its own."""
 
 import threading
+import time
+import weakref
 from collections.abc import Hashable, Sequence
 from itertools import islice
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
 import psycopg
 from sqlalchemy import Engine
 
-from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Position
-from quantum_forge.eventstore.base.errors import ConnectionLost, DatabaseUnavailable
+from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Position, Stream
+from quantum_forge.eventstore.base.errors import (
+    ConnectionLost,
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    LockHeld,
+)
+from quantum_forge.eventstore.database.deadline import LimitedConnection, within
 from quantum_forge.eventstore.database.engine import where
 from quantum_forge.eventstore.log import wakeups
 from quantum_forge.eventstore.log.append import calls_of, encode_wire, translated_errors
@@ -25,25 +33,44 @@ _APPEND_FOR = b"""
       FROM acting, append_events(CASE WHEN acting.tenant_id <> '' THEN %s::jsonb END)
 """
 
+# A statement_timeout counts from the next statement on. Both are sent at once, as a pipeline, which
+# is one transaction: the limits end with it, so that they work behind a pooler, too.
+_LIMITS = b"""
+    SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),
+           set_config('qforge.tenant_id',
+                      coalesce(%s, current_setting('qforge.tenant_id', true), ''), true)
+"""
 
 LARGEST_GROUP = 2**20
 """Characters of JSON: some 1,000 events. What is sent together is also delayed together."""
 
+SLACK = 0.5
+"""Seconds after a limit for the answer of a server that has cancelled a statement itself."""
+
 Row = tuple[UUID, int, int, bool]
 
 
+class InStream(Protocol):
+    """An event, as far as an append needs to know it beside its JSON."""
+
+    @property
+    def stream(self) -> Stream:
+        """Where it goes."""
+
+
 class _Append:
-    """One call to `append`: the events, and the JSON of each behind the other."""
+    """One call: the events, the JSON of all of them, and its limit in seconds, if any."""
 
-    __slots__ = ("events", "wire")
+    __slots__ = ("events", "seconds", "wire")
 
-    def __init__(self, events: Sequence[NewEvent]) -> None:
+    def __init__(self, events: Sequence[InStream], wire: str, seconds: float | None) -> None:
         self.events = events
-        self.wire = encode_wire(events).decode()
+        self.wire = wire
+        self.seconds = seconds
 
     @property
     def streams(self) -> set[Hashable]:
-        return {(e.entity_id, e.event.entity_type, e.tenant_id) for e in self.events}
+        return {event.stream for event in self.events}
 
 
 class Appender:
@@ -65,29 +92,47 @@ class Appender:
     """
 
     def __init__(self, engine: Engine, *, tenant_id: UUID | None = None) -> None:
-        self._engine = engine
+        self.engine = engine
         self._tenant = None if tenant_id is None else str(tenant_id)
         self._lock = threading.Lock()
         self._cursor: psycopg.Cursor[Row] | None = None
+        # Without a cycle of references, one that is forgotten closes its connection at once.
+        this = weakref.ref(self)
+
+        def append(group: list[Call[_Append, list[Row]]]) -> None:
+            appender = this()
+            assert appender is not None
+            appender._append(group)
+
         self._together: Together[_Append, list[Row]] = Together(
-            self._append,
+            append,
             keys=lambda append: append.streams,
             size=lambda append: len(append.wire),
             largest=LARGEST_GROUP,
         )
 
-    def append(self, events: Sequence[NewEvent]) -> list[Placed]:
+    def append(self, events: Sequence[NewEvent], *, seconds: float | None = None) -> list[Placed]:
         """Append events to their streams, all or none, in the given order, durably.
+
+        Args:
+            events: of any streams.
+            seconds: that the database has for it, limited by the server and by this side; None for
+                as long as it takes. What is sent together has the shortest of the limits.
 
         Returns and raises what `quantum_forge.eventstore.log.append.append` does, and:
 
         Raises:
-            DatabaseUnavailable: when there is no connection, or two were lost on the way.
+            DatabaseUnavailable: when there is no connection, when two were lost on the way, or when
+                the time is over.
         """
-        if not events:
-            return []
-        rows = self._together.ask(_Append(events))
-        wakeups.appended(self._engine)
+        return self.append_wire(encode_wire(events), events, seconds=seconds) if events else []
+
+    def append_wire(
+        self, wire: bytes, events: Sequence[InStream], *, seconds: float | None = None
+    ) -> list[Placed]:
+        """Append what `encode_wire` made of these events, as `append` does."""
+        rows = self._together.ask(_Append(events, wire.decode(), seconds))
+        wakeups.appended(self.engine)
         return [
             Placed(id_, Position(position), version, new) for id_, position, version, new in rows
         ]
@@ -103,43 +148,74 @@ class Appender:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        if getattr(self, "_cursor", None) is not None:
+            self._disconnect()
+
     def _append(self, group: list[Call[_Append, list[Row]]]) -> None:
         """Settle every call of a group: together, or else each by itself."""
         with self._lock:
-            if len(group) > 1:
+            if len(group) > 1 and self._append_together(group):
+                return
+            for number, call in enumerate(group):
                 try:
-                    rows = iter(self._rows(_joined([call.question.wire for call in group])))
-                except DatabaseUnavailable as error:
-                    for call in group:
-                        call.error = error
-                    return
-                except psycopg.Error:
-                    pass  # one of them is refused: which, and why, each is told by itself
-                else:
-                    for call in group:
-                        call.answer = list(islice(rows, len(call.question.events)))
-                    return
-            for call in group:
-                try:
-                    with translated_errors(self._engine):
-                        call.answer = self._rows(call.question.wire)
+                    with translated_errors(self.engine):
+                        call.answer = self._rows(call.question.wire, call.question.seconds)
                 except Exception as error:
                     call.error = error
+                    unanswered = isinstance(error, DatabaseUnavailable | psycopg.OperationalError)
+                    if unanswered and not isinstance(error, LockHeld):
+                        # The others would wait in vain for as long.
+                        for other in group[number + 1 :]:
+                            other.error = error
+                        return
 
-    def _rows(self, wire: str) -> list[Row]:
+    def _append_together(self, group: list[Call[_Append, list[Row]]]) -> bool:
+        """Settle every call of a group at once; False when the database refuses one of them."""
+        limits = [call.question.seconds for call in group if call.question.seconds is not None]
+        wire = _joined([call.question.wire for call in group])
         try:
-            return self._execute(wire)
-        except psycopg.OperationalError:
+            rows = iter(self._rows(wire, min(limits, default=None)))
+        except DatabaseUnavailable as error:
+            for call in group:
+                call.error = error
+        except psycopg.Error:
+            return False  # which one, and why, is found when each is sent by itself
+        else:
+            for call in group:
+                call.answer = list(islice(rows, len(call.question.events)))
+        return True
+
+    def _rows(self, wire: str, seconds: float | None) -> list[Row]:
+        until = None if seconds is None else time.monotonic() + seconds
+        try:
+            return self._execute(wire, until)
+        except psycopg.OperationalError as error:
             if not self._is_lost():
                 raise
-            return self._repeat(wire)
+            self._disconnect()
+            if until is not None and time.monotonic() >= until:
+                raise self._unanswered(f"the server did not answer within {seconds:g} s") from error
+            return self._repeat(wire, until)
 
-    def _execute(self, wire: str) -> list[Row]:
-        cursor = self._cursor or self._connect()
+    def _execute(self, wire: str, until: float | None) -> list[Row]:
+        cursor = self._cursor or self._connect(until)
+        connection = cursor.connection
+        assert isinstance(connection, LimitedConnection)
+        connection.deadline = None if until is None else _left(until) + SLACK
         calls = calls_of(wire)
+        if until is None:
+            if len(calls) == 1:
+                return self._call(cursor, wire)
+            with connection.transaction():
+                return [row for call in calls for row in self._call(cursor, call)]
         if len(calls) == 1:
-            return self._call(cursor, wire)
-        with cursor.connection.transaction():
+            with connection.pipeline():
+                self._limit(connection, until)
+                cursor.execute(_APPEND, (wire,))
+            return cursor.fetchall()
+        with connection.transaction():
+            self._limit(connection, until)
             return [row for call in calls for row in self._call(cursor, call)]
 
     def _call(self, cursor: psycopg.Cursor[Row], wire: str) -> list[Row]:
@@ -149,23 +225,35 @@ class Appender:
             cursor.execute(_APPEND_FOR, (self._tenant, wire))
         return cursor.fetchall()
 
-    def _repeat(self, wire: str) -> list[Row]:
-        self._disconnect()
+    def _limit(self, connection: psycopg.Connection, until: float) -> None:
+        milliseconds = max(1, round(_left(until) * 1000))
+        # The limit for locks ends first: its error is the one that names who holds the lock.
+        for_locks = max(1, milliseconds * 3 // 4)
+        connection.execute(_LIMITS, (str(milliseconds), str(for_locks), self._tenant))
+
+    def _repeat(self, wire: str, until: float | None) -> list[Row]:
         try:
-            return self._execute(wire)
+            return self._execute(wire, until)
         except psycopg.OperationalError as error:
             if not self._is_lost():
                 raise
             self._disconnect()
             raise ConnectionLost(
-                where(self._engine.url),
-                f"the connection to {where(self._engine.url)} was lost",
+                where(self.engine.url),
+                f"the connection to {where(self.engine.url)} was lost",
                 "append the same events again: those that arrived are not appended twice",
             ) from error
 
-    def _connect(self) -> psycopg.Cursor[Row]:
-        taken = self._engine.raw_connection()
-        connection = taken.driver_connection
+    def _connect(self, until: float | None) -> psycopg.Cursor[Row]:
+        if until is None:
+            taken = self.engine.connect()
+        else:
+            left = _left(until) + SLACK
+            try:
+                taken = within(left, self.engine.connect)
+            except TimeoutError as error:
+                raise self._unanswered("the server did not answer in time") from error
+        connection = taken.connection.driver_connection
         # It goes its own way: the pool's other users rely on explicit transactions.
         taken.detach()
         assert isinstance(connection, psycopg.Connection)
@@ -173,13 +261,24 @@ class Appender:
         self._cursor = connection.cursor(binary=True)
         return self._cursor
 
+    def _unanswered(self, problem: str) -> DatabaseUnreachable:
+        return DatabaseUnreachable(
+            where(self.engine.url),
+            problem,
+            "append the same events again: those that arrived are not appended twice",
+        )
+
     def _is_lost(self) -> bool:
-        return self._cursor is not None and self._cursor.connection.broken
+        return self._cursor is not None and self._cursor.connection.closed
 
     def _disconnect(self) -> None:
         if self._cursor is not None:
             self._cursor.connection.close()
             self._cursor = None
+
+
+def _left(until: float) -> float:
+    return max(0.001, until - time.monotonic())
 
 
 def _joined(wires: Sequence[str]) -> str:

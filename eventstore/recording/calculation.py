@@ -4,12 +4,18 @@ import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 import msgspec
 
-from quantum_forge.eventstore.base.errors import CalculationEnded, EventRefused, VersionConflict
+from quantum_forge.eventstore.base.envelope import NewEvent, Placed
+from quantum_forge.eventstore.base.errors import (
+    CalculationEnded,
+    EventRefused,
+    RuleBroken,
+    VersionConflict,
+)
 from quantum_forge.eventstore.recording.attempt import (
     Attempt,
     Cause,
@@ -25,12 +31,19 @@ from quantum_forge.schema.domains.calculations import (
     ErrorSeverity,
     ErrorType,
 )
-
-if TYPE_CHECKING:
-    from quantum_forge.eventstore.recording.recorder import Recorder
-
+from quantum_forge.schema.language.event import Event
 
 Classify = Callable[[BaseException], Classified]
+
+
+class Records(Protocol):
+    """What an attempt needs of a recorder."""
+
+    def new(self, entity_id: UUID, event: Event, *, expected_version: int | None) -> NewEvent:
+        """Make an event of the author, now."""
+
+    def record_all(self, *events: NewEvent) -> list[Placed] | None:
+        """Record events, all or none; None while they are in the spool."""
 
 
 class CalculationRecording:
@@ -41,7 +54,7 @@ class CalculationRecording:
 
     def __init__(
         self,
-        recorder: "Recorder",
+        recorder: Records,
         calculation_id: UUID,
         started: CalculationStarted,
         *,
@@ -79,7 +92,7 @@ class CalculationRecording:
         Raises:
             EventRefused: when a field is missing or wrong; it is named, and nothing was recorded.
             CalculationEnded: when it has ended before.
-            VersionConflict: when somebody else has recorded its end.
+            VersionConflict, RuleBroken: when somebody else has recorded its end.
         """
         self._end(self._completed(result))
 
@@ -128,7 +141,7 @@ class CalculationRecording:
                 self._fail_by(error)
             else:
                 self.lose(f"interrupted ({type(error).__name__})")
-        except VersionConflict as conflict:
+        except (VersionConflict, RuleBroken) as conflict:
             # The caller's exception goes on; that the end was recorded already is a remark on it.
             error.add_note(f"Its failure was not recorded: {conflict}")
 
@@ -166,7 +179,7 @@ class CalculationRecording:
 
     def _record(self, event: CalculationEvent) -> None:
         new = self._recorder.new(self.id, event, expected_version=self.version)
-        placed = self._recorder.record(new)
+        placed = self._recorder.record_all(new)
         if placed is not None:
             self.version = placed[0].version
         elif self.version is not None and self.version >= 0:

@@ -1,21 +1,20 @@
-"""Records on behalf of one tenant, one user and one process, whether the database is there or not.
+"""Recording events on behalf of an author: by the rules, by the fast path, through outages.
 
-An append goes to the database; where that cannot be reached, or is slower than the deadline, it
-goes to this process's segment of the spool, and is in the log as soon as the database is back. What
-is spooled goes first then, so that the order within the streams of this process is kept. An append
-of which nobody knows whether it arrived is spooled, too: its event ids make a repetition harmless.
+One path for everybody: an event is validated, checked against the lifecycle of its entity, and
+appended at the version that it was checked at. What the recorder knows of a stream, because it has
+written it or because an event begins it, is assumed without asking; a wrong assumption is a
+conflict of versions, and then the stream is read. Appends of several threads are sent together.
+Rules and spool are options.
 """
 
-import threading
-import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self
 from uuid import UUID
 
-import sqlalchemy.exc
-from sqlalchemy import Engine
+import msgspec
+from sqlalchemy import Connection, Engine
 
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.envelope import (
@@ -23,51 +22,79 @@ from quantum_forge.eventstore.base.envelope import (
     MUST_NOT_EXIST,
     NewEvent,
     Placed,
+    Position,
     Stream,
 )
-from quantum_forge.eventstore.base.errors import DatabaseUnreachable, SpoolUnwritable
+from quantum_forge.eventstore.base.errors import (
+    DatabaseUnreachable,
+    EventRefused,
+    RuleBroken,
+    VersionConflict,
+)
 from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.database.deadline import within
 from quantum_forge.eventstore.database.engine import where
-from quantum_forge.eventstore.database.outage import UNANSWERED, reason_of
-from quantum_forge.eventstore.log.append import append, encode_wire
+from quantum_forge.eventstore.database.outage import AWAY
+from quantum_forge.eventstore.log.append import encode_wire
+from quantum_forge.eventstore.log.appender import SLACK, Appender
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.calculation import CalculationRecording, Classify
-from quantum_forge.eventstore.spool.drain import (
-    Drained,
-    SegmentDrain,
-    append_in_time,
-    refuse_followers,
+from quantum_forge.eventstore.recording.decisions import append_decided
+from quantum_forge.eventstore.recording.delivery import Delivery
+from quantum_forge.eventstore.recording.drain import append_spooled, limit_time
+from quantum_forge.eventstore.recording.rules import (
+    CHUNK,
+    Standing,
+    append_checked,
+    conform,
+    find_recorded,
+    foresee,
 )
-from quantum_forge.eventstore.spool.file import Segment, described, events_of
+from quantum_forge.eventstore.spool.drain import Drained
+from quantum_forge.eventstore.spool.file import events_of
 from quantum_forge.schema.domains.calculations import CalculationStarted
-from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.event import Event, identity_of
+from quantum_forge.schema.language.lifecycle import NEW, rule_of
 
 DEADLINE = 2.0
-"""Seconds that the database has to take an append."""
+"""Seconds that the database has to take an append, where there is a spool."""
 
-SLACK = 0.5
-"""Seconds after the deadline for the answer of a server that has cancelled a statement itself."""
+REMEMBERED = 10_000
+"""Streams whose version and state a recorder remembers."""
 
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 8.0
-"""Seconds between two tries to reach a database that is away: they double from one to the other."""
 
-AWAY = (*UNANSWERED, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.TimeoutError, TimeoutError)
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was recorded. position, version: None while it is in the spool."""
 
-Answer = TypeVar("Answer")
+    event_type: str
+    entity_type: str
+    entity_id: UUID
+    event_id: UUID
+    position: Position | None
+    version: int | None
+
+
+class _Shared:
+    """What recorders of one process and several authors have in common."""
+
+    def __init__(self, appender: Appender, delivery: Delivery | None) -> None:
+        self.appender = appender
+        self.delivery = delivery
+        self.known: dict[Stream, Standing] = {}
 
 
 class Recorder:
     """Makes events of one author and records them, each call as one atomic append.
 
     Close it, or use it in a `with`; what is in the spool then is anybody's to drain. Threads may
-    share it.
+    share it, and do well to.
 
     Args:
         engine: of the database.
-        tenant_id: who owns what is recorded.
-        user_id: who does it; None for the system itself.
-        metadata: what every event shall say of its origin: host, service, program versions.
+        author: on whose behalf.
+        rules: whether the lifecycle of each entity is checked; needs the right to read the log.
+            What was spooled is checked when it is drained, and what is refused then is kept beside
+            the spool with its reason.
         spool: the directory for what the database does not take now; None: an error says so.
         deadline: seconds that the database has to take an append, where there is a spool.
         on_away: called once when an outage begins, with its reason.
@@ -77,35 +104,52 @@ class Recorder:
     def __init__(
         self,
         engine: Engine,
+        author: Author,
         *,
-        tenant_id: UUID,
-        user_id: UUID | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        rules: bool = True,
         spool: Path | None = None,
         deadline: float = DEADLINE,
         on_away: Callable[[str], None] = lambda _: None,
         on_back: Callable[[Drained], None] = lambda _: None,
     ) -> None:
         self.engine = engine
-        self.tenant_id = tenant_id
-        self.author = Author(tenant_id=tenant_id, user_id=user_id, more=dict(metadata or {}))
-        self._spool = spool
-        self._deadline = deadline
-        self._on_away = on_away
-        self._on_back = on_back
-        self._lock = threading.RLock()
-        self._drain: SegmentDrain | None = None
-        self._spooled = 0
-        self._rejected: set[Stream] = set()
-        self._is_told = False
-        self._reason = ""
-        self._pause = FIRST_PAUSE
-        self._next_try = 0.0
+        self.author = author
+        self._rules = rules
+        appender = Appender(engine, tenant_id=author.tenant_id)
+        delivery = None
+        if spool is not None:
+            delivery = Delivery(
+                spool,
+                deadline,
+                partial(_append_spooled, appender),
+                on_away=on_away,
+                on_back=on_back,
+            )
+        self._shared = _Shared(appender, delivery)
+
+    def acting_as(self, author: Author) -> Self:
+        """A recorder of another author of the same tenant, over the same connection and spool.
+
+        Closing either closes what they share.
+
+        Raises:
+            ValueError: when the author is of another tenant.
+        """
+        if author.tenant_id != self.author.tenant_id:
+            raise ValueError(f"this recorder acts for tenant {self.author.tenant_id}")
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__, author=author)
+        return other
+
+    @property
+    def tenant_id(self) -> UUID:
+        """Whose events it records."""
+        return self.author.tenant_id
 
     @property
     def spooled(self) -> int:
         """How many events of this process wait in the spool, as far as is known."""
-        return self._spooled
+        return 0 if self._shared.delivery is None else self._shared.delivery.spooled
 
     def new(
         self, entity_id: UUID, event: Event, *, expected_version: int | None = ANY_VERSION
@@ -113,40 +157,86 @@ class Recorder:
         """Make an event of this author, now."""
         return self.author.new(entity_id, event, expected_version=expected_version)
 
-    def record(self, *events: NewEvent) -> list[Placed] | None:
+    def stream(self, entity_type: str, entity_id: UUID) -> Stream:
+        """The history of an entity of the author's tenant."""
+        return Stream(self.author.tenant_id, entity_type, entity_id)
+
+    def record(
+        self,
+        event: Event,
+        *,
+        of: UUID | None = None,
+        expected_version: int | None = ANY_VERSION,
+    ) -> Recorded:
+        """Record that something happened to an entity; on return it survives a crash.
+
+            project = recorder.record(ProjectCreated(name="Malaria")).entity_id
+            recorder.record(ProjectUpdated(name="Malaria 2"), of=project)
+
+        Args:
+            event: what happened.
+            of: to which entity. Without it, an event that begins an entity begins a new one, or the
+                one that its fields identify.
+            expected_version: of the stream before, where only that will do.
+
+        Raises:
+            EventRefused: when a field does not fit, or no entity is named.
+            RuleBroken, VersionConflict and the others: see `record_all`.
+        """
+        entity_id = self._begun_by(event) if of is None else of
+        new = self.new(entity_id, event, expected_version=expected_version)
+        placed = self.record_all(new)
+        return Recorded(
+            event_type=event.event_type,
+            entity_type=event.entity_type,
+            entity_id=entity_id,
+            event_id=new.event_id,
+            position=placed[0].position if placed else None,
+            version=placed[0].version if placed else None,
+        )
+
+    def record_all(self, *events: NewEvent) -> list[Placed] | None:
         """Record events, all or none; on return they survive a crash of this machine.
+
+        A call may be repeated with the same events until it is known to have succeeded.
 
         Returns:
             Where they are in the log, in the given order; None while they are in the spool.
 
         Raises:
-            EventRefused, VersionConflict, EventIdReused: as `append` does; of what is in the spool,
-                the drain tells.
+            EventRefused: when a payload does not fit its type.
+            RuleBroken: when one of them may not happen now; of what is in the spool, the drain
+                tells.
+            VersionConflict: when a stream is not at the version that an event expects.
+            EventIdReused: when an id comes back with other content.
             SpoolUnwritable: when neither the database nor the spool takes them.
             DatabaseUnavailable: when the database is away and there is no spool.
         """
         if not events:
             return []
-        if self._spool is None:
-            with self.engine.begin() as connection:
-                return append(connection, events)
-        wire = encode_wire(events)
-        with self._lock:
-            if self._rejected:
-                refuse_followers(self._rejected, events_of(wire))
-            if time.monotonic() >= self._next_try:
-                try:
-                    if self._emptied(time.monotonic() + self._deadline):
-                        return self._append(wire)
-                except AWAY as error:
-                    self._left(error)
-                except SpoolUnwritable:
-                    pass  # a rejected append has no place beside the spool, and stays in it
-            self._keep(wire)
-            if not self._is_told:
-                self._is_told = True
-                self._on_away(self._reason)
-        return None
+        if (delivery := self._shared.delivery) is None:
+            return self._append(events, None)
+        return delivery.deliver(
+            events,
+            lambda seconds: self._append(events, seconds),
+            lambda: encode_wire(events, rules=self._rules),
+        )
+
+    def decide(self, decide: Callable[[Connection], Sequence[NewEvent]]) -> list[Placed]:
+        """Record, by the rules, what follows from what can be read now: see `append_checked`.
+
+        Nothing is spooled: what cannot be read cannot be decided.
+        """
+        return append_checked(self.engine, decide)
+
+    def decide_from(
+        self, streams: Collection[Stream], decide: Callable[[Connection], Sequence[NewEvent]]
+    ) -> list[Placed]:
+        """Record, by the rules, what follows from these streams, to which nobody adds meanwhile.
+
+        At most one event goes to each of them: see `append_decided`.
+        """
+        return append_decided(self.engine, streams, decide)
 
     def calculation(
         self,
@@ -215,29 +305,26 @@ class Recorder:
             DatabaseUnreachable: when the database does not take it now; it stays in the spool.
             SpoolUnwritable: when what the database refuses cannot be kept.
         """
-        with self._lock:
-            try:
-                self._emptied(None)
-            except AWAY as error:
-                self._left(error)
-                raise DatabaseUnreachable(
-                    where(self.engine.url),
-                    f"the spool has {counted(self._spooled, 'event')}: {self._reason}",
-                    "run qforge spool drain when the database is back",
-                ) from error
+        if (delivery := self._shared.delivery) is None:
+            return
+        try:
+            delivery.settle()
+        except AWAY as error:
+            raise DatabaseUnreachable(
+                where(self.engine.url),
+                f"the spool has {counted(delivery.spooled, 'event')}: {delivery.reason}",
+                "run qforge spool drain when the database is back",
+            ) from error
 
     def close(self) -> None:
-        """Let go of this process's segment: any drain may have it from now on.
+        """Close the connection, and let go of this process's segment of the spool.
 
         Raises:
             SpoolUnwritable: when the segment was deleted, and what is in it cannot be written anew.
         """
-        with self._lock:
-            if self._drain is not None:
-                if self._drain.segment.is_lost and not self._drain.is_done:
-                    self._rescue(counted(self._spooled, "spooled event"))
-                self._drain.segment.close()
-                self._drain = None
+        self._shared.appender.close()
+        if self._shared.delivery is not None:
+            self._shared.delivery.close()
 
     def __enter__(self) -> Self:
         return self
@@ -245,92 +332,84 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # The database
+    def _begun_by(self, event: Event) -> UUID:
+        """The id of the entity that an event begins."""
+        if (identity := identity_of(type(event))) is not None:
+            return identity(self.author.tenant_id, event)
+        rule = rule_of(type(event))
+        if rule is not None and NEW not in rule.states:
+            raise EventRefused(
+                event.event_type,
+                f"happens to a {event.entity_type} that is there already; say which one by its id",
+            )
+        return uuid7()
 
-    def _append(self, wire: bytes) -> list[Placed]:
-        engine, deadline = self.engine, self._deadline
-        placed = within(deadline + SLACK, lambda: append_in_time(engine, wire, seconds=deadline))
-        self._answered()
-        return placed
-
-    def _answered(self) -> None:
-        self._pause = FIRST_PAUSE
-        self._next_try = 0.0
-
-    def _emptied(self, until: float | None) -> bool:
-        """Drain this process's segment; False when the time is over and something is left."""
-        drain = self._drain
-        if drain is None:
-            return True
-        try:
-            done = drain.run(self._append, until=until)
-        finally:
-            self._rejected |= drain.rejected_streams
-        if not done:
-            return False
-        drain.segment.remove()
-        self._drain = None
-        self._spooled = 0
-        self._is_told = False
-        self._answered()
-        self._on_back(drain.result)
-        return True
-
-    def _left(self, error: Exception) -> None:
-        """The database did not answer: leave it alone for a while."""
-        self._reason = reason_of(error)
-        self._next_try = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-
-    # The spool
-
-    def _keep(self, wire: bytes) -> None:
-        assert self._spool is not None
-        if self._drain is None:
+    def _append(self, events: Sequence[NewEvent], seconds: float | None) -> list[Placed]:
+        """Append over the kept connection; what depends on more is read first, in a transaction."""
+        if not self._rules:
+            return self._shared.appender.append(events, seconds=seconds)
+        known = self._shared.known
+        given = {str(e.stream) for e in events if e.expected_version is not ANY_VERSION}
+        standings = foresee(events, known) if len(events) <= CHUNK else None
+        if standings is not None:
             try:
-                segment = Segment.create(self._spool)
-            except OSError as error:
-                reason = error.strerror or str(error)
-                raise SpoolUnwritable(self._spool, reason, described(wire)) from error
-            self._drain = SegmentDrain(segment)
-        self._drain.segment.append(wire)
-        # Somebody may delete or move the file while it is written to: no drain would ever find it.
-        while self._drain.segment.is_lost:
-            self._rescue(described(wire))
-        self._spooled += len(events_of(wire))
-
-    def _rescue(self, what: str) -> None:
-        """Go on in a new segment, with everything that the lost one holds and the log does not."""
-        assert self._spool is not None
-        assert self._drain is not None
+                conforming, states = conform(events, standings)
+                placed = self._shared.appender.append(conforming, seconds=seconds)
+            except (RuleBroken, VersionConflict) as error:
+                for stream in standings:
+                    known.pop(stream, None)
+                if isinstance(error, VersionConflict) and error.stream in given:
+                    raise
+            else:
+                self._remember(events, placed, states)
+                return placed
+        if seconds is None:
+            return self._append_checked(events, given, None)
         try:
-            self._drain = self._drain.moved(self._spool)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise SpoolUnwritable(self._spool, reason, what) from error
+            return within(seconds + SLACK, lambda: self._append_checked(events, given, seconds))
+        except TimeoutError as error:
+            raise DatabaseUnreachable(
+                where(self.engine.url), str(error), "record the same events again"
+            ) from error
 
+    def _append_checked(
+        self, events: Sequence[NewEvent], given: Collection[str], seconds: float | None
+    ) -> list[Placed]:
+        def decide(connection: Connection) -> Sequence[NewEvent]:
+            if seconds is not None:
+                limit_time(connection, seconds)
+            return events
 
-def within(seconds: float, function: Callable[[], Answer]) -> Answer:
-    """Call a function in a thread that is left to itself when it takes longer.
-
-    No setting of a connection covers all that can hang: a name look-up, a server that is stopped
-    but not gone, a network that swallows packets.
-
-    Raises:
-        TimeoutError: when it takes longer; it may still come to its end.
-    """
-    answer: Future[Answer] = Future()
-
-    def run() -> None:
         try:
-            answer.set_result(function())
-        except BaseException as error:
-            answer.set_exception(error)
+            return append_checked(self.engine, decide, given=given)
+        except (RuleBroken, VersionConflict):
+            # A repeated call: the rules speak of what came after it.
+            with self.engine.connect() as connection:
+                recorded = find_recorded(connection, events)
+            if recorded is None:
+                raise
+            return recorded
 
-    threading.Thread(target=run, name="append", daemon=True).start()
+    def _remember(
+        self, events: Sequence[NewEvent], placed: Sequence[Placed], states: dict[Stream, str]
+    ) -> None:
+        known = self._shared.known
+        if len(known) > REMEMBERED:
+            known.clear()
+        for event, at in zip(events, placed, strict=True):
+            if (stream := event.stream) in states and at.appended:
+                known[stream] = Standing(at.version, states[stream])
+
+
+def _append_spooled(appender: Appender, wire: bytes, seconds: float) -> None:
+    spooled = events_of(wire)
+    if not any(event.rules for event in spooled):
+        appender.append_wire(wire, spooled, seconds=seconds)
+        return
+    engine = appender.engine
     try:
-        return answer.result(seconds)
-    except TimeoutError:
-        if answer.done():
-            raise
-        raise TimeoutError(f"the database did not answer within {seconds:g} s") from None
+        within(seconds + SLACK, lambda: append_spooled(engine, wire, seconds=seconds))
+    except TimeoutError as error:
+        raise DatabaseUnreachable(
+            where(engine.url), str(error), "run qforge spool drain when it is back"
+        ) from error

@@ -8,19 +8,40 @@ import random
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Boolean, Connection, Engine, Integer, Text, Uuid, bindparam, text
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Connection,
+    Engine,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    select,
+    text,
+)
 from sqlalchemy.exc import OperationalError
 
-from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Placed, Stream
+from quantum_forge.eventstore.base.envelope import (
+    ANY_VERSION,
+    MUST_EXIST,
+    MUST_NOT_EXIST,
+    NewEvent,
+    Placed,
+    Stream,
+)
 from quantum_forge.eventstore.base.errors import EventRefused, LockHeld, RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.advisory_locks import RULES_SPACE, Purpose, refuse_foreign
 from quantum_forge.eventstore.log.append import append, translated_errors
 from quantum_forge.schema.domains import LIFECYCLES
+from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.lifecycle import NEW, When, depth, needed_states, rule_of
+from quantum_forge.schema.tables import event_logs
 
 TRIES = 12
 """How often an append is decided anew because others wrote to the same streams meanwhile."""
@@ -132,29 +153,124 @@ def checked(connection: Connection, events: Sequence[NewEvent]) -> list[NewEvent
 
     Raises:
         RuleBroken: for the first event that may not happen now.
+        VersionConflict: for the first that expects another version than that of its stream.
     """
     ruled = {event.stream for event in events if event.stream.entity_type in LIFECYCLES}
     needed = {stream for event in events for stream, _ in _needs(event)}
     hold(connection, needed, exclusively=_left(events))
     standings = read_standings(connection, ruled | needed)
+    return conform(events, standings, _Carried(connection, events))[0]
+
+
+def conform(
+    events: Sequence[NewEvent],
+    standings: Mapping[Stream, Standing],
+    carried: "_Carried | None" = None,
+) -> tuple[list[NewEvent], dict[Stream, str]]:
+    """The events at the versions of these standings, and the state of each stream after them.
+
+    Args:
+        events: in order; each is checked against the state that those before it lead to.
+        standings: of every stream that an event with a rule goes to or needs.
+        carried: what earlier events say; None where no rule asks for it.
+
+    Raises:
+        RuleBroken: for the first event that may not happen.
+        VersionConflict: for the first that expects another version than that of its stream.
+    """
     states = {stream: standing.state for stream, standing in standings.items()}
     given = {event.stream for event in events if event.expected_version is not ANY_VERSION}
-    carried = _Carried(connection, events)
     result: list[NewEvent] = []
     for event in events:
         stream, event_type = event.stream, event.event.event_type
         if (rule := rule_of(type(event.event))) is not None:
+            version = standings[stream].version
+            _require_version(event, stream, version)
             if states[stream] not in rule.states:
                 raise RuleBroken(str(stream), states[stream], event_type, rule.states)
             for other, needs in _needs(event):
                 if states[other] != needs:
                     raise RuleBroken(str(other), states[other], event_type, (needs,))
             states[stream] = rule.then or states[stream]
-            event = carried.into(event, rule)
+            if carried is not None:
+                event = carried.into(event, rule)
             if stream not in given:
-                event = msgspec.structs.replace(event, expected_version=standings[stream].version)
+                event = msgspec.structs.replace(event, expected_version=version)
         result.append(event)
-    return result
+    return result, states
+
+
+def _require_version(event: NewEvent, stream: Stream, version: int) -> None:
+    expected = event.expected_version
+    if expected is ANY_VERSION or expected == version or (expected == MUST_EXIST and version):
+        return
+    raise VersionConflict(str(stream), expected, version)
+
+
+def foresee(
+    events: Sequence[NewEvent], known: Mapping[Stream, Standing]
+) -> dict[Stream, Standing] | None:
+    """The standings that these events can be checked by without asking the database.
+
+    They are assumptions: the append expects their versions, so a wrong one is a conflict. A stream
+    that is not known is assumed to be new where the event may begin it.
+
+    Returns:
+        None where an event depends on other entities, or nothing is known of a stream.
+    """
+    standings: dict[Stream, Standing] = {}
+    for event in events:
+        rule = rule_of(type(event.event))
+        if rule is None:
+            continue
+        if not _stands_alone(type(event.event), len(LIFECYCLES)) or any(_needs(event)):
+            return None
+        if (stream := event.stream) in standings:
+            continue
+        expected = event.expected_version
+        standing = known.get(stream)
+        if expected == MUST_NOT_EXIST or (standing is None and expected is ANY_VERSION):
+            if expected is ANY_VERSION and NEW not in rule.states:
+                return None
+            standing = Standing(0, NEW)
+        elif standing is None or expected not in (ANY_VERSION, standing.version):
+            return None
+        standings[stream] = standing
+    return standings
+
+
+@cache
+def _stands_alone(cls: type[Event], _: int) -> bool:
+    """Whether an event takes nothing from earlier ones, and no other entity minds it.
+
+    The second argument is how many lifecycles there are: each may need a state of this entity.
+    """
+    rule = rule_of(cls)
+    return rule is None or not (
+        rule.carries or rule.lacks or _leaves_needed(rule, needed_states(cls.entity_type))
+    )
+
+
+def find_recorded(connection: Connection, events: Sequence[NewEvent]) -> list[Placed] | None:
+    """Where these events are in the log, in the given order; None unless all of them are there.
+
+    All of one tenant. Needs the right to read the log.
+    """
+    log = event_logs.c
+    query = select(log.event_id, log.entity_id, log.id, log.version).where(
+        log.tenant_id == events[0].tenant_id,
+        log.entity_type.in_({event.event.entity_type for event in events}),
+        log.entity_id.in_({event.entity_id for event in events}),
+        log.event_id.in_([event.event_id for event in events]),
+    )
+    found = {(row.entity_id, row.event_id): row for row in connection.execute(query)}
+    placed = []
+    for event in events:
+        row = found.get((event.entity_id, event.event_id))
+        if row is None:
+            return None
+        placed.append(Placed(row.event_id, row.id, row.version, appended=False))
+    return placed
 
 
 class _Carried:
@@ -264,8 +380,12 @@ def _left(events: Sequence[NewEvent]) -> Iterator[Stream]:
     needed = {entity_type: needed_states(entity_type) for entity_type in types}
     for event in events:
         rule = rule_of(type(event.event))
-        if rule and rule.then and needed[event.event.entity_type] & {*rule.states} - {rule.then}:
+        if rule and _leaves_needed(rule, needed[event.event.entity_type]):
             yield event.stream
+
+
+def _leaves_needed(rule: When, needed: frozenset[str]) -> bool:
+    return rule.then is not None and bool(needed & {*rule.states} - {rule.then})
 
 
 def _buckets(streams: Iterable[Stream]) -> set[int]:
@@ -285,6 +405,7 @@ def append_checked(
     decide: Callable[[Connection], Sequence[NewEvent]],
     *,
     tries: int | None = None,
+    given: Collection[str] = (),
 ) -> list[Placed]:
     """Append what `decide` wants, by the rules, all or none; commits.
 
@@ -294,6 +415,7 @@ def append_checked(
             is called again when others wrote to the same streams meanwhile. Events that follow from
             what it read of their stream expect the version that it read first.
         tries: how often it is called at most; `TRIES` unless given.
+        given: streams, as text, whose expected versions the caller insists on.
 
     Raises:
         RuleBroken: when a rule does not allow it.
@@ -307,8 +429,8 @@ def append_checked(
         try:
             with engine.begin() as connection:
                 return append_in_chunks(connection, checked(connection, decide(connection)))
-        except VersionConflict:
-            if not left:
+        except VersionConflict as conflict:
+            if not left or conflict.stream in given:
                 raise
             # Whoever was faster is done by now; of several, not all shall come back at once.
             time.sleep(random.uniform(0, pause))

@@ -1,4 +1,4 @@
-"""Brings what was spooled into the log: in order, each append once, whatever is killed when.
+"""Draining a segment of the spool: its appends in order, each once, whatever is killed when.
 
 Nothing is remembered of how far a drain came: a segment is removed when all of it is dealt with,
 and repeated from its start until then, for the log knows the ids of the events that it has.
@@ -7,28 +7,21 @@ and repeated from its start until then, for the log knows the ids of the events 
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
 
-from quantum_forge.eventstore.base.envelope import Placed, Stream
+from quantum_forge.eventstore.base.envelope import Stream
 from quantum_forge.eventstore.base.errors import (
-    DrainStopped,
-    EventIdReused,
-    EventRefused,
     FollowsRejected,
     QuantumForgeError,
     SpoolDamaged,
     SpoolEntryUnusable,
     SpoolUnwritable,
-    VersionConflict,
 )
-from quantum_forge.eventstore.database.outage import UNANSWERED, reason_of
-from quantum_forge.eventstore.database.tenancy import act_for
-from quantum_forge.eventstore.log.append import append_wire
+from quantum_forge.eventstore.database.outage import REFUSALS
 from quantum_forge.eventstore.spool.file import (
     Damage,
     Frame,
@@ -36,24 +29,10 @@ from quantum_forge.eventstore.spool.file import (
     Spooled,
     events_of,
     open_file,
-    segment_paths,
     sync_directory,
-    unusable,
 )
 
-REFUSALS = (VersionConflict, EventRefused, EventIdReused)
-"""What the database will say to the same append for ever."""
-
 REJECTED = ".rejected.jsonl"
-DRAIN_DEADLINE = 30.0
-"""Seconds that one append of a drain may take."""
-
-_BUSY_TRIES = 5
-_LIMITS = text("""
-    SELECT set_config('statement_timeout', :milliseconds, true),
-           set_config('lock_timeout', :for_locks, true),
-           set_config('idle_in_transaction_session_timeout', :milliseconds, true)
-""")
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,122 +183,23 @@ class SegmentDrain:
         )
 
 
-def refuse_followers(rejected: set[Stream], events: list[Spooled]) -> None:
+class Expecting(Protocol):
+    """An event with the version at which it expects its stream."""
+
+    @property
+    def stream(self) -> Stream:
+        """Where it goes."""
+
+    @property
+    def expected_version(self) -> int | None:
+        """See `NewEvent`."""
+
+
+def refuse_followers(rejected: set[Stream], events: Sequence[Expecting]) -> None:
     """Raise `FollowsRejected` for events that count on the versions of rejected ones."""
     for event in events:
         if (event.expected_version or 0) >= 1 and event.stream in rejected:
             raise FollowsRejected(str(event.stream), event.expected_version or 0)
-
-
-def append_in_time(engine: Engine, wire: bytes, *, seconds: float) -> list[Placed]:
-    """Append and commit, each statement within so many seconds by the server's clock.
-
-    The limits last for the transaction only, so that they work behind a pooler, too.
-    """
-    with engine.begin() as connection:
-        _limit(connection, seconds)
-        return append_wire(connection, wire)
-
-
-def _limit(connection: Connection, seconds: float) -> None:
-    milliseconds = max(1, round(seconds * 1000))
-    # The limit for locks ends first: its error is the one that names who holds the lock.
-    for_locks = max(1, milliseconds * 3 // 4)
-    limits = {"milliseconds": str(milliseconds), "for_locks": str(for_locks)}
-    connection.execute(_LIMITS, limits)
-
-
-def _append(engine: Engine, wire: bytes) -> None:
-    """Append in the name of the tenant that it is of: a home may have served several."""
-    with engine.begin() as connection:
-        _limit(connection, DRAIN_DEADLINE)
-        act_for(connection, events_of(wire)[0].tenant_id)
-        append_wire(connection, wire)
-
-
-def drain(
-    directory: Path,
-    engine: Engine,
-    *,
-    report: Report = lambda _, __: None,
-    past_damage: bool = False,
-) -> Drained:
-    """Drain every segment that no living process writes to or drains, oldest first.
-
-    Any number of drains may run at once. What is drained is removed; what the database refuses, and
-    what is damaged, is kept in files of its own beside it. What cannot be handled is passed over,
-    so that it keeps nothing else from the log.
-
-    Raises:
-        DrainStopped: when the database cannot take more now; what is not in the log is still in
-            the spool.
-    """
-    total = Drained()
-    try:
-        paths = segment_paths(directory)
-    except SpoolEntryUnusable as error:
-        total.unusable.append(error)
-        return total
-    for path in paths:
-        try:
-            segment = _taken(path)
-            if segment is None:
-                if path.exists():
-                    total.busy.append(str(path))
-                continue
-            with contextlib.closing(segment):
-                _drain_one(segment, engine, directory, total, report, past_damage=past_damage)
-        except SpoolDamaged as damage:
-            total.damaged.append(damage)
-        except SpoolEntryUnusable as error:
-            total.unusable.append(error)
-        except OSError as error:
-            total.unusable.append(unusable(path, error))
-    return total
-
-
-def _drain_one(
-    segment: Segment,
-    engine: Engine,
-    directory: Path,
-    total: Drained,
-    report: Report,
-    *,
-    past_damage: bool,
-) -> None:
-    one = SegmentDrain(segment, past_damage=past_damage)
-    try:
-        one.run(lambda wire: _append(engine, wire), report)
-        segment.remove()
-    except SpoolUnwritable as error:
-        advice = "free some space, or repair its permissions, then drain again"
-        raise SpoolEntryUnusable(error.path, error.reason, advice) from error
-    except (SpoolDamaged, SpoolEntryUnusable):
-        raise
-    except UNANSWERED as error:
-        raise DrainStopped(directory, total.events + one.result.events, reason_of(error)) from error
-    except (QuantumForgeError, DBAPIError) as error:
-        # Not this append's fault, and not the database's: the segment of another tenant, say.
-        advice = "drain it as a user who may append it"
-        raise SpoolEntryUnusable(segment.path, reason_of(error), advice) from error
-    finally:
-        _add(total, one.result)
-
-
-def _taken(path: Path) -> Segment | None:
-    # Who only looks at the spool holds a lock for an instant.
-    for _ in range(_BUSY_TRIES):
-        if (segment := Segment.take(path)) is not None or not path.exists():
-            return segment
-        time.sleep(0.01)
-    return None
-
-
-def _add(total: Drained, more: Drained) -> None:
-    total.appends += more.appends
-    total.events += more.events
-    total.rejected += more.rejected
-    total.aside += more.aside
 
 
 def rejections(path: Path) -> list[Rejected]:

@@ -59,7 +59,10 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 class Spooled(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An event in the spool, as far as handling it needs to know."""
+    """An event in the spool, as far as handling it needs to know.
+
+    rules: the lifecycle of its entity is to be checked before it is appended.
+    """
 
     event_id: UUID
     tenant_id: UUID
@@ -68,6 +71,7 @@ class Spooled(msgspec.Struct, frozen=True, omit_defaults=True):
     event_type: str
     occurred_at: datetime | None = None
     expected_version: int | None = None
+    rules: bool = False
 
     @property
     def stream(self) -> Stream:

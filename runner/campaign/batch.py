@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent, Stream
-from quantum_forge.eventstore.database.outage import UNANSWERED
+from quantum_forge.eventstore.database.outage import AWAY
 from quantum_forge.eventstore.log.read import last_event_types, read_stream
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.outcomes import storable
@@ -218,7 +218,7 @@ class Batch:
 
     def _counted(self) -> "_Counts":
         """The counts now; as far as this run knows, if the database does not answer."""
-        with suppress(*UNANSWERED):
+        with suppress(*AWAY):
             self.refresh()
             # What failed may have been repeated by another runner.
             mine = self._outcomes

@@ -13,7 +13,7 @@ import msgspec
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError, VersionConflict
-from quantum_forge.eventstore.database.outage import UNANSWERED
+from quantum_forge.eventstore.database.outage import AWAY
 from quantum_forge.eventstore.log.read import last_assigned
 from quantum_forge.eventstore.recording.attempt import as_earlier
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -161,7 +161,7 @@ class Campaign:
                 try:
                     if not self._look_up(identification):
                         return identification.is_under_way
-                except UNANSWERED as error:
+                except AWAY as error:
                     self._outage.goes_on(error, may_end=not self._running)
                     return True
                 self._outage.over()
@@ -197,7 +197,7 @@ class Campaign:
                 candidates = triage(connection, self.recorder.tenant_id, chunk, began=self._began)
             events = [*self._new_molecules(candidates), *self.batch.welcoming(candidates)]
             try:
-                self.recorder.record(*events)
+                self.recorder.record_all(*events)
             except VersionConflict as conflict:
                 # Another runner recorded the same molecules, or went on with the same batch.
                 last = conflict
@@ -279,7 +279,7 @@ class Campaign:
         if failure is not None:
             events.append(self._of(attempt, narrative.failed(attempt, failure), version))
         try:
-            self.recorder.record(*events)
+            self.recorder.record_all(*events)
         except VersionConflict:
             # Another runner began it since it was looked up.
             self._leave(candidate)
@@ -326,7 +326,7 @@ class Campaign:
             running = self._running[outcome.task_id]
             ended = narrative.ended(running.attempt, outcome)
             try:
-                self.recorder.record(self._of(running.attempt, ended, running.version))
+                self.recorder.record_all(self._of(running.attempt, ended, running.version))
             except VersionConflict:
                 self._count_overruled(running)
             else:
@@ -339,29 +339,29 @@ class Campaign:
         if self.batch.is_mine and now - self._reported >= PROGRESS_SECONDS:
             self._reported = now
             # While the database is away, nobody could read how far it has come.
-            with suppress(*UNANSWERED):
+            with suppress(*AWAY):
                 if (progressed := self.batch.progressed()) is not None:
-                    self.recorder.record(progressed)
+                    self.recorder.record_all(progressed)
 
     # Ending.
 
     def _complete(self) -> None:
         """Close the batch, unless something of it still runs elsewhere: then its runner will."""
         if (self.batch.is_mine or self.batch.is_open) and not self.tally.elsewhere:
-            self.recorder.record(self.batch.completed())
+            self.recorder.record_all(self.batch.completed())
 
     def _interrupt(self, outcomes: Iterable[Outcome]) -> None:
         """Record how everything in flight ended, and that somebody stopped the batch."""
         self._end(outcomes, "interrupted")
         if self.batch.is_mine:
-            self.recorder.record(self.batch.cancelled("interrupted"))
+            self.recorder.record_all(self.batch.cancelled("interrupted"))
 
     def _give_up(self, outcomes: Iterable[Outcome], error: QuantumForgeError) -> None:
         """Record the same of a run that cannot go on, as far as the database still listens."""
         try:
             self._end(outcomes, "its runner could not go on")
             if self.batch.is_mine:
-                self.recorder.record(self.batch.failed(str(error)))
+                self.recorder.record_all(self.batch.failed(str(error)))
         except QuantumForgeError:
             return  # what is not recorded now, the next run will find abandoned
 
@@ -371,7 +371,7 @@ class Campaign:
         for running in list(self._running.values()):
             lost = narrative.lost(running.attempt, reason)
             try:
-                self.recorder.record(self._of(running.attempt, lost, running.version))
+                self.recorder.record_all(self._of(running.attempt, lost, running.version))
             except VersionConflict:
                 self._count_overruled(running)
             else:

@@ -174,7 +174,7 @@ def _record(recorder: Recorder, events: list[NewEvent], done: Computed) -> None:
     count = len(events)
     while events:
         try:
-            recorder.record(*events)
+            recorder.record_all(*events)
             break
         except VersionConflict:
             with recorder.engine.connect() as connection:

@@ -181,7 +181,7 @@ class Retries:
 
     def _record(self, *events: NewEvent) -> None:
         """Record events, which may be repeated: the log knows their ids."""
-        self._patience.persist(lambda: self.recorder.record(*events))
+        self._patience.persist(lambda: self.recorder.record_all(*events))
 
     def _due(self, known: Iterable[Troubled]) -> list[Troubled]:
         """What can be begun now, the longest overdue last."""

@@ -13,12 +13,11 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventIdReused, QuantumForgeError, VersionConflict
 from quantum_forge.eventstore.database.address import libpq_url
 from quantum_forge.eventstore.database.engine import make_engine
-from quantum_forge.eventstore.database.outage import UNANSWERED, reason_of
+from quantum_forge.eventstore.database.outage import AWAY, REFUSALS, reason_of
 from quantum_forge.eventstore.database.tenancy import act_always_for
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.read import existing_streams, last_events
 from quantum_forge.eventstore.log.wakeups import announce_appends
-from quantum_forge.eventstore.spool.drain import REFUSALS
 from quantum_forge.runner.errors import InputError
 from quantum_forge.runner.jobs.contents import BrokenJob, Contents, SkippedJob
 from quantum_forge.runner.jobs.discovery import Folder
@@ -76,7 +75,7 @@ def import_chunk(chunk: Chunk) -> ChunkDone:
     importer = _importer(chunk.target)
     try:
         return ChunkDone(task_id=chunk.id, outcomes=tuple(importer.run(chunk.folders)))
-    except UNANSWERED as error:
+    except AWAY as error:
         return ChunkDone(task_id=chunk.id, away=reason_of(error))
 
 
@@ -134,7 +133,7 @@ class Importer:
             return FolderOutcome(path, FAILED, file=readable(broken.file), reason=broken.reason)
         except SkippedJob as skipped:
             return FolderOutcome(path, SKIPPED, reason=skipped.reason)
-        except UNANSWERED:
+        except AWAY:
             raise
         except Exception as error:  # whatever a file can do to a parser, the others go on
             reason = f"{type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from rdkit import RDConfig
 from sqlalchemy import Engine, select
 
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
@@ -117,7 +118,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None
 
 def campaign(engine: Engine, file: Path, *, function: str, **settings: Any) -> Tally:
     """Run a file in this process, with a function in place of chemistry."""
-    recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()), rules=False)
     total = count_inputs(file)
     return Campaign(
         recorder,

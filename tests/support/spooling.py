@@ -12,6 +12,8 @@ from sqlalchemy.engine import URL
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.database.engine import make_engine
 from quantum_forge.eventstore.log.append import encode_wire
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.delivery import Delivery
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.file import Segment
 from tests.conftest import OTHERS_VARIABLES
@@ -26,14 +28,16 @@ from pathlib import Path
 from uuid import UUID
 from sqlalchemy.engine import make_url
 from quantum_forge.eventstore.database.engine import make_engine
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from tests.support.appending import TENANT, small_event
 
 url, spool, stream = sys.argv[1:]
-with Recorder(make_engine(make_url(url)), tenant_id=TENANT, spool=Path(spool)) as recorder:
+engine, author = make_engine(make_url(url)), Author(tenant_id=TENANT)
+with Recorder(engine, author, rules=False, spool=Path(spool)) as recorder:
     for number in range(1_000_000):
         event = small_event(UUID(stream), number, expected_version=number)
-        recorder.record(event)
+        recorder.record_all(event)
         print(event.event_id, flush=True)
 """
 """Records a stream, one event after the other, and prints the id of each that is recorded."""
@@ -43,7 +47,7 @@ import sys
 from pathlib import Path
 from sqlalchemy.engine import make_url
 from quantum_forge.eventstore.database.engine import make_engine
-from quantum_forge.eventstore.spool.drain import drain
+from quantum_forge.eventstore.recording.drain import drain
 
 print("draining", flush=True)
 drain(
@@ -78,12 +82,12 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 def away(spool: Path) -> Recorder:
     """A recorder whose database does not answer."""
-    return Recorder(make_engine(NOBODY), tenant_id=TENANT, spool=spool)
+    return Recorder(make_engine(NOBODY), Author(tenant_id=TENANT), rules=False, spool=spool)
 
 
 def here(engine: Engine, spool: Path) -> Recorder:
     """A recorder whose database answers."""
-    return Recorder(engine, tenant_id=TENANT, spool=spool)
+    return Recorder(engine, Author(tenant_id=TENANT), rules=False, spool=spool)
 
 
 def spooled(spool: Path, *appends: NewEvent | list[NewEvent]) -> Path:
@@ -101,3 +105,18 @@ def chain(stream: UUID, length: int, after: int = 0) -> list[NewEvent]:
         small_event(stream, number, expected_version=number)
         for number in range(after, after + length)
     ]
+
+
+def delivery_of(recorder: Recorder) -> Delivery:
+    """The recorder's spool."""
+    delivery = recorder._shared.delivery
+    assert delivery is not None
+    return delivery
+
+
+def connect(recorder: Recorder, engine: Engine) -> None:
+    """Have a recorder's database answer from now on: this one."""
+    recorder.engine = engine
+    recorder._shared.appender.close()
+    recorder._shared.appender.engine = engine
+    delivery_of(recorder).next_try = 0.0

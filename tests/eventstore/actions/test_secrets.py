@@ -108,9 +108,11 @@ def test_no_plain_secret_is_in_the_log_a_table_the_spool_a_log_file_or_a_traceba
             attempt()
         traceback.print_exception(caught.value, file=said)
     spool = tmp_path / "spool"
-    with Recorder(away(tmp_path / "nowhere").engine, tenant_id=TENANT, spool=spool) as recorder:
+    with Recorder(
+        away(tmp_path / "nowhere").engine, Author(tenant_id=TENANT), rules=False, spool=spool
+    ) as recorder:
         changed = UserPasswordChanged(hashed_password=hash_password(Secret(PASSWORD)))
-        recorder.record(recorder.new(ada, changed))
+        recorder.record_all(recorder.new(ada, changed))
     catch_up(engine, PROJECTIONS.values())
 
     # Then: nobody finds them anywhere

@@ -18,8 +18,10 @@ from quantum_forge.eventstore.log.append import append, calls_of, encode_wire, t
 from quantum_forge.eventstore.log.appender import Appender
 from quantum_forge.eventstore.log.load import EncodedEvent, load
 from quantum_forge.eventstore.log.read import read_all
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.drain import drain, rejections
+from quantum_forge.eventstore.spool.drain import rejections
 from quantum_forge.eventstore.spool.file import Segment
 from quantum_forge.schema.domains.batches import BatchCreated
 from tests.support.appending import append_and_commit, small_event
@@ -54,8 +56,8 @@ def by_load(engine: Engine, events: list[NewEvent], _: Path) -> None:
 
 def by_recorder(engine: Engine, events: list[NewEvent], spool: Path) -> None:
     """With a spool."""
-    with Recorder(engine, tenant_id=TENANT, spool=spool) as recorder:
-        recorder.record(*events)
+    with Recorder(engine, Author(tenant_id=TENANT), rules=False, spool=spool) as recorder:
+        recorder.record_all(*events)
 
 
 @pytest.mark.parametrize("way", [by_append, by_appender, by_load, by_recorder])

@@ -14,8 +14,9 @@ from quantum_forge.eventstore.database.outage import passes
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.appender import Appender
 from quantum_forge.eventstore.log.load import load
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.drain import drain
 from tests.eventstore.database.test_roles_and_tenants import OURS, Login, created, login
 from tests.support.appending import TENANT, small_event, versions_of
 
@@ -79,9 +80,14 @@ def test_a_recorder_spools_what_waits_for_a_stream(engine: Engine, tmp_path: Pat
     with engine.connect() as holder:
         append(holder, [small_event(stream)])
         with Recorder(
-            engine, tenant_id=TENANT, spool=tmp_path, deadline=0.5, on_away=reasons.append
+            engine,
+            Author(tenant_id=TENANT),
+            rules=False,
+            spool=tmp_path,
+            deadline=0.5,
+            on_away=reasons.append,
         ) as recorder:
-            assert recorder.record(small_event(stream)) is None
+            assert recorder.record_all(small_event(stream)) is None
         holder.commit()
 
     assert drain(tmp_path, engine).events == 1

@@ -16,7 +16,7 @@ from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.engines.failures import classify
 from quantum_forge.schema.domains.calculations import CalculationLost
 from tests.support.appending import TENANT
-from tests.support.spooling import away, here
+from tests.support.spooling import away, connect, here
 
 MOLECULE = UUID(int=3, version=4)
 RESULT: dict[str, Any] = {
@@ -165,7 +165,7 @@ def overruled(recorder: Recorder, calculation: CalculationRecording) -> Calculat
     lost = CalculationLost(
         molecule_id=MOLECULE, batch_id=None, attempt=1, error_message="no sign of it"
     )
-    recorder.record(recorder.new(calculation.id, lost))
+    recorder.record_all(recorder.new(calculation.id, lost))
     return calculation
 
 
@@ -220,13 +220,13 @@ def test_a_calculation_survives_an_outage_at_any_of_its_events(
     for start, end in [(True, True), (True, False), (False, False)]:
         with here(engine, tmp_path / str(uuid4())) as recorder:
             if not start:
-                recorder.engine = nobody.engine
+                connect(recorder, nobody.engine)
             with recorder.calculation(MOLECULE, method="GFN2-xTB") as calculation:
                 if not end:
-                    recorder.engine = nobody.engine
+                    connect(recorder, nobody.engine)
                 calculation.complete(RESULT)
             assert calculation.version == 2
-            recorder.engine = engine
+            connect(recorder, engine)
             recorder.settle()
             done.append(calculation)
 

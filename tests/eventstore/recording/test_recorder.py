@@ -16,14 +16,16 @@ from quantum_forge.eventstore.base.errors import (
     VersionConflict,
 )
 from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.drain import Drained, drain
+from quantum_forge.eventstore.spool.drain import Drained
 from quantum_forge.eventstore.spool.file import segment_paths
 from quantum_forge.schema.domains.batches import BatchResumed
 from tests.eventstore.spool.test_drain import ids_in_log
 from tests.support.appending import TENANT, append_and_commit, small_event, versions_of
 from tests.support.killable import Killable, killable
-from tests.support.spooling import away, chain, here
+from tests.support.spooling import away, chain, connect, delivery_of, here
 
 __all__ = ["killable"]
 
@@ -31,7 +33,7 @@ __all__ = ["killable"]
 def test_with_a_database_nothing_is_spooled(engine: Engine, tmp_path: Path) -> None:
     """The answer says where the events are."""
     with here(engine, tmp_path / "spool") as recorder:
-        placed = recorder.record(*chain(uuid4(), 1), small_event())
+        placed = recorder.record_all(*chain(uuid4(), 1), small_event())
 
     assert placed is not None
     assert [each.version for each in placed] == [1, 1]
@@ -41,7 +43,9 @@ def test_with_a_database_nothing_is_spooled(engine: Engine, tmp_path: Path) -> N
 def test_without_a_spool_an_outage_is_an_error() -> None:
     """As for who must know at once."""
     with pytest.raises(DatabaseUnavailable):
-        Recorder(away(Path("unused")).engine, tenant_id=TENANT).record(small_event())
+        Recorder(away(Path("unused")).engine, Author(tenant_id=TENANT), rules=False).record_all(
+            small_event()
+        )
 
 
 def test_what_the_database_refuses_is_raised_and_not_spooled(
@@ -52,9 +56,9 @@ def test_what_the_database_refuses_is_raised_and_not_spooled(
     append_and_commit(engine, small_event(stream))
     with here(engine, tmp_path) as recorder:
         with pytest.raises(VersionConflict):
-            recorder.record(small_event(stream, expected_version=0))
+            recorder.record_all(small_event(stream, expected_version=0))
         with pytest.raises(EventRefused):
-            recorder.record(recorder.new(stream, BatchResumed(total_count="three")))  # type: ignore[arg-type]
+            recorder.record_all(recorder.new(stream, BatchResumed(total_count="three")))  # type: ignore[arg-type]
 
     assert segment_paths(tmp_path) == []
 
@@ -62,7 +66,7 @@ def test_what_the_database_refuses_is_raised_and_not_spooled(
 def test_an_event_that_fits_no_type_never_gets_into_the_spool(tmp_path: Path) -> None:
     """It could never get out."""
     with away(tmp_path) as recorder, pytest.raises(EventRefused):
-        recorder.record(recorder.new(uuid4(), BatchResumed(total_count="three")))  # type: ignore[arg-type]
+        recorder.record_all(recorder.new(uuid4(), BatchResumed(total_count="three")))  # type: ignore[arg-type]
 
     assert segment_paths(tmp_path) == []
 
@@ -71,11 +75,11 @@ def test_an_outage_is_told_once_and_does_not_slow_down_each_record(tmp_path: Pat
     """The database is asked again only now and then."""
     told: list[str] = []
     recorder = away(tmp_path)
-    recorder._on_away = told.append
+    delivery_of(recorder).on_away = told.append
     began = time.monotonic()
 
     for event in chain(uuid4(), 100):
-        assert recorder.record(event) is None
+        assert recorder.record_all(event) is None
 
     assert time.monotonic() - began < 5
     assert len(told) == 1
@@ -90,7 +94,9 @@ def test_a_database_slower_than_the_deadline_does_not_hold_up_the_caller(
 ) -> None:
     """Somebody's lock is waited for by nobody; the append comes after it."""
     event = small_event()
-    with Recorder(engine, tenant_id=TENANT, spool=tmp_path, deadline=0.2) as recorder:
+    with Recorder(
+        engine, Author(tenant_id=TENANT), rules=False, spool=tmp_path, deadline=0.2
+    ) as recorder:
         with engine.begin() as connection:
             if held == "the table":
                 connection.execute(text("LOCK event_logs IN ACCESS EXCLUSIVE MODE"))
@@ -98,7 +104,7 @@ def test_a_database_slower_than_the_deadline_does_not_hold_up_the_caller(
                 append(connection, [small_event(event.entity_id)])
             began = time.monotonic()
 
-            assert recorder.record(event) is None
+            assert recorder.record_all(event) is None
 
             assert time.monotonic() - began < 2
         recorder.settle()
@@ -110,7 +116,7 @@ def test_a_database_slower_than_the_deadline_does_not_hold_up_the_caller(
 def test_limits_of_time_do_not_outlast_the_append(engine: Engine, tmp_path: Path) -> None:
     """Behind a pooler the session is somebody else's in a moment."""
     with here(engine, tmp_path) as recorder:
-        recorder.record(small_event())
+        recorder.record_all(small_event())
     with engine.connect() as connection:
         assert connection.scalar(text("SHOW statement_timeout")) == "0"
         assert connection.scalar(text("SHOW lock_timeout")) == "0"
@@ -122,13 +128,12 @@ def test_after_an_outage_what_was_spooled_goes_first(engine: Engine, tmp_path: P
     stream = uuid4()
     events = chain(stream, 5)
     with away(tmp_path) as recorder:
-        recorder._on_back = back.append
+        delivery_of(recorder).on_back = back.append
         for event in events[:4]:
-            recorder.record(event)
-        recorder.engine = engine
-        recorder._next_try = 0.0
+            recorder.record_all(event)
+        connect(recorder, engine)
 
-        placed = recorder.record(events[4])
+        placed = recorder.record_all(events[4])
 
     assert placed is not None
     assert placed[0].version == 5
@@ -144,15 +149,15 @@ def test_after_a_refusal_by_the_drain_the_same_stream_is_refused_to_the_caller(
     stream = uuid4()
     begin, end = chain(stream, 2)
     with away(tmp_path) as recorder:
-        recorder.record(begin)
+        recorder.record_all(begin)
         append_and_commit(engine, small_event(stream, 9))
-        recorder.engine = engine
+        connect(recorder, engine)
         recorder.settle()
 
         with pytest.raises(FollowsRejected):
-            recorder.record(end)
+            recorder.record_all(end)
 
-        assert recorder.record(small_event(stream)) is not None
+        assert recorder.record_all(small_event(stream)) is not None
 
 
 def test_a_server_that_is_killed_and_comes_back_has_everything_once(
@@ -166,12 +171,12 @@ def test_a_server_that_is_killed_and_comes_back_has_everything_once(
         for number, event in enumerate(events[:-1]):
             if number == 20:
                 killable.kill()
-            answers.append(recorder.record(event))
+            answers.append(recorder.record_all(event))
             if number == 40:
                 killable.start()
-        recorder._next_try = 0.0
+        delivery_of(recorder).next_try = 0.0
 
-        placed = recorder.record(events[-1])
+        placed = recorder.record_all(events[-1])
 
     assert answers.count(None) >= 20
     assert placed is not None
@@ -182,13 +187,15 @@ def test_a_server_that_hangs_does_not_hang_the_recorder(killable: Killable, tmp_
     """It takes connections and never answers: no timeout of the server's own would help."""
     stream = uuid4()
     first, second, third = chain(stream, 3)
-    with Recorder(killable.engine, tenant_id=TENANT, spool=tmp_path, deadline=0.3) as recorder:
-        recorder.record(first)
+    with Recorder(
+        killable.engine, Author(tenant_id=TENANT), rules=False, spool=tmp_path, deadline=0.3
+    ) as recorder:
+        recorder.record_all(first)
         killable.freeze(signal.SIGSTOP)
         try:
             began = time.monotonic()
-            assert recorder.record(second) is None
-            assert recorder.record(third) is None
+            assert recorder.record_all(second) is None
+            assert recorder.record_all(third) is None
             took = time.monotonic() - began
         finally:
             killable.freeze(signal.SIGCONT)
@@ -206,9 +213,9 @@ def test_who_ends_during_an_outage_leaves_everything_to_any_drain(
     """By close, or by forgetting it."""
     first, second = chain(uuid4(), 1), chain(uuid4(), 1)
     with away(tmp_path) as recorder:
-        recorder.record(*first)
+        recorder.record_all(*first)
     forgotten = away(tmp_path)
-    forgotten.record(*second)
+    forgotten.record_all(*second)
     del forgotten
     gc.collect()
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
-from quantum_forge.eventstore.spool.drain import SegmentDrain, drain
+from quantum_forge.eventstore.recording.drain import drain
+from quantum_forge.eventstore.spool.drain import SegmentDrain
 from quantum_forge.eventstore.spool.file import Segment, frame
 from quantum_forge.eventstore.spool.state import spool_state
 from tests.conftest import Qforge
 from tests.eventstore.spool.test_drain import ids_in_log
-from tests.support.spooling import away, chain, here, spooled
+from tests.support.spooling import away, chain, connect, here, spooled
 
 NOBODY = 65534
 FIRST, LAST = "20000101T000000.000000Z-1-0000", "20990101T000000.000000Z-1-ffff"
@@ -259,13 +260,13 @@ def test_a_segment_that_is_taken_away_from_its_recorder_loses_nothing(
     events = chain(stream, 4)
     recorder = away(spool)
     for event in events[:2]:
-        recorder.record(event)
+        recorder.record_all(event)
     (path,) = spool.iterdir()
     lose(path)
 
     # When: it records on, and is killed
     for event in events[2:]:
-        assert recorder.record(event) is None
+        assert recorder.record_all(event) is None
     copy = tmp_path / "copy"
     shutil.copytree(spool, copy)
     recorder.close()
@@ -287,14 +288,14 @@ def test_a_recorder_without_its_segment_drains_it_when_the_database_is_back(
     events = chain(stream, 4)
     recorder = away(spool)
     for event in events[:2]:
-        recorder.record(event)
+        recorder.record_all(event)
     (path,) = spool.iterdir()
     lose(path)
 
-    recorder.engine = engine
+    connect(recorder, engine)
     recorder.settle()
     for event in events[2:]:
-        assert recorder.record(event) is not None
+        assert recorder.record_all(event) is not None
     recorder.close()
 
     assert ids_in_log(engine, stream) == [event.event_id for event in events]
@@ -310,7 +311,7 @@ def test_a_recorder_that_ends_without_its_segment_writes_it_anew(
     events = chain(stream, 2)
     with away(tmp_path / "spool") as recorder:
         for event in events:
-            recorder.record(event)
+            recorder.record_all(event)
         (path,) = (tmp_path / "spool").iterdir()
         path.unlink()
 
@@ -323,13 +324,13 @@ def test_what_cannot_be_written_anew_is_an_error_and_not_acknowledged(tmp_path: 
     spool = tmp_path / "spool"
     recorder = away(spool)
     first, second = chain(uuid4(), 2)
-    recorder.record(first)
+    recorder.record_all(first)
     shutil.rmtree(spool)
     spool.write_bytes(b"")
     with pytest.raises(SpoolUnwritable, match="was NOT recorded"):
-        recorder.record(second)
+        recorder.record_all(second)
     spool.unlink()
-    assert recorder.record(second) is None
+    assert recorder.record_all(second) is None
     recorder.close()
     assert spool_state(spool).events == 3  # the second one twice: the log knows its id
 
@@ -343,17 +344,17 @@ def test_a_bound_login_passes_over_another_tenants_segment(
     mine = chain(stream, 1)
     spooled(tmp_path, mine[0])
     from quantum_forge.eventstore.base.errors import OtherTenant
-    from quantum_forge.eventstore.spool import drain as module
+    from quantum_forge.eventstore.recording import drain as module
 
-    append = module._append
+    append = module.append_spooled
     other_wire = other.read_bytes()[16:]
 
-    def refused(engine: Engine, wire: bytes) -> None:
+    def refused(engine: Engine, wire: bytes, *, seconds: float) -> None:
         if wire == other_wire:
             raise OtherTenant("not yours")
-        append(engine, wire)
+        append(engine, wire, seconds=seconds)
 
-    monkeypatch.setattr(module, "_append", refused)
+    monkeypatch.setattr(module, "append_spooled", refused)
     drained = drain(tmp_path, engine)
 
     assert [each.path for each in drained.unusable] == [other]

@@ -139,7 +139,7 @@ def test_a_write_that_does_not_fit_is_an_error_that_says_what_was_not_recorded(
     events = iter([small_event() for _ in range(100)])
 
     with pytest.raises(SpoolUnwritable) as failed:
-        deque(map(recorder.record, events), maxlen=0)
+        deque(map(recorder.record_all, events), maxlen=0)
 
     recorded = 100 - len(list(events)) - 1
     assert recorded
@@ -181,7 +181,7 @@ def test_a_spool_that_cannot_be_made_is_an_error_that_says_what_was_not_recorded
     (tmp_path / "home").write_text("")
 
     with pytest.raises(SpoolUnwritable, match="was NOT recorded"):
-        away(tmp_path / "home" / "spool").record(small_event())
+        away(tmp_path / "home" / "spool").record_all(small_event())
 
 
 def test_the_full_device_itself_refuses(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_status_shows_what_waits_without_a_database(
     assert json.loads(without_database("spool", "status", "--json").stdout)["events"] == 0
     spooled(spool, *chain(uuid4(), 3))
     with away(spool) as alive:
-        alive.record(small_event(), small_event())
+        alive.record_all(small_event(), small_event())
 
         said = without_database("spool", "status")
         state = json.loads(without_database("spool", "status", "--json").stdout)

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 import quantum_forge.runner.workers.liveness
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.backoff import Backoff
 from quantum_forge.runner.campaign.plan import Plan
@@ -23,7 +24,7 @@ QUICK = "tests.support.runner_functions:nothing_is_in_time"
 def begun_elsewhere(engine: Engine, file: Path, *, timeout_seconds: float) -> None:
     """Record that another host has begun the calculation of a file's only molecule."""
     elsewhere = {"host": "elsewhere", "pid": 1, "process_started": "then"}
-    recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=elsewhere)
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=elsewhere), rules=False)
     (source,) = read_inputs(file)
     known = identified(DEFAULT_TENANT_ID, Plan(batch=file.stem), source)
     started = CalculationStarted(
@@ -37,7 +38,7 @@ def begun_elsewhere(engine: Engine, file: Path, *, timeout_seconds: float) -> No
         program_version="0.4",
         timeout_seconds=timeout_seconds,
     )
-    recorder.record(recorder.new(known.calculation_id, started))
+    recorder.record_all(recorder.new(known.calculation_id, started))
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [(0, 3600), (-3600, 0), (3600, -3600), (-9e4, 9e4)])

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
@@ -122,7 +123,7 @@ def test_of_two_runs_at_once_one_records_each_molecule(engine: Engine) -> None:
     ids = [molecule_id(DEFAULT_TENANT_ID, smiles, 0, 1) for smiles in ("CCO", "N", "CC", "O")]
     record(engine, *map(created, ("CCO", "N", "CC", "O")))
     catch_up(engine, named(["molecules", "molecule_properties_computed"]))
-    recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID)
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID), rules=False)
     meanwhile: list[Computed] = []
 
     def interfere(_: bool) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.backoff import RETRIES, Backoff
 from quantum_forge.runner.campaign.failed_calculations import Verdict
@@ -29,13 +30,14 @@ A_RETRY = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from quantum_forge.eventstore.database.engine import make_engine
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID, parse_database_url
 from quantum_forge.runner.campaign.backoff import Backoff
 from quantum_forge.runner.workers.liveness import identity
 from quantum_forge.runner.campaign.retry import Retries
 engine = make_engine(parse_database_url(sys.argv[1]))
-recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
+recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()), rules=False)
 Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=2,
                      function=f"tests.support.runner_functions:{sys.argv[3]}").run()
 """
@@ -53,7 +55,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 def retried(engine: Engine, function: str, backoff: Backoff = AT_ONCE) -> Retried:
     """Run what failed with a function in place of chemistry, on tables that are up to date."""
     rows(engine, "calculations")
-    recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID, metadata=identity())
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()), rules=False)
     return Retries(
         recorder, backoff, jobs=2, function=f"tests.support.runner_functions:{function}"
     ).run()
@@ -233,7 +235,7 @@ def test_two_retries_at_once_count_every_result_once(
 
 def test_another_programs_calculation_is_left_alone(engine: Engine) -> None:
     """Nobody repeats with tblite or xtb what another program computed."""
-    recorder = Recorder(engine, tenant_id=DEFAULT_TENANT_ID)
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID), rules=False)
     with recorder.calculation(None, method="GFN2-xTB", program="dftb+") as calculation:
         calculation.fail("too slow", error_type=ErrorType.TIMEOUT)
 
