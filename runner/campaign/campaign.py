@@ -296,6 +296,7 @@ class Campaign:
                     id=attempt.calculation_id,
                     smiles=candidate.molecule.smiles,
                     geometry=candidate.source.geometry,
+                    geometry_source=candidate.source.geometry_source,
                     charge=candidate.molecule.charge,
                     multiplicity=candidate.molecule.multiplicity,
                     method=self.plan.method,

@@ -47,6 +47,7 @@ def _from_geometry(task: Task, start: Geometry) -> _Run:
     return _Run(
         result=result,
         geometry=geometry,
+        source=task.geometry_source,
         warning=broken(geometry, bonds_of(start)) if moved else None,
     )
 

@@ -14,7 +14,7 @@ from quantum_forge.runner.molecules.geometry import Geometry
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A calculation to run: at `geometry`, or at one embedded from `smiles` where there is none.
 
-    A molecule without `smiles` has a `geometry`.
+    A molecule without `smiles` has a `geometry`; `geometry_source` is how a part of it was made.
 
     `timeout_s` counts from when a worker takes the task; None is for ever. `memory_bytes` is what
     it may allocate beyond what the process has; None: no limit.
@@ -23,6 +23,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     smiles: str | None
     geometry: Geometry | None = None
+    geometry_source: str | None = None
     charge: int = 0
     multiplicity: int = 1
     method: str = "GFN2-xTB"
@@ -59,8 +60,8 @@ class PortionDone(msgspec.Struct, frozen=True, kw_only=True):
 class Completed(msgspec.Struct, frozen=True, kw_only=True):
     """A result that physics accepts, and the geometry that it belongs to.
 
-    `geometry_source` is how a structure was made from the SMILES, None for a geometry that was
-    given; `geometry_warning` says what is doubtful in a structure that was made.
+    `geometry_source` is how a structure was made from the SMILES, or its hydrogens were added, None
+    for a geometry that was given; `geometry_warning` says what is doubtful in one that was made.
     `wall_time_seconds` includes making it; `stderr_log` is what the libraries complained about.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from rdkit import Chem
 
+from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.runner.inputs.stated import is_assumed, stated_by
 from quantum_forge.runner.inputs.text_lines import LINE_LIMIT, RECORD_LIMIT, refuse_long
 from quantum_forge.runner.molecules.geometry import Geometry
@@ -15,6 +16,9 @@ from quantum_forge.runner.molecules.rdkit_messages import collected_messages, re
 from quantum_forge.runner.molecules.records import Input, refuse_nul, shown, tidy_name
 
 _LINE_LIMIT = 200_000  # lines in one record; beyond it the file is not an .sdf
+ADDED_HYDROGENS = "given+RDKit hydrogens"
+"""The source of a geometry whose hydrogens were placed by the bonds of a record."""
+
 _HEADER_LINES = 4  # title, program, comment, counts
 
 
@@ -61,9 +65,11 @@ def _record(number: int, record: list[str], size: int, first: int, count: int) -
 def read_sdf(record: SdfRecord) -> Input:
     """Return the molecule of one record, with its coordinates when they are three-dimensional.
 
-    Hydrogens that a 3D record leaves out are added, with coordinates, after its own atoms. The name
-    is the title line, or else a data item `name` or `id`; data items that state the charge and the
-    multiplicity, by any of their usual names, are used.
+    A 3D record without any hydrogen atom gets those that its atoms lack, with coordinates, after
+    its own atoms, with a warning. One that has hydrogen atoms and lacks others is refused: it may
+    be a radical, or its bonds may be drawn without their orders. The name is the title line, or
+    else a data item `name` or `id`; data items that state the charge and the multiplicity, by any
+    of their usual names, are used.
 
     A 3D record of several atoms without any bond is a geometry without SMILES, as a frame of an
     .xyz file is: its atoms are all that there are, and the charges of its atoms add up to its
@@ -78,6 +84,7 @@ def read_sdf(record: SdfRecord) -> Input:
     titles = (title, items.get("name"), items.get("id"))
     name = tidy_name(_decoded(next((text for text in titles if text and text.strip()), ""), items))
     smiles = geometry = charge = multiplicity = None
+    added = 0
     error = record.error
     if error is None:
         try:
@@ -85,7 +92,7 @@ def read_sdf(record: SdfRecord) -> Input:
             for line in record.text.split("\n") if len(record.text) > LINE_LIMIT // 4 else ():
                 refuse_long(line)
             charge, multiplicity = stated_by(items)
-            smiles, geometry, total = _structure(block)
+            smiles, geometry, total, added = _structure(block)
             if smiles is None:
                 charge = _one_charge(charge, total)
                 smiles = items.get("smiles") if "xyz_sha256" in items else None
@@ -99,6 +106,15 @@ def read_sdf(record: SdfRecord) -> Input:
         name=name,
         smiles=smiles,
         geometry=geometry,
+        geometry_source=ADDED_HYDROGENS if added else None,
+        warnings=(
+            (
+                f"the record has no hydrogens: RDKit placed {counted(added, 'hydrogen')} by its "
+                "bonds; give all atoms for the energy of a structure of yours",
+            )
+            if added
+            else ()
+        ),
         charge=charge,
         multiplicity=multiplicity,
         charge_assumed=is_assumed(items.get("charge_source")),
@@ -135,10 +151,10 @@ def _one_charge(stated: int | None, total: int | None) -> int | None:
     return total if stated is None else stated
 
 
-def _structure(block: str) -> tuple[str | None, Geometry | None, int | None]:
-    """Return the SMILES, the geometry, and the sum of the charges of the atoms where any has one.
+def _structure(block: str) -> tuple[str | None, Geometry | None, int | None, int]:
+    """Return the SMILES, the geometry, the charge of the atoms, and how many hydrogens were added.
 
-    The SMILES is None where the bonds are not known.
+    The SMILES is None where the bonds are not known, the charge (their sum) where no atom has one.
     """
     with collected_messages() as messages:
         try:
@@ -158,11 +174,30 @@ def _structure(block: str) -> tuple[str | None, Geometry | None, int | None]:
         is_3d = mol.GetNumConformers() > 0 and mol.GetConformer().Is3D()
         if is_3d and _lacks_bonds(mol):
             isotopes = tuple(atom.GetIsotope() for atom in mol.GetAtoms())
-            return None, _geometry(mol, isotopes if any(isotopes) else ()), total
+            return None, _geometry(mol, isotopes if any(isotopes) else ()), total, 0
+        if is_3d:
+            _refuse_some_hydrogens(mol)
         smiles = Chem.MolToSmiles(Chem.RemoveHs(mol))
         if not is_3d:
-            return smiles, None, total
-        return smiles, _geometry(Chem.AddHs(mol, addCoords=True)), total
+            return smiles, None, total, 0
+        whole = Chem.AddHs(mol, addCoords=True)
+        return smiles, _geometry(whole), total, whole.GetNumAtoms() - mol.GetNumAtoms()
+
+
+def _refuse_some_hydrogens(mol: Chem.Mol) -> None:
+    """Raise ValueError for a molecule that has hydrogen atoms and, by its bonds, lacks others."""
+    if all(atom.GetAtomicNum() != 1 for atom in mol.GetAtoms()):
+        return
+    lacking = {atom.GetIdx() + 1: n for atom in mol.GetAtoms() if (n := atom.GetTotalNumHs())}
+    if not lacking:
+        return
+    symbols = [f"{mol.GetAtomWithIdx(index - 1).GetSymbol()}{index}" for index in lacking]
+    places = ", ".join(symbols[:5]) + (", …" if len(symbols) > 5 else "")
+    raise ValueError(
+        f"the record has hydrogen atoms, but by its bonds lacks {sum(lacking.values())} at "
+        f"{places}; none is added: write a radical as M  RAD, a charge as M  CHG, the orders of "
+        "all bonds and all hydrogens, or write the atoms as .xyz"
+    )
 
 
 def _lacks_bonds(mol: Chem.Mol) -> bool:

@@ -179,7 +179,7 @@ def identify(
     is_charge_given = wanted_charge is not None or (
         source.smiles is not None and not source.charge_assumed
     )
-    warnings = [] if found.doubt is None else [found.doubt]
+    warnings = [*source.warnings, *([] if found.doubt is None else [found.doubt])]
     if ignored is not None:
         warnings.append(f"the CXSMILES extension {ignored} cannot be read and was left out")
     if bonds is not None and bonds.hydrogens_only:

@@ -18,7 +18,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     `multiplicity_unclear` say what the record mentions of them that cannot be read, so that such a
     record is refused unless the value is given otherwise. `charge_assumed` and
     `multiplicity_assumed`: the record says of the value that it is an assumption, as our own
-    exports do. When `error` is set, there is nothing to calculate.
+    exports do. `geometry_source` is how a part of the geometry was made, None where the file gives
+    all of it; `warnings` are about the record. When `error` is set, there is nothing to calculate.
     """
 
     number: int
@@ -28,6 +29,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     smiles: str | None = None
     geometry: Geometry | None = None
+    geometry_source: str | None = None
+    warnings: tuple[str, ...] = ()
     charge: int | None = None
     multiplicity: int | None = None
     charge_unclear: str | None = None

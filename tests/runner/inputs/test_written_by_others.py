@@ -286,6 +286,49 @@ def test_a_record_of_atoms_without_bonds_is_a_geometry() -> None:
     assert identify(heavy).smiles == "[2H]Cl"
 
 
+def three_dimensional(mol: Chem.Mol, of: str) -> bytes:
+    """A record of a molecule whose atoms are where those of a SMILES are."""
+    conformer = Chem.Conformer(mol.GetNumAtoms())
+    conformer.Set3D(True)
+    for index in range(mol.GetNumAtoms()):
+        conformer.SetAtomPosition(index, geometry_of(of).positions[index])
+    mol.AddConformer(conformer)
+    return (Chem.MolToMolBlock(mol, kekulize=False) + "$$$$\n").encode()
+
+
+def test_a_record_with_hydrogens_gets_no_others() -> None:
+    """A radical without M  RAD is not water, and formaldehyde with single bonds not methanol."""
+    hydroxyl = Chem.AddHs(Chem.MolFromSmiles("[OH-]"))
+    hydroxyl.GetAtomWithIdx(0).SetFormalCharge(0)
+    hydroxyl.GetAtomWithIdx(0).SetNoImplicit(False)
+    (radical,) = written(".sdf", three_dimensional(hydroxyl, "[OH-]"))
+    formaldehyde = Chem.AddHs(Chem.MolFromSmiles("C=O"))
+    formaldehyde.GetBondWithIdx(0).SetBondType(Chem.BondType.SINGLE)
+    for atom in formaldehyde.GetAtoms():
+        atom.SetNoImplicit(False)
+    (single,) = written(".sdf", three_dimensional(formaldehyde, "C=O"))
+
+    assert radical.error is not None
+    assert "lacks 1 at O1; none is added: write a radical as M  RAD" in radical.error
+    assert single.error is not None
+    assert "lacks 2 at C1, O2" in single.error
+
+
+def test_hydrogens_that_are_added_are_told() -> None:
+    """A record of heavy atoms alone has those of its bonds; its geometry is not the given one."""
+    (found,) = written(".sdf", three_dimensional(Chem.MolFromSmiles("CCO"), "CCO"))
+
+    assert found.geometry is not None
+    assert len(found.geometry) == 9
+    assert found.geometry_source == "given+RDKit hydrogens"
+    (warning,) = identify(found).warnings
+    assert "RDKit placed 6 hydrogens" in warning
+
+    whole = Chem.AddHs(Chem.MolFromSmiles("CCO"))
+    (given_all,) = written(".sdf", three_dimensional(whole, "CCO"))
+    assert (given_all.geometry_source, given_all.warnings) == (None, ())
+
+
 def test_atoms_whose_charges_contradict_a_data_item_are_refused() -> None:
     items = "> <charge>\n-1\n"
     (found,) = written(".sdf", mol_block([("C", 0.0), ("O", 1.13)], (1, 1), items=items))
