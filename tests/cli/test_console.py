@@ -11,7 +11,7 @@ import pytest
 from quantum_forge.cli.show import console
 
 TABLE = """
-from quantum_forge.cli import console
+from quantum_forge.cli.show import console
 console.table(["smiles", "gap"], [("[NH4+]", 1.5), ("[bold]C\\x1b[31m", None)], right=["gap"])
 """
 

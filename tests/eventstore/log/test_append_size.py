@@ -91,7 +91,10 @@ def test_the_largest_event_is_stored_and_read(engine: Engine) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_characters="\0")),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
         lambda inner: st.lists(inner) | st.dictionaries(st.text("abc"), inner),
     )
 )
