@@ -9,6 +9,9 @@ import msgspec
 
 from quantum_forge.runner.engines.result import ATOMIC_DIPOLE_DEBYE, HARTREE_EV
 from quantum_forge.runner.engines.xtb.dump import number, numbers, text, whole
+from quantum_forge.runner.jobs.discovery import METADATA, RESULTS
+from quantum_forge.runner.jobs.statements import Conditions, key_name, read_conditions
+from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM
 
 ENERGY_UNITS = {
     "eh": 1.0,
@@ -24,21 +27,18 @@ ENERGY_UNITS = {
 }
 """What one of each is in Eh (CODATA 2018)."""
 
+FORCE_UNITS = {
+    **dict.fromkeys(("eh/bohr", "hartree/bohr", "ha/bohr", "eh/a0", "au", "a.u."), 1.0),
+    **dict.fromkeys(("ev/angstrom", "ev/å", "ev/a", "ev/ang"), BOHR_ANGSTROM / HARTREE_EV),
+    **dict.fromkeys(("eh/angstrom", "hartree/angstrom", "eh/å"), BOHR_ANGSTROM),
+}
+"""What one of each is in Eh/Bohr; a gradient in another unit is not read."""
+
 _ENDS = frozenset(unit.rpartition("_")[2] for unit in ENERGY_UNITS)
 
 _NESTED = 3
 _STATED = ""
 """Under this name, which no field has, stand the units that names end with."""
-
-_METHODS = {
-    **dict.fromkeys(("2", "gfn2", "gfn2-xtb", "gfn2xtb", "xtb2"), "GFN2-xTB"),
-    **dict.fromkeys(("1", "gfn1", "gfn1-xtb", "gfn1xtb", "xtb1"), "GFN1-xTB"),
-    **dict.fromkeys(("0", "gfn0", "gfn0-xtb"), "GFN0-xTB"),
-    **dict.fromkeys(("gfnff", "gfn-ff", "ff"), "GFN-FF"),
-    **dict.fromkeys(("ipea1", "ipea1-xtb"), "IPEA1-xTB"),
-}
-KNOWN_METHODS = frozenset(_METHODS.values())
-"""Methods that have one name here, however they are written."""
 
 _STATUSES = {
     **dict.fromkeys(("completed", "complete", "success", "succeeded", "done", "finished"), "done"),
@@ -51,7 +51,8 @@ _STATUSES = {
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What the documents tell; None where they do not. Units as the log has them.
 
-    status: done, failed, open or cancelled. A number that is written but is none (NaN) is NaN.
+    `energies` are all that are stated, in Eh, each with the path to it. status: done, failed, open
+    or cancelled. A number that is written but is none (NaN) is NaN.
     """
 
     job_id: str | None = None
@@ -61,17 +62,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     smiles: str | None = None
     xyz_file: str | None = None
-    charge: int | None = None
-    multiplicity: int | None = None
-    method: str | None = None
-    solvation_model: str | None = None
-    optimization_level: str | None = None
+    conditions: Conditions = Conditions()
     program: str | None = None
     program_version: str | None = None
     timeout_seconds: float | None = None
     began: datetime | None = None
     ended: datetime | None = None
     energy: float | None = None
+    energies: tuple[tuple[str, float], ...] = ()
     homo: float | None = None
     lumo: float | None = None
     gap: float | None = None
@@ -93,16 +91,8 @@ def read_documents(metadata: Mapping[str, Any], results: Mapping[str, Any]) -> F
     given[_STATED] = _stated_units(given)
     status = _STATUSES.get((text(given.get("status") or given.get("state")) or "").lower())
     success = given.get("success")
-    model = text(_first(given, "solvation_model"))
-    solvent = text(_first(given, "solvent", "solvation"))
-    if solvent is not None and solvent.lower() in ("none", "gas", "vacuum", "gas phase"):
-        solvent = None
-    unpaired = whole(_first(given, "uhf", "unpaired_electrons", "number_of_unpaired_electrons"))
-    multiplicity = whole(_first(given, "multiplicity", "spin_multiplicity"))
-    if multiplicity is None and unpaired is not None:
-        multiplicity = unpaired + 1
-    level = text(_first(given, "optimization_level", "opt_level", "optimisation_level", "opt"))
     return Facts(
+        conditions=read_conditions({METADATA: metadata, RESULTS: results}),
         job_id=text(_first(given, "job_id", "jobid")),
         status=status,
         succeeded=success if isinstance(success, bool) else None,
@@ -110,17 +100,13 @@ def read_documents(metadata: Mapping[str, Any], results: Mapping[str, Any]) -> F
         name=text(_first(given, "molecule_name", "name", "title")),
         smiles=text(_first(given, "canonical_smiles", "smiles", "molecule_smiles")),
         xyz_file=text(_first(given, "xyz_file", "xyz_path", "geometry_file")),
-        charge=whole(_first(given, "charge", "total_charge", "molecular_charge", "chrg")),
-        multiplicity=multiplicity,
-        method=method_name(_first(given, "method", "xtb_method", "gfn", "hamiltonian")),
-        solvation_model=model if model or solvent is None else solvation(solvent),
-        optimization_level=None if (level or "").lower() in ("", "none", "sp") else level,
         program=text(_first(given, "program")),
         program_version=text(_first(given, "xtb_version", "program_version", "version")),
         timeout_seconds=number(_first(given, "timeout_seconds", "timeout")),
         began=_time(_first(given, "started_at", "start_time", "created_at", "submitted_at")),
         ended=_time(_first(given, "completed_at", "finished_at", "end_time", "updated_at")),
         energy=_energy(given, ("total_energy", "energy")),
+        energies=_energies(metadata, results),
         homo=_in_ev(given, ("homo_energy", "homo")),
         lumo=_in_ev(given, ("lumo_energy", "lumo")),
         gap=_in_ev(given, ("homo_lumo_gap", "gap")),
@@ -141,28 +127,15 @@ def read_documents(metadata: Mapping[str, Any], results: Mapping[str, Any]) -> F
     )
 
 
-def method_name(value: object) -> str | None:
-    """Return a method as it is called here: `gfn2`, `2` and `GFN2` are GFN2-xTB."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    name = text(value)
-    return None if name is None else _METHODS.get(name.lower().replace(" ", ""), name)
-
-
-def solvation(solvent: str, model: str = "ALPB") -> str:
-    """Return a solvation as it is recorded: ALPB(water); unless it is written so already."""
-    return solvent if "(" in solvent else f"{model}({solvent})"
-
-
 def _flat(document: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Every field, those of nested objects last, so that they outweigh the others."""
     nested = []
     for key, value in document.items():
-        name = key.strip().lower().replace(" ", "_").replace("-", "_") or "_"
-        if isinstance(value, dict):
+        name = key_name(key)
+        if name == "units":
+            yield name, value
+        elif isinstance(value, dict):
             nested.append(value)
-            if name == "units":
-                yield name, value
         elif value is not None:
             yield name, value
     if depth < _NESTED:
@@ -184,6 +157,28 @@ def _energy(given: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
         return None
     value, unit = found
     return value if unit is None else value * ENERGY_UNITS.get(unit, math.nan)
+
+
+def _energies(
+    metadata: Mapping[str, Any], results: Mapping[str, Any]
+) -> tuple[tuple[str, float], ...]:
+    """Every total energy that is stated, in Eh, with its path."""
+    found: list[tuple[str, float]] = []
+    units = {**dict(_flat(metadata)), **dict(_flat(results))}.get("units")
+
+    def search(document: Mapping[str, Any], path: str, depth: int) -> None:
+        own = {key_name(key): value for key, value in document.items() if value is not None}
+        for key, value in document.items():
+            if isinstance(value, dict) and depth < _NESTED and key_name(key) != "units":
+                search(value, f"{path}.{key}", depth + 1)
+        given = {**own, "units": units, _STATED: _stated_units(own)}
+        for name in ("total_energy", "energy"):
+            if (energy := _energy(given, (name,))) is not None:
+                found.append((f"{path}.{name}", energy))
+
+    search(metadata, METADATA, 0)
+    search(results, RESULTS, 0)
+    return tuple(found)
 
 
 def _in_ev(given: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
@@ -229,8 +224,14 @@ def _dipole(given: Mapping[str, Any]) -> float | None:
 
 
 def _gradient(given: Mapping[str, Any]) -> tuple[tuple[float, float, float], ...] | None:
+    units = given.get("units")
     for name, sign in (("gradient", 1.0), ("forces", -1.0)):
         rows = given.get(name)
+        stated = text(units.get(name)) if isinstance(units, dict) else None
+        factor = 1.0 if stated is None else FORCE_UNITS.get(stated.lower().replace(" ", ""))
+        if factor is None:
+            continue
+        sign *= factor
         if isinstance(rows, list) and rows:
             vectors = [numbers(row) for row in rows]
             if all(vector is not None and len(vector) == 3 for vector in vectors):

@@ -180,6 +180,7 @@ def read_job(contents: Contents) -> Job:
     result = _with_right_gradient(_result(job, facts, run, notes), job, run, settings, notes)
     refused = (
         "; ".join(_contradictions(settings, place, source, job.geometry))
+        or (_two_energies(facts) if run.energy is None else None)
         or place.reason
         or settings.undetermined
         or (None if moved else _without_witness(run, given, topology))
@@ -200,6 +201,14 @@ def _contradictions(
     if given is not None and given.composition() != geometry.composition():
         found.append("the run began with other atoms than its result has")
     return found
+
+
+def _two_energies(facts: Facts) -> str | None:
+    """Two energies of the documents that differ, in a sentence; xtb's own files outweigh them."""
+    for (path, one), (other_path, other) in zip(facts.energies, facts.energies[1:], strict=False):
+        if abs(one - other) > ENERGY_TOLERANCE:
+            return f"the energy is {one!r} Eh in {path}, and {other!r} Eh in {other_path}"
+    return None
 
 
 def _of_another_energy(told: Printout) -> str | None:
@@ -361,7 +370,8 @@ def _given(contents: Contents, facts: Facts, run: XtbRun, *, moved: bool) -> _Gi
     A file that the run itself wrote over (xtbopt.xyz, optimised again) is not what it began with.
     """
     told = run.printout or Printout()
-    call = told.program_call or (run.dump.program_call if run.dump is not None else None) or ""
+    call = told.program_call or (run.dump.program_call if run.dump is not None else None)
+    call = call or facts.conditions.command or ""
     there = contents.folder.geometries()
     path = told.coordinate_file or _geometry_of_call(call, contents)
     by_run = _base(path)

@@ -14,6 +14,7 @@ from quantum_forge.runner.engines.xtb.command_line import (
     accuracy_of,
     instruction_of,
     options_of,
+    temperature_of,
     unexplained,
 )
 from quantum_forge.runner.engines.xtb.printout import ROOM_TEMPERATURE, USUAL_ACCURACY, Printout
@@ -27,34 +28,18 @@ from quantum_forge.runner.jobs.discovery import (
     SPIN_FILE,
     STDOUT,
 )
-from quantum_forge.runner.jobs.documents import KNOWN_METHODS, Facts, method_name, solvation
+from quantum_forge.runner.jobs.documents import Facts
+from quantum_forge.runner.jobs.solvents import GAS, are_same, solvation
+from quantum_forge.runner.jobs.statements import KNOWN_METHODS, Conditions, method_name
 
 USUAL_METHOD = "GFN2-xTB"
 """What xtb runs unless told otherwise."""
-
-_GAS = "none"
-"""What a log without a solvation model states."""
 
 _OF_OTHER_SPECIES = ("--vip", "--vea", "--vipea", "--vomega")
 """With these, xtb takes IPEA1-xTB or GFN1-xTB unless told otherwise."""
 
 _CHANGES_METHOD = ("--spinpol", "--oniom", "--efield", "--vparam", "--ptb")
 """Options with which an energy is not one of the plain method."""
-
-_ALIASES = {
-    **dict.fromkeys(("h2o",), "water"),
-    **dict.fromkeys(("methylenechloride", "dichlormethane", "dichloromethane", "dcm"), "ch2cl2"),
-    **dict.fromkeys(("chloroform",), "chcl3"),
-    **dict.fromkeys(("n-hexane", "nhexane"), "hexane"),
-    **dict.fromkeys(("dimethylsulfoxide",), "dmso"),
-    **dict.fromkeys(("dimethylformamide",), "dmf"),
-    **dict.fromkeys(("tetrahydrofuran",), "thf"),
-    **dict.fromkeys(("diethylether",), "ether"),
-    **dict.fromkeys(("mecn", "ch3cn"), "acetonitrile"),
-    **dict.fromkeys(("meoh", "ch3oh"), "methanol"),
-    **dict.fromkeys(("etoh",), "ethanol"),
-    **dict.fromkeys(("ethylacetate", "ethyl acetate"), "ethylacetate"),
-}
 
 _T = TypeVar("_T")
 
@@ -81,7 +66,9 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
     log = contents.called(*STDOUT)
     documents = METADATA if contents.get(METADATA) is not None else RESULTS
     told = run.printout or Printout()
-    options = options_of(told.program_call or (run.dump and run.dump.program_call) or "")
+    stated = facts.conditions
+    call = told.program_call or (run.dump and run.dump.program_call) or stated.command or ""
+    options = options_of(call)
     # xtb heeds .CHRG and .UHF unless the command line or an input file says otherwise.
     heeds_files = not options.keys() & {"--input", "-I"}
     contradictions: list[str] = []
@@ -89,11 +76,11 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
     def agreed(
         what: str, claims: Sequence[tuple[str, _T | None]], same: Callable[[_T, _T], bool]
     ) -> _T | None:
-        stated = [(source, value) for source, value in claims if value is not None]
-        if not stated:
+        values = [(source, value) for source, value in claims if value is not None]
+        if not values:
             return None
-        first, value = stated[0]
-        for other, another in stated[1:]:
+        first, value = values[0]
+        for other, another in values[1:]:
             if not same(value, another):
                 contradictions.append(f"the {what} is {value} in {first}, and {another} in {other}")
                 break
@@ -112,7 +99,7 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
                 if asked is None and heeds_files
                 else None,
             ),
-            (documents, facts.charge),
+            (documents, stated.charge),
         ),
         int.__eq__,
     )
@@ -128,7 +115,7 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
                 SPIN_FILE,
                 _first_integer(contents.get(SPIN_FILE)) if asked is None and heeds_files else None,
             ),
-            (documents, None if facts.multiplicity is None else facts.multiplicity - 1),
+            (documents, None if stated.multiplicity is None else stated.multiplicity - 1),
         ),
         int.__eq__,
     )
@@ -139,7 +126,7 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
             (log, told.method),
             (DUMP, run.method if told.method is None else None),
             ("the command line", None if switches else _method(options)),
-            (documents, facts.method),
+            (documents, stated.method),
         ),
         lambda one, other: one == other or not {one, other} <= KNOWN_METHODS,
     )
@@ -148,30 +135,47 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
         (
             (log, _printed_solvation(told)),
             ("the command line", _asked_solvation(options)),
-            (documents, facts.solvation_model),
+            (documents, stated.solvation_model),
         ),
-        lambda one, other: _solvent(one) == _solvent(other),
+        are_same,
     )
+    temperature = agreed(
+        "electronic temperature",
+        (
+            (log, told.electronic_temperature),
+            ("the command line", temperature_of(options)),
+            (documents, stated.temperature),
+        ),
+        float.__eq__,
+    )
+    condition = _condition(told, options, temperature)
     return Settings(
         charge=charge,
         multiplicity=None if unpaired is None else unpaired + 1,
-        method=None if method is None else method + _condition(told, options),
-        solvation_model=None if solvation_model == _GAS else solvation_model,
-        optimization_level=_level(told, facts, options),
+        method=(method or USUAL_METHOD) + condition if condition else method,
+        solvation_model=None if solvation_model == GAS else solvation_model,
+        optimization_level=_level(told, stated, options),
         options=options,
-        contradictions=(*contradictions, *run.contradictions),
-        undetermined=_undetermined(contents, run),
+        contradictions=(*contradictions, *run.contradictions, *stated.contradictions),
+        undetermined=_undetermined(contents, facts, run, call),
     )
 
 
-def _undetermined(contents: Contents, run: XtbRun) -> str | None:
+def _undetermined(contents: Contents, facts: Facts, run: XtbRun, call: str) -> str | None:
     """What only a log could tell: xtbout.json has neither solvent nor temperature nor restraint."""
     has_log = run.printout is not None and run.printout.energy is not None
-    if has_log or run.dump is None or run.dump.energy is None:
+    if has_log:
         return None
-    part = unexplained(run.dump.program_call or "")
-    if part is not None:
-        return f"there is no log of the run, and {DUMP} does not say what comes of {part}"
+    if facts.conditions.unclear:
+        return "; ".join(facts.conditions.unclear)
+    has_dump = run.dump is not None and run.dump.energy is not None
+    if call or has_dump:
+        part = unexplained(call)
+        if part is not None:
+            file = DUMP if has_dump else "the command line"
+            return f"there is no log of the run, and {file} does not say what comes of {part}"
+    if not has_dump:
+        return None
     for name in (*contents.folder.geometries(), "coord"):
         if instruction := instruction_of(contents.get(name) or b""):
             return (
@@ -192,10 +196,9 @@ def _method(options: Mapping[str, str]) -> str | None:
     return method_name(options.get("--gfn"))
 
 
-def _condition(told: Printout, options: dict[str, str]) -> str:
+def _condition(told: Printout, options: dict[str, str], temperature: float | None) -> str:
     """What makes an energy another than that of the plain method, in parentheses."""
     conditions = [option for option in _CHANGES_METHOD if option in options]
-    temperature = told.electronic_temperature
     if temperature is not None and temperature != ROOM_TEMPERATURE:
         conditions.append(f"{temperature:g} K")
     if told.has_point_charges:
@@ -206,20 +209,20 @@ def _condition(told: Printout, options: dict[str, str]) -> str:
     return f" ({', '.join(conditions)})" if conditions else ""
 
 
-def _level(told: Printout, facts: Facts, options: Mapping[str, str]) -> str | None:
+def _level(told: Printout, stated: Conditions, options: Mapping[str, str]) -> str | None:
     """Of the log, which says nothing of it for a single point; of the documents without a log."""
     if told.bias is not None and told.optimization_level is None:
         level = options.get("--bhess", "")  # of which the log says nothing
         return level if level in LEVELS else "normal"
     if told.energy is not None:
         return told.optimization_level
-    return told.optimization_level or facts.optimization_level
+    return told.optimization_level or stated.optimization_level
 
 
 def _printed_solvation(told: Printout) -> str | None:
     if told.energy is None:
         return told.solvation_model
-    return _GAS if told.solvation_model is None else told.solvation_model
+    return GAS if told.solvation_model is None else told.solvation_model
 
 
 def _asked_solvation(options: Mapping[str, str]) -> str | None:
@@ -232,13 +235,6 @@ def _asked_solvation(options: Mapping[str, str]) -> str | None:
         if (solvent := options.get(option)) and not solvent.startswith("-"):
             return solvation(solvent, model)
     return None
-
-
-def _solvent(model: str) -> str:
-    """The solvent of `ALPB(water, bar1M)`, by one name for each."""
-    name = model.partition("(")[2].partition(",")[0].rstrip(")") or model
-    name = name.strip().lower()
-    return _ALIASES.get(name, name)
 
 
 def _integer(value: str | None) -> int | None:

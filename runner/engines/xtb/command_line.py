@@ -41,6 +41,11 @@ def accuracy_of(options: dict[str, str]) -> float | None:
     return _number(options.get("--acc") or options.get("-a"))
 
 
+def temperature_of(options: dict[str, str]) -> float | None:
+    """Return the electronic temperature of `--etemp` in K; None where there is none."""
+    return _number(options.get("--etemp"))
+
+
 def unexplained(call: str) -> str | None:
     """Return the first part of a command line that xtbout.json and the line do not explain.
 
