@@ -101,17 +101,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in _WHERE:
-        found: object = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-    elif name[0].isupper() and hasattr(import_module(f"{__name__}.event_types"), name):
-        found = getattr(import_module(f"{__name__}.event_types"), name)
-    else:
-        raise AttributeError(
-            f"{__name__} has no {name!r}: it is neither in __all__ nor an event type"
-        )
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # a type checker shall know the names above, and no others
+
+    def __getattr__(name: str) -> object:
+        if name in _WHERE:
+            found: object = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+        elif name[0].isupper() and hasattr(import_module(f"{__name__}.event_types"), name):
+            found = getattr(import_module(f"{__name__}.event_types"), name)
+        else:
+            raise AttributeError(
+                f"{__name__} has no {name!r}: it is neither in __all__ nor an event type"
+            )
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:
