@@ -421,6 +421,11 @@ class AsyncForge(_Face):
         return self._engine
 
     @property
+    def forge(self) -> Forge:
+        """The same forge without asyncio, for threads; it is closed together with this one."""
+        return self._inner
+
+    @property
     def tables(self) -> Mapping[str, Table]:
         """See `Forge.tables`."""
         return self._inner.tables

@@ -36,13 +36,12 @@ from quantum_forge.eventstore.base.envelope import (
 )
 from quantum_forge.eventstore.base.errors import (
     EncryptionKeyMissing,
-    NotMigrated,
     QuantumForgeError,
     RuleBroken,
 )
 from quantum_forge.eventstore.base.moments import parse_moment, parse_time
 from quantum_forge.eventstore.database.engine import Database, open_database
-from quantum_forge.eventstore.database.migrations import require_migrated, upgrade
+from quantum_forge.eventstore.database.migrations import migrate_embedded
 from quantum_forge.eventstore.database.settings import (
     Settings,
     load_settings,
@@ -90,6 +89,9 @@ Kind = str | type[Event]
 """An event type: its class, or its name such as "molecule_created"."""
 
 Answer = TypeVar("Answer")
+
+_IDENTIFYING = threading.Lock()
+"""RDKit's messages are collected from a log that the whole process shares."""
 
 
 class ForgeClosed(QuantumForgeError):
@@ -828,12 +830,7 @@ class Datasets:
 def _opened(settings: Settings) -> Database:
     database = open_database(settings)
     try:
-        try:
-            require_migrated(database.engine)
-        except NotMigrated:
-            if database.server is None:
-                raise
-            upgrade(database.engine)
+        migrate_embedded(database)
     except BaseException:
         database.close()
         raise
@@ -850,7 +847,8 @@ def _identified(
     except ModuleNotFoundError as error:
         raise EngineMissing from error
     given = Input(number=1, source=smiles, smiles=smiles, name=name)
-    event = created(identify(given, charge=charge, multiplicity=multiplicity))
+    with _IDENTIFYING:
+        event = created(identify(given, charge=charge, multiplicity=multiplicity))
     return msgspec.structs.replace(event, generation_method="manual")
 
 

@@ -10,12 +10,14 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("cli", "datasets", "eventstore", "projections", "runner", "schema")
 
 IMPORT_EVERYTHING = """
-import importlib, pkgutil, sys
+import importlib, importlib.util, pkgutil, sys
 from pathlib import Path
 
 import quantum_forge
 
 for module in pkgutil.walk_packages(quantum_forge.__path__, "quantum_forge."):
+    if module.name == "quantum_forge.fastapi" and importlib.util.find_spec("fastapi") is None:
+        continue
     if ".migrations.versions." not in module.name and not module.name.endswith(".env"):
         importlib.import_module(module.name)
 
