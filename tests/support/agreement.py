@@ -17,7 +17,9 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import rdDistGeom
 from tblite.interface import Calculator
 
-from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM, Geometry
+from quantum_forge.runner.engines.xtb.axes import Turned
+from quantum_forge.runner.engines.xtb.dump import read_dump, read_gradient
+from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM, Geometry, Position
 
 TOLERANCE = 1e-6
 """Eh between tblite and xtb at the same geometry."""
@@ -57,10 +59,16 @@ _METALS = {
 
 
 class Energy(msgspec.Struct, frozen=True):
-    """What xtb says of a geometry: energy in Eh, unpaired electrons."""
+    """What xtb says of a geometry: energy in Eh, unpaired electrons; and of each atom.
+
+    gradient Eh/Bohr, in the orientation that was given; charges e; dipole (norm) Debye.
+    """
 
     energy: float
     unpaired: int
+    gradient: tuple[Position, ...]
+    charges: tuple[float, ...]
+    dipole: float
 
 
 def nci(count: int) -> list[str]:
@@ -195,6 +203,9 @@ def by_xtb(
 ) -> Energy | None:
     """GFN2-xTB by the program; without `unpaired`, xtb decides. None where it gives no energy.
 
+    It calculates in another orientation, in which no two atoms share a coordinate: its gradient is
+    wrong where they do (grimme-lab/xtb#986).
+
     `has_three_body`: with the three-body dispersion.
     """
     folder.mkdir(parents=True)
@@ -202,10 +213,11 @@ def by_xtb(
     if not has_three_body:
         (folder / "param_gfn2-xtb.txt").write_text(_parameters_without_three_body())
         environment["XTBPATH"] = str(folder)
-    (folder / "m.xyz").write_text(geometry.xyz_text())
+    turned = Turned(geometry)
+    (folder / "m.xyz").write_text(turned.geometry.xyz_text())
     spin = [] if unpaired is None else ["--uhf", str(unpaired)]
     done = subprocess.run(
-        ["xtb", "m.xyz", "--gfn", "2", "--json", "--chrg", str(charge), *spin],
+        ["xtb", "m.xyz", "--gfn", "2", "--grad", "--json", "--chrg", str(charge), *spin],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -217,10 +229,21 @@ def by_xtb(
     dump = folder / "xtbout.json"
     total = _TOTAL.search(done.stdout)
     open_shells = _UNPAIRED.search(dump.read_text()) if dump.exists() else None
-    shutil.rmtree(folder)
     if done.returncode or total is None or open_shells is None:
+        shutil.rmtree(folder)
         return None
-    return Energy(float(total[1]), int(open_shells[1]))
+    more = read_dump(dump.read_bytes())
+    gradient = read_gradient((folder / "gradient").read_text()).gradient
+    shutil.rmtree(folder)
+    assert more.charges is not None
+    assert more.first_dipole is not None
+    return Energy(
+        float(total[1]),
+        int(open_shells[1]),
+        turned.back(gradient),
+        more.charges,
+        more.first_dipole,
+    )
 
 
 def all_by_xtb(

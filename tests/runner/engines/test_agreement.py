@@ -13,9 +13,14 @@ import pytest
 from sqlalchemy import Engine
 
 from quantum_forge.runner.engines.tblite import run_singlepoint
-from quantum_forge.runner.jobs.recomputation import is_beyond_three_body
+from quantum_forge.runner.jobs.recomputation import (
+    CHARGE_TOLERANCE,
+    DIPOLE_TOLERANCE,
+    GRADIENT_TOLERANCE,
+    is_beyond_three_body,
+)
 from quantum_forge.runner.molecules.conformers import build
-from quantum_forge.runner.molecules.geometry import Geometry
+from quantum_forge.runner.molecules.geometry import Geometry, Position
 from tests.conftest import Qforge
 from tests.support.agreement import (
     TOLERANCE,
@@ -50,6 +55,8 @@ def test_a_set_of_real_molecules_agrees_with_xtb(
 ) -> None:
     """Same spin, same energy to 1e-6 Eh; xtb decides the spin where the input does not state it.
 
+    Forces, charges and the dipoles of neutral molecules are within the tolerances of a check.
+
     Where atoms are more than 25 Bohr apart, the energies agree without the three-body dispersion:
     tblite sums it up to 25 Bohr and xtb up to 40 Bohr, which neither has an option for. It makes
     xtb's energy lower by up to 3.8e-5 Eh; without it, 83 such molecules of the NCI list agree to
@@ -68,13 +75,15 @@ def test_a_set_of_real_molecules_agrees_with_xtb(
 
     assert read == len(records)
     found = _recorded(engine)
-    energies = _compared(tmp_path, found)
+    energies = _compared(engine, tmp_path, found)
     ended = Counter((row["status"], row["error_message"]) for row in rows(engine, "calculations"))
     different = [each for each in energies if not each.agrees]
     print(f"{name}: {len(records)} records, {len(different)} differ; {ended}")
     for kind in (False, True):
         apart = [each.apart for each in energies if each.is_large is kind]
         print(f"beyond 25 Bohr: {kind}; {len(apart)}; largest difference: {max(apart, default=0)}")
+    for what in ("forces_apart", "charges_apart", "dipoles_apart"):
+        print(f"{what}: {max(getattr(each, what) for each in energies):.2e}")
     for each in different:
         print(each)
     assert not different
@@ -86,6 +95,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     row: dict[str, Any]
     is_large: bool
     energy: float
+    forces: list[Position]
+    charges: list[float]
     theirs: Energy | None
 
     @property
@@ -98,11 +109,46 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         """Whether energy and spin are the same."""
         unpaired = self.row["multiplicity"] - 1
         is_same_spin = self.theirs is not None and self.theirs.unpaired == unpaired
-        return is_same_spin and self.apart <= TOLERANCE
+        return is_same_spin and self.apart <= TOLERANCE and self.is_same_density
+
+    @property
+    def is_same_density(self) -> bool:
+        """Whether forces, charges and the dipole of a neutral molecule are the same."""
+        return (
+            self.forces_apart <= GRADIENT_TOLERANCE
+            and self.charges_apart <= CHARGE_TOLERANCE
+            and self.dipoles_apart <= DIPOLE_TOLERANCE
+        )
+
+    @property
+    def forces_apart(self) -> float:
+        """Eh/Bohr by which a component of a force differs."""
+        if self.theirs is None:
+            return math.inf
+        pairs = zip(self.forces, self.theirs.gradient, strict=True)
+        return max(abs(a + b) for one, other in pairs for a, b in zip(one, other, strict=True))
+
+    @property
+    def charges_apart(self) -> float:
+        """E by which the charge of an atom differs."""
+        if self.theirs is None:
+            return math.inf
+        pairs = zip(self.charges, self.theirs.charges, strict=True)
+        return max(abs(one - other) for one, other in pairs)
+
+    @property
+    def dipoles_apart(self) -> float:
+        """Debye by which the norms differ; 0 for an ion, whose dipole depends on the origin."""
+        if self.theirs is None:
+            return math.inf
+        return 0.0 if self.row["charge"] else abs(self.row["dipole"] - self.theirs.dipole)
 
 
-def _compared(folder: Path, found: list[tuple[dict[str, Any], Geometry]]) -> list[Compared]:
+def _compared(
+    engine: Engine, folder: Path, found: list[tuple[dict[str, Any], Geometry]]
+) -> list[Compared]:
     compared = []
+    its_atoms = _atoms(engine)
     for is_large in (False, True):
         some = [each for each in found if is_beyond_three_body(each[1]) is is_large]
         theirs = all_by_xtb(
@@ -121,7 +167,17 @@ def _compared(folder: Path, found: list[tuple[dict[str, Any], Geometry]]) -> lis
             energy = row["energy"]
             if is_large:
                 energy -= three_body(geometry, row["charge"], row["multiplicity"] - 1)
-            compared.append(Compared(row=row, is_large=is_large, energy=energy, theirs=theirs_of))
+            atoms = its_atoms[row["id"]]
+            compared.append(
+                Compared(
+                    row=row,
+                    is_large=is_large,
+                    energy=energy,
+                    forces=[(atom["force_x"], atom["force_y"], atom["force_z"]) for atom in atoms],
+                    charges=[atom["partial_charge"] for atom in atoms],
+                    theirs=theirs_of,
+                )
+            )
     return compared
 
 
@@ -145,11 +201,17 @@ def batched(records: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (records[start : start + size] for start in range(0, len(records), size))
 
 
-def _recorded(engine: Engine) -> list[tuple[dict[str, Any], Geometry]]:
-    """Every completed calculation with its geometry."""
+def _atoms(engine: Engine) -> dict[Any, list[dict[str, Any]]]:
+    """The atoms of each calculation."""
     atoms = defaultdict(list)
     for atom in rows(engine, "atomic_properties"):
         atoms[atom["calculation_id"]].append(atom)
+    return atoms
+
+
+def _recorded(engine: Engine) -> list[tuple[dict[str, Any], Geometry]]:
+    """Every completed calculation with its geometry."""
+    atoms = _atoms(engine)
     return [
         (
             row,
