@@ -33,13 +33,12 @@ from quantum_forge.datasets.selection import (
 )
 from quantum_forge.eventstore.base.codec import encode
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.whole_file import whole_file, write_whole
 from quantum_forge.eventstore.database.standby import require_primary
 from quantum_forge.eventstore.log.place import Place, place_at
 from quantum_forge.eventstore.log.time_range import select_last
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.eventstore.recording.domain import Domain
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.checkpoint import fingerprint
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.audit import DataExported
@@ -291,7 +290,8 @@ def record(
 ) -> None:
     """Append the event of so many rows that left, to so much as is known of them."""
     event = _exported(recipe, rows, content_sha256, destination)
-    Domain(engine, author).record((uuid7(), event))
+    with Recorder(engine, author) as recorder:
+        recorder.record(event)
 
 
 def _exported(

@@ -22,9 +22,8 @@ from quantum_forge.datasets.reproduction import Reproduction, reproduce
 from quantum_forge.datasets.selection import Selection
 from quantum_forge.datasets.units import parse_units
 from quantum_forge.eventstore.actions.api_keys import ApiKeys
-from quantum_forge.eventstore.actions.by_name import Recorded, record_by_name
+from quantum_forge.eventstore.actions.by_name import Recorded, record_event
 from quantum_forge.eventstore.actions.users import Users
-from quantum_forge.eventstore.base.codec import encode
 from quantum_forge.eventstore.base.envelope import (
     ANY_VERSION,
     MUST_NOT_EXIST,
@@ -260,12 +259,10 @@ class Forge:
             VersionConflict: when the stream is not at the expected version.
         """
         self._require_open()
-        return record_by_name(
-            self._database.engine,
-            self.author,
-            event.event_type,
-            encode(event),
-            entity_id=None if of is None else _id_of(of),
+        return record_event(
+            self._recorder.without_spool(),
+            event,
+            of=None if of is None else _id_of(of),
             expected_version=expected_version,
         )
 

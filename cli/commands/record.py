@@ -17,6 +17,7 @@ from quantum_forge.eventstore.actions.by_name import record_by_name
 from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.language.describe import FieldDescription, fields_of, summary_of
 
@@ -78,14 +79,11 @@ def record(
         with database.engine.connect() as connection:
             entity = ids.entity(connection, settings.tenant_id, entity_id)
             user = ids.user(connection, settings.tenant_id, user_id)
-        recorded = record_by_name(
-            database.engine,
-            Author(tenant_id=settings.tenant_id, user_id=user or settings.user_id),
-            event,
-            document,
-            entity_id=entity,
-            expected_version=expect,
-        )
+        author = Author(tenant_id=settings.tenant_id, user_id=user or settings.user_id)
+        with Recorder(database.engine, author) as recorder:
+            recorded = record_by_name(
+                recorder, event, document, entity_id=entity, expected_version=expect
+            )
     if as_json:
         console.emit_json(recorded)
     else:

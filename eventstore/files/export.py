@@ -12,13 +12,12 @@ from sqlalchemy import Engine
 from quantum_forge.eventstore.base.codec import encode
 from quantum_forge.eventstore.base.envelope import Position, RecordedEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.whole_file import whole_file
 from quantum_forge.eventstore.database.standby import require_primary
 from quantum_forge.eventstore.log.place import BeyondHead, Place, place_at, require_place
 from quantum_forge.eventstore.log.read import EVERYTHING, Filter, read_all, safe_head
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.eventstore.recording.domain import Domain
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.audit import DataExported
 
 BATCH = 1_000
@@ -129,7 +128,8 @@ def export_events(
         )
 
     def account(sha256: str | None, destination: str) -> ExportedLog:
-        Domain(engine, author).record((uuid7(), exported(sha256, destination)))
+        with Recorder(engine, author) as recorder:
+            recorder.record(exported(sha256, destination))
         return ExportedLog(
             events=written, after=begin.position, upto=last, place=place, sha256=sha256
         )

@@ -22,7 +22,6 @@ from quantum_forge.eventstore.base.envelope import (
     MUST_NOT_EXIST,
     NewEvent,
     Placed,
-    Position,
     Stream,
 )
 from quantum_forge.eventstore.base.errors import (
@@ -63,15 +62,12 @@ REMEMBERED = 10_000
 """Streams whose version and state a recorder remembers."""
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that was recorded. position, version: None while it is in the spool."""
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was recorded. placed: where it is in the log; None while it is in the spool."""
 
-    event_type: str
-    entity_type: str
     entity_id: UUID
     event_id: UUID
-    position: Position | None
-    version: int | None
+    placed: Placed | None
 
 
 class _Shared:
@@ -141,6 +137,17 @@ class Recorder:
         other.__dict__.update(self.__dict__, author=author)
         return other
 
+    def without_spool(self) -> Self:
+        """The same recorder for who must know at once: an outage is an error.
+
+        Closing either closes the connection that they share.
+        """
+        other = type(self).__new__(type(self))
+        shared = _Shared(self._shared.appender, None)
+        shared.known = self._shared.known
+        other.__dict__.update(self.__dict__, _shared=shared)
+        return other
+
     @property
     def tenant_id(self) -> UUID:
         """Whose events it records."""
@@ -167,7 +174,7 @@ class Recorder:
         *,
         of: UUID | None = None,
         expected_version: int | None = ANY_VERSION,
-    ) -> Recorded:
+    ) -> Receipt:
         """Record that something happened to an entity; on return it survives a crash.
 
             project = recorder.record(ProjectCreated(name="Malaria")).entity_id
@@ -186,13 +193,8 @@ class Recorder:
         entity_id = self._begun_by(event) if of is None else of
         new = self.new(entity_id, event, expected_version=expected_version)
         placed = self.record_all(new)
-        return Recorded(
-            event_type=event.event_type,
-            entity_type=event.entity_type,
-            entity_id=entity_id,
-            event_id=new.event_id,
-            position=placed[0].position if placed else None,
-            version=placed[0].version if placed else None,
+        return Receipt(
+            entity_id=entity_id, event_id=new.event_id, placed=placed[0] if placed else None
         )
 
     def record_all(self, *events: NewEvent) -> list[Placed] | None:

@@ -20,6 +20,7 @@ from quantum_forge.eventstore.actions.discovery import (
 from quantum_forge.eventstore.base.errors import EventRefused, RuleBroken, VersionConflict
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS, named
 from quantum_forge.schema.domains.discovery import PredictionType, ProjectDeleted, StructureMethod
@@ -35,6 +36,7 @@ class Lab:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.recorder = Recorder(engine, AUTHOR)
         self.projects = Projects(engine, AUTHOR)
         self.molecules = Molecules(engine, AUTHOR)
         self.predictions = AdmetPredictions(engine, AUTHOR)
@@ -219,11 +221,11 @@ def test_a_molecule_is_in_one_project_at_a_time(lab: Lab) -> None:
     for project in (one, two):
         data = json.dumps({"project_id": str(project)}).encode()
         with pytest.raises(EventRefused, match=f"project_id is {one} already"):
-            record_by_name(lab.engine, AUTHOR, "molecule_added_to_project", data, entity_id=methane)
+            record_by_name(lab.recorder, "molecule_added_to_project", data, entity_id=methane)
     with pytest.raises(EventRefused, match="unknown field `project_id`"):
-        record_by_name(lab.engine, AUTHOR, "molecule_updated", add, entity_id=methane)
-    record_by_name(lab.engine, AUTHOR, "molecule_removed_from_project", b"{}", entity_id=methane)
-    record_by_name(lab.engine, AUTHOR, "molecule_added_to_project", add, entity_id=methane)
+        record_by_name(lab.recorder, "molecule_updated", add, entity_id=methane)
+    record_by_name(lab.recorder, "molecule_removed_from_project", b"{}", entity_id=methane)
+    record_by_name(lab.recorder, "molecule_added_to_project", add, entity_id=methane)
 
     assert (lab.counts(one), lab.counts(two)) == ((0, 0, 0, 0), (1, 0, 0, 0))
 
