@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from quantum_forge.eventstore.base.errors import VersionConflict as VersionConflict
     from quantum_forge.eventstore.base.secret import Secret as Secret
     from quantum_forge.eventstore.database.settings import Settings as Settings
-    from quantum_forge.forge import Datasets as Datasets
     from quantum_forge.forge import Forge as Forge
     from quantum_forge.forge import ForgeClosed as ForgeClosed
-    from quantum_forge.forge import WrongMoment as WrongMoment
     from quantum_forge.forge import open as open
+    from quantum_forge.moments import WrongMoment as WrongMoment
     from quantum_forge.schema.language.event import Event as Event
     from quantum_forge.table import Query as Query
     from quantum_forge.table import Row as Row
     from quantum_forge.table import Rows as Rows
     from quantum_forge.table import WrongQuery as WrongQuery
+    from quantum_forge.training_sets import Datasets as Datasets
 
 _WHERE = {
     "AsyncCalculation": "asynchronous",
     "AsyncForge": "asynchronous",
     "AsyncQuery": "asynchronous",
     "DatabaseUnavailable": "eventstore.base.errors",
-    "Datasets": "forge",
+    "Datasets": "training_sets",
     "Event": "schema.language.event",
     "EventRefused": "eventstore.base.errors",
     "Forge": "forge",
@@ -64,7 +64,7 @@ _WHERE = {
     "Secret": "eventstore.base.secret",
     "Settings": "eventstore.database.settings",
     "VersionConflict": "eventstore.base.errors",
-    "WrongMoment": "forge",
+    "WrongMoment": "moments",
     "WrongQuery": "table",
     "open": "forge",
     "open_async": "asynchronous",

@@ -29,16 +29,18 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, Table
 
-from quantum_forge.datasets.formats.choice import MissingLibrary
 from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent
+from quantum_forge.eventstore.base.errors import MissingLibrary
 from quantum_forge.eventstore.database.async_engine import open_async_engine
 from quantum_forge.eventstore.database.settings import Settings
 from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.calculation import CalculationRecording
-from quantum_forge.forge import Datasets, Forge, ForgeClosed, Moment, settings_of
+from quantum_forge.forge import Forge, ForgeClosed, settings_of
+from quantum_forge.moments import Moment
 from quantum_forge.projections.follow.background import BackgroundProjector
 from quantum_forge.table import Query, Row
+from quantum_forge.training_sets import Datasets
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine

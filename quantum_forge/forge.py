@@ -2,25 +2,18 @@
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, Engine, Select, Table, select
 
-from quantum_forge.datasets.difference import DatasetDifference, compare
-from quantum_forge.datasets.export import export_file
-from quantum_forge.datasets.formats import format_named
-from quantum_forge.datasets.manifest import Manifest, Recipe, read_manifest
-from quantum_forge.datasets.reproduction import Reproduction, reproduce
-from quantum_forge.datasets.selection import Selection
-from quantum_forge.datasets.units import parse_units
 from quantum_forge.eventstore.actions.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.by_name import Recorded, record_event
 from quantum_forge.eventstore.actions.users import Users
@@ -38,7 +31,6 @@ from quantum_forge.eventstore.base.errors import (
     QuantumForgeError,
     RuleBroken,
 )
-from quantum_forge.eventstore.base.moments import parse_moment, parse_time
 from quantum_forge.eventstore.database.engine import Database, open_database
 from quantum_forge.eventstore.database.migrations import migrate_embedded
 from quantum_forge.eventstore.database.settings import (
@@ -50,7 +42,7 @@ from quantum_forge.eventstore.doctor.checks import Finding
 from quantum_forge.eventstore.doctor.examination import examine_database
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.load import EncodedEvent, Loaded, load
-from quantum_forge.eventstore.log.read import Filter, read_all, safe_head
+from quantum_forge.eventstore.log.read import Filter, read_all
 from quantum_forge.eventstore.log.subscribe import subscribe
 from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
@@ -59,18 +51,17 @@ from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.rules import read_standings
 from quantum_forge.eventstore.security.encryption import load_encryption
 from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.moments import Moment, position_of, time_of
 from quantum_forge.projections.follow.background import BackgroundProjector
 from quantum_forge.projections.follow.waiting import TIMEOUT, wait_for
 from quantum_forge.projections.history import lineage
 from quantum_forge.projections.history.as_of import as_of
 from quantum_forge.projections.history.difference import Difference, difference
-from quantum_forge.projections.history.moment import position_at
 from quantum_forge.projections.history.verify import Verification, verify
 from quantum_forge.projections.operate.checks import CHECKS
 from quantum_forge.projections.operate.status import Status, read_status
 from quantum_forge.projections.project.checkpoint import read_checkpoints
 from quantum_forge.projections.project.projector import catch_up
-from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.rebuild import Rebuilt, rebuild_all
 from quantum_forge.projections.registry import PROJECTIONS, named
 from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id
@@ -78,11 +69,11 @@ from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.table import Query
 
+if TYPE_CHECKING:
+    from quantum_forge.training_sets import Datasets
+
 Entity = UUID | Recorded
 """An entity: its id, or what `Forge.record` returned of it."""
-
-Moment = int | datetime | str
-"""A position of the log, a time, or text such as "2h", "2026-11-20T14:30" or "4711"."""
 
 Kind = str | type[Event]
 """An event type: its class, or its name such as "molecule_created"."""
@@ -98,12 +89,6 @@ class ForgeClosed(QuantumForgeError):
 
     def __init__(self) -> None:
         super().__init__("this forge is closed: open another one with quantum_forge.open()")
-
-
-class WrongMoment(QuantumForgeError):
-    """A text is not a time or a position of the log."""
-
-    exit_status = 2
 
 
 class EngineMissing(QuantumForgeError):
@@ -451,8 +436,8 @@ class Forge:
             entity_id=None if entity is None else _id_of(entity),
             types=_types(types),
             user_id=user_id,
-            since=_time(since),
-            until=_time(until),
+            since=time_of(since),
+            until=time_of(until),
         )
         if not follow:
             return self._read(where, after, upto, backward, limit)
@@ -494,7 +479,7 @@ class Forge:
             WrongMoment: when a text is neither a time nor a position.
         """
         with self.connect() as connection:
-            return _position(connection, moment)
+            return position_of(connection, moment)
 
     def as_of(self, table: str, moment: Moment) -> Query:
         """Return a query of a read model's rows as they were, folded from the log.
@@ -528,7 +513,7 @@ class Forge:
         with self.connect() as connection:
             states = []
             for moment, name in ((before, "before"), (after, "after")):
-                past = as_of(projection, _position(connection, moment))
+                past = as_of(projection, position_of(connection, moment))
                 mine = select(past).where(past.c.tenant_id == self.author.tenant_id)
                 states.append(mine.subquery(name))
             key = ["tenant_id", *projection.key]
@@ -557,7 +542,7 @@ class Forge:
                 checkpoint = read_checkpoints(connection).get(projection.name)
                 position = 0 if checkpoint is None else checkpoint.position
             else:
-                position = _position(connection, at)
+                position = position_of(connection, at)
             found = lineage.explain(
                 connection,
                 projection,
@@ -661,6 +646,8 @@ class Forge:
     @property
     def datasets(self) -> "Datasets":
         """Training sets: export, reproduce, compare."""
+        from quantum_forge.training_sets import Datasets  # pyarrow is worth its time only here
+
         self._require_open()
         return Datasets(self)
 
@@ -705,123 +692,6 @@ class Forge:
             yield from read_all(
                 connection, after=after, upto=upto, where=where, backward=backward, limit=limit
             )
-
-
-class Datasets:
-    """Training sets of a tenant; `Forge.datasets` makes it."""
-
-    def __init__(self, forge: Forge) -> None:
-        self._forge = forge
-
-    def export(
-        self,
-        path: Path | str,
-        *,
-        where: Sequence[str] = (),
-        batch: str | None = None,
-        as_of: Moment | None = None,
-        format: str = "parquet",
-        units: str | None = None,
-        order: str | None = None,
-        limit: int | None = None,
-        name: str | None = None,
-        replace: bool = False,
-    ) -> Manifest:
-        """Write completed calculations to a file and its manifest beside it; record the export.
-
-        Args:
-            path: of the file; both files appear whole or not at all.
-            where: conditions such as "gap>2", in the units in which the tables store.
-            batch: only items of this batch: its name, its id, or the beginning of its id.
-            as_of: a moment, as for `Forge.as_of`; None: the end of the log.
-            format: parquet, csv, jsonl, extxyz, sdf or hdf5.
-            units: of energies and lengths, such as "ev,angstrom"; those of the format unless given.
-            order: with a limit, the column whose smallest values come first; "-gap": the largest.
-            limit: at most so many calculations.
-            name: of the dataset; the name of the file without its ending unless given.
-            replace: a file that is there already.
-
-        Raises:
-            TargetExists, TargetBusy, TargetUnwritable: of the file.
-            UnknownSelection, UnknownFormat, UnknownUnit, MissingLibrary: of an argument.
-            NeedsPrimary: on a standby, where the export cannot be recorded.
-            NotFound, Ambiguous: of the batch. BeyondHead, WrongMoment: of the moment.
-        """
-        path = Path(path)
-        format_ = format_named(format)
-        author = self._forge.author
-        with self._forge.connect() as connection:
-            moment = _moment(as_of)
-            position = _position(connection, moment)
-            batch_id: UUID | msgspec.UnsetType = msgspec.UNSET
-            if batch is not None:
-                batch_id = lookup.find_batch(connection, author.tenant_id, batch)["id"]
-        column = None if order is None else order.removeprefix("-")
-        recipe = Recipe(
-            name=name or path.stem,
-            tenant_id=author.tenant_id,
-            position=position,
-            selection=Selection(
-                where=list(where),
-                order=column,
-                descending=order != column,
-                limit=limit,
-                batch_id=batch_id,
-            ),
-            format=format_.name,
-            units=format_.units if units is None else parse_units(units),
-        )
-        return export_file(
-            self._forge.engine,
-            recipe,
-            path,
-            as_of=moment.isoformat() if isinstance(moment, datetime) else None,
-            replace=replace,
-            author=author,
-        )
-
-    def reproduce(
-        self, manifest: Path | str | Manifest, *, output: Path | None = None, replace: bool = False
-    ) -> Reproduction:
-        """Make a dataset again from its manifest, and compare the content.
-
-        Args:
-            manifest: it, its file, or the dataset beside which the file is.
-            output: where to write the dataset; None: compare the hash of the content only.
-            replace: a file that is there already.
-
-        Raises:
-            NotReproduced: when the content differs; it says what is known of the reason.
-            BadManifest, OtherTenantsDataset, BeyondHead, LogDiverged: when it cannot be made.
-        """
-        return reproduce(
-            self._forge.engine,
-            _manifest(manifest),
-            self._forge.author,
-            output=output,
-            replace=replace,
-        )
-
-    def diff(
-        self,
-        before: Path | str | Manifest,
-        after: Path | str | Manifest | None = None,
-        *,
-        limit: int | None = 50,
-    ) -> DatasetDifference:
-        """Compare two datasets, or one with what its query gives now.
-
-        Args:
-            before: the manifest of the one, as for `reproduce`.
-            after: of the other; None: the same query at the end of the log.
-            limit: how many differing rows to return; they are counted all.
-
-        Raises:
-            BadManifest, OtherTenantsDataset, BeyondHead, LogDiverged
-        """
-        other = None if after is None else _manifest(after)
-        engine, author = self._forge.engine, self._forge.author
-        return compare(engine, _manifest(before), other, author, limit=limit)
 
 
 def _opened(settings: Settings) -> Database:
@@ -869,31 +739,7 @@ def _types(types: Kind | Iterable[Kind] | None) -> list[str] | None:
     return [kind if isinstance(kind, str) else kind.event_type for kind in kinds]
 
 
-def _time(written: datetime | str | None) -> datetime | None:
-    return _read_text(parse_time, written) if isinstance(written, str) else written
-
-
-def _moment(written: Moment | None) -> int | datetime | None:
-    return _read_text(parse_moment, written) if isinstance(written, str) else written
-
-
-def _read_text(read: Callable[[str, datetime], Answer], text: str) -> Answer:
-    try:
-        return read(text, datetime.now(UTC))
-    except ValueError as error:
-        raise WrongMoment(str(error)) from error
-
-
-def _position(connection: Connection, moment: Moment | None) -> Position:
-    at = _moment(moment)
-    return safe_head(connection) if at is None else position_at(connection, at)
-
-
 def _key_parts(key: Entity | str | Sequence[str]) -> list[str]:
     if isinstance(key, UUID | Recorded):
         return [str(_id_of(key))]
     return key.split(",") if isinstance(key, str) else [str(part) for part in key]
-
-
-def _manifest(given: Path | str | Manifest) -> Manifest:
-    return given if isinstance(given, Manifest) else read_manifest(Path(given))

@@ -32,8 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from quantum_forge.datasets.formats.choice import MissingLibrary
-from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
 
 Connect = Callable[[], AbstractContextManager[Connection]]
 """Lends a connection for the length of a `with`."""

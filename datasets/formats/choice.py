@@ -10,21 +10,9 @@ import msgspec
 from quantum_forge.datasets.formats.writer import Header, Open, Writer
 from quantum_forge.datasets.selection import Sequence
 from quantum_forge.datasets.units import STORED, Units
-from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
 
 __all__ = ["FORMATS", "Format", "Header", "Writer", "format_named"]
-
-
-class MissingLibrary(QuantumForgeError):
-    """A format needs a library that is not installed."""
-
-    exit_status = 2
-
-    def __init__(self, format_: str, library: str, extra: str) -> None:
-        self.library = library
-        super().__init__(
-            f"{format_} needs {library}: install it with: pip install 'quantum-forge[{extra}]'"
-        )
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):

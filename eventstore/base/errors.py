@@ -46,6 +46,18 @@ class DotenvSyntaxError(QuantumForgeError):
         super().__init__(f"{path}, line {line}: {problem}; correct or remove the line")
 
 
+class MissingLibrary(QuantumForgeError):
+    """A format or a function needs a library that is not installed."""
+
+    exit_status = 2
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        self.library = library
+        super().__init__(
+            f"{what} needs {library}: install it with: pip install 'quantum-forge[{extra}]'"
+        )
+
+
 class EmbeddedServerError(QuantumForgeError):
     """The embedded PostgreSQL cannot be used; `advice` says what to do."""
 

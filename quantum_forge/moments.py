@@ -1,0 +1,47 @@
+"""Moments of the log as users of the front door write them: positions, times, or text."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from quantum_forge.eventstore.base.envelope import Position
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.base.moments import parse_moment, parse_time
+from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.projections.history.moment import position_at
+
+Moment = int | datetime | str
+"""A position of the log, a time, or text such as "2h", "2026-11-20T14:30" or "4711"."""
+
+Answer = TypeVar("Answer")
+
+
+class WrongMoment(QuantumForgeError):
+    """A text is not a time or a position of the log."""
+
+    exit_status = 2
+
+
+def time_of(written: datetime | str | None) -> datetime | None:
+    """The time that somebody means; raises `WrongMoment`."""
+    return _read_text(parse_time, written) if isinstance(written, str) else written
+
+
+def moment_of(written: Moment | None) -> int | datetime | None:
+    """The position or time that somebody means; raises `WrongMoment`."""
+    return _read_text(parse_moment, written) if isinstance(written, str) else written
+
+
+def _read_text(read: Callable[[str, datetime], Answer], text: str) -> Answer:
+    try:
+        return read(text, datetime.now(UTC))
+    except ValueError as error:
+        raise WrongMoment(str(error)) from error
+
+
+def position_of(connection: Connection, moment: Moment | None) -> Position:
+    """The position of a moment, or the safe head for None; raises as `Forge.position` does."""
+    at = moment_of(moment)
+    return safe_head(connection) if at is None else position_at(connection, at)
