@@ -8,7 +8,7 @@ import msgspec
 from rdkit import Chem
 
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.runner.inputs.stated import is_assumed, stated_by
+from quantum_forge.runner.inputs.stated import Stated, is_assumed, stated_by
 from quantum_forge.runner.inputs.text_lines import LINE_LIMIT, RECORD_LIMIT, refuse_long
 from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.molecules.limits import MOST_ATOMS
@@ -83,16 +83,18 @@ def read_sdf(record: SdfRecord) -> Input:
     title = block.partition("\n")[0]
     titles = (title, items.get("name"), items.get("id"))
     name = tidy_name(_decoded(next((text for text in titles if text and text.strip()), ""), items))
-    smiles = geometry = charge = multiplicity = None
+    smiles = geometry = charge = None
     added = 0
+    stated = Stated()
     error = record.error
     if error is None:
         try:
             refuse_nul(record.text)
             for line in record.text.split("\n") if len(record.text) > LINE_LIMIT // 4 else ():
                 refuse_long(line)
-            charge, multiplicity = stated_by(items)
             smiles, geometry, total, added = _structure(block)
+            stated = stated_by(items.items(), None if geometry is None else sum(geometry.numbers))
+            charge = stated.charge
             if smiles is None:
                 charge = _one_charge(charge, total)
                 smiles = items.get("smiles") if "xyz_sha256" in items else None
@@ -116,11 +118,17 @@ def read_sdf(record: SdfRecord) -> Input:
             else ()
         ),
         charge=charge,
-        multiplicity=multiplicity,
+        multiplicity=stated.multiplicity,
+        charge_unclear=_about_items(stated.charge_unclear),
+        multiplicity_unclear=_about_items(stated.multiplicity_unclear),
         charge_assumed=is_assumed(items.get("charge_source")),
         multiplicity_assumed=is_assumed(items.get("multiplicity_source")),
         error=error,
     )
+
+
+def _about_items(unclear: str | None) -> str | None:
+    return None if unclear is None else f"of the data items, {unclear}"
 
 
 def _parts(text: str) -> tuple[str, str]:

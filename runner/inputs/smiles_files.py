@@ -7,7 +7,7 @@ from itertools import chain
 import msgspec
 
 from quantum_forge.runner.errors import RunnerError
-from quantum_forge.runner.inputs.stated import is_assumed
+from quantum_forge.runner.inputs.stated import Stated, is_about_a_molecule, is_assumed, stated_by
 from quantum_forge.runner.inputs.text_lines import LINE_LIMIT, refuse_long
 from quantum_forge.runner.molecules.geometry import (
     ATOMIC_NUMBERS,
@@ -17,8 +17,6 @@ from quantum_forge.runner.molecules.geometry import (
 )
 from quantum_forge.runner.molecules.records import (
     Input,
-    parse_charge,
-    parse_multiplicity,
     refuse_nul,
     shown,
     tidy_name,
@@ -26,8 +24,6 @@ from quantum_forge.runner.molecules.records import (
 
 _SMILES_NAMES = ("smiles", "smi", "canonical_smiles", "isomeric_smiles", "canonicalsmiles")
 _NAME_NAMES = ("name", "id", "title", "compound_name", "compound_id", "catalog_id", "catalogue_id")
-_CHARGE_NAMES = ("charge", "charge_e", "total_charge", "net_charge", "formal_charge")
-_MULTIPLICITY_NAMES = ("multiplicity", "spin_multiplicity", "mult")
 _LENGTHS = {"angstrom": 1.0, "bohr": BOHR_ANGSTROM, "nm": 10.0}
 
 _ROW_LINES = 1_000
@@ -40,16 +36,16 @@ csv.field_size_limit(3 * LINE_LIMIT)
 class Columns(msgspec.Struct, frozen=True):
     """Where the columns of a table are, counted from 0; -1 for one that it does not have.
 
-    `delimiter` is None for white space. `elements` and `positions` are those of a dataset that was
-    exported as csv; `angstrom` is its unit of length in Å.
+    `stated` are those whose names are about charge and spin. `delimiter` is None for white space.
+    `elements` and `positions` are those of a dataset that was exported as csv; `angstrom` is its
+    unit of length in Å.
     """
 
     delimiter: str | None
     names: tuple[str, ...]
     smiles: int
     name: int
-    charge: int
-    multiplicity: int
+    stated: tuple[tuple[int, str], ...]
     charge_source: int
     multiplicity_source: int
     elements: int = -1
@@ -99,7 +95,7 @@ def read_smi(line: SmilesLine) -> Input:
     name; what follows are other columns, which a header may name.
     """
     source = shown(line.text)
-    charge = multiplicity = None
+    stated = Stated()
     is_charge_assumed = is_multiplicity_assumed = False
     try:
         refuse_nul(line.text)
@@ -109,7 +105,7 @@ def read_smi(line: SmilesLine) -> Input:
         if line.columns is not None:
             cells = [smiles, *rest.split("\t")]
             name = _cell(cells, line.columns.name)
-            charge, multiplicity = _stated(cells, line.columns)
+            stated = _stated(cells, line.columns, None)
             is_charge_assumed, is_multiplicity_assumed = _assumed(cells, line.columns)
     except ValueError as error:
         return Input(number=line.number, line=line.number, source=source, error=str(error))
@@ -119,8 +115,10 @@ def read_smi(line: SmilesLine) -> Input:
         source=source,
         name=tidy_name(name),
         smiles=smiles,
-        charge=charge,
-        multiplicity=multiplicity,
+        charge=stated.charge,
+        multiplicity=stated.multiplicity,
+        charge_unclear=_about_row(stated.charge_unclear),
+        multiplicity_unclear=_about_row(stated.multiplicity_unclear),
         charge_assumed=is_charge_assumed,
         multiplicity_assumed=is_multiplicity_assumed,
     )
@@ -214,8 +212,9 @@ def _columns(names: Sequence[str], delimiter: str) -> Columns:
         names=tuple(names),
         smiles=place(_SMILES_NAMES),
         name=place(_NAME_NAMES),
-        charge=place(_CHARGE_NAMES),
-        multiplicity=place(_MULTIPLICITY_NAMES),
+        stated=tuple(
+            (index, name) for index, name in enumerate(names) if is_about_a_molecule(name)
+        ),
         charge_source=place(["charge_source"]),
         multiplicity_source=place(["multiplicity_source"]),
         elements=place(["elements"]),
@@ -300,7 +299,8 @@ def _rows(feed: _Feed, delimiter: str) -> Iterator[Row]:
 def read_csv(row: Row, columns: Columns) -> Input:
     """Return the molecule of one row."""
     text = (columns.delimiter or " ").join(row.fields)
-    name = smiles = charge = multiplicity = geometry = None
+    name = smiles = geometry = None
+    stated = Stated()
     is_charge_assumed = is_multiplicity_assumed = False
     error = row.error
     if error is None:
@@ -308,9 +308,9 @@ def read_csv(row: Row, columns: Columns) -> Input:
             refuse_nul(text)
             name = tidy_name(_cell(row.fields, columns.name))
             smiles = _cell(row.fields, columns.smiles) or None
-            charge, multiplicity = _stated(row.fields, columns)
             is_charge_assumed, is_multiplicity_assumed = _assumed(row.fields, columns)
             geometry = _geometry(row.fields, columns)
+            stated = _stated(row.fields, columns, geometry)
             if smiles is None and geometry is None:
                 raise ValueError("the smiles column is empty")
             if any(field.strip() for field in row.fields[len(columns.names) :]):
@@ -328,8 +328,10 @@ def read_csv(row: Row, columns: Columns) -> Input:
         name=name,
         smiles=smiles,
         geometry=geometry if error is None else None,
-        charge=charge,
-        multiplicity=multiplicity,
+        charge=stated.charge,
+        multiplicity=stated.multiplicity,
+        charge_unclear=_about_row(stated.charge_unclear),
+        multiplicity_unclear=_about_row(stated.multiplicity_unclear),
         charge_assumed=is_charge_assumed,
         multiplicity_assumed=is_multiplicity_assumed,
         error=error,
@@ -377,11 +379,13 @@ def _assumed(cells: Sequence[str], columns: Columns) -> tuple[bool, bool]:
     )
 
 
-def _stated(cells: Sequence[str], columns: Columns) -> tuple[int | None, int | None]:
-    """Return the charge and the multiplicity in their columns; raise ValueError for bad ones."""
-    charge = _cell(cells, columns.charge)
-    multiplicity = _cell(cells, columns.multiplicity)
-    return (
-        parse_charge(charge) if charge else None,
-        parse_multiplicity(multiplicity) if multiplicity else None,
+def _stated(cells: Sequence[str], columns: Columns, geometry: Geometry | None) -> Stated:
+    """Return what a row states of charge and multiplicity; raise ValueError for bad values."""
+    return stated_by(
+        ((name, _cell(cells, place)) for place, name in columns.stated),
+        None if geometry is None else sum(geometry.numbers),
     )
+
+
+def _about_row(unclear: str | None) -> str | None:
+    return None if unclear is None else f"in the row, {unclear}"

@@ -4,7 +4,7 @@ docs/how-to/inputs.md lists the accepted forms.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import msgspec
@@ -27,12 +27,22 @@ _UNPAIRED = frozenset(
 ) | {"number_of_unpaired_electrons", "n_unpaired_electrons", "2s", "spinpolarization"}
 _SPIN = frozenset({"spin"})
 _TOTAL_SPIN = frozenset({"s", "total_spin"})
+_SPIN_STATE = frozenset({"spin_state", "electronic_state", "state_multiplicity"})
 _MOMENT = frozenset({"magmom", "total_magmom", "magnetic_moment", "total_magnetization"})
 
-_SHORT = frozenset({"q", "s", "2s", "qtot"})
-"""Names that only a comment uses for this; in a table they are other columns."""
+_OTHER_THAN_TOTAL = re.compile(
+    "partial|atomic|mulliken|gasteiger|hirshfeld|l(?:o|oe|ö)wdin|resp|physiolog|max|min|mean|average"
+    "|count|charges|multiplicities|spins|source|density|densities|contamination|orbit|method"
+)
+"""Of columns and data items: charges and spins of atoms, and other quantities."""
+
+_NOT_IN_TABLES = frozenset({"s"}) | _MOMENT
+"""Names that a comment uses for the spin; in a table, sulfur or an entropy may have them."""
 
 _NOT_STATED = frozenset({"none", "null"})
+
+_LONE_LETTER = re.compile("[czm]")
+"""Names that a comment may use: c and z for a charge, if it has a sign, m for a multiplicity."""
 
 _WHOLE = re.compile(r"[-+\N{MINUS SIGN}]?\d{1,4}(?:\.0*)?|\d{1,2}[-+\N{MINUS SIGN}]")
 
@@ -66,6 +76,15 @@ class Stated(msgspec.Struct):
         value = value.strip("\"'[]() \t,;")
         if name in ("q", "s") and not re.match(r"[-+\N{MINUS SIGN}]?\d", value):
             return False  # part of a SMILES such as S=C=O
+        if _LONE_LETTER.fullmatch(name):
+            if name == "m":
+                if re.fullmatch("[1-9]", value):
+                    self.multiplicity_unclear = (
+                        f"has {key}={value}, which could be the multiplicity; write multiplicity="
+                    )
+            elif re.fullmatch(r"[-+\N{MINUS SIGN}]\d{1,2}|\d{1,2}[-+\N{MINUS SIGN}]", value):
+                self.charge_unclear = f"has {key}={value}, which could be the charge; write charge="
+            return False
         if name == "s" and not re.fullmatch(r"\d+(?:\.\d*|/2)?", value):
             return False
         if not value and name in _CHARGE:
@@ -90,7 +109,11 @@ class Stated(msgspec.Struct):
                 self.spins.append((name, value))
         elif name in _MOMENT:
             self._add_moment(name, value)
-        elif _WHOLE.fullmatch(value):
+        elif name in _SPIN_STATE and value.lower() in _WORDS:
+            self.add_multiplicity(_WORDS[value.lower()])
+        elif _WHOLE.fullmatch(value) or (
+            value and name in _SPIN_STATE and value.lower() not in _NOT_STATED
+        ):
             what = f"{key}={value} could be the charge or the spin; "
             if re.search("charge|chrg", name):
                 self.charge_unclear = what + "write charge="
@@ -181,20 +204,44 @@ class Stated(msgspec.Struct):
 def _name_of_interest(key: str) -> str | None:
     """Return a key as the sets above have it; None for one that is about something else."""
     name = re.sub(r"[\s_-]+", "_", key[:200].strip("\"'$%-* ").lower())
-    known = _CHARGE | _MULTIPLICITY | _UNPAIRED | _SPIN | _TOTAL_SPIN | _MOMENT
-    if name in known or re.search("charge|chrg|multiplicity|unpaired|spin", name):
+    name = re.sub(r"_?[(\[](?:e|au|a\.u\.|)[)\]]$", "", name)  # a unit
+    known = _CHARGE | _MULTIPLICITY | _UNPAIRED | _SPIN | _TOTAL_SPIN | _MOMENT | _SPIN_STATE
+    if name in known or _LONE_LETTER.fullmatch(name):
+        return name
+    if found := re.search("(?:^|_)((?:total|net|formal)_charge|spin_multiplicity)$", name):
+        return found[1]  # of a vendor, as PUBCHEM_TOTAL_CHARGE
+    if re.search("charge|chrg|multiplicity|unpaired|spin", name):
         return name
     return None
 
 
-def stated_by(items: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """Return the charge and the multiplicity among named values; ValueError for bad ones."""
+def is_about_a_molecule(key: str) -> bool:
+    """Whether a column or data item of this name states, or may state, charge or spin."""
+    name = _name_of_interest(key)
+    return (
+        name is not None
+        and name not in _NOT_IN_TABLES
+        and not _LONE_LETTER.fullmatch(name)
+        and not _OTHER_THAN_TOTAL.search(name)
+    )
+
+
+def stated_by(items: Iterable[tuple[str, str]], nuclear_charge: int | None = None) -> Stated:
+    """Return what named values state of a molecule: those of a row, or of data items.
+
+    Args:
+        items: names and values; empty values state nothing.
+        nuclear_charge: sum of the atomic numbers; None where the atoms are not known.
+
+    Raises:
+        ValueError: for values that are none, or that contradict each other.
+    """
     stated = Stated()
-    for key, value in items.items():
-        name = re.sub(r"[\s_-]+", "_", key.lower())
-        if name in (_CHARGE | _MULTIPLICITY | _UNPAIRED) - _SHORT:
+    for key, value in items:
+        if value.strip() and is_about_a_molecule(key):
             stated.add(key, value)
-    return stated.charge, stated.multiplicity
+    stated.settle(nuclear_charge)
+    return stated
 
 
 def is_assumed(source: str | None) -> bool:
@@ -245,7 +292,7 @@ _MENTIONED_SPIN = re.compile(
     r"(?<![^\W_])(?:multiplicit(?:y|ies)|unpaired|uhf|spin)(?![^\W_])", re.I
 )
 _PAIR_OF_INTEGERS = re.compile(
-    r"(?P<charge>[-+\N{MINUS SIGN}]?\d{1,4})(?:\s*,\s*|\s+)(?P<spin>[-+]?\d{1,4})"
+    r"(?P<charge>[-+\N{MINUS SIGN}]?\d{1,4})(?P<between>\s*[,/:;]\s*|\s+)(?P<spin>[-+]?\d{1,4})"
     r"(?P<rest>(?:\s.*)?)"
 )
 _NUMBERS = re.compile(r"[-+\d.,eEdD\s\N{MINUS SIGN}]*")
@@ -254,6 +301,13 @@ _BRACKET_ATOM = re.compile(
 )
 _LAST_SIGNED = re.compile(
     r"(?:^|[\s,;:])[(\[]?([-+\N{MINUS SIGN}]\d{1,2}|\d{1,2}[-+\N{MINUS SIGN}])[)\]]?[\s\0,;.]*$"
+)
+_SIGNED_WORD = re.compile(
+    r"(?<=[\w\])])(?:"
+    r"[\^ ]?[(\[](?:\d{1,2}[-+\N{MINUS SIGN}]|[-+\N{MINUS SIGN}]\d{1,2})[)\]]"  # SO4(2-)
+    r"|\^(?:\d{0,2}[-+\N{MINUS SIGN}]|[-+\N{MINUS SIGN}]\d{1,2})"
+    r"|(?<=[A-Za-z\])])\d{1,2}[-+\N{MINUS SIGN}])"  # sulfate2-
+    r"(?=[\s,;.]|$)"
 )
 _SIGNED_FORMULA = re.compile(r"(?<!\S)((?:[A-Z][a-z]?\d*)+?)[\^ ]?(\d*[-+]|[-+]+)(?!\S)")
 
@@ -289,7 +343,10 @@ def stated_in(text: str, composition: Mapping[str, int] | None, stated: Stated) 
             stated.charge_unclear = f"mentions {found[0]!r} without a charge that can be read"
         else:
             stated.charge_unclear = (
-                stated.charge_unclear or _sign_of(text, composition) or _last_signed(text)
+                stated.charge_unclear
+                or _sign_of(text, composition)
+                or _last_signed(text)
+                or _signed_word(text)
             )
         if stated.charge_unclear and "write" not in stated.charge_unclear:
             stated.charge_unclear += "; write charge= and multiplicity="
@@ -302,7 +359,9 @@ def stated_in(text: str, composition: Mapping[str, int] | None, stated: Stated) 
 
 def _stated_by_position(text: str, composition: Mapping[str, int] | None, stated: Stated) -> str:
     """Read `-1 2`, the charge and the multiplicity, which a title may follow; return the title."""
-    found = _PAIR_OF_INTEGERS.fullmatch(text)
+    bracketed = re.fullmatch(r"\(([^()]*)\)|\[([^\[\]]*)\]", text)
+    inner = text if bracketed is None else (bracketed[1] or bracketed[2] or "").strip()
+    found = _PAIR_OF_INTEGERS.fullmatch(inner)
     hint = "; write charge= and multiplicity= (or name=)"
     if found is None:
         if re.fullmatch(r"[-+\N{MINUS SIGN}]\d", text):
@@ -321,7 +380,11 @@ def _stated_by_position(text: str, composition: Mapping[str, int] | None, stated
         if is_signed and not rest and len(spin) < 3:
             stated.charge_unclear = f"{text!r} could be a charge and a multiplicity{hint}"
         return text
-    if rest and _NUMBERS.fullmatch(rest):
+    if rest and (_NUMBERS.fullmatch(rest) or inner != text):
+        return text
+    if found["between"].strip() in ("/", ":", ";") and not (is_signed or charge == "0"):
+        if not rest:
+            stated.charge_unclear = f"{text!r} could be a charge and a multiplicity{hint}"
         return text
     if not rest or is_signed or charge == "0" or _composition(rest) == composition:
         stated.add_charge(parse_charge(charge))
@@ -355,6 +418,17 @@ def _last_signed(text: str) -> str | None:
         return None
     return (
         f"ends in {found[1]}, which could be the charge; write charge= and multiplicity= (or name=)"
+    )
+
+
+def _signed_word(text: str) -> str | None:
+    """Return what a number with a sign at the end of a word, as in `SO4(2-)`, seems to say."""
+    found = _SIGNED_WORD.search(text)
+    if found is None:
+        return None
+    return (
+        f"has a word that ends in {found[0].strip()}, which could be the charge; write charge= and "
+        "multiplicity= (or name=)"
     )
 
 
