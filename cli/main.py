@@ -111,7 +111,7 @@ PASSING = 2
 
 
 class ReaderLeft(Exception):
-    """Who reads our output has had enough. No OSError, which click turns into exit status 1."""
+    """The reader of the output has closed it. No OSError, which click turns into exit status 1."""
 
 
 class Root(LazyGroup):
@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except (ReaderLeft, BrokenPipeError):
-        # The reader, such as `head`, has had enough; Python's own last flush must not complain.
+        # The reader, such as `head`, has closed the pipe; Python's last flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:

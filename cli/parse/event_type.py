@@ -8,7 +8,7 @@ from quantum_forge.schema.domains import EVENTS
 
 
 def event_type(name: str) -> str:
-    """The type of an option that takes an event type; a wrong name is told what it resembles."""
+    """Return the name of an event type; the error for another name suggests similar ones."""
     if name not in EVENTS:
         near = difflib.get_close_matches(name, EVENTS, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(EVENTS)}"

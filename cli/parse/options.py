@@ -76,7 +76,7 @@ def parse_range(text: str) -> Range:
     """The range that a text such as `1:3`, `:3`, `1:` or `-20:-10` means.
 
     Raises:
-        ValueError: when it is none, or has no bound, or its bounds are in the wrong order.
+        ValueError: when it is not a range, or has no bound, or its bounds are in the wrong order.
     """
     low, colon, high = text.partition(":")
     try:

@@ -22,7 +22,7 @@ class Report(Protocol):
 
 
 PLAIN_PROGRESS_EVERY = 5.0
-"""Seconds between two lines of progress when nobody watches."""
+"""Seconds between two lines of progress without a terminal."""
 
 
 def is_terminal(stream: IO[str] | None = None) -> bool:

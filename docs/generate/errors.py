@@ -46,8 +46,16 @@ def messages_of(cls: Error) -> list[str]:
 
 @cache
 def _modules() -> tuple[ModuleType, ...]:
-    found = pkgutil.walk_packages(quantum_forge.__path__, "quantum_forge.")
-    return tuple(import_module(each.name) for each in found if "migrations." not in each.name)
+    """All modules but migrations, and those for which an optional library is missing."""
+    found = []
+    for each in pkgutil.walk_packages(quantum_forge.__path__, "quantum_forge."):
+        if "migrations." not in each.name:
+            try:
+                found.append(import_module(each.name))
+            except ModuleNotFoundError as error:
+                if (error.name or "").startswith("quantum_forge"):
+                    raise
+    return tuple(found)
 
 
 def _subclasses(cls: Error) -> set[Error]:

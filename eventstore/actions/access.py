@@ -26,7 +26,7 @@ _POWER = {"owner": Role.ADMIN, "admin": Role.ADMIN, "member": Role.RESEARCHER}
 
 
 class AccessRefused(QuantumForgeError):
-    """Somebody asked for what they may not have."""
+    """A user may not do what was asked; the refusal is recorded where possible."""
 
     def __init__(self, action: str, reason: str, *, is_recorded: bool) -> None:
         self.action = action

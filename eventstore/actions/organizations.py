@@ -31,7 +31,7 @@ class Organizations(Domain):
     def delete(
         self, organization_id: UUID, /, *, expected_version: int | None = ANY_VERSION
     ) -> Placed:
-        """Record that an organisation is no more, and that each of its members left; all or none.
+        """Record that an organisation was deleted, and that each of its members left; all or none.
 
         Raises:
             RuleBroken: when there is no such organisation, or it was deleted before.

@@ -165,7 +165,7 @@ class Users(Domain):
         """Who has this email address or username now, by the log.
 
         Raises:
-            NoSuchUser: when nobody has it.
+            NoSuchUser: when no account has it.
         """
         with self.engine.connect() as connection:
             found = find_holder(connection, self.author.tenant_id, _kind_of(name), name)
@@ -174,7 +174,7 @@ class Users(Domain):
         return found
 
     def log_in(self, name: str, password: Secret, *, login_method: str = "password") -> UUID:
-        """Let somebody in who knows the password; record it, or that they did not.
+        """Log a user in by password; record the login, or the failed attempt.
 
         The author need not know the user: the events are the user's.
 

@@ -40,7 +40,7 @@ class BackupFailed(QuantumForgeError):
 
 
 class BackupUnreadable(QuantumForgeError):
-    """A file is no backup, or not a whole one; nothing was restored."""
+    """A file is not a complete backup; nothing was restored."""
 
     exit_status = 2
 
@@ -135,7 +135,7 @@ def restore_backup(engine: Engine, path: Path, *, progress: Progress = lambda *_
     the restore fails.
 
     Raises:
-        BackupUnreadable: the file is none, or ends early.
+        BackupUnreadable: the file is not a backup, or ends early.
         LogNotEmpty: there are events in the database.
         RestoreFailed: the database refuses it.
         RoleMissing: a role is missing, and this login may not make it.

@@ -89,7 +89,7 @@ def encode_metadata(event_type: str, metadata: dict[str, Any]) -> bytes:
     """The JSON of what surrounds an event of this type.
 
     Raises:
-        EventRefused: when it is no object, or has a part that cannot be stored, which it names.
+        EventRefused: when it is not an object, or has a part that cannot be stored, which it names.
     """
     try:
         data = msgspec.json.encode(metadata)

@@ -138,9 +138,9 @@ class UnsupportedPostgres(DatabaseUnavailable):
 
 
 class LockHeld(DatabaseUnavailable):
-    """A lock that work needs is held by another session for too long, or without business there.
+    """A lock is held too long by another session, or by one that does no work of this program.
 
-    purpose: what that keeps others from. holder: who it is. pid: its process, if that is known.
+    purpose: the work that waits. holder: the session. pid: its process, if known.
     """
 
     may_pass = True
@@ -260,7 +260,7 @@ class DatabaseNewer(QuantumForgeError):
 
 
 class UnknownRevision(QuantumForgeError):
-    """There is no migration of that name."""
+    """No migration has this name."""
 
     exit_status = 2
 
@@ -334,7 +334,7 @@ class EventIdReused(QuantumForgeError):
 
 
 class LogIsAppendOnly(QuantumForgeError):
-    """Somebody tried to change or delete an event."""
+    """A statement would change or delete an event."""
 
     def __init__(self) -> None:
         super().__init__("the log is append-only: append an event that says what changed")
@@ -484,7 +484,7 @@ class NameTaken(QuantumForgeError):
 
 
 class NoSuchUser(QuantumForgeError):
-    """Nobody has this email address or username."""
+    """No account has this email address or username."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -501,10 +501,10 @@ class WeakPassword(QuantumForgeError):
 
 
 class NotLetIn(QuantumForgeError):
-    """Who came with this password, key or token is not let in; the attempt was recorded.
+    """A password, key or token is not accepted; the attempt was recorded.
 
-    reason: for the log and for an administrator. The text is for whoever came, and does not tell
-    whether there is such an account.
+    reason: for the log and for an administrator. The message, which the caller sees, does not show
+    whether the account exists.
     """
 
     def __init__(self, what: str, reason: str) -> None:
@@ -514,7 +514,7 @@ class NotLetIn(QuantumForgeError):
 
 
 class EncryptionKeyMissing(QuantumForgeError):
-    """There is no key to encrypt with."""
+    """No encryption key is configured."""
 
     exit_status = 2
 

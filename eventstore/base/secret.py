@@ -8,7 +8,7 @@ from typing import NoReturn, Self
 class Secret:
     """A password, key or token: what prints it, logs it or pickles it does not get it.
 
-    Secret("correct horse").reveal() gives it back; Secret.random() makes one that nobody can guess.
+    Secret("correct horse").reveal() gives it back; Secret.random() makes an unguessable one.
     """
 
     __slots__ = ("_value",)
@@ -23,7 +23,7 @@ class Secret:
         return cls(prefix + secrets.token_urlsafe(32))
 
     def reveal(self) -> str:
-        """The secret itself: for whoever it belongs to, never for a log or an event."""
+        """Return the plain text, for its owner only: never for a log or an event."""
         return self._value
 
     def __len__(self) -> int:

@@ -45,7 +45,7 @@ def whole_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Give the path to write to; it gets its own name, and is on the disk, when the block ends.
 
     When the block fails, what was written is gone. What a killed process left beside the file, as
-    `.NAME.partial`, the next one to write the same file begins anew.
+    `.NAME.partial`, the next writer of the same file starts again.
 
     Raises:
         TargetExists: unless it may be replaced.

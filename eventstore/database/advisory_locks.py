@@ -16,7 +16,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 from quantum_forge.eventstore.base.errors import LockHeld
 
 MIGRATION_KEY = 0x7146_6F72_6765_4D69
-"""The advisory lock of whoever migrates: "qForgeMi" in ASCII."""
+"""Advisory lock of migrations: "qForgeMi" in ASCII."""
 
 RULES_SPACE = 0x5146726C
 """The first of two keys of the locks of rules: "QFrl" in ASCII."""

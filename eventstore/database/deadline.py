@@ -1,8 +1,8 @@
 """Connections with a limit on the wait for an answer of the server.
 
-A network can swallow packets without a word, and a proxy can take them for a server that is gone:
-then nothing arrives for ever, and a query waits for ever. TCP keepalives and `tcp_user_timeout`
-notice the first; the second needs a limit on each wait for an answer.
+A network can drop packets without closing a connection, and a proxy can accept packets for a
+server that no longer exists: a query then waits for ever. TCP keepalives and `tcp_user_timeout`
+detect the first; the second needs a limit on each wait for an answer.
 """
 
 import threading

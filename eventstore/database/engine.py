@@ -172,7 +172,7 @@ def is_direct(connection: Connection) -> bool:
     if (known := connection.info.get(_DIRECT)) is None:
         driver: object = connection.connection.dbapi_connection
         assert isinstance(driver, psycopg.Connection)
-        # A pooling proxy tells another process id than the server does.
+        # A pooling proxy reports another process id than the server.
         known = driver.info.backend_pid == connection.scalar(text("SELECT pg_backend_pid()"))
         connection.info[_DIRECT] = known
     return bool(known)

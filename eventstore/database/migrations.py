@@ -71,7 +71,7 @@ def downgrade(engine: Engine, revision: str = "-1") -> list[str]:
 
 
 def reset(engine: Engine) -> None:
-    """Drop everything that the migrations made, data included, and make it anew."""
+    """Drop everything that the migrations made, data included, and make it again."""
     downgrade(engine, BASE)
     upgrade(engine, HEAD)
 

@@ -1,9 +1,9 @@
 """Classification of temporary failures by SQLSTATE, and pauses between attempts.
 
-A server restarts, a connection breaks, somebody's lock is in the way, an administrator cancels a
-statement or makes the database read-only for a while: who follows the log tries again (`passes`).
-Everything else, such as a wrong password, a missing table or a refused event, is the same the next
-time. An append asks another question: did the database decide? `AWAY` says no, `REFUSALS` yes.
+Followers of the log try again after temporary failures (`passes`): a restart of the server, a
+broken connection, a lock of another session, a cancelled statement, a database that is read-only
+for a while. Other failures, such as a wrong password, a missing table or a refused event, recur. An
+append must know instead whether the database decided: `AWAY` means no, `REFUSALS` yes.
 """
 
 import random
@@ -101,7 +101,7 @@ def is_passing(sqlstate: str | None) -> bool:
 def reason_of(error: Exception) -> str:
     """What kept the database from doing something, in one line, without the statement.
 
-    For somebody whose command goes on, or says itself what to do next.
+    For commands that continue by themselves, or print their own advice.
     """
     if isinstance(error, DBAPIError):
         error = error.orig if isinstance(error.orig, Exception) else error

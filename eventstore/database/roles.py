@@ -68,7 +68,7 @@ ROLES_THAT_LOCK = ("qforge_appender", "qforge_projector", "qforge_admin")
 
 
 def restrict_advisory_locks(engine: Engine, *, restrict: bool) -> int:
-    """Let only this program's roles take advisory locks in this database, or everybody again.
+    """Let only this program's roles take advisory locks in this database, or all roles again.
 
     The owner of the database may, too. Other programs in the same database that use advisory locks
     need a grant of their own.
@@ -81,7 +81,7 @@ def restrict_advisory_locks(engine: Engine, *, restrict: bool) -> int:
         How many functions were changed.
 
     Raises:
-        NotAllowed: for whoever is no superuser: only the owner of these functions may.
+        NotAllowed: when the login is not a superuser, who owns these functions.
     """
     with engine.begin() as connection:
         superuser = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")

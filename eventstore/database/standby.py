@@ -8,9 +8,9 @@ returns that row's position.
 Why that is right: `publish_head()` computes the safe head H first, and then writes the row. When H
 was computed, every event at or below H was committed or would never exist, so that the commit
 record of each lies in the write-ahead log before that of the row. A standby replays and shows
-commits in the order of the log. Whoever sees the row therefore sees every event at or below H, at
-whatever point the replay is, and after any crash or promotion. The row is a minute or a second old
-when nobody publishes; it is never too new. No checkpoint of a projection lies above it, because
+commits in the order of the log. A reader that sees the row therefore sees every event at or below
+H, at any point of the replay, and after any crash or promotion. The row is a minute or a second old
+when no process publishes; it is never too new. No checkpoint of a projection lies above it, because
 projectors publish before they fold.
 """
 

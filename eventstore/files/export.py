@@ -76,7 +76,7 @@ def export_events(
         upto: the position up to which to go; the safe head unless given.
         where: which events.
         replace: whether a file that is there may be replaced.
-        progress: told of each batch.
+        progress: called for each batch.
 
     Raises:
         UnknownKind
@@ -86,7 +86,7 @@ def export_events(
         LogDiverged: when the log does not have the events of the place.
         PlaceOfEveryTenant: when the place cannot be compared by a login that sees one tenant.
         TargetExists, TargetBusy, TargetUnwritable: see eventstore/base/whole_file.py.
-        BrokenPipeError: when nobody reads the stream any more.
+        BrokenPipeError: when the reader of the stream has closed it.
     """
     require_primary(engine, "an export, which is recorded in the log,")
     begin = after if isinstance(after, Place) else Place(Position(after))

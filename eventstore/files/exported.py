@@ -23,7 +23,7 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class UnreadableExport(QuantumForgeError):
-    """A file is no export of events."""
+    """A file is not an export of events."""
 
     exit_status = 2
 
@@ -141,7 +141,7 @@ def _event(given: _Exported) -> EncodedEvent:
     """The event, checked as an append checks it, and otherwise untouched.
 
     Raises:
-        EventRefused: when it is none.
+        EventRefused: when it is not one.
     """
     data = bytes(given.data)
     event = decode(given.event_type, data, schema_version=given.schema_version)

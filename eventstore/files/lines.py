@@ -18,7 +18,7 @@ LONGEST_LINE = 64 * 2**20
 
 
 class BadLine(QuantumForgeError):
-    """A line is no event; `number` counts from 1."""
+    """A line is not an event; `number` counts from 1."""
 
     def __init__(self, number: int, reason: str) -> None:
         self.number = number
@@ -52,7 +52,7 @@ def parse_line(line: bytes, number: int, *, tenant_id: UUID, user_id: UUID | Non
     always has the same ids, and may be appended again.
 
     Raises:
-        BadLine: when it is none.
+        BadLine: when it is not one.
     """
     try:
         fields = _decoder.decode(line)

@@ -281,6 +281,6 @@ def _translate(error: BaseException | None) -> QuantumForgeError | None:
         case "QF002" | "23502" | "23514":
             return EventRefused("append_events", message)
         case str(state) if state.startswith(("22", "54")):
-            # A value that is none, or one beyond a limit of PostgreSQL's.
+            # An invalid value, or one beyond a limit of PostgreSQL.
             return EventRefused("append_events", message)
     return None

@@ -87,7 +87,7 @@ class Appender:
     touch the same stream are never sent together.
 
     Args:
-        engine: whose pool the connection is taken from, for good.
+        engine: its pool gives the connection, which is not returned.
         tenant_id: whom to act for; None leaves that to the role, or to the engine's settings.
     """
 
@@ -165,7 +165,7 @@ class Appender:
                     call.error = error
                     unanswered = isinstance(error, DatabaseUnavailable | psycopg.OperationalError)
                     if unanswered and not isinstance(error, LockHeld):
-                        # The others would wait in vain for as long.
+                        # The others would wait as long, without success.
                         for other in group[number + 1 :]:
                             other.error = error
                         return

@@ -1,8 +1,8 @@
 """Group commit: the first idle caller sends for every waiting caller.
 
-While one group of calls is on its way, the next gathers; whoever leads sends the calls of the
-others with its own and hands the lead to the first of those who came meanwhile. A lone thread
-leads at once and waits for nobody.
+While one group of calls is being sent, the next one gathers. The leader sends the calls of the
+others with its own, then the first caller of the next group leads. A lone thread leads at once and
+does not wait.
 """
 
 import threading
@@ -82,7 +82,7 @@ class Together(Generic[Question, Answer]):
                 call.wait()
             if not call.is_settled:
                 self._lead(call)
-        except BaseException:  # Ctrl-C, too: nobody shall wait for this thread
+        except BaseException:  # Ctrl-C, too: no caller may wait for this thread
             self._withdraw(call)
             raise
         if call.error is not None:

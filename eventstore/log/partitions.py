@@ -77,7 +77,7 @@ def make_partitions(engine: Engine, *, scan: bool = False) -> list[str]:
             append to or read from while it is read.
 
     Raises:
-        PartitionsBusy: when somebody has the log open; try again.
+        PartitionsBusy: when another transaction has the log open; try again.
         DefaultPartitionLarge: unless `scan`.
     """
     # The server commits by itself: a client that dies in between leaves no lock.

@@ -67,7 +67,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.digest is None:
             return
         match = _DIGEST.fullmatch(self.digest)
-        # The bound keeps the query short, whatever somebody has written.
+        # The bound keeps the query short for any input.
         if match is None or self.event_id is None or not 0 <= self.position - int(match[2]) < SPAN:
             raise ValueError(f"{self.digest!r} is not a digest of events up to {self.position}")
 
@@ -76,7 +76,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the place that `4711`, `4711:EVENT_ID` or `4711:EVENT_ID:DIGEST` means.
 
         Raises:
-            ValueError: it is none of them.
+            ValueError: it is neither.
         """
         position, *rest = text.split(":")
         if position.isdecimal() and len(position) <= 18 and len(rest) <= 2:

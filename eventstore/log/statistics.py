@@ -33,7 +33,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     `safe`: nothing at or below it can still appear. `last_assigned`: the highest position that any
     append has taken, committed or not; on a standby, which cannot know that, the safe head.
     `held_by`: who keeps the first below the second, the most restraining first. `ignored`: sessions
-    that hold such a lock without appending, which keep nobody back.
+    that hold such a lock without appending, which hold no reader back.
     """
 
     safe: Position
@@ -152,7 +152,7 @@ def estimate_by_type(
 
     From a sample of the log's pages, so that nothing depends on statistics. A log that is not much
     longer than the sample is counted, and so is what has few events: types, and tenants under row
-    security. To those, types that are too rare for the sample are not told.
+    security. These logins do not see types that are too rare for the sample.
     """
     all_pages = connection.execute(_PAGES).scalar_one()
     if all_pages <= 4 * pages:

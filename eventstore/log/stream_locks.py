@@ -25,9 +25,9 @@ _HOLDER = text("""
 
 
 def named_holder(engine: Engine) -> StreamLocked | None:
-    """Return the error that names the oldest transaction which appends and waits for nobody.
+    """Return the error that names the oldest transaction that appends and does not wait.
 
-    None where there is none any more, or the database does not say.
+    None when it has ended, or the database does not show it.
     """
     with (
         suppress(sqlalchemy.exc.SQLAlchemyError, QuantumForgeError),

@@ -50,7 +50,7 @@ def subscribe(
         LogDiverged: when the log lacks an event that was passed on, or other events than those of
             the place lie before it, as after a failover to a standby that was behind.
         PlaceOfEveryTenant: when the place cannot be compared by a login that sees one tenant.
-        DatabaseUnavailable, DBAPIError: when the server refuses for good, or for `patience`.
+        DatabaseUnavailable, DBAPIError: when the server refuses permanently, or beyond `patience`.
     """
     stop = stop or threading.Event()
     waiting = Patience(patience, stop=stop.is_set, on_trouble=on_trouble)

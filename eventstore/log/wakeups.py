@@ -29,7 +29,7 @@ IDLE_SECONDS = 2.0
 """Seconds without an append after which the thread and its connection are given up."""
 
 POLL_SECONDS = 0.25
-"""Seconds between two looks when nobody announces anything."""
+"""Seconds between two polls without an announcement."""
 
 _SOON = 0.01
 """Seconds until the next look after a wake-up that came before its commit was visible."""
@@ -139,7 +139,7 @@ class Wakeups:
         self._driver = driver
         self._stop = stop
         self._delay = POLL_SECONDS
-        # A LISTEN would stay with a connection of the server's that is anybody's afterwards. A
+        # A LISTEN would stay in a session of the server that another client gets afterwards. A
         # standby refuses it.
         self._listens = listen and is_direct(connection) and not is_standby(connection)
         if self._listens:

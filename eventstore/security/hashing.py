@@ -1,7 +1,7 @@
 """Hashes of secrets, from which the secret cannot be recovered.
 
 Passwords, which people choose, become Argon2id hashes (RFC 9106). Keys and tokens are random, at
-least 256 bits, so that a plain SHA-256 of them tells nothing and is cheap to check.
+least 256 bits, so that a plain SHA-256 of them reveals nothing and is cheap to check.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _NOBODY = (
     f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={LANES}"
     "$bm9ib2R5J3Mgc2FsdCE$bm9ib2R5J3MgaGFzaCwgd2hpY2ggZml0cyBub25lISE"
 )
-"""Checked where there is no hash, so that the time does not tell who has an account."""
+"""Checked where there is no hash, so that the time does not reveal who has an account."""
 
 
 def hash_password(password: Secret) -> str:

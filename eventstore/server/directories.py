@@ -16,7 +16,7 @@ def make_private(directory: Path) -> None:
     """Make the directory, or see to it that an existing one is this user's and closed to others.
 
     Raises:
-        EmbeddedServerError: when it cannot be made, or is somebody else's.
+        EmbeddedServerError: when it cannot be made, or belongs to another user.
     """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def socket_directory(directory: Path, name: str) -> Path:
     the same; $XDG_RUNTIME_DIR, which goes away at logout, would not do.
 
     Raises:
-        EmbeddedServerError: when somebody else made the short one.
+        EmbeddedServerError: when another user made the short one.
     """
     path = os.fsencode(directory / name)
     # libpq and the server both take a comma for the end of a directory.

@@ -261,7 +261,7 @@ class EmbeddedServer:
         user, group = (owner.st_uid, owner.st_gid) if lowered else (None, None)
         try:
             keeper.write_lock(lock, "")
-            # It forks and returns: nobody here has to wait for its end.
+            # It forks and returns: this process need not wait for its end.
             subprocess.run(
                 [
                     sys.executable,
@@ -329,8 +329,8 @@ class EmbeddedServer:
             "unix_socket_directories": str(self.socket_directory),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        # The shell leaves at once, so that nobody here must wait for the server; its own session
-        # keeps Ctrl-C away from it, and its own log the caller's pipes.
+        # The shell exits at once, so this process need not wait for the server. Its own session
+        # keeps Ctrl-C away from it, its own log the caller's pipes.
         started = identity.run(
             [
                 "/bin/sh",

@@ -71,7 +71,7 @@ def locked(directory: Path, name: str) -> Iterator[None]:
 
 
 def read_lock(directory: Path, name: str) -> str:
-    """Return the text of a lock file; empty if there is no such file."""
+    """Return the text of a lock file; empty if the file does not exist."""
     try:
         return (directory / name).read_text(errors="replace")
     except FileNotFoundError:
@@ -147,10 +147,10 @@ class Keeper:
         self.lock = lock
         self.is_hurried = False
         self._idle: tuple[float, int] | None = None
-        """Since when nobody has used the server, and when its last user came (ns)."""
+        """Times since when no process uses the server, and when the last one began (ns)."""
 
     def hurry(self) -> None:
-        """Stop the server as soon as nobody uses it."""
+        """Stop the server as soon as no process uses it."""
         self.is_hurried = True
 
     def watch(self) -> None:

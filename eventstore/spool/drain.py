@@ -36,7 +36,7 @@ REJECTED = ".rejected.jsonl"
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """An append that the database refuses for good, as a line of a `.rejected.jsonl` file.
+    """An append that the database refuses permanently, as a line of a `.rejected.jsonl` file.
 
     offset: of its frame in the segment. error: the name of the error, reason its text. events: as
     they were to be appended.
@@ -86,7 +86,7 @@ class SegmentDrain:
     """How far a locked segment has been drained, by this process.
 
     An append that follows a rejected one in a stream, and counts on the version which that would
-    have made, is rejected, too: it could otherwise end what somebody else began.
+    have made, is rejected, too: it could otherwise end what another process began.
 
     Args:
         segment: which is locked by this process.
@@ -206,7 +206,7 @@ def rejections(path: Path) -> list[Rejected]:
     """The lines of a `.rejected.jsonl` file, but for one that a kill cut off.
 
     Raises:
-        SpoolEntryUnusable: when it cannot be read, or somebody else has written to it.
+        SpoolEntryUnusable: when it cannot be read, or another program has written to it.
     """
     try:
         with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:

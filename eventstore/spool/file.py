@@ -151,7 +151,7 @@ def open_file(path: Path, flags: int) -> int:
         SpoolEntryUnusable: when it cannot be opened, or is something else.
     """
     try:
-        # Not blocking: a named pipe would wait for somebody at its other end.
+        # Not blocking: a named pipe would wait for a process at its other end.
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
@@ -233,7 +233,7 @@ def _read(descriptor: int, offset: int, length: int) -> bytes:
 
 
 class Segment:
-    """A segment of which this process holds the lock; close it, and it is anybody's."""
+    """A segment locked by this process until it is closed."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -317,7 +317,7 @@ class Segment:
 
     @property
     def is_lost(self) -> bool:
-        """Whether its name is gone or another file's: then nobody finds what is written to it."""
+        """Whether its name is gone or names another file: what is written to it would be lost."""
         try:
             named = self.path.lstat()
         except OSError:
