@@ -120,9 +120,24 @@ class Root(LazyGroup):
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; a closed pipe is raised as `ReaderLeft`."""
         try:
+            _load_domains()
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ReaderLeft from error
+
+
+def _load_domains() -> None:
+    """Load own domains before options are read, which may name their events and tables."""
+    # Imported here, for help and completion need none of it.
+    from quantum_forge.eventstore.database.settings import load_settings
+
+    try:
+        names = load_settings().domains
+    except QuantumForgeError:
+        return  # the command that needs the settings says what is wrong with them
+    from quantum_forge.eventstore.database.domains import load_domains
+
+    load_domains(names)
 
 
 @click.group(

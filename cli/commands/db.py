@@ -407,7 +407,8 @@ def psql(arguments: tuple[str, ...]) -> None:
 def _report(what: str, names: list[str]) -> None:
     summaries = {revision.name: revision.summary for revision in migrations.revisions()}
     for name in names:
-        console.emit(f"{what}\t{name}\t{summaries[name]}")
+        summary = summaries.get(name, "Table of a domain")
+        console.emit(f"{what}\t{name}\t{summary}")
 
 
 def _confirm(question: str, *, yes: bool) -> None:

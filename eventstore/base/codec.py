@@ -36,7 +36,9 @@ def event_class(event_type: str) -> type[Event]:
         return EVENTS[event_type]
     except KeyError:
         raise EventRefused(
-            event_type, f"unknown event type; known are {', '.join(sorted(EVENTS))}"
+            event_type,
+            f"unknown event type; known are {', '.join(sorted(EVENTS))}. If another module"
+            " declares it, name that module in QFORGE_DOMAINS",
         ) from None
 
 

@@ -246,6 +246,73 @@ class MigrationsPending(QuantumForgeError):
         )
 
 
+class UnknownDomain(QuantumForgeError):
+    """A module that is named as a domain does not exist."""
+
+    exit_status = 2
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"there is no module {name}, which QFORGE_DOMAINS or an entry point names as a domain;"
+            " install it in the environment of this program, or add its folder to PYTHONPATH"
+        )
+
+
+class DomainRefused(QuantumForgeError):
+    """A module that is named as a domain cannot be used."""
+
+    exit_status = 2
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"the domain {name} cannot be used: {reason}; correct its declarations")
+
+
+class NameInUse(QuantumForgeError):
+    """The name of a domain's table belongs to something else in the database."""
+
+    exit_status = 2
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        super().__init__(
+            f"the database has another table or view named {table}, which no domain made;"
+            " give the domain's table another name"
+        )
+
+
+class DomainTableDiffers(QuantumForgeError):
+    """The table of a domain differs from its declaration in more than added columns."""
+
+    exit_status = 2
+
+    def __init__(self, table: str, column: str, type_: str, declared: str | None) -> None:
+        self.table = table
+        self.column = column
+        now = f"declared as {declared}" if declared else "no longer declared"
+        super().__init__(
+            f"column {column} of table {table} is {type_} in the database and {now}; columns can"
+            " only be added. The rows follow from the log, so drop the table and fill it anew:"
+            f' run in qforge db psql "DROP TABLE {table}; DELETE FROM projection_checkpoints WHERE'
+            f" projection = '{table}'\", then qforge db upgrade and qforge project"
+        )
+
+
+class DomainsPending(QuantumForgeError):
+    """Tables of domains are not in the database yet, or lack columns."""
+
+    exit_status = 2
+
+    def __init__(self, tables: list[str]) -> None:
+        self.tables = tables
+        super().__init__(
+            f"the database lacks tables, or columns of tables, that domains declare"
+            f" ({', '.join(tables)}); run: qforge db upgrade"
+        )
+
+
 class DatabaseNewer(QuantumForgeError):
     """The database is at a revision that this code does not know."""
 

@@ -25,6 +25,7 @@ from quantum_forge.eventstore.base.errors import (
 )
 from quantum_forge.eventstore.database.address import libpq_url as libpq_url
 from quantum_forge.eventstore.database.deadline import TCP, followed, limit_waits
+from quantum_forge.eventstore.database.domains import load_domains
 from quantum_forge.eventstore.database.settings import EMBEDDED, Settings
 from quantum_forge.eventstore.database.standby import standby_error
 from quantum_forge.eventstore.database.tenancy import act_always_for
@@ -75,8 +76,11 @@ def open_database(settings: Settings, *, follows: bool = False) -> Database:
 
     `follows`: for a follower of the log, each wait for an answer ends at the deadline.
 
+    The domains of the settings are loaded first: see eventstore/database/domains.py.
+
     Raises a `DatabaseUnavailable` or an `EmbeddedServerError`, now or, for new connections, later.
     """
+    load_domains(settings.domains)
     server: EmbeddedServer | None = None
     url = settings.url
     if url is None:

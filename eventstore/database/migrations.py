@@ -12,12 +12,14 @@ from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.eventstore.base.errors import (
     DatabaseNewer,
+    DomainsPending,
     LockHeld,
     MigrationsPending,
     NotMigrated,
     UnknownRevision,
 )
 from quantum_forge.eventstore.database.advisory_locks import MIGRATION_KEY, Purpose, refuse_foreign
+from quantum_forge.eventstore.database.domains import loaded_domains
 from quantum_forge.eventstore.database.engine import Database
 
 if TYPE_CHECKING:
@@ -60,9 +62,16 @@ def revisions() -> list[Revision]:
 def upgrade(engine: Engine, revision: str = HEAD) -> list[str]:
     """Migrate up to a revision, each migration in its own transaction; return those applied.
 
+    At the newest revision, the tables of own domains are made, too, and their names returned.
     Any number of processes may do this at once: one migrates, the others wait and find it done.
     """
-    return _move(engine, revision, up=True)
+    applied = _move(engine, revision, up=True)
+    if loaded_domains() and not migration_state(engine).pending:
+        from quantum_forge.eventstore.database.domain_tables import create_own_tables
+
+        with _only_one(engine), engine.begin() as connection:
+            applied += create_own_tables(connection)
+    return applied
 
 
 def downgrade(engine: Engine, revision: str = "-1") -> list[str]:
@@ -93,6 +102,7 @@ def remove_empty(engine: Engine, require_empty: Callable[[Connection], None]) ->
             raise DatabaseNewer(revision)
         connection.execute(text("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE"))
         require_empty(connection)
+        _drop_own_tables(connection)
         from alembic import command
 
         config = _config()
@@ -107,7 +117,13 @@ def upgrade_sql(revision: str = HEAD, *, start: str = BASE) -> str:
     """Return the SQL that takes a database from `start` up to a revision; no database is asked."""
     from alembic import command
 
-    return _printed(command.upgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
+    to = _resolve(revision, from_=start)
+    sql = _printed(command.upgrade, f"{_resolve(start)}:{to}")
+    if start == BASE and to == newest() and loaded_domains():
+        from quantum_forge.eventstore.database.domain_tables import own_tables_sql
+
+        sql += own_tables_sql()
+    return sql
 
 
 def downgrade_sql(revision: str = "-1", *, start: str = HEAD) -> str:
@@ -146,8 +162,17 @@ def newest() -> str | None:
 
 
 def require_migrated(engine: Engine) -> None:
-    """Raise `NotMigrated`, `MigrationsPending` or `DatabaseNewer` unless the schema fits."""
+    """Raise an error unless the schema fits.
+
+    Raises:
+        NotMigrated: when there is no schema.
+        MigrationsPending: when it is older than this program.
+        DatabaseNewer: when it is newer.
+        DomainsPending: when tables of own domains are missing, or columns of them.
+    """
     if is_migrated(engine):
+        if lacking := _pending_tables(engine):
+            raise DomainsPending(lacking)
         return
     state = migration_state(engine)
     if not state.pending:
@@ -169,9 +194,27 @@ def migrate_embedded(database: Database) -> list[str]:
     if database.server is None:
         require_migrated(database.engine)
         return []
-    if is_migrated(database.engine):
+    if is_migrated(database.engine) and not _pending_tables(database.engine):
         return []
-    return upgrade(database.engine) if migration_state(database.engine).pending else []
+    migration_state(database.engine)  # raises DatabaseNewer
+    return upgrade(database.engine)
+
+
+def _pending_tables(engine: Engine) -> list[str]:
+    """Own tables that are not there yet, or lack a column."""
+    if not loaded_domains():
+        return []
+    # The declarations of all tables take long to import.
+    from quantum_forge.eventstore.database.domain_tables import pending_tables
+
+    with engine.connect() as connection:
+        return pending_tables(connection)
+
+
+def _drop_own_tables(connection: Connection) -> None:
+    from quantum_forge.eventstore.database.domain_tables import drop_own_tables
+
+    drop_own_tables(connection)
 
 
 def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
@@ -187,6 +230,8 @@ def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
 
             config = _config()
             config.attributes["connection"] = connection
+            if target == BASE:
+                _drop_own_tables(connection)
             (command.upgrade if up else command.downgrade)(config, target)
             connection.commit()
         after = migration_state(engine)

@@ -34,7 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     spool. `deadline`: seconds that the server may take for one answer to a follower of the log;
     see eventstore/database/deadline.py. `server_linger`: seconds for which the embedded server runs
     on after the last command. `encryption_keys`: see eventstore/security/encryption.py;
-    without any, the file has them.
+    without any, the file has them. `domains`: modules that add event types and tables; see
+    eventstore/database/domains.py.
     """
 
     url: URL | None = None
@@ -46,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     server_linger: float = DEFAULT_LINGER
     encryption_keys: tuple[Secret, ...] = ()
     encryption_key_file: Path = Path("encryption.key")
+    domains: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         # SQLAlchemy hides the password of a URL, and not the secrets in its query.
@@ -104,6 +106,7 @@ def load_settings(
         server_linger=_seconds(merged, "QFORGE_SERVER_LINGER", DEFAULT_LINGER, may_be_zero=True),
         encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
         encryption_key_file=Path(key_file).expanduser() if key_file else home / "encryption.key",
+        domains=_modules(merged, "QFORGE_DOMAINS"),
     )
 
 
@@ -223,6 +226,16 @@ def _uuid(variables: Mapping[str, str], name: str, default: UUID) -> UUID:
         return UUID(text)
     except ValueError:
         raise InvalidSetting(name, f"must be a UUID, not {text!r}") from None
+
+
+def _modules(variables: Mapping[str, str], name: str) -> tuple[str, ...]:
+    found = [part.strip() for part in variables.get(name, "").split(",") if part.strip()]
+    for module in found:
+        if not all(word.isidentifier() for word in module.split(".")):
+            raise InvalidSetting(
+                name, f"names modules, as mylab.spectra, separated by commas; {module!r} is not one"
+            )
+    return tuple(found)
 
 
 def _seconds(

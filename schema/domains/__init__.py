@@ -20,4 +20,15 @@ DOMAINS = tuple(
 EVENT_TYPES = tuple(EVENTS.values())
 """The event types of the system itself; `EVENTS` may grow by those of other modules."""
 
-__all__ = ["DOMAINS", "EVENTS", "EVENT_TYPES", "LIFECYCLES", "METADATA", "PROJECTIONS"]
+SYSTEM_TABLES = frozenset(METADATA.tables)
+"""The names of the tables of the system itself; `METADATA` may grow by those of other modules."""
+
+__all__ = [
+    "DOMAINS",
+    "EVENTS",
+    "EVENT_TYPES",
+    "LIFECYCLES",
+    "METADATA",
+    "PROJECTIONS",
+    "SYSTEM_TABLES",
+]

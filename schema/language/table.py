@@ -81,7 +81,12 @@ def read_model(
         key: the columns that, after `tenant_id`, identify a row.
         parts: further columns, CHECKs and indexes.
         metadata: whether it has a free JSONB column `metadata`.
+
+    Raises:
+        TypeError: when the name is taken.
     """
+    if name in METADATA.tables:
+        raise TypeError(f"table {name!r} is declared twice")
     for part in key:
         part.nullable = False
     extra = (
