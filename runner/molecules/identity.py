@@ -12,6 +12,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDetermineBonds, rdinchi, rdMolDescriptors
 
 from quantum_forge.runner.errors import InputError
+from quantum_forge.runner.molecules.charge_separation import united
 from quantum_forge.runner.molecules.connectivity import VERSION as CONNECTIVITY_VERSION
 from quantum_forge.runner.molecules.connectivity import connectivity
 from quantum_forge.runner.molecules.constitution import contradiction
@@ -409,7 +410,7 @@ def _perceived(geometry: Geometry, charge: int, closed: bool) -> str:
     """The SMILES of the molecule whose bonds RDKit sees in a geometry."""
     mol = _with_bonds(geometry, charge, closed)
     _refuse_unknown_atoms(mol)
-    return Chem.MolToSmiles(mol)
+    return Chem.MolToSmiles(united(mol))
 
 
 # Jobs that begin with one geometry often follow each other.
