@@ -17,6 +17,7 @@ from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.follow.following import follow
 from quantum_forge.projections.follow.lag import read_lags
 from quantum_forge.projections.project import projector
+from quantum_forge.projections.project.printed import printed
 from quantum_forge.projections.project.projector import Advance, RebuildNeeded
 from quantum_forge.projections.rebuild import rebuild_all
 from quantum_forge.projections.registry import named
@@ -31,7 +32,10 @@ from quantum_forge.schema.language.projection import Projection
     is_flag=True,
     help="Rebuild the projections whose definition has changed, and go on.",
 )
-def project(names: tuple[str, ...], once: bool, auto_rebuild: bool) -> None:
+@click.option(
+    "--sql", is_flag=True, help="Print the SQL that brings NAMES up to date, and run nothing."
+)
+def project(names: tuple[str, ...], once: bool, auto_rebuild: bool, sql: bool) -> None:
     """Bring the projections up to date.
 
     Only those with NAMES, if any are given. Without --once, goes on until Ctrl-C or SIGTERM,
@@ -43,8 +47,12 @@ def project(names: tuple[str, ...], once: bool, auto_rebuild: bool) -> None:
       qforge project --once
       qforge project molecules calculations
       qforge project --auto-rebuild
+      qforge project --sql molecules
     """
     projections = named(names)
+    if sql:
+        console.emit("\n\n".join(printed(each) for each in projections))
+        return
     with migrated_database(writes=True, follows=not once) as database:
         if once:
             if auto_rebuild:

@@ -19,8 +19,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.projections.compiler.expressions import has_field
 from quantum_forge.projections.compiler.facts import names_in_facts
-from quantum_forge.projections.compiler.grouping import gathered_per_key, tally_of
-from quantum_forge.projections.compiler.live import live_events
+from quantum_forge.projections.compiler.grouping import counted_values, gathered_per_key, tally_of
+from quantum_forge.projections.compiler.live import columns_of, live_events
 from quantum_forge.projections.compiler.shape import Shape
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.projection import ColumnFold
@@ -28,8 +28,9 @@ from quantum_forge.schema.language.projection import ColumnFold
 
 def folded_rows(shape: Shape) -> Select[Any]:
     """The rows that the live events give, columns in table order."""
-    live = live_events(shape)
-    per_key = gathered_per_key(shape, live)
+    whole = live_events(shape)
+    live = live_events(shape, columns_of(whole, _gathering(shape, whole)))
+    per_key = shape.named(gathered_per_key(shape, live), "per_key")
     origin: FromClause = per_key
     if shape.onto_table:
         origin = per_key.outerjoin(shape.table, shape.same_key(per_key, shape.table))
@@ -56,9 +57,17 @@ def folded_rows(shape: Shape) -> Select[Any]:
     query = select(*(value.label(name) for name, value in given.items())).select_from(origin)
     for fold in shape.projection.folds:
         if fold.operation is Operation.TALLY:
-            tally = tally_of(shape, live, fold)
+            counted = shape.named(counted_values(shape, live, fold), f"{fold.column.name}_counted")
+            tally = shape.named(tally_of(shape, counted), f"{fold.column.name}_tally")
             query = query.outerjoin(tally, shape.same_key(per_key, tally))
     return query
+
+
+def _gathering(shape: Shape, live: FromClause) -> list[Select[Any]]:
+    """The queries that read live events."""
+    tallies = [fold for fold in shape.projection.folds if fold.operation is Operation.TALLY]
+    counted = (counted_values(shape, live, fold) for fold in tallies)
+    return [gathered_per_key(shape, live), *counted]
 
 
 def _told(

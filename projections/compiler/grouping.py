@@ -7,7 +7,7 @@ from sqlalchemy import (
     FromClause,
     FunctionElement,
     Label,
-    Subquery,
+    Select,
     Text,
     and_,
     case,
@@ -39,7 +39,7 @@ from quantum_forge.schema.language.value import Constant, Element, Payload, Valu
 _AGGREGATED = {Operation.COUNT, Operation.SUM, Operation.MIN, Operation.MAX}
 
 
-def gathered_per_key(shape: Shape, live: FromClause) -> FromClause:
+def gathered_per_key(shape: Shape, live: FromClause) -> Select[Any]:
     """What each key's live events give: merged facts, and for the other columns a value each."""
     at = live.c["_position"]
     columns: list[Label[Any]] = [
@@ -58,7 +58,7 @@ def gathered_per_key(shape: Shape, live: FromClause) -> FromClause:
             columns += _picked(shape, fold, live)
     keys = [live.c[name] for name in shape.keys]
     # The tenant last: a sort compares what differs first.
-    return shape.named(select(*keys, *columns).group_by(*reversed(keys)), "per_key")
+    return select(*keys, *columns).group_by(*reversed(keys))
 
 
 def is_picked(fold: ColumnFold) -> bool:
@@ -107,25 +107,22 @@ def _presence(fold: ColumnFold, live: FromClause) -> list[ColumnElement[bool]]:
     ]
 
 
-def tally_of(shape: Shape, live: FromClause, fold: ColumnFold) -> Subquery:
-    """How often each value came, per key."""
+def counted_values(shape: Shape, live: FromClause, fold: ColumnFold) -> Select[Any]:
+    """How often each value came, a row per key and value."""
     keys = [live.c[name] for name in shape.keys]
     value = cast(_of_live(fold, live, Text()), Text)
-    counted = (
+    return (
         select(*keys, value.label("value"), func.count().label("n"))
         .where(_counts(fold, live), value.is_not(None))
         .group_by(*keys, value)
-        .subquery(f"{fold.column.name}_counted")
     )
+
+
+def tally_of(shape: Shape, counted: FromClause) -> Select[Any]:
+    """How often each value came, as one document per key."""
     keys = [counted.c[name] for name in shape.keys]
-    return (
-        select(
-            *keys,
-            func.jsonb_object_agg(counted.c.value, counted.c.n, type_=JSONB).label("tally"),
-        )
-        .group_by(*keys)
-        .subquery(f"{fold.column.name}_tally")
-    )
+    tally = func.jsonb_object_agg(counted.c.value, counted.c.n, type_=JSONB)
+    return select(*keys, tally.label("tally")).group_by(*keys)
 
 
 def _combine(fold: ColumnFold, value: ColumnElement[Any]) -> FunctionElement[Any]:

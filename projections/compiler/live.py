@@ -1,13 +1,14 @@
 """The events of a range that count: keyed, spread over list elements, without ended lives."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnClause,
     ColumnElement,
     FromClause,
-    Label,
     Select,
     Text,
     case,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import INTEGER, JSONB
+from sqlalchemy.sql import visitors
 from sqlalchemy.types import TypeEngine
 
 from quantum_forge.projections.compiler.expressions import (
@@ -48,28 +50,58 @@ from quantum_forge.schema.language.value_types import lists_of
 _UNREAD = ("version", "schema_version")
 
 
-def _events(projection: Projection) -> FromClause:
+def _events(shape: Shape, read: Collection[str]) -> FromClause:
     """The events of the range with their keys; each group finds them in a place of its own."""
-    parts = [_keyed(projection, event_types) for event_types in key_sources(projection)]
-    return (parts[0] if len(parts) == 1 else union_all(*parts)).subquery("events")
-
-
-def _keyed(projection: Projection, event_types: list[str]) -> Select[Any]:
-    raw = _raw(projection, event_types).subquery("raw")
-    query = select(
-        raw.c.id.label("_position"),
-        raw.c.event_type.label("_event_type"),
-        raw.c.occurred_at.label("_occurred_at"),
-        raw.c.tenant_id,
-        *(key_of(projection, name, raw, event_types).label(name) for name in projection.key),
-        *_documents(projection, event_types, raw),
-        raw.c.element.label("_element"),
-        raw.c.element_index.label("_element_index"),
-        *(
-            _by_type(types, raw, of_event(value, type_, raw)).label(event_column(value))
-            for value, (type_, types) in _wholes(projection).items()
-        ),
+    sources = key_sources(shape.projection)
+    if len(sources) == 1:
+        return shape.named(_keyed(shape, sources[0], "raw", read), "events")
+    parts = (
+        _keyed(shape, event_types, f"raw_{number}", read)
+        for number, event_types in enumerate(sources, start=1)
     )
+    return shape.named(union_all(*parts), "events")
+
+
+def _keyed(shape: Shape, event_types: list[str], name: str, read: Collection[str]) -> Select[Any]:
+    """Events of these types with their keys, and of all else what is read of them."""
+    raw = _raw(shape.projection, event_types)
+    whole = raw.subquery(name)
+    used = columns_of(whole, [_with_keys(shape.projection, event_types, whole, read)])
+    # No column that is not read: what is unread would hide what a stage is about.
+    narrow = raw.with_only_columns(*(raw.selected_columns[one] for one in used))
+    return _with_keys(shape.projection, event_types, shape.named(narrow, name), read)
+
+
+def columns_of(source: FromClause, queries: Iterable[Select[Any]]) -> list[str]:
+    """The columns of a source that queries read, in its order."""
+    read = {
+        part.name
+        for query in queries
+        for part in visitors.iterate(query)
+        if isinstance(part, ColumnClause) and part.table is source
+    }
+    return [column.name for column in source.c if column.name in read]
+
+
+def _with_keys(
+    projection: Projection, event_types: list[str], raw: FromClause, read: Collection[str]
+) -> Select[Any]:
+    # What is not read may not be there.
+    made: dict[str, Callable[[], ColumnElement[Any]]] = {
+        "_position": lambda: raw.c.id,
+        "_event_type": lambda: raw.c.event_type,
+        "_occurred_at": lambda: raw.c.occurred_at,
+        "tenant_id": lambda: raw.c.tenant_id,
+        **{name: partial(key_of, projection, name, raw, event_types) for name in projection.key},
+        **_documents(projection, event_types, raw),
+        "_element": lambda: raw.c.element,
+        "_element_index": lambda: raw.c.element_index,
+        **{
+            event_column(value): partial(_whole_of, value, type_, types, raw)
+            for value, (type_, types) in _wholes(projection).items()
+        },
+    }
+    query = select(*(make().label(name) for name, make in made.items() if not read or name in read))
     for value, types in by_value(projection.only_with).items():
         there = of_event(value, Text(), raw).is_not(None)
         query = query.where(or_(raw.c.event_type.not_in(types), there))
@@ -77,7 +109,7 @@ def _keyed(projection: Projection, event_types: list[str]) -> Select[Any]:
 
 
 def _raw(projection: Projection, event_types: list[str]) -> Select[Any]:
-    """What is read of the log, a row per event or element."""
+    """What can be read of the log, a row per event or element."""
     logged = logged_by(projection)
     columns = {column.name: column for column in logged.c if column.name not in _UNREAD}
     origin: FromClause = logged
@@ -113,10 +145,11 @@ def _wholes(projection: Projection) -> dict[Value, tuple[TypeEngine[Any], list[s
     return wholes
 
 
-def _by_type(
-    types: list[str], raw: FromClause, expression: ColumnElement[Any]
+def _whole_of(
+    value: Value, type_: TypeEngine[Any], types: list[str], raw: FromClause
 ) -> ColumnElement[Any]:
-    """An expression for events of these types only: of others, it could be an error."""
+    """A value of events of these types only: of others, it could be an error."""
+    expression = of_event(value, type_, raw)
     if isinstance(expression, Column):
         return expression
     return case((raw.c.event_type.in_(types), expression))
@@ -150,11 +183,13 @@ def _taken_out_once(
     return short.offset(0).correlate(logged).lateral("short")
 
 
-def _documents(projection: Projection, event_types: list[str], raw: FromClause) -> list[Label[Any]]:
+def _documents(
+    projection: Projection, event_types: list[str], raw: FromClause
+) -> dict[str, Callable[[], ColumnElement[Any]]]:
     """What is read of payloads: facts, and beside them what other folds take or ask for."""
-    documents = []
+    documents: dict[str, Callable[[], ColumnElement[Any]]] = {}
     if names_in_facts(projection):
-        documents.append(facts_of(projection, event_types, raw).label("_facts"))
+        documents["_facts"] = partial(facts_of, projection, event_types, raw)
     asked: dict[str, set[str]] = {}
     for fold in projection.folds:
         for event_type, value in fold.values.items():
@@ -162,39 +197,62 @@ def _documents(projection: Projection, event_types: list[str], raw: FromClause) 
             if names and not is_told(fold):
                 asked.setdefault(event_type, set()).update(names)
     if asked:
-        parts = {
-            event_type: without(raw.c.data, set(lists_of(projection.events[event_type])) - names)
-            for event_type, names in asked.items()
-            if event_type in event_types
-        }
-        documents.append(json_by_type(raw, parts).label("_data"))
+        documents["_data"] = partial(_asked, projection, event_types, asked, raw)
     return documents
 
 
-def live_events(shape: Shape) -> FromClause:
-    """Events that count, one row per event and key: after the last end, from an opening on."""
-    events = _events(shape.projection)
-    has_key = [events.c[name].is_not(None) for name in shape.projection.key]
-    query = select(events).where(*has_key)
-    if shape.projection.ends:
-        ended_at = _over_key(shape, events, func.max, shape.projection.ends)
-        keyed = query.add_columns(ended_at.label("_ended_at")).subquery("keyed")
-        query = select(*(keyed.c[column.name] for column in events.c)).where(
-            keyed.c["_event_type"].in_(shape.types),
-            keyed.c["_position"] > func.coalesce(keyed.c["_ended_at"], 0),
+def _asked(
+    projection: Projection, event_types: list[str], asked: dict[str, set[str]], raw: FromClause
+) -> ColumnElement[Any]:
+    """The payloads of events that are asked for fields, without other long lists."""
+    parts = {
+        event_type: without(raw.c.data, set(lists_of(projection.events[event_type])) - names)
+        for event_type, names in asked.items()
+        if event_type in event_types
+    }
+    return json_by_type(raw, parts)
+
+
+def live_events(shape: Shape, read: Collection[str] = ()) -> FromClause:
+    """Events that count, one row per event and key: after the last end, from an opening on.
+
+    read: the columns that are read of them; all that there could be, unless given.
+    """
+    projection = shape.projection
+    ends, opens = projection.ends, not projection.opens >= set(shape.types)
+    kept = {*read, *shape.keys}
+    # What ends and openings are found by.
+    by = {"_position", "_event_type"}
+    by |= set() if projection.elements is None else {"_element_index"}
+    events = _events(shape, () if not read else kept | by if ends or opens else kept)
+    has_key = [events.c[name].is_not(None) for name in projection.key]
+
+    def of(source: FromClause, names: Collection[str]) -> list[ColumnElement[Any]]:
+        return [source.c[each.name] for each in events.c if not read or each.name in names]
+
+    if not ends and not opens:
+        return shape.named(select(*of(events, kept)).where(*has_key), "live")
+    query = select(*of(events, kept | by)).where(*has_key)
+    if ends:
+        told = kept | (by if opens else {"_position", "_event_type"})
+        ended_at = _over_key(shape, events, func.max, ends).label("_ended_at")
+        ended = shape.named(select(*of(events, told), ended_at).where(*has_key), "ended")
+        query = select(*of(ended, kept | by if opens else kept)).where(
+            ended.c["_event_type"].in_(shape.types),
+            ended.c["_position"] > func.coalesce(ended.c["_ended_at"], 0),
         )
-    if shape.projection.opens >= set(shape.types):
+    if not opens:
         return shape.named(query, "live")
-    live = query.subquery("live")
-    opened_at = _over_key(shape, live, func.min, shape.projection.opens)
-    opened = select(live, opened_at.label("_opened_at")).subquery("opened")
+    alive = shape.named(query, "alive")
+    opened_at = _over_key(shape, alive, func.min, projection.opens).label("_opened_at")
+    opened = shape.named(select(*of(alive, {*kept, "_position"}), opened_at), "opened")
     is_open = opened.c["_position"] >= opened.c["_opened_at"]
     origin: FromClause = opened
     if shape.onto_table:
         origin = opened.outerjoin(shape.table, shape.same_key(opened, shape.table))
         is_open = or_(shape.table.c.tenant_id.is_not(None), is_open)
-    columns = (opened.c[column.name] for column in live.c)
-    return shape.named(select(*columns).select_from(origin).where(is_open), "counted")
+    query = select(*of(opened, kept)).select_from(origin).where(is_open)
+    return shape.named(query, "live")
 
 
 def _over_key(

@@ -25,7 +25,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from quantum_forge.projections.compiler.expressions import elements_of, from_json, of_event
 from quantum_forge.schema.language.evolution import steps_from
 from quantum_forge.schema.language.projection import Projection
-from quantum_forge.schema.language.value import Element, ElementIndex, Value
+from quantum_forge.schema.language.value import (
+    Element,
+    ElementIndex,
+    Envelope,
+    FromMetadata,
+    Truncated,
+    Value,
+)
 from quantum_forge.schema.tables import event_logs
 
 AFTER = bindparam("after", type_=BigInteger)
@@ -119,13 +126,29 @@ def _payload(projection: Projection) -> ColumnElement[Any]:
     return case(*old, else_=event_logs.c.data) if old else event_logs.c.data
 
 
+def columns_read(projection: Projection) -> set[str]:
+    """The columns of the log that a projection reads, beside the payload."""
+    read = {"id", "tenant_id", "event_type", "occurred_at"}
+    folded = (fold.values for fold in projection.folds)
+    for values in (*projection.key.values(), *folded, projection.only_with):
+        for value in values.values():
+            inner = value.value if isinstance(value, Truncated) else value
+            match inner:
+                case FromMetadata():
+                    read.add("metadata")
+                case Envelope(name) if name not in ("position", "data"):
+                    read.add(name)
+    return read
+
+
 def logged_by(projection: Projection) -> FromClause:
     """The log as a projection reads it, with payloads up to date, without what it leaves out."""
     is_current = all(cls.schema_version == 1 for cls in projection.events.values())
     left_out = projection.left_out
     if is_current and left_out is None:
         return event_logs
-    others = [column for column in event_logs.c if column.name != "data"]
+    read = columns_read(projection)
+    others = [column for column in event_logs.c if column.name in read]
     payload = _payload(projection)
     if left_out is None:
         return select(*others, payload.label("data")).subquery("logged")

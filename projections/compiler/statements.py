@@ -28,7 +28,7 @@ def rows(projection: Projection, *, onto_table: bool = False, inlined: bool = Fa
             reaches the log, and the query can stand more than once in another.
     """
     if projection.replaces:
-        return replacing_rows(projection)
+        return replacing_rows(Shape(projection, onto_table, inlined))
     if projection.is_of_single_events:
         return single_rows(projection)
     return folded_rows(Shape(projection, onto_table, inlined))

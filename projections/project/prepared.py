@@ -24,7 +24,7 @@ def run_prepared(connection: Connection, projection: Projection, after: int, upt
     The connection must keep what is prepared: `quantum_forge.eventstore.database.engine.is_direct`.
     """
     prepared_at: dict[str, int] = connection.info.setdefault("qforge_prepared", {})
-    statements = _statements(projection)
+    statements = statements_of(projection)
     for name, statement in statements.items():
         if (before := prepared_at.get(name)) is not None and upto > 2 * max(before, SMALL):
             connection.exec_driver_sql(f"DEALLOCATE {name}")
@@ -38,8 +38,11 @@ def run_prepared(connection: Connection, projection: Projection, after: int, upt
 
 
 @cache
-def _statements(projection: Projection) -> dict[str, str]:
-    """What folds a range into the table, in order, by names that tell them from all others."""
+def statements_of(projection: Projection) -> dict[str, str]:
+    """The SQL that folds a range into the table, in order, by names that tell them from all others.
+
+    $1 and $2 stand for the range: above the first position, up to the second.
+    """
     made = (
         compiler.delete_trimmed(projection),
         compiler.delete_ended(projection),
