@@ -15,9 +15,10 @@ from quantum_forge.eventstore.database.address import libpq_url
 from quantum_forge.eventstore.database.engine import make_engine
 from quantum_forge.eventstore.database.outage import AWAY, REFUSALS, reason_of
 from quantum_forge.eventstore.database.tenancy import act_always_for
-from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.read import existing_streams, last_events
 from quantum_forge.eventstore.log.wakeups import announce_appends
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.errors import InputError
 from quantum_forge.runner.jobs.contents import BrokenJob, Contents, SkippedJob
 from quantum_forge.runner.jobs.discovery import Folder
@@ -95,6 +96,8 @@ class Importer:
         self._target = target
         self._identities = Identities()
         self._molecules: set[UUID] = set()
+        author = Author(tenant_id=target.tenant_id, user_id=target.user_id)
+        self._recorder = Recorder(engine, author)
         self._metadata = {"service": "import", "host": socket.gethostname()}
 
     def run(self, folders: Sequence[Folder]) -> list[FolderOutcome]:
@@ -163,7 +166,7 @@ class Importer:
         last: QuantumForgeError | None = None
         for _ in range(CONFLICTS):
             try:
-                with self._engine.begin() as connection:
+                with self._engine.connect() as connection:
                     return self._append(connection, read)
             except (VersionConflict, EventIdReused) as conflict:
                 # Another process recorded the same molecule, or a copy of the same job.
@@ -202,8 +205,8 @@ class Importer:
         created = {event.entity_id for event in events}
         for history in new:
             events += history.calculation()
-        placed = append(connection, events)
-        connection.commit()
+        connection.rollback()  # what was looked up holds nothing
+        placed = self._recorder.record_all(*events) or []
         if len(self._molecules) > REMEMBERED:
             self._molecules.clear()
         self._molecules |= created
