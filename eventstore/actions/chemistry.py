@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.recording.domain import Domain, creates, happens
-from quantum_forge.eventstore.recording.rules import read_standings, read_told
+from quantum_forge.eventstore.recording.latest_fields import latest_ids
+from quantum_forge.eventstore.recording.rules import read_standings
 from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationErrorResolved,
@@ -49,7 +50,7 @@ class Molecules(Domain):
         def decide(connection: Connection) -> list[NewEvent]:
             stream = Stream(self.author.tenant_id, "molecule", molecule_id)
             version = read_standings(connection, [stream])[stream].version
-            now = read_told(connection, [stream], "project_id")[stream]
+            now = latest_ids(connection, [stream], "project_id")[stream]
             happened: list[Event] = []
             if now is not None and now != project_id:
                 happened.append(MoleculeRemovedFromProject())

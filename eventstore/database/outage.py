@@ -110,14 +110,26 @@ def reason_of(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def pause_after(attempts: int) -> float:
-    """Seconds to wait after so many failed attempts in a row, half of them random.
+def pause_after(
+    attempts: int,
+    *,
+    first: float = FIRST_PAUSE,
+    longest: float = LONGEST_PAUSE,
+    random_part: float = 0.5,
+) -> float:
+    """Seconds to wait after so many failed attempts in a row: the one back-off of this program.
 
     What failed together is not tried again together.
+
+    Args:
+        attempts: that have failed; at least 1.
+        first: s; the pause doubles from this to the longest.
+        longest: s.
+        random_part: of the pause, from 0 to 1; the rest is always waited for.
     """
     # Beyond 2^30 every pause is the longest one; larger powers would overflow.
-    longest = min(FIRST_PAUSE * 2.0 ** min(attempts - 1, 30), LONGEST_PAUSE)
-    return longest * random.uniform(0.5, 1.0)
+    pause: float = min(first * 2.0 ** min(attempts - 1, 30), longest)
+    return pause * random.uniform(1 - random_part, 1)
 
 
 class Patience:

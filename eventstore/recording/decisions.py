@@ -4,8 +4,6 @@ A decision may need more than the state of an entity: an address that is taken, 
 used, what a value was. Whoever adds to the streams that it reads meanwhile has it made again.
 """
 
-import random
-import time
 from collections.abc import Callable, Collection, Sequence
 
 import msgspec
@@ -13,10 +11,13 @@ from sqlalchemy import Connection, Engine
 
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
-from quantum_forge.eventstore.recording.rules import TRIES, Standing, append_checked, read_standings
-
-_SHORTEST_PAUSE = 0.002
-"""Seconds, doubled with every try: whoever was faster is done by then."""
+from quantum_forge.eventstore.recording.rules import (
+    TRIES,
+    Standing,
+    append_checked,
+    pause_after_conflict,
+    read_standings,
+)
 
 
 def append_decided(
@@ -43,18 +44,19 @@ def append_decided(
         before.update(read_standings(connection, streams))
         return [_at(before, event) for event in decide(connection)]
 
-    for further in range(TRIES - 1, -1, -1):
+    attempts = 0
+    while True:
+        attempts += 1
         try:
-            return append_checked(engine, pinned)
+            return append_checked(engine, pinned, tries=1)
         except VersionConflict:
-            if not further:
+            if attempts == TRIES:
                 raise
         except RuleBroken:
             with engine.connect() as connection:
-                if not further or read_standings(connection, streams) == before:
+                if attempts == TRIES or read_standings(connection, streams) == before:
                     raise
-        time.sleep(random.uniform(0, _SHORTEST_PAUSE * 2 ** min(TRIES - further, 6)))
-    raise AssertionError("unreachable")
+        pause_after_conflict(attempts)
 
 
 def _at(before: dict[Stream, Standing], event: NewEvent) -> NewEvent:

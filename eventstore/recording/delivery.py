@@ -14,7 +14,7 @@ from pathlib import Path
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
-from quantum_forge.eventstore.database.outage import AWAY, reason_of
+from quantum_forge.eventstore.database.outage import AWAY, pause_after, reason_of
 from quantum_forge.eventstore.spool.drain import Drained, SegmentDrain, refuse_followers
 from quantum_forge.eventstore.spool.file import Segment, described, events_of
 
@@ -56,7 +56,7 @@ class Delivery:
         self._is_announced = False
         self.reason = ""
         """Why the database did not answer the last time."""
-        self._pause = FIRST_PAUSE
+        self._failures = 0
         self.next_try = 0.0
         """Until then the database is left alone, by `time.monotonic`."""
 
@@ -139,7 +139,7 @@ class Delivery:
     # The database
 
     def _answered(self) -> None:
-        self._pause = FIRST_PAUSE
+        self._failures = 0
         self.next_try = 0.0
 
     def _emptied(self, until: float | None) -> bool:
@@ -164,8 +164,10 @@ class Delivery:
     def _left(self, error: Exception) -> None:
         """The database did not answer: leave it alone for a while."""
         self.reason = reason_of(error)
-        self.next_try = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._failures += 1
+        self.next_try = time.monotonic() + pause_after(
+            self._failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE, random_part=0
+        )
 
     # The spool
 

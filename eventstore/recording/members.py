@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Table, Text, TextClause, Uuid, bindparam, text
 
 from quantum_forge.eventstore.base.envelope import Stream
-from quantum_forge.eventstore.recording.rules import read_standings, read_told
+from quantum_forge.eventstore.recording.latest_fields import latest_ids
+from quantum_forge.eventstore.recording.rules import read_standings
 from quantum_forge.schema.domains import EVENTS
 
 _CANDIDATES = """
@@ -63,7 +64,7 @@ def members(
     streams = [Stream(tenant_id, entity_type, id_) for id_ in found]
     # Versions first: what is told afterwards may be newer, and an append at the version then fails.
     standings = read_standings(connection, streams)
-    told = read_told(connection, streams, column)
+    told = latest_ids(connection, streams, column)
     wanted = set(ids)
     return {
         stream.entity_id: standings[stream].version

@@ -4,7 +4,6 @@ The streams are read, their rules checked, and the events appended at the versio
 Where somebody else was faster, all of that is done again, so that a rule holds whoever writes.
 """
 
-import random
 import time
 import zlib
 from collections import defaultdict
@@ -37,7 +36,9 @@ from quantum_forge.eventstore.base.envelope import (
 )
 from quantum_forge.eventstore.base.errors import EventRefused, LockHeld, RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.advisory_locks import RULES_SPACE, Purpose, refuse_foreign
+from quantum_forge.eventstore.database.outage import pause_after
 from quantum_forge.eventstore.log.append import append, translated_errors
+from quantum_forge.eventstore.recording.latest_fields import latest_ids
 from quantum_forge.schema.domains import LIFECYCLES
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.lifecycle import NEW, When, depth, needed_states, rule_of
@@ -90,23 +91,6 @@ _HOLD = text("""
     # Of two numbers, so that it is no append lock, which has one: see safe_head.
     bindparam("space", RULES_SPACE),
     bindparam("limit", f"{LOCK_SECONDS}s"),
-)
-
-
-_TOLD = text("""
-    SELECT head.entity_id,
-           (SELECT log.data ->> :name FROM event_logs AS log
-             WHERE log.entity_id = head.entity_id AND log.entity_type = head.entity_type
-               AND log.tenant_id = head.tenant_id AND log.id >= head.first_position
-               AND (log.data ? :name OR log.event_type = ANY (:beginnings))
-             ORDER BY log.version DESC LIMIT 1) AS told
-      FROM event_streams AS head
-     WHERE head.tenant_id = :tenant_id AND head.entity_type = :entity_type
-       AND head.entity_id = ANY (:entity_ids)
-""").bindparams(
-    bindparam("beginnings", type_=ARRAY(Text)),
-    bindparam("tenant_id", type_=Uuid),
-    bindparam("entity_ids", type_=ARRAY(Uuid)),
 )
 
 
@@ -284,7 +268,7 @@ class _Carried:
             for name in (*rule.carries.values(), *rule.lacks) if rule else ():
                 wanted[event.tenant_id, event.event.entity_type, name].append(event.stream)
         for (_, _, name), streams in wanted.items():
-            for stream, told in read_told(connection, streams, name).items():
+            for stream, told in latest_ids(connection, streams, name).items():
                 self._told[stream][name] = told
 
     def into(self, event: NewEvent, rule: When) -> NewEvent:
@@ -313,30 +297,6 @@ class _Carried:
             if now is not msgspec.UNSET or NEW in rule.states:
                 known[source] = None if now is msgspec.UNSET else now
         return event
-
-
-def read_told(
-    connection: Connection, streams: Iterable[Stream], name: str
-) -> dict[Stream, UUID | None]:
-    """The id that each of these entities was last given in a field, since it began.
-
-    All of one tenant and one type of entity. Needs the right to read the log.
-    """
-    by_id = {stream.entity_id: stream for stream in streams}
-    if not by_id:
-        return {}
-    one = next(iter(by_id.values()))
-    parameters = {
-        "tenant_id": one.tenant_id,
-        "entity_type": one.entity_type,
-        "entity_ids": list(by_id),
-        "beginnings": LIFECYCLES[one.entity_type].beginnings,
-        "name": name,
-    }
-    found: dict[Stream, UUID | None] = dict.fromkeys(by_id.values())
-    for row in connection.execute(_TOLD, parameters):
-        found[by_id[row.entity_id]] = row.told and UUID(row.told)
-    return found
 
 
 def hold(
@@ -422,19 +382,21 @@ def append_checked(
         EventRefused: when a payload does not fit its type.
         VersionConflict: when others were faster every time.
     """
-    left = tries or TRIES
-    pause = FIRST_PAUSE
+    attempts = 0
     while True:
-        left -= 1
+        attempts += 1
         try:
             with engine.begin() as connection:
                 return append_in_chunks(connection, checked(connection, decide(connection)))
         except VersionConflict as conflict:
-            if not left or conflict.stream in given:
+            if attempts >= (tries or TRIES) or conflict.stream in given:
                 raise
-            # Whoever was faster is done by now; of several, not all shall come back at once.
-            time.sleep(random.uniform(0, pause))
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause_after_conflict(attempts)
+
+
+def pause_after_conflict(attempts: int) -> None:
+    """Sleep before an append is decided anew, so that not all who were slower come back at once."""
+    time.sleep(pause_after(attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE, random_part=1))
 
 
 def append_in_chunks(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
