@@ -9,16 +9,21 @@ from sqlalchemy import Engine, select
 from quantum_forge.eventstore.actions.audit import Audit
 from quantum_forge.eventstore.actions.batches import Batches
 from quantum_forge.eventstore.actions.chemistry import Calculations, Molecules
-from quantum_forge.eventstore.actions.hub import Devices, Platforms
 from quantum_forge.eventstore.actions.sessions import Sessions
 from quantum_forge.eventstore.actions.telemetry import Telemetry
 from quantum_forge.eventstore.actions.users import Users
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS, named
 from quantum_forge.schema.domains.audit import AuditStatus
 from quantum_forge.schema.domains.batches import BatchItem
 from quantum_forge.schema.domains.calculations import ErrorSeverity, ErrorType
+from quantum_forge.schema.domains.devices import (
+    DeviceMaintenanceStarted,
+    DeviceRegistered,
+    PlatformRegistered,
+)
 from quantum_forge.schema.domains.telemetry import PerformanceMetric
 from tests.support.appending import TENANT
 
@@ -141,6 +146,7 @@ def test_what_a_batch_does_not_run_counts_in_it(engine: Engine) -> None:
 
 def test_descriptors_maintenance_and_what_auditors_are_told(engine: Engine) -> None:
     """A molecule's properties, a device that is worked on, actions of other programs."""
+    recorder = Recorder(engine, AUTHOR)
     molecules, audit = Molecules(engine, AUTHOR), Audit(engine, AUTHOR)
     water = molecules.create(
         smiles="O",
@@ -166,10 +172,13 @@ def test_descriptors_maintenance_and_what_auditors_are_told(engine: Engine) -> N
         toolkit_version="1",
         computed_at=NOON,
     )
-    platform = Platforms(engine, AUTHOR).register(name="Q", provider="QC")
-    devices = Devices(engine, AUTHOR)
-    heron = devices.register(platform_id=platform, name="Heron", qubits=156)
-    devices.start_maintenance(heron, reason="coolant", until=NOON + timedelta(days=1))
+    platform = recorder.record(PlatformRegistered(name="Q", provider="QC")).entity_id
+    heron = recorder.record(
+        DeviceRegistered(platform_id=platform, name="Heron", qubits=156)
+    ).entity_id
+    recorder.record(
+        DeviceMaintenanceStarted(reason="coolant", until=NOON + timedelta(days=1)), of=heron
+    )
     audit.deny(action="report_read", reason="not yours")
     audit.record_action(action="report_print", status=AuditStatus.SUCCESS)
 

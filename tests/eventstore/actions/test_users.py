@@ -12,7 +12,6 @@ from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.actions.access import roles_of
 from quantum_forge.eventstore.actions.api_keys import ApiKeys
-from quantum_forge.eventstore.actions.bookmarks import Bookmarks
 from quantum_forge.eventstore.actions.organizations import Organizations
 from quantum_forge.eventstore.actions.sessions import Sessions
 from quantum_forge.eventstore.actions.users import Users
@@ -26,10 +25,16 @@ from quantum_forge.eventstore.base.errors import (
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.log.read import read_streams
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.security import hashing
 from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
+from quantum_forge.schema.domains.bookmarks import (
+    BookmarkAdded,
+    BookmarkRelabelled,
+    BookmarkRemoved,
+)
 from quantum_forge.schema.domains.organizations import MemberRole, member_id
 from quantum_forge.schema.domains.users import Role
 from tests.support.appending import OTHER_TENANT, TENANT
@@ -340,14 +345,14 @@ def test_a_closed_account_has_no_power_as_a_member_either(
 
 def test_a_thing_is_marked_once(engine: Engine, ada: UUID) -> None:
     """And again after the mark was removed."""
-    bookmarks = Bookmarks(engine, AUTHOR)
+    recorder = Recorder(engine, AUTHOR)
     thing: dict[str, Any] = {"user_id": ada, "target_type": "molecule", "target_id": uuid4()}
-    mark = bookmarks.add(**thing)
+    mark = recorder.record(BookmarkAdded(**thing)).entity_id
     with pytest.raises(RuleBroken):
-        bookmarks.add(**thing)
-    bookmarks.relabel(mark, label="the good one")
-    bookmarks.remove(mark)
-    assert bookmarks.add(**thing) == mark
+        recorder.record(BookmarkAdded(**thing))
+    recorder.record(BookmarkRelabelled(label="the good one"), of=mark)
+    recorder.record(BookmarkRemoved(), of=mark)
+    assert recorder.record(BookmarkAdded(**thing)).entity_id == mark
 
 
 def reason(sessions: Sessions, token: Secret) -> str:
