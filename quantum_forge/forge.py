@@ -230,7 +230,7 @@ class Forge:
 
         Args:
             event: what happened, such as `MoleculeDeleted()`; every event type is in
-                docs/catalogue.md.
+                the catalogue.
             of: to which entity. Without it, an event that begins an entity begins a new one, or the
                 one that its fields identify.
             expected_version: of the entity's stream before, where only that will do; 0: no events.

@@ -48,7 +48,7 @@ class WrongQuery(QuantumForgeError):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row: an attribute for each column, in the units of docs/catalogue.md."""
+    """One row: an attribute for each column, in the units of the catalogue."""
 
     if TYPE_CHECKING:
 

@@ -77,3 +77,12 @@ def test_every_room_that_programs_use_has_a_page_of_its_modules() -> None:
     for name in quantum_forge.__all__:
         assert f".{name}\n" in pages["quantum_forge"]
     assert "::: quantum_forge.eventstore.log.append\n" in pages["eventstore.log"]
+
+
+def test_every_page_that_the_code_names_is_there() -> None:
+    """A docstring or a message that points to a page points to one that exists."""
+    rooms = ("cli", "datasets", "runner", "projections", "eventstore", "schema", "quantum_forge")
+    for room in (*rooms, "tests", "examples", "benchmarks"):
+        for path in (ROOT / room).rglob("*.py"):
+            for named in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text("utf-8")):
+                assert (ROOT / named).exists(), f"{path} names {named}"

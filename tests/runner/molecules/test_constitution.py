@@ -19,7 +19,7 @@ from quantum_forge.runner.molecules.records import Input
 
 NCI = Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi"
 COMPARED = 60
-"""Molecules of the NCI list, a sample; of all of it see docs/what-a-result-is.md."""
+"""Molecules of the NCI list, a sample; of all of it see docs/explanation/what-a-result-is.md."""
 
 
 def compared(smiles: str, geometry: Geometry) -> Contradiction | None:
