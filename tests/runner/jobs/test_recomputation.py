@@ -91,7 +91,7 @@ def test_forces_charges_and_dipoles_are_compared_where_they_are_recorded() -> No
     right: dict[str, Any] = {"forces": forces, "charges": charges, "dipole": result.dipole}
     x, y, z = forces[1]
     wrong: Sequence[tuple[str, int | None, dict[str, Any]]] = (
-        ("force", 2, {"forces": (forces[0], (x, y, z + 2e-4), forces[2])}),
+        ("force", 2, {"forces": (forces[0], (x, y, z + 3e-4), forces[2])}),
         ("charge", 3, {"charges": (*charges[:2], charges[2] + 3e-3)}),
         ("dipole", None, {"dipole": 0.0}),
     )
