@@ -121,8 +121,6 @@ def retry(
                 on_attempt=tell,
                 on_trouble=tell_trouble,
             ).run(follow=follow)
-    for calculation_id, reason in done.impossible.items():
-        console.note(f"{calculation_id} cannot be repeated: {reason}")
     console.note(
         f"{done.scheduled} scheduled, {done.attempts} tried again, {done.completed} completed"
     )
@@ -148,6 +146,8 @@ def _planned(troubled: Any, backoff: Any, now: datetime | None = None) -> dict[s
         retry_at = troubled.failed_at + backoff.delay(len(troubled.earlier), 0.0)
         is_due = now is not None and retry_at <= now
         decision = "due" if is_due else "to be scheduled"
+    elif troubled.reason is not None:
+        decision = f"given up: {troubled.reason}"
     elif gave_up:
         allowed = backoff.allowed(troubled.error_type)
         decision = f"given up: {counted(allowed, 'retry', 'retries')} at most"

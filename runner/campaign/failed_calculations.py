@@ -14,6 +14,7 @@ from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.log.read import read_streams
 from quantum_forge.eventstore.recording.attempt import FAILED, earlier_in
 from quantum_forge.runner.campaign.backoff import Backoff
+from quantum_forge.runner.campaign.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.workers.liveness import is_gone
 from quantum_forge.schema.domains.calculations import (
     CalculationErrorResolved,
@@ -24,6 +25,7 @@ from quantum_forge.schema.domains.calculations import (
     ErrorType,
     calculations,
 )
+from quantum_forge.schema.domains.molecules import MoleculeCreated
 
 _CHUNK = 200
 
@@ -44,7 +46,7 @@ class Troubled(msgspec.Struct, frozen=True, kw_only=True):
     version: of its stream. earlier: its failed attempts. failures: how often it failed, by type of
     error. started: its latest start. failed_at: when its latest failure was recorded. retry_at:
     when the next attempt is scheduled, if it is. Times are by the server's clock, and None where
-    there was none.
+    there was none. reason: why it cannot be repeated, None where it can.
     """
 
     calculation_id: UUID
@@ -59,6 +61,7 @@ class Troubled(msgspec.Struct, frozen=True, kw_only=True):
     failed_at: datetime | None
     retry_at: datetime | None
     started: CalculationStarted
+    reason: str | None = None
 
     @property
     def attempt(self) -> int:
@@ -122,11 +125,34 @@ def read_troubled(
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
         streams = read_streams(connection, tenant_id, "calculation", chunk)
+        known: list[Troubled] = []
         for id_ in chunk:
             troubled = _troubled(streams.get(id_, []), backoff, now)
             if troubled is not None:
-                found.append(troubled)
+                known.append(troubled)
+        molecules = read_molecules(
+            connection, tenant_id, (each.molecule_id for each in known if each.molecule_id)
+        )
+        found += [_judged(each, molecules) for each in known]
     return found
+
+
+def _judged(troubled: Troubled, molecules: dict[UUID, MoleculeCreated]) -> Troubled:
+    """The same, given up with the reason where the log does not hold what a retry needs."""
+    if troubled.verdict not in (Verdict.TO_SCHEDULE, Verdict.WAITING, Verdict.DUE):
+        return troubled
+    id_ = troubled.molecule_id
+    try:
+        repetition(
+            troubled.calculation_id,
+            troubled.started,
+            None if id_ is None else molecules.get(id_),
+        )
+    except Unrepeatable as reason:
+        return msgspec.structs.replace(
+            troubled, verdict=Verdict.GIVEN_UP, retry_at=None, reason=str(reason)
+        )
+    return troubled
 
 
 def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) -> Troubled | None:

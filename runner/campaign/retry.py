@@ -4,7 +4,6 @@ Nothing is remembered but what the log says: a run that is killed is gone on wit
 """
 
 import random
-import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -13,11 +12,11 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent
+from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.clock import ServerClock, server_time
 from quantum_forge.eventstore.database.outage import PATIENCE, Patience, Trouble
-from quantum_forge.eventstore.log.read import last_events, read_streams
+from quantum_forge.eventstore.log.read import last_events
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.rules import append_checked
 from quantum_forge.runner.campaign import outcomes as narrative
@@ -29,21 +28,16 @@ from quantum_forge.runner.campaign.failed_calculations import (
     select_candidates,
 )
 from quantum_forge.runner.campaign.outcomes import Attempt
-from quantum_forge.runner.campaign.plan import Plan
+from quantum_forge.runner.campaign.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.engines.check import program_version
-from quantum_forge.runner.engines.methods import ENGINES
 from quantum_forge.runner.engines.tasks import Completed, Outcome, Task
-from quantum_forge.runner.errors import ProgramMissing
-from quantum_forge.runner.inputs.xyz_files import read_xyz, xyz_frames
-from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import StopRequest
 from quantum_forge.schema.domains.batches import BatchCompleted, BatchResumed
 from quantum_forge.schema.domains.calculations import CalculationRetryScheduled
-from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted
+from quantum_forge.schema.domains.molecules import MoleculeCreated
 from quantum_forge.schema.language.event import Event
 
-_RUN_HERE = frozenset(ENGINES)
 ATTENTION_SECONDS = 0.2
 LOOK_SECONDS = 2.0
 """How often it looks for what failed elsewhere."""
@@ -56,8 +50,9 @@ class Retried(msgspec.Struct, kw_only=True):
     """What a run did.
 
     scheduled: retries that got their time. attempts: that ran; completed: that had a result.
-    impossible: calculations that cannot be repeated from the log, and why. waiting: scheduled for
-    later, the next ones first. given_up: failed too often. signal: that ended the run, if one did.
+    impossible: calculations that cannot be repeated from the log, and why; they keep their status.
+    waiting: scheduled for later, the next ones first. given_up: failed too often, or impossible.
+    signal: that ended the run, if one did.
     """
 
     scheduled: int = 0
@@ -67,10 +62,6 @@ class Retried(msgspec.Struct, kw_only=True):
     waiting: list[Troubled] = msgspec.field(default_factory=list)
     given_up: list[Troubled] = msgspec.field(default_factory=list)
     signal: int | None = None
-
-
-class _Unrepeatable(Exception):
-    """Why a calculation cannot be repeated from what the log holds."""
 
 
 def find_troubled(connection: Connection, tenant_id: UUID, backoff: Backoff) -> list[Troubled]:
@@ -147,10 +138,13 @@ class Retries:
             self.done.signal = stop.signal
         known = self._find()
         self.done.waiting = sorted(
-            (each for each in known if each.retry_at is not None),
+            (each for each in known if each.verdict in (Verdict.WAITING, Verdict.DUE)),
             key=lambda each: each.retry_at or datetime.max.replace(tzinfo=UTC),
         )
         self.done.given_up = [each for each in known if each.verdict is Verdict.GIVEN_UP]
+        self.done.impossible |= {
+            each.calculation_id: each.reason for each in known if each.reason is not None
+        }
         return self.done
 
     # What there is to do
@@ -189,7 +183,8 @@ class Retries:
         due = [
             each
             for each in known
-            if each.retry_at is not None
+            if each.verdict in (Verdict.WAITING, Verdict.DUE)
+            and each.retry_at is not None
             and each.retry_at <= now
             and each.calculation_id not in self._running
             and each.calculation_id not in self.done.impossible
@@ -247,7 +242,7 @@ class Retries:
     def _start(self, pool: WorkerPool, troubled: Troubled) -> None:
         try:
             task = self._task(troubled)
-        except _Unrepeatable as reason:
+        except Unrepeatable as reason:
             self.done.impossible[troubled.calculation_id] = str(reason)
             return
         attempt = _attempt(troubled, troubled.attempt)
@@ -268,70 +263,22 @@ class Retries:
         """What a worker needs, from the log alone.
 
         Raises:
-            _Unrepeatable: when the log does not hold it.
+            Unrepeatable: when the log does not hold it any more.
         """
-        started = troubled.started
-        if started.program not in _RUN_HERE:
-            raise _Unrepeatable(
-                f"it was computed by {started.program}, which this program does not run"
-            )
-        try:
-            program_version(started.program)
-        except ProgramMissing as missing:
-            raise _Unrepeatable(str(missing)) from missing
-        solvent = None
-        if started.solvation_model is not None:
-            named = re.fullmatch(r"ALPB\((.+)\)", started.solvation_model)
-            if named is None:
-                raise _Unrepeatable(f"no engine has the solvation {started.solvation_model}")
-            solvent = named[1]
-        molecule = self._molecule(troubled.molecule_id)
-        geometry = _geometry(started.input_text) if isinstance(started.input_text, str) else None
-        plan = Plan(
-            batch="",
-            method=started.method,
-            solvent=solvent,
-            engine=started.program,
-            optimization_level=started.optimization_level,
-        )
-        if troubled.molecule_id is None or troubled.calculation_id != plan.calculation_id(
-            troubled.molecule_id, geometry
-        ):
-            raise _Unrepeatable("its geometry is not in the log: run its input file again")
-        return Task(
-            id=troubled.calculation_id,
-            smiles=molecule.smiles,
-            geometry=geometry,
-            charge=molecule.charge,
-            multiplicity=molecule.multiplicity,
-            method=started.method,
-            solvent=solvent,
-            engine=plan.engine,
-            optimization_level=plan.optimization_level,
-            timeout_s=self._timeout or started.timeout_seconds,
-        )
+        id_ = troubled.molecule_id
 
-    def _molecule(self, molecule_id: UUID | None) -> MoleculeCreated:
-        if molecule_id is None:
-            raise _Unrepeatable("its input was not a molecule")
-
-        def ask() -> list[RecordedEvent]:
+        def ask() -> MoleculeCreated | None:
+            if id_ is None:
+                return None
             with self.recorder.engine.connect() as connection:
-                tenant_id = self.recorder.tenant_id
-                streams = read_streams(connection, tenant_id, "molecule", [molecule_id])
-                return streams.get(molecule_id, [])
+                return read_molecules(connection, self.recorder.tenant_id, [id_]).get(id_)
 
-        created: MoleculeCreated | None = None
-        for event in self._patience.persist(ask):
-            if event.event_type == MoleculeCreated.event_type:
-                found = event.event
-                assert isinstance(found, MoleculeCreated)
-                created = found
-            elif event.event_type == MoleculeDeleted.event_type:
-                created = None
-        if created is None:
-            raise _Unrepeatable("its molecule does not exist any more")
-        return created
+        return repetition(
+            troubled.calculation_id,
+            troubled.started,
+            self._patience.persist(ask),
+            timeout_seconds=self._timeout,
+        )
 
     def _finished(self, outcomes: Iterable[Outcome]) -> list[UUID]:
         """Record how attempts ended; returns whose."""
@@ -397,12 +344,3 @@ def _attempt(troubled: Troubled, number: int) -> Attempt:
         number=number,
         earlier=troubled.earlier,
     )
-
-
-def _geometry(xyz: str) -> Geometry | None:
-    """The geometry that a start recorded; None where it recorded something else.
-
-    Read in this process: it is text work in linear time, without a toolkit.
-    """
-    frames = list(xyz_frames(xyz.splitlines()))
-    return read_xyz(frames[0]).geometry if len(frames) == 1 else None

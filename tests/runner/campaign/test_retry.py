@@ -241,10 +241,57 @@ def test_another_programs_calculation_is_left_alone(engine: Engine) -> None:
 
     done = retried(engine, "hydrogen")
 
-    assert done.attempts == 0
+    assert (done.attempts, done.scheduled) == (0, 0)
     assert list(done.impossible.values()) == [
         "it was computed by dftb+, which this program does not run"
     ]
+    assert statuses(engine) == {"failed": 1}
+
+
+def imported_failure(directory: Path, *, geometry: bool) -> None:
+    """A folder of a job that failed, with or without the geometry that it began with."""
+    job = directory / "job"
+    job.mkdir(parents=True)
+    state = {"job_id": "a", "status": "failed", "error_message": "out of time", "smiles": "[H][H]"}
+    (job / "metadata.json").write_text(json.dumps(state))
+    if geometry:
+        (job / "input.xyz").write_text("\n".join(XYZ) + "\n")
+
+
+def test_an_import_without_its_geometry_in_the_log_stays_failed_and_is_given_up(
+    engine: Engine, tmp_path: Path, qforge_here: Qforge
+) -> None:
+    """Nothing is recorded of it; the plan and the run say the same, with a way forward."""
+    imported_failure(tmp_path / "jobs", geometry=True)
+    qforge_here("import", "jobs", str(tmp_path / "jobs"))
+    before = counted(engine)
+
+    planned = json.loads(qforge_here("retry", "--dry-run", "--json").stdout)
+    done = json.loads(qforge_here("retry", "--first-delay", "0", "--jobs", "1", "--json").stdout)
+    table = qforge_here("retry", "--first-delay", "0", "--jobs", "1").stdout
+
+    (plan,) = planned
+    assert plan["decision"].startswith("given up: its geometry is not in the log; calculate")
+    assert "qforge run" in plan["decision"]
+    assert (done["scheduled"], done["attempts"], done["waiting"]) == (0, 0, [])
+    assert f"given up: {done['impossible'][plan['id']]}" == plan["decision"]
+    assert [each["calculation_id"] for each in done["given_up"]] == [plan["id"]]
+    assert plan["decision"] in table
+    assert counted(engine) == before
+    assert statuses(engine) == {"failed": 1}
+
+
+def test_an_import_that_had_no_geometry_is_repeated_from_its_smiles(
+    engine: Engine, tmp_path: Path, qforge_here: Qforge
+) -> None:
+    """The log holds all that the job began with."""
+    imported_failure(tmp_path / "jobs", geometry=False)
+    qforge_here("import", "jobs", str(tmp_path / "jobs"))
+
+    done = retried(engine, "hydrogen")
+
+    assert (done.attempts, done.completed, done.impossible) == (1, 1, {})
+    assert statuses(engine) == {"completed": 1}
 
 
 @pytest.mark.parametrize("arguments", [("--dry-run",), ()])
