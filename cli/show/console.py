@@ -37,10 +37,18 @@ def emit(text: str) -> None:
 
 def emit_json(value: Any) -> None:
     """Print a value, Structs included, as JSON: indented on a terminal, else on one line."""
-    encoded = msgspec.json.encode(value, order="deterministic")
+    plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
+    encoded = msgspec.json.encode(plain, order="deterministic")
     if is_terminal():
         encoded = msgspec.json.format(encoded)
     click.echo(encoded)
+
+
+def _plain(value: object) -> object:
+    """What JSON has for a value that msgspec does not know: text, for a subclass of str."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise NotImplementedError
 
 
 def table(
