@@ -73,8 +73,9 @@ def read_sdf(record: SdfRecord) -> Input:
 
     A 3D record of several atoms without any bond is a geometry without SMILES, as a frame of an
     .xyz file is: its atoms are all that there are, and the charges of its atoms add up to its
-    charge. One of our own exports has the SMILES, if there is one, as a data item. Atoms that all
-    have charges are the ions of a salt, which need no bonds.
+    charge. One of our own exports has the SMILES, if there is one, as a data item, which leaves
+    stereocentres open that any geometry decides: it counts where its constitution is that of the
+    bonds. Atoms that all have charges are the ions of a salt, which need no bonds.
 
     It runs RDKit, which some records crash: call it in a worker process.
     """
@@ -98,6 +99,8 @@ def read_sdf(record: SdfRecord) -> Input:
             if smiles is None:
                 charge = _one_charge(charge, total)
                 smiles = items.get("smiles") if "xyz_sha256" in items else None
+            elif "xyz_sha256" in items and (given := items.get("smiles")):
+                smiles = given if _are_of_one_constitution(given, smiles) else smiles
         except ValueError as problem:
             error = str(problem)
     return Input(
@@ -190,6 +193,19 @@ def _structure(block: str) -> tuple[str | None, Geometry | None, int | None, int
             return smiles, None, total, 0
         whole = Chem.AddHs(mol, addCoords=True)
         return smiles, _geometry(whole), total, whole.GetNumAtoms() - mol.GetNumAtoms()
+
+
+def _are_of_one_constitution(one: str, other: str) -> bool:
+    """Whether two SMILES differ by their stereochemistry at most."""
+    constitutions = set()
+    with collected_messages():
+        for smiles in (one, other):
+            mol = Chem.MolFromSmiles(smiles)
+            if mol is None:
+                return False
+            Chem.RemoveStereochemistry(mol)
+            constitutions.add(Chem.MolToSmiles(mol))
+    return len(constitutions) == 1
 
 
 def _refuse_some_hydrogens(mol: Chem.Mol) -> None:

@@ -330,6 +330,24 @@ def test_sdf_keeps_three_dimensional_coordinates_and_survives_a_bad_record(tmp_p
     assert third.geometry is None
 
 
+@pytest.mark.parametrize(
+    ("item", "is_of_the_bonds"), [("CC(C)Cc1ccc(C(C)C(=O)O)cc1", False), ("CCO", True)]
+)
+def test_an_exported_record_is_the_molecule_of_its_smiles_where_the_bonds_agree(
+    item: str, is_of_the_bonds: bool, tmp_path: Path
+) -> None:
+    """A stereocentre that the SMILES leaves open is not decided by the geometry."""
+    mol = Chem.AddHs(Chem.MolFromSmiles("CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O"))
+    rdDistGeom.EmbedMolecule(mol, randomSeed=1)
+    items = f"> <smiles>\n{item}\n\n> <xyz_sha256>\n00\n\n"
+
+    (found,) = read(tmp_path, "a.sdf", f"{Chem.MolToMolBlock(mol)}{items}$$$$\n")
+
+    assert found.smiles is not None
+    assert found.geometry is not None
+    assert ("@" in found.smiles) is is_of_the_bonds
+
+
 def test_xyz_reads_every_frame_and_the_keys_of_its_comment(tmp_path: Path) -> None:
     water = embed("O").xyz_text
     text = (
