@@ -5,7 +5,7 @@ import os
 import stat
 from datetime import UTC, datetime
 
-from quantum_forge.runner.jobs.discovery import Folder
+from quantum_forge.runner.jobs.discovery import STDOUT, Folder
 
 FILE_LIMIT = 64 * 2**20
 """Bytes; no job has a larger file, and memory must not depend on what lies about."""
@@ -51,6 +51,11 @@ class Contents:
         for name in folder.witnesses:
             self._files[name], _ = _read(f"{folder.path}/{name}", name)
         self.modified = datetime.fromtimestamp(newest, UTC)
+
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """The names that the log of the run may have."""
+        return (*STDOUT, *self.folder.logs)
 
     def prefer(self, name: str) -> None:
         """Return this file before all others that are asked for together with it."""

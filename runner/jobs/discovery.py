@@ -1,6 +1,8 @@
 """Discovery of job folders below a directory, by the names of their files."""
 
 import os
+import re
+import stat
 from collections.abc import Iterator
 from itertools import islice
 from operator import attrgetter
@@ -24,6 +26,15 @@ _SIGNS = frozenset((METADATA, RESULTS, DUMP, *STDOUT))
 _PARTS = _SIGNS | {CHARGES, GRADIENT, *OPTIMISED, *STDERR}
 _WITNESSES = frozenset((ENERGY, TOPOLOGY, CHARGE_FILE, SPIN_FILE, "coord"))
 _MADE_BY_XTB = frozenset(("xtbopt.xyz", "xtblast.xyz", "xtbhess.xyz", "xtb.trj.xyz"))
+_BESIDE = frozenset(
+    (CHARGES, GRADIENT, ENERGY, TOPOLOGY, *OPTIMISED, "wbo", "xtbrestart", "xtbtopo.sdf")
+)
+_LOG_ENDINGS = (".out", ".log", ".txt")
+_BANNER = re.compile(rb"\|\s+x T B\s+\|")
+_HEAD_BYTES = 8_192
+"""In which the banner stands, below what the shell or a queue may have written."""
+_MOST_UNKNOWN = 100
+"""Files of unknown names that are looked into, by folder."""
 _NAME = attrgetter("name")
 _MOST_GEOMETRIES = 100
 _DEEPEST = 100
@@ -35,14 +46,17 @@ class Folder(msgspec.Struct, frozen=True):
     """A folder that looks like a job, and which files of it matter.
 
     The content of `files` is part of the calculation's id. `witnesses` are files that results are
-    checked against; earlier releases did not read them, and ids stay what they were. `relative` is
-    the path from the directory that is imported, the name of that directory for itself.
+    checked against; earlier releases did not read them, and ids stay what they were. `logs` are
+    the files among `files` that are logs of xtb by their content, under a name of no known log.
+    `relative` is the path from the directory that is imported, the name of that directory for
+    itself.
     """
 
     path: str
     files: tuple[str, ...]
     witnesses: tuple[str, ...] = ()
     relative: str = ""
+    logs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -83,6 +97,7 @@ def discover(directory: Path) -> Iterator[Folder | Passed]:
 def _walk(path: str, depth: int) -> Iterator[Folder | Passed]:
     files: list[str] = []
     witnesses: list[str] = []
+    unknown: list[str] = []
     geometries = entries = 0
     try:
         with os.scandir(path) as found:
@@ -105,15 +120,46 @@ def _walk(path: str, depth: int) -> Iterator[Folder | Passed]:
                         witnesses.append(name)
                 elif entry.is_symlink() and entry.is_dir():
                     yield Passed(entry.path, "a link to a directory; import its target instead")
+                elif len(unknown) < _MOST_UNKNOWN:
+                    unknown.append(name)
     except OSError as error:
         yield Passed(path, error.strerror or str(error), is_error=True)
         return
-    if not _SIGNS.isdisjoint(files):
-        yield Folder(path, tuple(files), tuple(witnesses))
+    logs = () if not _SIGNS.isdisjoint(files) else _logs(path, unknown, (*files, *witnesses))
+    if logs or not _SIGNS.isdisjoint(files):
+        yield Folder(path, (*files, *logs), tuple(witnesses), logs=logs)
     elif entries == 0:
         yield Passed(path, "empty")
     elif geometries and depth:
         yield Passed(path, f"no {METADATA}, {RESULTS}, {DUMP} or log of xtb")
+
+
+def _logs(path: str, unknown: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the files that are logs of xtb by their first bytes.
+
+    All names are looked at where another file of xtb lies beside them, else those that end as logs
+    do.
+    """
+    is_of_xtb = not _BESIDE.isdisjoint((*unknown, *known))
+    return tuple(
+        name
+        for name in unknown
+        if (is_of_xtb or name.endswith(_LOG_ENDINGS)) and _is_log(f"{path}/{name}")
+    )
+
+
+def _is_log(path: str) -> bool:
+    """Whether a regular file begins with the banner of xtb; one that cannot be read does not."""
+    try:
+        # Without blocking: a named pipe would wait for somebody to write into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            return is_file and _BANNER.search(os.read(descriptor, _HEAD_BYTES)) is not None
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
 
 
 def _sorted(found: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:

@@ -5,6 +5,7 @@ files contradict each other, or whoever ran it, the job is there and does not co
 both values.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -46,6 +47,7 @@ from quantum_forge.runner.jobs.documents import Facts, read_documents
 from quantum_forge.runner.jobs.settings import USUAL_METHOD, Settings, settings_of
 from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.molecules.records import Input, shown
+from quantum_forge.schema.domains.calculations import ErrorType
 
 USUAL_TIMEOUT = 3600.0
 """Seconds; an event must have one, and an ended job does not need it."""
@@ -58,6 +60,9 @@ _SUPPLEMENTED = (
 
 _SMALL = 2**16
 """Bytes of a geometry that may be remembered: memory must not depend on what lies about."""
+
+_SCF_ERROR = re.compile(r"-\d+- scf: .*did not converge")
+"""How xtb names the function of an error, and the error."""
 
 _NAMING_FILES = ("--path", "--input", "-I", "--restart", "--copy")
 """Options of xtb that are followed by the name of a file that is not the geometry."""
@@ -122,14 +127,14 @@ def read_job(contents: Contents) -> Job:
     is_cut = run.is_unfinished and (facts.energy is None or bool(run.stdout_log.strip()))
     if why is None and run.energy is None and is_cut:
         raise BrokenJob(
-            contents.called(*STDOUT),
+            contents.called(*contents.logs),
             "stops before it states an energy, and nothing shows that the other files are of the "
             "same run",
         )
     if why is None and run.energy is None and facts.energy is None:
         missing = metadata is not None and results is None and run.printout is None
         raise BrokenJob(
-            RESULTS if missing or results is not None else contents.called(*STDOUT),
+            RESULTS if missing or results is not None else contents.called(*contents.logs),
             "is missing" if missing else "states no energy",
         )
     settings = settings_of(contents, facts, run)
@@ -139,7 +144,7 @@ def read_job(contents: Contents) -> Job:
     place = belonging(
         run,
         moved=moved,
-        log=contents.called(*STDOUT),
+        log=contents.called(*contents.logs),
         optimised=contents.called(*OPTIMISED),
         given=given.named,
         missing=given.missing,
@@ -168,13 +173,14 @@ def read_job(contents: Contents) -> Job:
     )
     if why is not None:
         error = EngineError(why, stdout_log=run.stdout_log, scf_iterations=0)
-        return replace(job, failure=_failure(error), notes=tuple(notes))
+        failure = _failure(error, run.stdout_log + run.stderr_log)
+        return replace(job, failure=failure, notes=tuple(notes))
     if job.geometry is None:
         raise BrokenJob(given.file, place.reason or given.missing)
     told = run.printout or Printout()
     if told.other_energy is not None:
         notes.append(
-            f"{contents.called(*STDOUT)} ends with the energy of another species, "
+            f"{contents.called(*contents.logs)} ends with the energy of another species, "
             f"{told.other_energy} Eh; the molecule has {told.energy} Eh"
         )
     result = _with_right_gradient(_result(job, facts, run, notes), job, run, settings, notes)
@@ -257,7 +263,7 @@ def _document(contents: Contents, name: str) -> dict[str, object] | None:
 
 def _run(contents: Contents) -> XtbRun:
     """What the files of xtb say; of several logs, the one that its other files are of."""
-    logs = contents.names(*STDOUT) or [STDOUT[0]]
+    logs = contents.names(*contents.logs) or [STDOUT[0]]
     runs = [(log, _run_with(contents, log)) for log in logs]
     of_xtb = [(log, run) for log, run in runs if run.printout and run.printout.energy is not None]
     if len({_printed_energy(run) for _, run in of_xtb}) < 2:
@@ -572,9 +578,16 @@ def _either(one: float | None, other: float | None) -> float | None:
     return other if one is None else one
 
 
-def _failure(error: EngineError) -> Failure:
-    """The failure that a job's own words mean; it has no stack of this process."""
-    return replace(classify(error), stack_trace=None, message=error.reason.strip()[:4_000])
+def _failure(error: EngineError, logs: str) -> Failure:
+    """The failure that a job's own words mean; it has no stack of this process.
+
+    Where they do not say what went wrong, the error that xtb printed decides.
+    """
+    failure = classify(error)
+    printed = _SCF_ERROR.search(logs)
+    if failure.error_type is ErrorType.UNKNOWN_ERROR and printed is not None:
+        failure = classify(EngineError(printed[0], stdout_log=error.stdout_log, scf_iterations=0))
+    return replace(failure, stack_trace=None, message=error.reason.strip()[:4_000])
 
 
 def _lowest(geometry: Geometry, charge: int) -> int:

@@ -9,7 +9,7 @@ IMPORTED, PRESENT, SKIPPED, FAILED = "imported", "present", "skipped", "failed"
 """Now in the log; there already; nothing to import; cannot be read."""
 
 KEPT = 1_000
-"""Failures that are remembered one by one; the report has all."""
+"""Failures, and folders without a result, that are remembered one by one; the report has all."""
 
 
 class FolderOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,7 +28,10 @@ class FolderOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Imported(msgspec.Struct):
-    """What an import did; the four counts add up to the folders that it met."""
+    """What an import did; the four counts add up to the folders that it met.
+
+    without_result: the first folders that were skipped, or whose result was invalidated.
+    """
 
     imported: int = 0
     present: int = 0
@@ -36,6 +39,7 @@ class Imported(msgspec.Struct):
     failed: int = 0
     statuses: Counter[str] = msgspec.field(default_factory=Counter)
     failures: list[FolderOutcome] = msgspec.field(default_factory=list)
+    without_result: list[FolderOutcome] = msgspec.field(default_factory=list)
 
     @property
     def folders(self) -> int:
@@ -44,6 +48,9 @@ class Imported(msgspec.Struct):
 
     def add(self, outcome: FolderOutcome) -> None:
         """Count a folder."""
+        has_none = outcome.outcome == SKIPPED or outcome.status == "invalidated"
+        if has_none and outcome.outcome != PRESENT and len(self.without_result) < KEPT:
+            self.without_result.append(outcome)
         match outcome.outcome:
             case "imported":
                 self.imported += 1

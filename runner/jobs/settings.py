@@ -26,7 +26,6 @@ from quantum_forge.runner.jobs.discovery import (
     METADATA,
     RESULTS,
     SPIN_FILE,
-    STDOUT,
 )
 from quantum_forge.runner.jobs.documents import Facts
 from quantum_forge.runner.jobs.solvents import GAS, are_same, solvation
@@ -63,7 +62,7 @@ class Settings(NamedTuple):
 
 def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
     """Return the settings of a run, and where what states them differs."""
-    log = contents.called(*STDOUT)
+    log = contents.called(*contents.logs)
     documents = METADATA if contents.get(METADATA) is not None else RESULTS
     told = run.printout or Printout()
     stated = facts.conditions

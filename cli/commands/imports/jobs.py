@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from quantum_forge.runner.jobs.recomputation import Checked, Recorded, Sample
 
 PROBLEMS_SHOWN = 20
+WITHOUT_RESULT_SHOWN = 5
 
 CANDIDATES = 20
 """Folders that are kept in mind for each result to check: those that are there already may not
@@ -166,6 +167,13 @@ def jobs(
     if (more := done.failed - PROBLEMS_SHOWN) > 0:
         where = f"all are in {report_file}" if report_file else "--report FILE names all"
         console.note(f"… and {more} more; {where}")
+    without = done.skipped + done.statuses["invalidated"]
+    for each in done.without_result[:WITHOUT_RESULT_SHOWN]:
+        became = each.status or each.outcome
+        console.note(console.printable(f"{each.path}: {became}: {each.reason}"))
+    if (more := without - WITHOUT_RESULT_SHOWN) > 0:
+        where = f"all are in {report_file}" if report_file else "--report FILE lists all"
+        console.note(f"and {more} others without a result; {where}")
     if checked is not None:
         show_check(checked)
     if as_json:

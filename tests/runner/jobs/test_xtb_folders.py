@@ -20,6 +20,7 @@ from quantum_forge.runner.engines.tblite import run_singlepoint
 from quantum_forge.runner.jobs.contents import BrokenJob, Contents, SkippedJob
 from quantum_forge.runner.jobs.discovery import Folder, discover
 from quantum_forge.runner.jobs.job import Job, read_job
+from quantum_forge.schema.domains.calculations import ErrorType
 
 pytestmark = pytest.mark.skipif(
     shutil.which("xtb") is None, reason="xtb is not installed (apt-get install xtb)"
@@ -698,3 +699,47 @@ def test_a_damaged_folder_is_read_or_refused(
     except (BrokenJob, SkippedJob):
         return
     assert (job.result is None) != (job.failure is None)
+
+
+@pytest.mark.parametrize("name", ["a.out", "myrun.txt", "run-7"])
+def test_a_log_of_any_name_is_known_by_its_content(name: str, folder: Path) -> None:
+    """Its banner tells; other texts beside it are not read."""
+    xtb(folder, log=name)
+    (folder / "notes.txt").write_text("the x T B run of Tuesday\n")
+
+    (found,) = discover(folder)
+
+    assert isinstance(found, Folder)
+    assert found.logs == (name,)
+    assert read_job(Contents(found)).refused is None
+
+
+def test_two_logs_of_any_name_that_nothing_decides_between_are_refused(folder: Path) -> None:
+    """As those of known names are."""
+    xtb(folder, "--gfn", "1", log="a.out")
+    xtb(folder, log="b.out")
+    (folder / "charges").unlink()
+
+    with pytest.raises(BrokenJob, match="which of these logs"):
+        read(folder)
+
+
+def test_an_scf_that_the_log_says_did_not_converge_is_a_convergence_error(folder: Path) -> None:
+    """Whatever the documents say of the failure."""
+    (folder / "metadata.json").write_text('{"status": "failed", "error_message": "exit status 1"}')
+    (folder / "xtb.out").write_text(
+        "abnormal termination of xtb\n-1- scf: Self consistent charge iterator did not converge\n"
+    )
+
+    failure = read(folder).failure
+
+    assert failure is not None
+    assert (failure.error_type, failure.message) == (ErrorType.CONVERGENCE_ERROR, "exit status 1")
+
+
+def test_a_folder_of_texts_that_are_no_logs_is_no_job(tmp_path: Path) -> None:
+    """Nor is a named pipe waited for."""
+    (tmp_path / "notes.txt").write_text("x T B\n")
+    os.mkfifo(tmp_path / "pipe.out")
+
+    assert list(discover(tmp_path)) == []
