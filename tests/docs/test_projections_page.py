@@ -39,7 +39,7 @@ def test_the_steps_of_the_page_add_a_table_and_show_its_past(
     )
 
     assert done.returncode == 0, done.stderr + done.stdout
-    shown = json.loads(done.stdout[done.stdout.index("[\n") :])
+    shown = json.loads(done.stdout.splitlines()[-1])
     assert [(row["operator"], row["spectra"], row["average_peak"]) for row in shown] == [
         ("Ada", 1, 520.5)
     ]
