@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from quantum_forge.eventstore.base.errors import EventRefused
-from quantum_forge.eventstore.log.read import read_all
+from quantum_forge.eventstore.log.read import Filter, read_all
 from tests.conftest import Qforge
 
 RAMAN = "0199b7c0-0000-7000-8000-000000000001"
@@ -118,7 +118,7 @@ def test_a_process_without_the_domain_goes_on(
     qforge("events", "export", "log.jsonl")
     doctor = qforge("doctor", "--json", status=None).stdout
     with engine.connect() as connection:
-        (event,) = read_all(connection)
+        (event,) = read_all(connection, where=Filter(types=["spectrum_measured"]))
         peak = event.data["peak"]
         with pytest.raises(EventRefused, match="QFORGE_DOMAINS"):
             _ = event.event
