@@ -8,6 +8,7 @@ import msgspec
 from rdkit import Chem
 
 from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.runner.inputs.lost_isotopes import refuse_lost_isotopes
 from quantum_forge.runner.inputs.stated import Stated, is_assumed, stated_by
 from quantum_forge.runner.inputs.text_lines import LINE_LIMIT, RECORD_LIMIT, refuse_long
 from quantum_forge.runner.molecules.geometry import Geometry
@@ -99,6 +100,8 @@ def read_sdf(record: SdfRecord) -> Input:
             if smiles is None:
                 charge = _one_charge(charge, total)
                 smiles = items.get("smiles") if "xyz_sha256" in items else None
+                if not smiles and geometry is not None and "xyz_sha256" in items:
+                    refuse_lost_isotopes(geometry, items.get("molecular_weight_g_per_mol"))
             elif "xyz_sha256" in items and (given := items.get("smiles")):
                 smiles = given if _are_of_one_constitution(given, smiles) else smiles
         except ValueError as problem:

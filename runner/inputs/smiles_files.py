@@ -7,6 +7,7 @@ from itertools import chain
 import msgspec
 
 from quantum_forge.runner.errors import RunnerError
+from quantum_forge.runner.inputs.lost_isotopes import refuse_lost_isotopes
 from quantum_forge.runner.inputs.stated import Stated, is_about_a_molecule, is_assumed, stated_by
 from quantum_forge.runner.inputs.text_lines import LINE_LIMIT, refuse_long
 from quantum_forge.runner.molecules.geometry import (
@@ -48,6 +49,7 @@ class Columns(msgspec.Struct, frozen=True):
     stated: tuple[tuple[int, str], ...]
     charge_source: int
     multiplicity_source: int
+    molecular_weight: int = -1
     elements: int = -1
     positions: int = -1
     angstrom: float = 1.0
@@ -217,6 +219,7 @@ def _columns(names: Sequence[str], delimiter: str) -> Columns:
         ),
         charge_source=place(["charge_source"]),
         multiplicity_source=place(["multiplicity_source"]),
+        molecular_weight=place(["molecular_weight", "molecular_weight_g_per_mol"]),
         elements=place(["elements"]),
         positions=place([f"positions_{unit}"]),
         angstrom=_LENGTHS[unit],
@@ -311,6 +314,8 @@ def read_csv(row: Row, columns: Columns) -> Input:
             is_charge_assumed, is_multiplicity_assumed = _assumed(row.fields, columns)
             geometry = _geometry(row.fields, columns)
             stated = _stated(row.fields, columns, geometry)
+            if smiles is None and geometry is not None:
+                refuse_lost_isotopes(geometry, _cell(row.fields, columns.molecular_weight))
             if smiles is None and geometry is None:
                 raise ValueError("the smiles column is empty")
             if any(field.strip() for field in row.fields[len(columns.names) :]):

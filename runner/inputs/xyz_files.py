@@ -8,6 +8,7 @@ from itertools import islice
 
 import msgspec
 
+from quantum_forge.runner.inputs.lost_isotopes import refuse_lost_isotopes
 from quantum_forge.runner.inputs.stated import Stated, is_assumed
 from quantum_forge.runner.inputs.text_lines import RECORD_LIMIT, refuse_long
 from quantum_forge.runner.inputs.xyz_comments import Comment, is_qm9, read_comment
@@ -230,6 +231,8 @@ def read_xyz(frame: XyzFrame) -> Input:
                 geometry = _geometry(frame.atoms, properties, scale)
             stated.settle(sum(geometry.numbers))
             _compare_per_atom(frame.atoms, properties, stated)
+            if not comment.pairs.get("smiles") and "xyz_sha256" in comment.pairs:
+                refuse_lost_isotopes(geometry, comment.pairs.get("molecular_weight"))
         except ValueError as problem:
             error = str(problem)
     return Input(

@@ -251,6 +251,33 @@ def test_our_exports_give_the_same_molecules_where_they_have_no_bonds(format_: s
     assert [told_apart(each) for each in again] == [told_apart(each) for _, each in first]
 
 
+@pytest.mark.parametrize("format_", ["extxyz", "sdf", "csv"])
+def test_isotopes_that_an_export_does_not_name_are_not_lost(format_: str) -> None:
+    """A molecule without a SMILES that has them is refused, and without them it is read."""
+    results = []
+    for symbol in ("H", "D"):
+        text = f"3\ncharge=0\nFe 0 0 0\n{symbol} 0 0 1.55\n{symbol} 0 1.55 0\n"
+        (first,) = written(".xyz", text.encode())
+        assert first.geometry is not None
+        molecule = identify(first)
+        assert molecule.smiles is None
+        known = row("O", "iron hydride", STORED) | {
+            "smiles": None,
+            "molecular_weight": molecule.molecular_weight,
+            "xyz_sha256": first.geometry.xyz_sha256,
+            "elements": list(first.geometry.elements()),
+            "atomic_numbers": list(first.geometry.numbers),
+            "positions": [list(point) for point in first.geometry.positions],
+            "forces": None,
+        }
+        rows = [{column.name: known.get(column.name) for column in COLUMNS}]
+        (again,) = written(f".{format_}", of_rows(format_, rows, STORED))
+        results.append(again.error)
+
+    assert results[0] is None
+    assert "isotopes that the export does not name" in (results[1] or "")
+
+
 def told_apart(molecule: Molecule) -> tuple[str | None, str, int, int]:
     return molecule.name, molecule.structure, molecule.charge, molecule.multiplicity
 
