@@ -1,4 +1,4 @@
-"""How a command gets its database: from the environment's settings, with the schema in place."""
+"""The forge of a command: opened from the environment's settings, with the schema in place."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,20 +8,17 @@ import click
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.access import refusals_recorded
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.engine import Database, open_database
-from quantum_forge.eventstore.database.migrations import migrate_embedded
 from quantum_forge.eventstore.database.outage import Patience, reason_of
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.database.standby import require_primary
-from quantum_forge.eventstore.log.wakeups import announce_appends
-from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.forge import Forge
 
 
 @contextlib.contextmanager
-def migrated_database(
+def open_forge(
     settings: Settings | None = None, *, writes: bool = False, follows: bool = False
-) -> Iterator[Database]:
-    """Open the database for the length of a command; refuse one whose schema does not fit.
+) -> Iterator[Forge]:
+    """Open the front door for the length of a command; refuse a schema that does not fit.
 
     The embedded database is migrated where needed.
 
@@ -34,16 +31,16 @@ def migrated_database(
             start, as long as it takes, with a line on stderr, and notices one that falls silent.
     """
     settings = settings or load_settings()
-    author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
     patience = Patience(None if follows else 0, on_trouble=tell_trouble)
     with (
-        patience.persist(lambda: _opened(settings, follows=follows)) as database,
-        refusals_recorded(database.engine, author, _command()),
+        patience.persist(
+            lambda: Forge(settings, follows=follows, on_migrated=_note_migrations)
+        ) as forge,
+        refusals_recorded(forge.engine, forge.author, _command()),
     ):
         if writes:
-            require_primary(database.engine, click.get_current_context().command_path)
-        announce_appends(database.engine)
-        yield database
+            require_primary(forge.engine, click.get_current_context().command_path)
+        yield forge
 
 
 def tell_trouble(trouble: Exception | None) -> None:
@@ -54,16 +51,8 @@ def tell_trouble(trouble: Exception | None) -> None:
         console.note(f"Waiting: {reason_of(trouble)}")
 
 
-def _opened(settings: Settings, *, follows: bool) -> Database:
-    database = open_database(settings, follows=follows)
-    try:
-        applied = migrate_embedded(database)
-    except BaseException:
-        database.close()
-        raise
-    if applied:
-        console.note(f"Migrated the embedded database: {counted(len(applied), 'migration')}.")
-    return database
+def _note_migrations(applied: list[str]) -> None:
+    console.note(f"Migrated the embedded database: {counted(len(applied), 'migration')}.")
 
 
 def _command() -> str:

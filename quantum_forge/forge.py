@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from itertools import islice
@@ -14,9 +14,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Engine, Select, Table, select
 
-from quantum_forge.eventstore.actions.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.by_name import Recorded, record_event
-from quantum_forge.eventstore.actions.users import Users
 from quantum_forge.eventstore.base.envelope import (
     ANY_VERSION,
     MUST_NOT_EXIST,
@@ -49,7 +47,6 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.calculation import CalculationRecording, Classify
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.rules import read_standings
-from quantum_forge.eventstore.security.encryption import load_encryption
 from quantum_forge.eventstore.spool.file import spool_directory
 from quantum_forge.moments import Moment, position_of, time_of
 from quantum_forge.projections.follow.background import BackgroundProjector
@@ -70,6 +67,8 @@ from quantum_forge.schema.language.projection import Projection
 from quantum_forge.table import Query
 
 if TYPE_CHECKING:
+    from quantum_forge.eventstore.actions.api_keys import ApiKeys
+    from quantum_forge.eventstore.actions.users import Users
     from quantum_forge.training_sets import Datasets
 
 Entity = UUID | Recorded
@@ -160,11 +159,25 @@ class Forge:
         author: who records, for which tenant.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        follows: bool = False,
+        on_migrated: Callable[[list[str]], object] = lambda _: None,
+    ) -> None:
+        """Open the database; raises what `open` does.
+
+        Args:
+            settings: see `open`.
+            follows: whether it is there to follow the log, so that no answer is waited for longer
+                than the deadline of the settings.
+            on_migrated: called with the migrations that the embedded database lacked.
+        """
         self.settings = settings
         self.author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
         self._closed = threading.Event()
-        self._database = _opened(settings)
+        self._database = _opened(settings, follows, on_migrated)
         announce_appends(self._database.engine)
         self._recorder = Recorder(
             self._database.engine, self.author, spool=spool_directory(settings.home)
@@ -652,8 +665,11 @@ class Forge:
         return Datasets(self)
 
     @property
-    def users(self) -> Users:
+    def users(self) -> "Users":
         """Accounts of the tenant: register, log in, change; see `Users`."""
+        from quantum_forge.eventstore.actions.users import Users
+        from quantum_forge.eventstore.security.encryption import load_encryption
+
         try:
             encryption = load_encryption(self.settings)
         except EncryptionKeyMissing:
@@ -661,8 +677,10 @@ class Forge:
         return Users(self.engine, self.author, encryption=encryption)
 
     @property
-    def keys(self) -> ApiKeys:
+    def keys(self) -> "ApiKeys":
         """API keys of the tenant's users: issue, use, revoke; see `ApiKeys`."""
+        from quantum_forge.eventstore.actions.api_keys import ApiKeys
+
         return ApiKeys(self.engine, self.author)
 
     # How it is done
@@ -694,10 +712,13 @@ class Forge:
             )
 
 
-def _opened(settings: Settings) -> Database:
-    database = open_database(settings)
+def _opened(
+    settings: Settings, follows: bool, on_migrated: Callable[[list[str]], object]
+) -> Database:
+    database = open_database(settings, follows=follows)
     try:
-        migrate_embedded(database)
+        if applied := migrate_embedded(database):
+            on_migrated(applied)
     except BaseException:
         database.close()
         raise

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Subquery, literal, select
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.moments import moment
 from quantum_forge.cli.parse.options import json_option, limit_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.history.as_of import as_of as past_of
@@ -47,7 +47,7 @@ def as_of(
     """
     (projection,) = named([table])
     settings = load_settings()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         position = position_at(connection, time)
         past = past_of(projection, position)
         query = select(past).where(past.c.tenant_id == settings.tenant_id)

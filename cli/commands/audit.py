@@ -15,14 +15,13 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import limit_option, span_options
-from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.actions.access import require_role
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
-from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.eventstore.database.outage import Patience
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.database.standby import require_primary
@@ -32,6 +31,7 @@ from quantum_forge.eventstore.log.place import Place, place_at
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.log.subscribe import subscribe
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import audit_trail
 from quantum_forge.projections.queries.audit_trail import Entry, Question
 from quantum_forge.projections.registry import named
@@ -104,14 +104,14 @@ def audit(
     author = Author(
         tenant_id=settings.tenant_id, user_id=settings.user_id, more={"service": "audit"}
     )
-    with migrated_database(settings, follows=follow) as database:
-        catch_up_unless_standby(database.engine, named(["users", "organization_members"]))
-        with database.engine.connect() as connection:
+    with open_forge(settings, follows=follow) as forge:
+        catch_up_unless_standby(forge.engine, named(["users", "organization_members"]))
+        with forge.connect() as connection:
             user_id = None if user is None else _user_id(connection, settings.tenant_id, user)
             entity_id = ids.entity(connection, settings.tenant_id, entity)
         if user_id is None or user_id != settings.user_id:
             require_role(
-                database.engine,
+                forge.engine,
                 author,
                 "audit_read",
                 among=[Role.ADMIN],
@@ -128,8 +128,8 @@ def audit(
             until=until,
         )
         if form is not None:
-            require_primary(database.engine, "an export, which is recorded in the log,")
-        with database.engine.connect() as connection:
+            require_primary(forge.engine, "an export, which is recorded in the log,")
+        with forge.connect() as connection:
             head = safe_head(connection)
             found = list(audit_trail.answer(connection, question, upto=head, limit=limit))[::-1]
             end = place_at(connection, head) if follow else Place()
@@ -148,7 +148,7 @@ def audit(
                 destination=destination,
                 parameters=msgspec.to_builtins(question),
             )
-            with database.engine.begin() as connection:
+            with forge.engine.begin() as connection:
                 append(connection, [author.new(uuid7(), exported)])
 
         # Before a line of it: who has had enough of the output has had some of it.
@@ -159,7 +159,7 @@ def audit(
         if follow:
             shown, position = 0, int(head)
             try:
-                for entry in _following(database, question, end):
+                for entry in _following(forge, question, end):
                     # First, for Ctrl-C may come when it is out.
                     shown, position = shown + 1, entry.position
                     show(entry)
@@ -169,15 +169,13 @@ def audit(
                     record(shown, position, "stdout, following")
 
 
-def _following(database: Database, question: Question, after: Place) -> Iterator[Entry]:
+def _following(forge: Forge, question: Question, after: Place) -> Iterator[Entry]:
     where = audit_trail.where_of(question)
-    new = subscribe(
-        database.engine, after=after, where=where, patience=None, on_trouble=tell_trouble
-    )
+    new = subscribe(forge.engine, after=after, where=where, patience=None, on_trouble=tell_trouble)
     patience = Patience(None, on_trouble=tell_trouble)
 
     def entries(event: RecordedEvent) -> list[Entry]:
-        with database.engine.connect() as connection:
+        with forge.connect() as connection:
             return list(audit_trail.entries(connection, [event]))
 
     for event in new:

@@ -4,7 +4,7 @@ import click
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option, limit_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_lag
@@ -51,7 +51,7 @@ def list_(name: str | None, limit: int, as_json: bool) -> None:
       qforge batches list --json
     """
     settings = load_settings()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         note_lag(connection, "batch_jobs")
         query = queries.select_batches(settings.tenant_id, name=name, limit=limit)
         found = queries.rows(connection, query)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option, limit_option, number_range
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console, event_table
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_lag, note_undescribed
@@ -154,7 +154,7 @@ def list_(
         raise click.UsageError("--desc requires --order, which says what to sort by")
     settings = load_settings()
     tenant_id = settings.tenant_id
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         note_lag(connection, "calculations", "molecules")
         if weight is not None or logp is not None:
             note_undescribed(connection, tenant_id)
@@ -201,7 +201,7 @@ def show(id_: str, as_json: bool) -> None:
       qforge calculations show 01946f5e --json
     """
     settings = load_settings()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         note_lag(
             connection,
             "calculations",

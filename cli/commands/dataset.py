@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.moments import MOMENT, moment
 from quantum_forge.cli.parse.options import json_option, limit_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.base.counted import counted
@@ -122,8 +122,8 @@ def export(
         raise click.BadParameter("NAME must be a valid file name", param_hint="NAME")
     format_ = format_named(format_name)
     settings = load_settings()
-    with migrated_database(settings) as database:
-        with database.engine.connect() as connection:
+    with open_forge(settings) as forge:
+        with forge.connect() as connection:
             position = safe_head(connection) if as_of is None else position_at(connection, as_of)
             batch_id: UUID | UnsetType = UNSET
             if batch is not None:
@@ -146,7 +146,7 @@ def export(
         with _progress() as progress:
             if output == "-":
                 manifest = export_stream(
-                    database.engine,
+                    forge.engine,
                     recipe,
                     sys.stdout.buffer,
                     as_of=asked,
@@ -156,7 +156,7 @@ def export(
             else:
                 path = Path(output or f"{name}{format_.suffix}")
                 manifest = export_file(
-                    database.engine,
+                    forge.engine,
                     recipe,
                     path,
                     as_of=asked,
@@ -204,9 +204,9 @@ def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -
 
     then = read_manifest(manifest)
     settings = load_settings()
-    with migrated_database(settings) as database, _progress() as progress:
+    with open_forge(settings) as forge, _progress() as progress:
         done = reproduce_dataset(
-            database.engine,
+            forge.engine,
             then,
             _author(settings),
             output=output,
@@ -247,8 +247,8 @@ def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
 
     manifests = read_manifest(before), None if after is None else read_manifest(after)
     settings = load_settings()
-    with migrated_database(settings) as database:
-        found = compare(database.engine, *manifests, _author(settings), limit=limit)
+    with open_forge(settings) as forge:
+        found = compare(forge.engine, *manifests, _author(settings), limit=limit)
     if as_json:
         console.emit_json(found)
         return

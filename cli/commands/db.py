@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.archive.backup import Progress, restore_backup, write_backup
 from quantum_forge.eventstore.base.counted import counted
@@ -228,11 +228,11 @@ def maintain(scan: bool, as_json: bool) -> None:
     Example:
       qforge db maintain
     """
-    with migrated_database(writes=True) as database:
+    with open_forge(writes=True) as forge:
         made = Patience(MAINTAIN_PATIENCE, on_trouble=tell_trouble).persist(
-            lambda: make_partitions(database.engine, scan=scan)
+            lambda: make_partitions(forge.engine, scan=scan)
         )
-        with database.engine.connect() as connection:
+        with forge.connect() as connection:
             partitions = list_partitions(connection)
     if as_json:
         console.emit_json({"made": made, "partitions": partitions})
@@ -291,8 +291,8 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
     Example:
       qforge db backup 2026-11-20.dump
     """
-    with migrated_database() as database, _moving("backing up") as progress:
-        done = write_backup(database.engine, file, replace=force, progress=progress)
+    with open_forge() as forge, _moving("backing up") as progress:
+        done = write_backup(forge.engine, file, replace=force, progress=progress)
     if as_json:
         console.emit_json(done)
     else:

@@ -6,7 +6,7 @@ import click
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.projections.compiler import dead_letters as letters
 from quantum_forge.projections.operate import retry as retrying
@@ -43,7 +43,7 @@ def list_(names: tuple[str, ...], every: bool, as_json: bool) -> None:
       qforge dead-letters list calculations --all --json
     """
     chosen = [projection.name for projection in named(names)]
-    with migrated_database() as database, database.engine.connect() as connection:
+    with open_forge() as forge, forge.connect() as connection:
         found = letters.list_dead_letters(connection, chosen, discarded=every)
     if as_json:
         console.emit_json(found)
@@ -87,11 +87,11 @@ def retry(
     projections = named(names)
     if positions and len(names) != 1:
         raise click.UsageError("--position needs the one projection that leaves it out")
-    with migrated_database(writes=True) as database:
+    with open_forge(writes=True) as forge:
         tried = [
             one
             for projection in projections
-            for one in retrying.retry(database.engine, projection, positions)
+            for one in retrying.retry(forge.engine, projection, positions)
         ]
     if as_json:
         console.emit_json(tried)
@@ -117,7 +117,7 @@ def discard(name: str, positions: tuple[int, ...]) -> None:
       qforge dead-letters discard calculations 4711 4712
     """
     (projection,) = named([name])
-    with migrated_database(writes=True) as database, database.engine.begin() as connection:
+    with open_forge(writes=True) as forge, forge.engine.begin() as connection:
         done = letters.discard(connection, projection.name, positions)
     if done:
         console.note(f"{name} leaves out the events at {', '.join(map(str, done))}.")

@@ -4,20 +4,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import click
-from sqlalchemy import Subquery, select
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.moments import MOMENT, moment
 from quantum_forge.cli.parse.options import json_option, limit_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.eventstore.log.read import safe_head
-from quantum_forge.projections.history.as_of import as_of
-from quantum_forge.projections.history.difference import Change, difference
-from quantum_forge.projections.history.moment import position_at
-from quantum_forge.projections.registry import named
+from quantum_forge.projections.history.difference import Change
 
 
 @click.command(cls=Command)
@@ -51,25 +45,9 @@ def diff(
       qforge diff calculations --from 2h
       qforge diff molecules --from 2026-10 --to 2026-11 --json    # what November changed
     """
-    (projection,) = named([table])
-    settings = load_settings()
-
-    def state(position: int, name: str) -> Subquery:
-        past = as_of(projection, position)
-        return select(past).where(past.c.tenant_id == settings.tenant_id).subquery(name)
-
-    with migrated_database(settings) as database, database.engine.connect() as connection:
-        positions = [
-            safe_head(connection) if at is None else position_at(connection, at)
-            for at in (earlier, later)
-        ]
-        found = difference(
-            connection,
-            state(positions[0], "before"),
-            state(positions[1], "after"),
-            ["tenant_id", *projection.key],
-            limit=limit,
-        )
+    with open_forge() as forge:
+        positions = [forge.position(earlier), forge.position(later)]
+        found = forge.diff(table, *positions, limit=limit)
     if as_json:
         console.emit_json({"from": positions[0], "to": positions[1], "difference": found})
         return

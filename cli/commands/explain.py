@@ -3,22 +3,16 @@
 from datetime import datetime
 
 import click
-from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.moments import MOMENT, moment
 from quantum_forge.cli.parse.options import json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.event_table import LONGEST_DATA, shortened
 from quantum_forge.cli.show.lag import note_lag
-from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.projections.history import lineage
 from quantum_forge.projections.history.lineage import Lineage
-from quantum_forge.projections.history.moment import position_at
-from quantum_forge.projections.project.checkpoint import read_checkpoints
 from quantum_forge.projections.registry import named
-from quantum_forge.schema.language.projection import Projection
 
 MOST_POSITIONS = 8
 """Positions that people get to see of a value that many events made."""
@@ -46,30 +40,15 @@ def explain(table: str, key: str, at: int | datetime | None, as_json: bool) -> N
       qforge explain atomic_properties 01946f5e,0 --json
     """
     (projection,) = named([table])
-    settings = load_settings()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge() as forge:
         if at is None:
-            note_lag(connection, projection.name)
-        position = _position(connection, projection, at)
-        found = lineage.explain(
-            connection,
-            projection,
-            lineage.find_key(connection, projection, settings.tenant_id, key.split(",")),
-            position,
-        )
-    if not found.steps:
-        raise lineage.NoSuchRow(projection.name, key.split(","), list(projection.key))
+            with forge.connect() as connection:
+                note_lag(connection, projection.name)
+        found = forge.explain(table, key, at=at)
     if as_json:
         console.emit_json(found)
     else:
         _print(found)
-
-
-def _position(connection: Connection, projection: Projection, at: int | datetime | None) -> int:
-    if at is not None:
-        return position_at(connection, at)
-    checkpoint = read_checkpoints(connection).get(projection.name)
-    return 0 if checkpoint is None else checkpoint.position
 
 
 def _print(found: Lineage) -> None:

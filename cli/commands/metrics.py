@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option, span_options
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.database.settings import load_settings
@@ -38,7 +38,7 @@ def metrics(context: click.Context) -> None:
         return
     settings = load_settings()
     spool = spool_state(spool_directory(settings.home))
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         gauges = read_gauges(connection, PROJECTIONS.values(), settings.tenant_id, spool)
     click.echo(exposition(gauges), nl=False)
 
@@ -82,7 +82,7 @@ def show(
         raise click.UsageError("--by groups calculations; a named metric has no such groups")
     tenant_id = (settings := load_settings()).tenant_id
     bucket = Bucket(per)
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         if name is None:
             note_lag(connection, "calculations", "molecules")
             query = regressions.select_wall_times(

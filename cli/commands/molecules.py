@@ -5,7 +5,7 @@ import click
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.commands.calculations import LISTED as CALCULATIONS
 from quantum_forge.cli.parse.options import json_option, limit_option, number_range
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_lag, note_undescribed
@@ -67,7 +67,7 @@ def list_(
       qforge molecules list --weight :300 --logp :5 --limit 100000 --json
     """
     settings = load_settings()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         note_lag(connection, "molecules")
         if weight is not None or logp is not None:
             note_undescribed(connection, settings.tenant_id)
@@ -95,7 +95,7 @@ def show(molecule: str, as_json: bool) -> None:
       qforge molecules show 7d44 --json
     """
     settings = load_settings()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         note_lag(connection, "molecules", "calculations")
         details = lookup.molecule_details(connection, settings.tenant_id, molecule)
     if as_json:

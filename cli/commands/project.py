@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Engine
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.catching_up import catch_up_shown
 from quantum_forge.eventstore.base.counted import counted
@@ -53,13 +53,13 @@ def project(names: tuple[str, ...], once: bool, auto_rebuild: bool, sql: bool) -
     if sql:
         console.emit("\n\n".join(printed(each) for each in projections))
         return
-    with migrated_database(writes=True, follows=not once) as database:
+    with open_forge(writes=True, follows=not once) as forge:
         if once:
             if auto_rebuild:
-                _rebuild_stale(database.engine, projections)
-            _once(database.engine, projections)
+                _rebuild_stale(forge.engine, projections)
+            _once(forge.engine, projections)
         else:
-            _follow(database.engine, projections, auto_rebuild=auto_rebuild)
+            _follow(forge.engine, projections, auto_rebuild=auto_rebuild)
 
 
 def _rebuild_stale(engine: Engine, projections: Sequence[Projection]) -> None:

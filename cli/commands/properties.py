@@ -8,7 +8,7 @@ from quantum_forge.cli.command import Group
 from quantum_forge.cli.commands.run import EngineMissing, kept_current
 from quantum_forge.cli.parse import options
 from quantum_forge.cli.parse.options import jobs_option, json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
@@ -67,14 +67,14 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
 
     where = options.conditions(molecules, written)
     settings = load_settings()
-    with migrated_database(settings, writes=True) as database:
-        catch_up(database.engine, named(["molecules", "molecule_properties_computed"]))
-        with database.engine.connect() as connection:
+    with open_forge(settings, writes=True) as forge:
+        catch_up(forge.engine, named(["molecules", "molecule_properties_computed"]))
+        with forge.connect() as connection:
             missing = count_undescribed(connection, settings.tenant_id, toolkit_version(), where)
             without = count_without_smiles(connection, settings.tenant_id, where)
         total = missing if limit is None else min(missing, limit)
         recorder = Recorder(
-            database.engine,
+            forge.engine,
             Author(
                 tenant_id=settings.tenant_id,
                 user_id=settings.user_id,
@@ -84,7 +84,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
         )
         with (
             recorder,
-            kept_current(database.engine),
+            kept_current(forge.engine),
             console.progress("computing", total) as report,
         ):
             done = compute_properties(

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Engine, func, select
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections import rebuild as rebuilding
@@ -73,12 +73,12 @@ def rebuild(
     if rollback and dry_run:
         raise click.UsageError("--rollback changes tables, --dry-run does not: give one of them")
     projections = named(names)
-    with migrated_database(writes=True) as database:
+    with open_forge(writes=True) as forge:
         if rollback:
-            _roll_back(database.engine, projections, keep=keep, as_json=as_json)
+            _roll_back(forge.engine, projections, keep=keep, as_json=as_json)
         else:
             _rebuild(
-                database.engine,
+                forge.engine,
                 projections,
                 jobs=jobs,
                 dry_run=dry_run,

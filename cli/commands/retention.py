@@ -4,7 +4,7 @@ import click
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
@@ -47,7 +47,7 @@ def show(as_json: bool) -> None:
       qforge retention show
     """
     settings = load_settings()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         found = library.read_retention(connection, settings.tenant_id)
     _print(found, as_json)
 
@@ -66,8 +66,8 @@ def set_(table: str, days: str) -> None:
       qforge retention set user_audit_log ever
     """
     settings = load_settings()
-    with migrated_database(settings, writes=True) as database:
-        library.set_retention(database.engine, _author(settings), table, _days(days))
+    with open_forge(settings, writes=True) as forge:
+        library.set_retention(forge.engine, _author(settings), table, _days(days))
 
 
 @retention.command()
@@ -82,16 +82,16 @@ def apply(dry_run: bool, as_json: bool) -> None:
       qforge retention apply
     """
     settings = load_settings()
-    with migrated_database(settings, writes=not dry_run) as database:
+    with open_forge(settings, writes=not dry_run) as forge:
         trimmed = named(library.retained())
-        catch_up_unless_standby(database.engine, trimmed)
+        catch_up_unless_standby(forge.engine, trimmed)
         if dry_run:
-            with database.engine.connect() as connection:
+            with forge.connect() as connection:
                 found = library.read_retention(connection, settings.tenant_id)
             found = [each for each in found if each.expired]
         else:
-            found = library.apply_retention(database.engine, _author(settings))
-            catch_up(database.engine, trimmed)
+            found = library.apply_retention(forge.engine, _author(settings))
+            catch_up(forge.engine, trimmed)
     _print(found, as_json)
     if not found:
         console.note("Nothing is due.")

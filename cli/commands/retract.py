@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option, span_options
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.actions import retraction
@@ -67,8 +67,8 @@ def retract(
     if with_reused and batch is None:
         raise click.UsageError("--with-reused requires --batch, which says which batch reused them")
     settings = load_settings()
-    with migrated_database(settings, writes=not dry_run) as database:
-        with database.engine.connect() as connection:
+    with open_forge(settings, writes=not dry_run) as forge:
+        with forge.connect() as connection:
             criteria = Criteria(
                 program_version=program_version,
                 host=host,
@@ -79,13 +79,13 @@ def retract(
                 until=until,
             )
         if dry_run:
-            with database.engine.connect() as connection:
+            with forge.connect() as connection:
                 covered = retraction.extent(connection, settings.tenant_id, criteria)
             _print(covered, as_json)
             return
         author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
-        done = retraction.retract(database.engine, author, criteria, reason or "")
-        catch_up(database.engine, PROJECTIONS.values())
+        done = retraction.retract(forge.engine, author, criteria, reason or "")
+        catch_up(forge.engine, PROJECTIONS.values())
     if as_json:
         console.emit_json(done)
     elif done is None:

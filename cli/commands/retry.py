@@ -9,7 +9,7 @@ import click
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.run import EngineMissing, kept_current
 from quantum_forge.cli.parse.options import jobs_option, json_option
-from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
@@ -88,18 +88,18 @@ def retry(
         limit=limit, first_seconds=first_delay, longest_seconds=max(first_delay, 3600.0)
     )
     settings = load_settings()
-    with migrated_database(settings, writes=not dry_run, follows=follow) as database:
+    with open_forge(settings, writes=not dry_run, follows=follow) as forge:
         Patience(None if follow else 0, on_trouble=tell_trouble).persist(
-            lambda: catch_up_unless_standby(database.engine, named(["calculations"]))
+            lambda: catch_up_unless_standby(forge.engine, named(["calculations"]))
         )
         if dry_run:
-            with database.engine.connect() as connection:
+            with forge.connect() as connection:
                 known = find_troubled(connection, settings.tenant_id, backoff)
                 now = server_time(connection)
             _print([_planned(each, backoff, now) for each in known], as_json)
             return
         recorder = Recorder(
-            database.engine,
+            forge.engine,
             Author(
                 tenant_id=settings.tenant_id,
                 user_id=settings.user_id,
@@ -112,7 +112,7 @@ def retry(
             outcome = "has a result" if successful else "failed again"
             console.note(f"{troubled.calculation_id}: attempt {troubled.attempt} {outcome}")
 
-        with recorder, kept_current(database.engine):
+        with recorder, kept_current(forge.engine):
             done = Retries(
                 recorder,
                 backoff,

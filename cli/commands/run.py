@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.spool import tell
 from quantum_forge.cli.parse.options import jobs_option
-from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
@@ -172,9 +172,9 @@ def run(
         raise EngineMissing(error) from error
     settings = load_settings()
     spool = spool_directory(settings.home)
-    with migrated_database(settings, writes=True) as database:
+    with open_forge(settings, writes=True) as forge:
         # A look-up that gets no answer must not hold the results up for ever.
-        limited = followed(database.engine, settings.deadline)
+        limited = followed(forge.engine, settings.deadline)
         drained = drain(spool, limited)
         if (
             drained.events

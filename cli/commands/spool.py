@@ -8,7 +8,7 @@ import click
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.system import Spools
 from quantum_forge.eventstore.base.counted import counted
@@ -77,12 +77,12 @@ def drain_command(past_damage: bool, as_json: bool) -> None:
     settings = load_settings()
     directory = spool_directory(settings.home)
     waiting = sum(each.appends for each in spool_state(directory).segments)
-    with migrated_database(settings, writes=True) as database:
+    with open_forge(settings, writes=True) as forge:
         if waiting:
             with console.progress("draining", waiting) as report:
-                drained = drain(directory, database.engine, report=report, past_damage=past_damage)
+                drained = drain(directory, forge.engine, report=report, past_damage=past_damage)
         else:
-            drained = drain(directory, database.engine, past_damage=past_damage)
+            drained = drain(directory, forge.engine, past_damage=past_damage)
     if as_json:
         console.emit_json(summary(drained))
     else:
@@ -103,8 +103,8 @@ def report_command() -> None:
     """
     settings = load_settings()
     author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
-    with migrated_database(settings, writes=True) as database:
-        Spools(database.engine, author).report(
+    with open_forge(settings, writes=True) as forge:
+        Spools(forge.engine, author).report(
             host=socket.gethostname(), directory=spool_directory(settings.home)
         )
 

@@ -4,14 +4,13 @@ import click
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.doctor.checks.log import AHEAD
 from quantum_forge.eventstore.log.statistics import Holder
 from quantum_forge.projections.follow.lag import Lag
-from quantum_forge.projections.operate.status import Status, read_status
+from quantum_forge.projections.operate.status import Status
 
 
 @click.command(cls=Command)
@@ -30,9 +29,8 @@ def status(exact: bool, as_json: bool) -> None:
       qforge status --exact
       qforge status --json | jq .queue
     """
-    settings = load_settings()
-    with migrated_database(settings) as database:
-        found = read_status(database.engine, settings.tenant_id, exact=exact)
+    with open_forge() as forge:
+        found = forge.status(exact=exact)
     if as_json:
         console.emit_json(found)
     else:

@@ -8,16 +8,14 @@ import click
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option, limit_option, time
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_lag
-from quantum_forge.eventstore.actions.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.users import Users
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.database.engine import Database
-from quantum_forge.eventstore.database.settings import Settings, load_settings
-from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.forge import Forge
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.schema.domains.users import Role
 
@@ -79,8 +77,8 @@ def register(
     """
     settings = load_settings()
     password = None if no_password else _password(from_stdin=password_stdin)
-    with migrated_database(settings, writes=True) as database:
-        user_id = _users(database, settings).register(
+    with open_forge(settings, writes=True) as forge:
+        user_id = _users(forge).register(
             email=email,
             username=username,
             password=password,
@@ -102,7 +100,7 @@ def list_(limit: int, as_json: bool) -> None:
       qforge users list --json
     """
     settings = load_settings()
-    with migrated_database(settings) as database, database.engine.connect() as connection:
+    with open_forge(settings) as forge, forge.connect() as connection:
         note_lag(connection, "users")
         query = select_users(settings.tenant_id, limit=limit)
         found = [dict(row) for row in connection.execute(query).mappings()]
@@ -123,8 +121,8 @@ def password(user: str, password_stdin: bool) -> None:
       qforge users password ada
     """
     settings = load_settings()
-    with migrated_database(settings, writes=True) as database:
-        recorder = _users(database, settings)
+    with open_forge(settings, writes=True) as forge:
+        recorder = _users(forge)
         user_id = recorder.find(user)
         recorder.change_password(user_id, password=_password(from_stdin=password_stdin))
     console.note(f"{user} has a new password.")
@@ -154,9 +152,9 @@ def key(
       qforge users key ada notebook --scope read --expires 2027-01-01
     """
     settings = load_settings()
-    with migrated_database(settings, writes=True) as database:
-        user_id = _users(database, settings).find(user)
-        issued = ApiKeys(database.engine, _author(settings)).issue(
+    with open_forge(settings, writes=True) as forge:
+        user_id = _users(forge).find(user)
+        issued = forge.keys.issue(
             user_id,
             name=name,
             scopes=scopes,
@@ -171,12 +169,8 @@ def key(
     console.note("Keep it: only its hash is stored, and it cannot be shown again.")
 
 
-def _author(settings: Settings) -> Author:
-    return Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
-
-
-def _users(database: Database, settings: Settings) -> Users:
-    return Users(database.engine, _author(settings))
+def _users(forge: Forge) -> Users:
+    return Users(forge.engine, forge.author)
 
 
 def _password(*, from_stdin: bool) -> Secret:

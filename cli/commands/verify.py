@@ -7,12 +7,11 @@ from sqlalchemy import Table
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option, limit_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.projections.history.difference import Change, Kind
 from quantum_forge.projections.history.verify import Verification
-from quantum_forge.projections.history.verify import verify as verify_projection
 from quantum_forge.projections.registry import PROJECTIONS, named
 
 WORDS = {Kind.ADDED: "surplus", Kind.REMOVED: "missing", Kind.CHANGED: "changed"}
@@ -37,12 +36,12 @@ def verify(ctx: click.Context, names: tuple[str, ...], limit: int, as_json: bool
       qforge verify calculations molecules --json
     """
     projections = named(names)
-    with migrated_database() as database:
-        verified = []
+    with open_forge() as forge:
+        verified: list[Verification] = []
         for projection in projections:
             if len(projections) > 1:
                 console.note(f"Verifying {projection.name} …")
-            verified.append(verify_projection(database.engine, projection, limit=limit))
+            verified += forge.verify(projection.name, limit=limit)
     if as_json:
         console.emit_json(verified)
     else:

@@ -11,7 +11,7 @@ import click
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.appended import BadLines, progressing, tell
 from quantum_forge.eventstore.base.envelope import NewEvent
@@ -72,18 +72,18 @@ def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json:
         good = _check(file, settings, bad)
         done = Loaded()
         if not bad.count or skip_invalid:
-            database = stack.enter_context(migrated_database(settings, writes=True))
+            forge = stack.enter_context(open_forge(settings, writes=True))
             with console.progress("append", good) as report:
                 if _is_one_append(file, good):
                     events = list(_good(file, settings))
-                    with database.engine.begin() as connection:
+                    with forge.engine.begin() as connection:
                         placed = append_events(connection, events)
                     appended = sum(place.appended for place in placed)
                     done = Loaded(appended, len(placed) - appended)
                     report(good)
                 else:
                     source = _good(file, settings)
-                    done = load(database.engine, source, on_chunk=progressing(report))
+                    done = load(forge.engine, source, on_chunk=progressing(report))
     tell(context, done, bad, verb="appended", skip_invalid=skip_invalid, as_json=as_json)
 
 

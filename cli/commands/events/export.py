@@ -10,7 +10,7 @@ import click
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.event_type import event_type
 from quantum_forge.cli.parse.options import json_option, place, span_options
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
@@ -87,9 +87,9 @@ def export(
         since=since,
         until=until,
     )
-    with migrated_database(settings) as database:
+    with open_forge(settings) as forge:
         done = export_events(
-            database.engine,
+            forge.engine,
             sys.stdout.buffer if str(file) == "-" else file,
             Author(tenant_id=settings.tenant_id, user_id=settings.user_id),
             after=after,

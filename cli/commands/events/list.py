@@ -12,7 +12,7 @@ from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.event_type import event_type
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import json_option, limit_option, span_options
-from quantum_forge.cli.session import migrated_database, tell_trouble
+from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import event_table
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.database.outage import Patience
@@ -74,8 +74,8 @@ def list_(
       qforge events list --entity 01946f5e --json | jq .data
     """
     settings = load_settings()
-    with migrated_database(settings, follows=follow) as database:
-        with database.engine.connect() as connection:
+    with open_forge(settings, follows=follow) as forge:
+        with forge.connect() as connection:
             where = Filter(
                 types=types or None,
                 tenant_id=settings.tenant_id,
@@ -86,7 +86,7 @@ def list_(
             )
 
         def look() -> tuple[Place, list[RecordedEvent]]:
-            with database.engine.connect() as connection:
+            with forge.connect() as connection:
                 head = safe_head(connection)
                 newest = read_all(connection, upto=head, where=where, backward=True, limit=limit)
                 end = place_at(connection, head) if follow else Place()
@@ -101,7 +101,7 @@ def list_(
                 show(event)
             if follow:
                 new = subscribe(
-                    database.engine,
+                    forge.engine,
                     after=end,
                     where=where,
                     patience=None,

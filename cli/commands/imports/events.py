@@ -6,7 +6,7 @@ import click
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.appended import BadLines, progressing, tell
 from quantum_forge.cli.show.catching_up import catch_up_shown
@@ -49,11 +49,11 @@ def events(context: click.Context, file: Path, skip_invalid: bool, as_json: bool
     bad.end()
     done = Loaded()
     if good and (skip_invalid or not bad.count):
-        with migrated_database(load_settings(), writes=True) as database:
+        with open_forge(load_settings(), writes=True) as forge:
             try:
                 with console.progress("importing", good) as report:
                     every = (line for line in read_exported(file) if not isinstance(line, BadLine))
-                    done = load(database.engine, every, on_chunk=progressing(report))
+                    done = load(forge.engine, every, on_chunk=progressing(report))
             finally:
-                catch_up_shown(database.engine, list(PROJECTIONS.values()))
+                catch_up_shown(forge.engine, list(PROJECTIONS.values()))
     tell(context, done, bad, verb="imported", skip_invalid=skip_invalid, as_json=as_json)

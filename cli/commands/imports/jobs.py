@@ -18,7 +18,7 @@ from quantum_forge.cli.commands.run import EngineMissing
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import jobs_option, json_option
-from quantum_forge.cli.session import migrated_database
+from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.catching_up import catch_up_shown
 from quantum_forge.eventstore.base.errors import QuantumForgeError
@@ -127,13 +127,13 @@ def jobs(
         settings = replace(settings, user_id=user_id)
     total = count_folders(directory, limit)
     with (
-        migrated_database(settings, writes=not dry_run) as database,
+        open_forge(settings, writes=not dry_run) as forge,
         written_report(report_file) as write,
     ):
-        with database.engine.connect() as connection:
+        with forge.connect() as connection:
             user = ids.user(connection, settings.tenant_id, user_id)
         target = Target(
-            url=database.url.render_as_string(hide_password=False),
+            url=forge.engine.url.render_as_string(hide_password=False),
             tenant_id=settings.tenant_id,
             user_id=user or settings.user_id,
             dry_run=dry_run,
@@ -156,10 +156,10 @@ def jobs(
                 )
         finally:
             if not dry_run:
-                catch_up_shown(database.engine, list(PROJECTIONS.values()))
+                catch_up_shown(forge.engine, list(PROJECTIONS.values()))
         if check_count is not None:
             checked = checked_again(
-                database.engine, settings.tenant_id, sample, check_count, jobs=jobs
+                forge.engine, settings.tenant_id, sample, check_count, jobs=jobs
             )
     for failure in done.failures[:PROBLEMS_SHOWN]:
         where = f"{failure.path}/{failure.file}" if failure.file else failure.path
