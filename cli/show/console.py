@@ -45,10 +45,12 @@ def emit_json(value: Any) -> None:
 
 
 def _plain(value: object) -> object:
-    """What JSON has for a value that msgspec does not know: text, for a subclass of str."""
+    """What JSON has for a value: that of encoded JSON, and text for a subclass of str."""
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
     if isinstance(value, str):
         return str.__str__(value)
-    raise NotImplementedError
+    raise NotImplementedError(f"{type(value).__qualname__} is not JSON")
 
 
 def table(

@@ -1,12 +1,16 @@
 """What commands print: plain and complete in a pipe, harmless on a terminal."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
 from datetime import UTC, datetime
+from uuid import UUID
 
+import msgspec
 import pytest
+from sqlalchemy.sql import quoted_name
 
 from quantum_forge.cli.show import console
 
@@ -65,3 +69,16 @@ def test_progress_in_a_pipe_ends_with_the_whole_count(capsys: pytest.CaptureFixt
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("calculations: 3/3, 1 failed, ")
+
+
+def test_json_has_keys_of_any_kind_encoded_parts_and_subclasses_of_str(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ids as keys, JSON from the log, names of SQLAlchemy."""
+    name = quoted_name("table", quote=True)
+
+    console.emit_json({UUID(int=1): [name, msgspec.Raw(b'{"b": 1, "a": [null]}')]})
+
+    assert json.loads(capsys.readouterr().out) == {
+        "00000000-0000-0000-0000-000000000001": ["table", {"a": [None], "b": 1}]
+    }
