@@ -99,7 +99,7 @@ COMMANDS = {
     ),
     "completion": Lazy(
         "quantum_forge.cli.commands.completion:completion",
-        "Print the script that completes commands and options in a shell.",
+        "Print the script that completes commands and options in a SHELL: bash, zsh or fish.",
     ),
     "db": Lazy("quantum_forge.cli.commands.db:db", "Migrate, inspect and reset the database."),
 }

@@ -10,10 +10,10 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(cls=Command)
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes commands and options in a SHELL.
+    """Print the script that completes commands and options in a SHELL: bash, zsh or fish.
 
     \b
     Example:
