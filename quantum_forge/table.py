@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
+from quantum_forge.schema.language.table import METADATA, is_secret
 
 Connect = Callable[[], AbstractContextManager[Connection]]
 """Lends a connection for the length of a `with`."""
@@ -100,8 +101,9 @@ class Query:
 
     @classmethod
     def _over(cls, connect: Connect, name: str, source: FromClause, tenant_id: UUID) -> Self:
-        """The rows of one tenant in a table, or in what has its columns."""
-        query = cls(connect, name, select(source).where(source.c.tenant_id == tenant_id))
+        """The rows of one tenant in a table, or in what has its columns, but for its secrets."""
+        shown = (source.c[each.name] for each in METADATA.tables[name].c if not is_secret(each))
+        query = cls(connect, name, select(*shown).where(source.c.tenant_id == tenant_id))
         query._source = source
         return query
 

@@ -13,7 +13,7 @@ from sqlalchemy.schema import (
 )
 
 from quantum_forge.schema.domains import METADATA
-from quantum_forge.schema.language.table import is_read_model
+from quantum_forge.schema.language.table import is_read_model, is_secret
 from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
 from quantum_forge.schema.tables.log import POSITIONS, event_logs
 
@@ -44,7 +44,7 @@ def ddl_of(tables: Sequence[Table]) -> str:
 def _access(table: Table) -> list[str]:
     """Who may see and change the rows of a read model; its readers, all but the secret columns."""
     name = table.name
-    shown = [column.name for column in table.columns if not column.info.get("secret")]
+    shown = [column.name for column in table.columns if not is_secret(column)]
     select = f"GRANT SELECT ON {name} TO qforge_reader, qforge_auditor"
     if len(shown) < len(table.columns):
         select = (

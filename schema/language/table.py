@@ -51,6 +51,11 @@ def column(
     return Column(name, type_, nullable=not required, comment=comment, info=info)
 
 
+def is_secret(column: Column[Any]) -> bool:
+    """Whether a column holds a hash or a ciphertext, which no reader is shown."""
+    return bool(column.info.get("secret"))
+
+
 def derived(
     name: str, type_: TypeEngine[Any] | type[TypeEngine[Any]], formula: str, comment: str
 ) -> Column[Any]:

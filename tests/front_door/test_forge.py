@@ -229,6 +229,18 @@ def test_users_and_keys_act_for_the_tenant(forge: qf.Forge) -> None:
     assert forge.keys.use(issued.key, scope="read").user_id == ada
 
 
+def test_no_row_shows_a_hash_of_a_secret(forge: qf.Forge) -> None:
+    """Not now, and not as of a time; other columns are there."""
+    password = qf.Secret("correct horse battery staple")
+    forge.users.register(email="ada@example.org", username="ada", password=password)
+    forge.catch_up()
+
+    for query in (forge.table("users"), forge.as_of("users", forge.position())):
+        (row,) = query.rows()
+        assert "hashed_password" not in row.__struct_fields__
+        assert getattr(row, "username") == "ada"  # noqa: B009  # mypy knows no columns
+
+
 def test_a_dataset_is_exported_reproduced_and_compared(forge: qf.Forge, tmp_path: Path) -> None:
     """An empty one, which is the same when it is made again."""
     forge.catch_up()
