@@ -19,6 +19,7 @@ from quantum_forge.eventstore.base.errors import (
     EventTooLarge,
     LockHeld,
     LogIsAppendOnly,
+    NotAllowed,
     OtherTenant,
     QuantumForgeError,
     StreamLocked,
@@ -278,6 +279,8 @@ def _translate(error: BaseException | None) -> QuantumForgeError | None:
             return StreamLocked()
         case "QF007":
             return OtherTenant(message)
+        case "42501":
+            return NotAllowed(message)
         case "QF002" | "23502" | "23514":
             return EventRefused("append_events", message)
         case str(state) if state.startswith(("22", "54")):

@@ -329,6 +329,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+WITHOUT_A_DATABASE = {"completion", "server status", "server stop"}
+"""They open none: one prints a script, two are about the embedded server's processes."""
+
+
 def test_every_command_has_its_place_in_the_walk() -> None:
     """A new command must say what it does on a standby."""
     leaves = {
@@ -337,7 +341,7 @@ def test_every_command_has_its_place_in_the_walk() -> None:
         if not isinstance(command, click.Group)
     }
     walked = {name.split(" -")[0] for name in COMMANDS}
-    assert leaves <= walked
+    assert leaves - WITHOUT_A_DATABASE <= walked
 
 
 def test_every_command_works_on_a_standby_or_names_the_primary_in_one_line(

@@ -218,18 +218,23 @@ def test_who_may_not_ask_is_recorded(qforge_here: Qforge, people: Engine) -> Non
     assert counted(people)["access_denied"] == 2
 
 
+PROJECT = "00000000-0000-4000-8000-000000000777"
+
+
 @pytest.mark.parametrize(
-    ("roles", "bound_to", "recorded_for"),
+    ("roles", "event", "bound_to", "recorded_for"),
     [
-        ("qforge_appender", None, DEFAULT_TENANT_ID),
-        ("qforge_auditor, qforge_appender", OTHER_TENANT, OTHER_TENANT),
-        ("qforge_reader", None, None),
+        # What begins a project needs no look at the log, what changes one does.
+        ("qforge_appender", ["project_updated", "--entity-id", PROJECT], None, DEFAULT_TENANT_ID),
+        ("qforge_auditor, qforge_appender", ["project_created"], OTHER_TENANT, OTHER_TENANT),
+        ("qforge_reader", ["project_created"], None, None),
     ],
 )
 def test_what_the_database_refuses_is_recorded_once(
     qforge_here: Qforge,
     database: Database,
     roles: str,
+    event: list[str],
     bound_to: UUID | None,
     recorded_for: UUID | None,
 ) -> None:
@@ -243,7 +248,7 @@ def test_what_the_database_refuses_is_recorded_once(
     url = libpq_url(database.url.set(username=login))
     variables = {"DATABASE_URL": url, "QFORGE_USER_ID": str(BOB)}
     data = ("--data", '{"name": "Malaria"}')
-    refused = qforge_here("record", "project_created", *data, env=variables, status=1)
+    refused = qforge_here("record", *event, *data, env=variables, status=1)
 
     with database.engine.begin() as connection:
         connection.execute(text(f"DROP ROLE {login}"))
