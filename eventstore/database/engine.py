@@ -17,6 +17,7 @@ from quantum_forge.eventstore.base.errors import (
     DatabaseUnreachable,
     LockHeld,
     NotAllowed,
+    QuantumForgeError,
     RoleMissing,
     TooManyConnections,
     UnknownDatabase,
@@ -140,6 +141,21 @@ def engine_options(url: URL) -> dict[str, Any]:
     }
 
 
+def refusal(error: BaseException | None) -> QuantumForgeError | None:
+    """Return the error that says what the database does not let a login do; None for others."""
+    if not isinstance(error, psycopg.Error):
+        return None
+    message = error.diag.message_primary
+    match error.sqlstate:
+        case "42501":
+            return NotAllowed(message or "permission denied")
+        case "QF006":
+            return RoleMissing(message or "a role is missing")
+        case "QF012":
+            return LockHeld("appends", held_by(message or ""))
+    return None
+
+
 def translate_failures(engine: Engine, url: URL, source: str) -> None:
     """Have an engine raise this project's errors where the database refuses or is away."""
 
@@ -150,13 +166,8 @@ def translate_failures(engine: Engine, url: URL, source: str) -> None:
         cause = context.original_exception
         if context.connection is None and isinstance(cause, psycopg.Error):
             raise connection_failure(cause, url, source) from cause
-        match getattr(cause, "sqlstate", None), cause:
-            case "42501", psycopg.Error(diag=diag):
-                raise NotAllowed(diag.message_primary or "permission denied") from cause
-            case "QF006", psycopg.Error(diag=diag):
-                raise RoleMissing(diag.message_primary or "a role is missing") from cause
-            case "QF012", psycopg.Error(diag=diag):
-                raise LockHeld("appends", held_by(diag.message_primary or "")) from cause
+        if (refused := refusal(cause)) is not None:
+            raise refused from cause
         if not context.is_disconnect and (refused := standby_error(cause)) is not None:
             raise refused from cause
         # SQLAlchemy drops the connection of a query that Ctrl-C interrupts, too.

@@ -17,15 +17,12 @@ from quantum_forge.eventstore.base.errors import (
     EventIdReused,
     EventRefused,
     EventTooLarge,
-    LockHeld,
     LogIsAppendOnly,
-    NotAllowed,
     OtherTenant,
     QuantumForgeError,
     StreamLocked,
     UnsafeIsolation,
     VersionConflict,
-    held_by,
 )
 from quantum_forge.eventstore.base.size import (
     LARGEST_CALL_SIZE,
@@ -34,6 +31,7 @@ from quantum_forge.eventstore.base.size import (
     require_event_size,
 )
 from quantum_forge.eventstore.database.deadline import PING_DEADLINE, followed
+from quantum_forge.eventstore.database.engine import refusal
 from quantum_forge.eventstore.database.standby import standby_error
 from quantum_forge.eventstore.log import wakeups
 from quantum_forge.eventstore.log.stream_locks import named_holder
@@ -253,7 +251,7 @@ def translated_errors(engine: Engine | None = None) -> Iterator[None]:
 
 
 def _translate(error: BaseException | None) -> QuantumForgeError | None:
-    if (refused := standby_error(error)) is not None:
+    if (refused := standby_error(error) or refusal(error)) is not None:
         return refused
     diagnosis = getattr(error, "diag", None)
     message = getattr(diagnosis, "message_primary", None) or str(error)
@@ -273,14 +271,10 @@ def _translate(error: BaseException | None) -> QuantumForgeError | None:
             )
         case "QF005" | "40001" as state:
             return UnsafeIsolation(may_pass=state == "40001")
-        case "QF012":
-            return LockHeld("appends", held_by(message))
         case "55P03":
             return StreamLocked()
         case "QF007":
             return OtherTenant(message)
-        case "42501":
-            return NotAllowed(message)
         case "QF002" | "23502" | "23514":
             return EventRefused("append_events", message)
         case str(state) if state.startswith(("22", "54")):
