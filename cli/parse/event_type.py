@@ -1,10 +1,24 @@
-"""An event type as it is written on the command line."""
+"""Event types as they are written on the command line."""
 
 import difflib
+from collections.abc import Callable
 
 import click
 
+from quantum_forge.cli.parse.options import Command
 from quantum_forge.schema.domains import EVENTS
+
+
+def types_option() -> Callable[[Command], Command]:
+    """--type, which may be repeated, and which a command receives as `types`."""
+    return click.option(
+        "--type",
+        "types",
+        type=event_type,
+        metavar="TYPE",
+        multiple=True,
+        help="Only of this type; may be repeated.",
+    )
 
 
 def event_type(name: str) -> str:

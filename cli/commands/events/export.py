@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.parse.event_type import event_type
+from quantum_forge.cli.parse.event_type import types_option
 from quantum_forge.cli.parse.options import json_option, place, span_options
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
@@ -37,14 +37,7 @@ from quantum_forge.eventstore.recording.author import Author
     metavar="POSITION",
     help="Go up to this position.  [default: the end of the log]",
 )
-@click.option(
-    "--type",
-    "types",
-    type=event_type,
-    metavar="TYPE",
-    multiple=True,
-    help="Only of this type; may be repeated.",
-)
+@types_option()
 @click.option("--tenant", type=click.UUID, help="Only of this tenant.  [default: yours]")
 @click.option("--all-tenants", is_flag=True, help="Of every tenant that you may read.")
 @span_options("what occurred ")
@@ -110,7 +103,7 @@ def export(
 
 
 def _range(after: Place, done: ExportedLog) -> str:
-    """What the file holds, and what was not compared with the export before it."""
+    """Describe the events in the file, and what was not compared with the previous export."""
     if after.position == 0 or after.digest is not None:
         return f"complete up to position {done.upto}"
     compared = (

@@ -9,7 +9,7 @@ from quantum_forge.cli.command import Group
 from quantum_forge.cli.commands.events.append import append
 from quantum_forge.cli.commands.events.export import export
 from quantum_forge.cli.parse import ids
-from quantum_forge.cli.parse.event_type import event_type
+from quantum_forge.cli.parse.event_type import types_option
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import json_option, limit_option, span_options
 from quantum_forge.cli.session import open_forge, tell_trouble
@@ -37,14 +37,7 @@ events.add_command(export)
 
 
 @events.command("list")
-@click.option(
-    "--type",
-    "types",
-    type=event_type,
-    metavar="TYPE",
-    multiple=True,
-    help="Only of this type; may be repeated.",
-)
+@types_option()
 @click.option("--entity", type=ID, help="Only what happened to this entity.")
 @click.option("--user", type=ID, help="Only what this user did.")
 @span_options()
