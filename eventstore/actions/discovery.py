@@ -11,13 +11,10 @@ from quantum_forge.eventstore.recording.members import members
 from quantum_forge.eventstore.recording.rules import hold
 from quantum_forge.schema.domains.discovery import (
     AdmetPredictionDeleted,
-    AdmetPredictionRecorded,
     DockingResultDeleted,
-    DockingResultRecorded,
     ProjectCreated,
     ProjectDeleted,
     ProjectUpdated,
-    ProteinStructureAdded,
     ProteinStructureDeleted,
     admet_predictions,
     docking_results,
@@ -120,24 +117,3 @@ _END: dict[str, Event] = {
     "protein_structure": ProteinStructureDeleted(reason=_WITH_ITS_PROJECT),
     "docking_result": DockingResultDeleted(reason=_WITH_ITS_PROJECT),
 }
-
-
-class AdmetPredictions(Domain):
-    """What models predict of molecules."""
-
-    record_prediction = creates(AdmetPredictionRecorded)
-    delete = happens(AdmetPredictionDeleted)
-
-
-class ProteinStructures(Domain):
-    """Structures to dock to."""
-
-    add = creates(ProteinStructureAdded)
-    delete = happens(ProteinStructureDeleted)
-
-
-class DockingResults(Domain):
-    """Molecules docked to proteins."""
-
-    record_docking = creates(DockingResultRecorded)
-    delete = happens(DockingResultDeleted)

@@ -11,19 +11,23 @@ from sqlalchemy import Engine, select, text
 import quantum_forge.eventstore.recording.rules
 from quantum_forge.eventstore.actions.by_name import record_by_name
 from quantum_forge.eventstore.actions.chemistry import Molecules
-from quantum_forge.eventstore.actions.discovery import (
-    AdmetPredictions,
-    DockingResults,
-    Projects,
-    ProteinStructures,
-)
+from quantum_forge.eventstore.actions.discovery import Projects
 from quantum_forge.eventstore.base.errors import EventRefused, RuleBroken, VersionConflict
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS, named
-from quantum_forge.schema.domains.discovery import PredictionType, ProjectDeleted, StructureMethod
+from quantum_forge.schema.domains.discovery import (
+    AdmetPredictionDeleted,
+    AdmetPredictionRecorded,
+    DockingResultRecorded,
+    PredictionType,
+    ProjectDeleted,
+    ProteinStructureAdded,
+    ProteinStructureDeleted,
+    StructureMethod,
+)
 from quantum_forge.schema.domains.molecules import MoleculeCreated
 from tests.support.appending import TENANT
 
@@ -39,9 +43,6 @@ class Lab:
         self.recorder = Recorder(engine, AUTHOR)
         self.projects = Projects(engine, AUTHOR)
         self.molecules = Molecules(engine, AUTHOR)
-        self.predictions = AdmetPredictions(engine, AUTHOR)
-        self.structures = ProteinStructures(engine, AUTHOR)
-        self.dockings = DockingResults(engine, AUTHOR)
 
     def molecule(self, smiles: str, project: UUID | None) -> UUID:
         """Create one."""
@@ -49,26 +50,35 @@ class Lab:
 
     def prediction(self, of: UUID, project: UUID | None) -> UUID:
         """Predict something of a molecule."""
-        return self.predictions.record_prediction(
-            project_id=project,
-            molecule_id=of,
-            prediction_type=PredictionType.TOXICITY,
-            results={"hERG": 0.2},
-            model_version="1",
-            confidence_score=0.9,
-        )
+        return self.recorder.record(
+            AdmetPredictionRecorded(
+                project_id=project,
+                molecule_id=of,
+                prediction_type=PredictionType.TOXICITY,
+                results={"hERG": 0.2},
+                model_version="1",
+                confidence_score=0.9,
+            )
+        ).entity_id
 
     def structure(self, project: UUID | None) -> UUID:
         """Add one."""
-        return self.structures.add(
-            project_id=project, sequence="MKT", structure_method=StructureMethod.RCSB, pdb_id="1ABC"
-        )
+        return self.recorder.record(
+            ProteinStructureAdded(
+                project_id=project,
+                sequence="MKT",
+                structure_method=StructureMethod.RCSB,
+                pdb_id="1ABC",
+            )
+        ).entity_id
 
     def docking(self, of: UUID, to: UUID, project: UUID | None) -> UUID:
         """Dock a molecule."""
-        return self.dockings.record_docking(
-            project_id=project, molecule_id=of, protein_id=to, binding_affinity=-7.5
-        )
+        return self.recorder.record(
+            DockingResultRecorded(
+                project_id=project, molecule_id=of, protein_id=to, binding_affinity=-7.5
+            )
+        ).entity_id
 
     def project(self) -> None:
         """Bring the tables up to date."""
@@ -123,7 +133,7 @@ def test_counts_follow_what_comes_goes_and_moves(lab: Lab) -> None:
 
     lab.molecules.move(ethane, project_id=one)
     lab.molecules.move(methane, project_id=two)
-    lab.predictions.delete(prediction)
+    lab.recorder.record(AdmetPredictionDeleted(), of=prediction)
     assert lab.counts(one) == (1, 0, 1, 1)
     assert lab.counts(two) == (1, 0, 0, 0)
 
@@ -206,8 +216,8 @@ def test_a_wrong_project_is_refused_and_a_missing_one_filled_in(lab: Lab) -> Non
     structure = lab.structure(project)
 
     with pytest.raises(EventRefused, match=r"project_id is None, but was"):
-        lab.structures.delete(structure, project_id=None)
-    lab.structures.delete(structure)
+        lab.recorder.record(ProteinStructureDeleted(project_id=None), of=structure)
+    lab.recorder.record(ProteinStructureDeleted(), of=structure)
 
     assert lab.counts(project) == (0, 0, 0, 0)
 
