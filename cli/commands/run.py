@@ -235,10 +235,10 @@ def note_namesakes(engine: Engine, tenant_id: UUID, plan: Plan) -> None:
     with engine.connect() as connection:
         others = queries.rows(connection, queries.select_batches(tenant_id, name=plan.batch))
     if others and all(other["id"] != its_id for other in others):
-        told = ", ".join(map(lookup.described, others[:NAMESAKES_SHOWN]))
+        listed = ", ".join(map(lookup.described, others[:NAMESAKES_SHOWN]))
         more = len(others) - NAMESAKES_SHOWN
         console.note(
-            f"New batch {plan.batch} {str(its_id)[:8]}; other batches with this name: {told}"
+            f"New batch {plan.batch} {str(its_id)[:8]}; other batches with this name: {listed}"
             + (f", and {more} more" if more > 0 else "")
         )
 

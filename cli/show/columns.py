@@ -29,7 +29,7 @@ class Shown(NamedTuple):
 
     decimals: that people get to see of a number. label: what they read above it, with its unit.
     long: may be folded. extra: left out on a terminal below WIDE; widest: below WIDEST. null: what
-    people read where there is no value.
+    a terminal shows for a missing value.
     """
 
     name: str

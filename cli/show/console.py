@@ -45,7 +45,7 @@ def emit_json(value: Any) -> None:
 
 
 def _plain(value: object) -> object:
-    """What JSON has for a value: that of encoded JSON, and text for a subclass of str."""
+    """Return what to encode instead of a value: the value of encoded JSON, the text of a str."""
     if isinstance(value, msgspec.Raw):
         return msgspec.json.decode(value)
     if isinstance(value, str):

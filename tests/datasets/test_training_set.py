@@ -1,7 +1,6 @@
 """Use case 4: a training set, by properties and results, with every atom."""
 
 import json
-from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -15,7 +14,6 @@ from tests.conftest import Qforge
 from tests.support.chemical_history import completed, created, happened, record, started
 
 ETHANOL, HEXADECANE, BENZENE = (UUID(int=n, version=4) for n in (1, 2, 3))
-AT = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def test_a_training_set_is_small_soluble_and_sorted_by_gap(

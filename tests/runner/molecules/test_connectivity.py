@@ -23,7 +23,6 @@ from quantum_forge.runner.molecules.geometry import ATOMIC_NUMBERS, Geometry
 from quantum_forge.runner.molecules.identity import identify
 from quantum_forge.runner.molecules.records import Input
 
-_angles = st.floats(-math.pi, math.pi)
 _seeds = st.integers(0, 2**32 - 1)
 
 
