@@ -31,7 +31,7 @@ def open_forge(
             start, as long as it takes, with a line on stderr, and notices one that falls silent.
     """
     settings = settings or load_settings()
-    patience = Patience(None if follows else 0, on_trouble=tell_trouble)
+    patience = patience_of(follows)
     with (
         patience.persist(
             lambda: Forge(settings, follows=follows, on_migrated=_note_migrations)
@@ -39,8 +39,17 @@ def open_forge(
         refusals_recorded(forge.engine, forge.author, _command()),
     ):
         if writes:
-            require_primary(forge.engine, click.get_current_context().command_path)
+            command = click.get_current_context().command_path
+            patience.persist(lambda: require_primary(forge.engine, command))
         yield forge
+
+
+def patience_of(follows: bool) -> Patience:
+    """Return what a command waits with for its database: for ever if it follows, else not at all.
+
+    Whatever a command reads before it follows belongs into `persist`, too.
+    """
+    return Patience(None if follows else 0, on_trouble=tell_trouble)
 
 
 def tell_trouble(trouble: Exception | None) -> None:

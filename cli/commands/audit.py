@@ -15,14 +15,13 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import limit_option, span_options
-from quantum_forge.cli.session import open_forge, tell_trouble
+from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.actions.access import require_role
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
-from quantum_forge.eventstore.database.outage import Patience
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.database.standby import require_primary
 from quantum_forge.eventstore.log.abbreviations import find_user, id_digits
@@ -105,34 +104,39 @@ def audit(
         tenant_id=settings.tenant_id, user_id=settings.user_id, more={"service": "audit"}
     )
     with open_forge(settings, follows=follow) as forge:
-        catch_up_unless_standby(forge.engine, named(["users", "organization_members"]))
-        with forge.connect() as connection:
-            user_id = None if user is None else _user_id(connection, settings.tenant_id, user)
-            entity_id = ids.entity(connection, settings.tenant_id, entity)
-        if user_id is None or user_id != settings.user_id:
-            require_role(
-                forge.engine,
-                author,
-                "audit_read",
-                among=[Role.ADMIN],
-                target_type="user" if user_id else None,
-                target_id=user_id,
+
+        def look() -> tuple[Question, int, Place, list[Entry]]:
+            catch_up_unless_standby(forge.engine, named(["users", "organization_members"]))
+            with forge.connect() as connection:
+                user_id = None if user is None else _user_id(connection, settings.tenant_id, user)
+                entity_id = ids.entity(connection, settings.tenant_id, entity)
+            if user_id is None or user_id != settings.user_id:
+                require_role(
+                    forge.engine,
+                    author,
+                    "audit_read",
+                    among=[Role.ADMIN],
+                    target_type="user" if user_id else None,
+                    target_id=user_id,
+                )
+            if form is not None:
+                require_primary(forge.engine, "an export, which is recorded in the log,")
+            question = Question(
+                tenant_id=settings.tenant_id,
+                user_id=user_id,
+                entity_id=entity_id,
+                actions=list(actions) or None,
+                status=None if status is None else AuditStatus(status),
+                since=since,
+                until=until,
             )
-        question = Question(
-            tenant_id=settings.tenant_id,
-            user_id=user_id,
-            entity_id=entity_id,
-            actions=list(actions) or None,
-            status=None if status is None else AuditStatus(status),
-            since=since,
-            until=until,
-        )
-        if form is not None:
-            require_primary(forge.engine, "an export, which is recorded in the log,")
-        with forge.connect() as connection:
-            head = safe_head(connection)
-            found = list(audit_trail.answer(connection, question, upto=head, limit=limit))[::-1]
-            end = place_at(connection, head) if follow else Place()
+            with forge.connect() as connection:
+                head = safe_head(connection)
+                found = list(audit_trail.answer(connection, question, upto=head, limit=limit))[::-1]
+                end = place_at(connection, head) if follow else Place()
+                return question, head, end, found
+
+        question, head, end, found = patience_of(follow).persist(look)
         if form is None and not follow:
             columns.table(LISTED, [_row(entry) for entry in found])
             return
@@ -172,7 +176,7 @@ def audit(
 def _following(forge: Forge, question: Question, after: Place) -> Iterator[Entry]:
     where = audit_trail.where_of(question)
     new = subscribe(forge.engine, after=after, where=where, patience=None, on_trouble=tell_trouble)
-    patience = Patience(None, on_trouble=tell_trouble)
+    patience = patience_of(True)
 
     def entries(event: RecordedEvent) -> list[Entry]:
         with forge.connect() as connection:

@@ -9,13 +9,12 @@ import click
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.run import EngineMissing, kept_current
 from quantum_forge.cli.parse.options import jobs_option, json_option
-from quantum_forge.cli.session import open_forge, tell_trouble
+from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.clock import server_time
-from quantum_forge.eventstore.database.outage import Patience
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -89,7 +88,7 @@ def retry(
     )
     settings = load_settings()
     with open_forge(settings, writes=not dry_run, follows=follow) as forge:
-        Patience(None if follow else 0, on_trouble=tell_trouble).persist(
+        patience_of(follow).persist(
             lambda: catch_up_unless_standby(forge.engine, named(["calculations"]))
         )
         if dry_run:

@@ -4,7 +4,7 @@ import contextlib
 import selectors
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sqlalchemy.engine import URL
@@ -16,9 +16,16 @@ class Proxy:
     """Forwards a port to a server's Unix socket, in a thread.
 
     A connection that is silenced stays open and forwards nothing more, in either direction.
+
+    Args:
+        url: of the server.
+        port: to listen at; 0 for a free one.
+        cuts: after so many answers of the server each of the first connections is closed.
     """
 
-    def __init__(self, url: URL, port: int = 0) -> None:
+    def __init__(self, url: URL, port: int = 0, cuts: Iterable[int] = ()) -> None:
+        self.cuts = list(cuts)
+        self._answers_left: dict[socket.socket, int] = {}
         directory = url.query["host"]
         assert isinstance(directory, str)
         self._server = str(Path(directory) / f".s.PGSQL.{url.query.get('port', url.port or 5432)}")
@@ -74,11 +81,13 @@ class Proxy:
         for one, other in ((client, server), (server, client)):
             self._peers[one] = other
             self._selector.register(one, selectors.EVENT_READ)
+        if self.cuts:
+            self._answers_left[server] = self.cuts.pop(0)
 
     def _forward(self, source: socket.socket) -> None:
         target = self._peers[source]
         try:
-            if content := source.recv(_CHUNK):
+            if (content := source.recv(_CHUNK)) and not self._is_cut(source):
                 target.sendall(content)
                 return
         except OSError:
@@ -88,11 +97,17 @@ class Proxy:
             del self._peers[each]
             each.close()
 
+    def _is_cut(self, source: socket.socket) -> bool:
+        if (left := self._answers_left.get(source)) is None:
+            return False
+        self._answers_left[source] = left - 1
+        return left == 0
+
 
 @contextlib.contextmanager
-def proxy_of(url: URL, port: int = 0) -> Iterator[Proxy]:
+def proxy_of(url: URL, port: int = 0, cuts: Iterable[int] = ()) -> Iterator[Proxy]:
     """A proxy in front of a server, for the length of a test."""
-    proxy = Proxy(url, port)
+    proxy = Proxy(url, port, cuts)
     try:
         yield proxy
     finally:

@@ -12,10 +12,9 @@ from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.event_type import types_option
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import json_option, limit_option, span_options
-from quantum_forge.cli.session import open_forge, tell_trouble
+from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import event_table
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.eventstore.database.outage import Patience
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log.place import Place, place_at
 from quantum_forge.eventstore.log.read import Filter, read_all, safe_head
@@ -68,24 +67,23 @@ def list_(
     """
     settings = load_settings()
     with open_forge(settings, follows=follow) as forge:
-        with forge.connect() as connection:
-            where = Filter(
-                types=types or None,
-                tenant_id=settings.tenant_id,
-                entity_id=ids.entity(connection, settings.tenant_id, entity),
-                user_id=ids.user(connection, settings.tenant_id, user),
-                since=since,
-                until=until,
-            )
 
-        def look() -> tuple[Place, list[RecordedEvent]]:
+        def look() -> tuple[Filter, Place, list[RecordedEvent]]:
             with forge.connect() as connection:
+                where = Filter(
+                    types=types or None,
+                    tenant_id=settings.tenant_id,
+                    entity_id=ids.entity(connection, settings.tenant_id, entity),
+                    user_id=ids.user(connection, settings.tenant_id, user),
+                    since=since,
+                    until=until,
+                )
                 head = safe_head(connection)
                 newest = read_all(connection, upto=head, where=where, backward=True, limit=limit)
                 end = place_at(connection, head) if follow else Place()
-                return end, list(newest)[::-1]
+                return where, end, list(newest)[::-1]
 
-        end, newest = Patience(None if follow else 0, on_trouble=tell_trouble).persist(look)
+        where, end, newest = patience_of(follow).persist(look)
         if as_json or follow:
             show = event_table.json_line if as_json else event_table.line
             if not as_json:

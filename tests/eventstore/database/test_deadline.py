@@ -25,6 +25,9 @@ from tests.support.proxy import Proxy, free_port, proxy_of
 SHORT = 3.0
 """Seconds that a busy machine does not take for an answer."""
 
+CUTS = (1, 5, 8, 11, 14, 17)
+"""After so many answers each connection breaks: while it logs in, or in a question of the start."""
+
 
 @pytest.fixture
 def proxy(engine: Engine) -> Iterator[Proxy]:
@@ -143,8 +146,8 @@ def test_a_follower_that_starts_during_an_outage_waits_and_says_so_once(
         # When: the server is there
         with contextlib.ExitStack() as stack:
             proxy = stack.enter_context(proxy_of(database.url, port))
-            until(lambda: proxy.silence() > 0, "it connects")
-            until(lambda: proxy.silence() > 0, "it connects again")
+            for which in ("it connects", "it connects again"):
+                until(lambda: follower.process.poll() is not None or proxy.silence() > 0, which)
             time.sleep(1)
             assert follower.process.poll() is None
             follower.process.terminate()
@@ -153,4 +156,26 @@ def test_a_follower_that_starts_during_an_outage_waits_and_says_so_once(
     # Then: it said so once
     assert "onnection refused" in said
     assert "onnection refused" not in err
+    assert "Traceback" not in err, (out, err)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("project",), ("events", "list", "--follow"), ("audit", "--follow"), ("retry", "--follow")],
+)
+def test_a_follower_outlives_every_connection_that_breaks_while_it_starts(
+    database: Database, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Whatever it asks before it follows, it asks again."""
+    append_and_commit(database.engine, *history(3))
+    with proxy_of(database.url, cuts=CUTS) as proxy:
+        variables = {"DATABASE_URL": libpq_url(proxy.url), "QFORGE_DEADLINE": str(SHORT)}
+        with running(tmp_path, *arguments, **variables) as follower:
+            until(lambda: not proxy.cuts or follower.process.poll() is not None, "all have broken")
+            if follower.process.poll() is None:
+                time.sleep(1)
+            lives = follower.process.poll() is None
+            follower.process.terminate()
+            _, out, err = follower.end()
+    assert lives, (out, err)
     assert "Traceback" not in err, (out, err)
