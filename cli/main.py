@@ -13,92 +13,105 @@ from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 
 COMMANDS = {
-    "run": Lazy("quantum_forge.cli.commands.run:run", "Run xTB on the molecules of a file."),
+    "run": Lazy(
+        "quantum_forge.cli.commands.campaigns.run:run", "Run xTB on the molecules of a file."
+    ),
     "retry": Lazy(
-        "quantum_forge.cli.commands.retry:retry",
+        "quantum_forge.cli.commands.campaigns.retry:retry",
         "Try failed calculations again, with exponential backoff, until the limit.",
     ),
     "import": Lazy(
         "quantum_forge.cli.commands.imports.group:import_", "Import results and events from files."
     ),
     "retract": Lazy(
-        "quantum_forge.cli.commands.retract:retract",
+        "quantum_forge.cli.commands.recording.retract:retract",
         "Invalidate every completed result that the options cover, in one decision.",
     ),
     "status": Lazy(
-        "quantum_forge.cli.commands.status:status", "Show the log, the projections and their lag."
+        "quantum_forge.cli.commands.operation.status:status",
+        "Show the log, the projections and their lag.",
     ),
-    "molecules": Lazy("quantum_forge.cli.commands.molecules:molecules", "Look at molecules."),
+    "molecules": Lazy(
+        "quantum_forge.cli.commands.queries.molecules:molecules", "Look at molecules."
+    ),
     "properties": Lazy(
-        "quantum_forge.cli.commands.properties:properties", "Compute properties of molecules."
+        "quantum_forge.cli.commands.campaigns.properties:properties",
+        "Compute properties of molecules.",
     ),
-    "batches": Lazy("quantum_forge.cli.commands.batches:batches", "Look at batches."),
+    "batches": Lazy("quantum_forge.cli.commands.queries.batches:batches", "Look at batches."),
     "calculations": Lazy(
-        "quantum_forge.cli.commands.calculations:calculations", "Find and show calculations."
+        "quantum_forge.cli.commands.queries.calculations:calculations",
+        "Find and show calculations.",
     ),
     "events": Lazy(
         "quantum_forge.cli.commands.events.list:events", "Read the log, or append to it."
     ),
     "record": Lazy(
-        "quantum_forge.cli.commands.record:record",
+        "quantum_forge.cli.commands.recording.record:record",
         "Record that EVENT happened, if the rules of its entity allow it.",
     ),
     "project": Lazy(
-        "quantum_forge.cli.commands.project:project", "Bring the projections up to date."
+        "quantum_forge.cli.commands.projections.project:project",
+        "Bring the projections up to date.",
     ),
     "dead-letters": Lazy(
-        "quantum_forge.cli.commands.dead_letters:dead_letters",
+        "quantum_forge.cli.commands.projections.dead_letters:dead_letters",
         "Look at events that could not be folded, and retry or discard them.",
     ),
     "rebuild": Lazy(
-        "quantum_forge.cli.commands.rebuild:rebuild", "Rebuild projections from the log."
+        "quantum_forge.cli.commands.projections.rebuild:rebuild",
+        "Rebuild projections from the log.",
     ),
     "verify": Lazy(
-        "quantum_forge.cli.commands.verify:verify", "Prove that read models are what the log says."
+        "quantum_forge.cli.commands.projections.verify:verify",
+        "Prove that read models are what the log says.",
     ),
     "as-of": Lazy(
-        "quantum_forge.cli.commands.as_of:as_of", "Print the rows of a read model as they were."
+        "quantum_forge.cli.commands.projections.as_of:as_of",
+        "Print the rows of a read model as they were.",
     ),
     "diff": Lazy(
-        "quantum_forge.cli.commands.diff:diff",
+        "quantum_forge.cli.commands.projections.diff:diff",
         "Print the rows of a read model that differ between two moments.",
     ),
     "explain": Lazy(
-        "quantum_forge.cli.commands.explain:explain",
+        "quantum_forge.cli.commands.projections.explain:explain",
         "Print the events behind a row, and which of them gave each column its value.",
     ),
     "dataset": Lazy(
-        "quantum_forge.cli.commands.dataset:dataset",
+        "quantum_forge.cli.commands.queries.dataset:dataset",
         "Export training sets, make them again, and compare them.",
     ),
     "metrics": Lazy(
-        "quantum_forge.cli.commands.metrics:metrics",
+        "quantum_forge.cli.commands.queries.metrics:metrics",
         "Print gauges for Prometheus, or metrics of calculations and services over time.",
     ),
     "audit": Lazy(
-        "quantum_forge.cli.commands.audit:audit", "Print who did what when, and what it was before."
+        "quantum_forge.cli.commands.queries.audit:audit",
+        "Print who did what when, and what it was before.",
     ),
     "users": Lazy(
-        "quantum_forge.cli.commands.users:users",
+        "quantum_forge.cli.commands.recording.users:users",
         "Register users, and give them passwords and API keys.",
     ),
     "retention": Lazy(
-        "quantum_forge.cli.commands.retention:retention",
+        "quantum_forge.cli.commands.projections.retention:retention",
         "Show and apply how long tables keep their rows.",
     ),
     "spool": Lazy(
-        "quantum_forge.cli.commands.spool:spool",
+        "quantum_forge.cli.commands.recording.spool:spool",
         "Look at what waits for the database, and bring it there.",
     ),
     "doctor": Lazy(
-        "quantum_forge.cli.commands.doctor:doctor",
+        "quantum_forge.cli.commands.operation.doctor:doctor",
         "Check settings, server, schema and log, and say what to do.",
     ),
     "server": Lazy(
-        "quantum_forge.cli.commands.server:server", "Show or stop the embedded PostgreSQL."
+        "quantum_forge.cli.commands.operation.server:server",
+        "Show or stop the embedded PostgreSQL.",
     ),
     "completion": Lazy(
-        "quantum_forge.cli.commands.completion:completion",
+        "quantum_forge.cli.commands.operation.completion:completion",
         "Print the script that completes commands and options in a SHELL: bash, zsh or fish.",
     ),
     "db": Lazy("quantum_forge.cli.commands.db:db", "Migrate, inspect and reset the database."),

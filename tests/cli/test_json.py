@@ -36,10 +36,10 @@ ELSEWHERE = {
     "qforge dataset reproduce": "tests/datasets/test_manifest.py",
     "qforge db backup": "tests/eventstore/archive",
     "qforge db restore": "tests/eventstore/archive",
-    "qforge run": "tests/cli/test_run.py",
+    "qforge run": "tests/cli/commands/campaigns/test_run.py",
     "qforge server status": "tests/eventstore/server",
-    "qforge users key": "tests/cli/test_users.py",
-    "qforge users register": "tests/cli/test_users.py",
+    "qforge users key": "tests/cli/commands/recording/test_users.py",
+    "qforge users register": "tests/cli/commands/recording/test_users.py",
 }
 """Commands that need another server, or what another command wrote, and their tests."""
 

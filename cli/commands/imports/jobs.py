@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, RowMapping
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.commands.run import EngineMissing
+from quantum_forge.cli.commands.campaigns.run import EngineMissing
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import jobs_option, json_option

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.commands.spool import tell
+from quantum_forge.cli.commands.recording.spool import tell
 from quantum_forge.cli.parse.options import jobs_option
 from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import console

@@ -3,7 +3,7 @@
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.commands.calculations import LISTED as CALCULATIONS
+from quantum_forge.cli.commands.queries.calculations import LISTED as CALCULATIONS
 from quantum_forge.cli.parse.options import json_option, limit_option, number_range
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console

@@ -5,7 +5,7 @@ import sys
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.commands.run import EngineMissing, kept_current
+from quantum_forge.cli.commands.campaigns.run import EngineMissing, kept_current
 from quantum_forge.cli.parse import options
 from quantum_forge.cli.parse.options import jobs_option, json_option
 from quantum_forge.cli.session import open_forge

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.commands.run import EngineMissing, kept_current
+from quantum_forge.cli.commands.campaigns.run import EngineMissing, kept_current
 from quantum_forge.cli.parse.options import jobs_option, json_option
 from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import columns, console

@@ -1,0 +1,1 @@
+"""`qforge run`, `retry` and `properties`: computing, with worker processes."""

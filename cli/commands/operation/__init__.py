@@ -1,0 +1,1 @@
+"""Commands for operators: status, doctor, server, completion."""

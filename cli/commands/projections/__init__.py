@@ -1,0 +1,1 @@
+"""Commands on read models: project, rebuild, verify, the past, retention, dead letters."""

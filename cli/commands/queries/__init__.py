@@ -1,0 +1,1 @@
+"""Commands that read: molecules, calculations, batches, the audit trail, metrics, datasets."""

@@ -1,0 +1,1 @@
+"""Commands that record by hand: events, retractions, users, the spool."""
