@@ -11,8 +11,8 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import make_engine
+from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}

@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
     except Exception as error:
         # Imported here, for most commands succeed, and some need no database.
-        from quantum_forge.eventstore.database.outage import passes, reason_of
+        from quantum_forge.eventstore.database.availability.outage import passes, reason_of
 
         if not passes(error):
             raise

@@ -8,9 +8,9 @@ import click
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.access import refusals_recorded
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.outage import Patience, reason_of
+from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
+from quantum_forge.eventstore.database.availability.standby import require_primary
 from quantum_forge.eventstore.database.settings import Settings, load_settings
-from quantum_forge.eventstore.database.standby import require_primary
 from quantum_forge.forge import Forge
 
 

@@ -34,7 +34,7 @@ from quantum_forge.datasets.selection import (
 from quantum_forge.eventstore.base.codec import encode
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.whole_file import whole_file, write_whole
-from quantum_forge.eventstore.database.standby import require_primary
+from quantum_forge.eventstore.database.availability.standby import require_primary
 from quantum_forge.eventstore.log.place import Place, place_at
 from quantum_forge.eventstore.log.time_range import select_last
 from quantum_forge.eventstore.recording.author import Author

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.engine import open_database
-from quantum_forge.eventstore.database.migrations import upgrade
+from quantum_forge.eventstore.database.installation.migrations import upgrade
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.log.statistics import count_by_type

@@ -30,7 +30,7 @@ from quantum_forge.eventstore.base.errors import (
     RuleBroken,
 )
 from quantum_forge.eventstore.database.engine import Database, open_database
-from quantum_forge.eventstore.database.migrations import migrate_embedded
+from quantum_forge.eventstore.database.installation.migrations import migrate_embedded
 from quantum_forge.eventstore.database.settings import (
     Settings,
     load_settings,

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from quantum_forge.cli.main import main
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import Database, libpq_url, make_engine
+from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.server import binaries as postgres_binaries
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 

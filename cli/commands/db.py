@@ -17,11 +17,11 @@ from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.archive.backup import Progress, restore_backup, write_backup
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.address import for_programs, libpq_url
+from quantum_forge.eventstore.database.availability.outage import Patience
 from quantum_forge.eventstore.database.engine import Health, health, open_database, where
-from quantum_forge.eventstore.database.outage import Patience
-from quantum_forge.eventstore.database.roles import (
+from quantum_forge.eventstore.database.installation import migrations
+from quantum_forge.eventstore.database.installation.roles import (
     create_roles,
     describe_roles,
     restrict_advisory_locks,

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_lag
-from quantum_forge.eventstore.database.standby import is_standby
+from quantum_forge.eventstore.database.availability.standby import is_standby
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.follow.lag import read_lags
 from quantum_forge.projections.project import projector

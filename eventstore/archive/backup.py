@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Engine, func, select, text
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.whole_file import whole_file
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.address import for_programs
 from quantum_forge.eventstore.database.engine import where
-from quantum_forge.eventstore.database.roles import create_roles
+from quantum_forge.eventstore.database.installation import migrations
+from quantum_forge.eventstore.database.installation.roles import create_roles
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.server.binaries import tool_of
 from quantum_forge.schema.tables import event_logs

@@ -11,7 +11,7 @@ class QuantumForgeError(Exception):
 
     `exit_status` is what the command line exits with. `may_pass`: whether the same may succeed a
     little later by itself, so that it is worth another attempt
-    (`quantum_forge.eventstore.database.outage`).
+    (`quantum_forge.eventstore.database.availability.outage`).
     """
 
     exit_status = 1

@@ -1,1 +1,1 @@
-"""The connection to PostgreSQL: settings, engine, migrations, roles, tenants, failures."""
+"""The connection to PostgreSQL: settings, addresses, engine, tenants."""

@@ -10,7 +10,7 @@ from psycopg import pq
 from sqlalchemy.engine import URL
 
 from quantum_forge.eventstore.base.errors import InvalidSetting
-from quantum_forge.eventstore.database.deadline import TCP
+from quantum_forge.eventstore.database.availability.deadline import TCP
 
 _PUBLIC = frozenset(
     option.keyword.decode() for option in pq.Conninfo.get_defaults() if not option.dispchar

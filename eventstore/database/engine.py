@@ -25,10 +25,10 @@ from quantum_forge.eventstore.base.errors import (
     held_by,
 )
 from quantum_forge.eventstore.database.address import libpq_url as libpq_url
-from quantum_forge.eventstore.database.deadline import TCP, followed, limit_waits
+from quantum_forge.eventstore.database.availability.deadline import TCP, followed, limit_waits
+from quantum_forge.eventstore.database.availability.standby import standby_error
 from quantum_forge.eventstore.database.domains import load_domains
 from quantum_forge.eventstore.database.settings import EMBEDDED, Settings
-from quantum_forge.eventstore.database.standby import standby_error
 from quantum_forge.eventstore.database.tenancy import act_always_for
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from quantum_forge.eventstore.base.errors import DotenvSyntaxError, InvalidSetting
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.address import libpq_url
-from quantum_forge.eventstore.database.deadline import DEFAULT_DEADLINE
+from quantum_forge.eventstore.database.availability.deadline import DEFAULT_DEADLINE
 from quantum_forge.schema.language.identity import NAMESPACE
 
 DEFAULT_TENANT_ID = uuid5(NAMESPACE, "default tenant")
@@ -32,10 +32,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `url` is None for the embedded server; printed settings hide its secrets. `source` names the
     variables that decided on the database, for messages. `home` holds the embedded server and the
     spool. `deadline`: seconds that the server may take for one answer to a follower of the log;
-    see eventstore/database/deadline.py. `server_linger`: seconds for which the embedded server runs
-    on after the last command. `encryption_keys`: see eventstore/security/encryption.py;
-    without any, the file has them. `domains`: modules that add event types and tables; see
-    eventstore/database/domains.py.
+    see eventstore/database/availability/deadline.py. `server_linger`: seconds for which the
+    embedded server runs on after the last command. `encryption_keys`: see
+    eventstore/security/encryption.py; without any, the file has them.
+    `domains`: modules that add event types and tables; see eventstore/database/domains.py.
     """
 
     url: URL | None = None

@@ -19,7 +19,10 @@ from quantum_forge.eventstore.base.errors import (
 )
 from quantum_forge.eventstore.database.address import libpq_url
 from quantum_forge.eventstore.database.engine import open_database, where
-from quantum_forge.eventstore.database.migrations import migration_state, require_migrated
+from quantum_forge.eventstore.database.installation.migrations import (
+    migration_state,
+    require_migrated,
+)
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.doctor.checks import (
     Check,

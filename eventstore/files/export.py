@@ -13,7 +13,7 @@ from quantum_forge.eventstore.base.codec import encode
 from quantum_forge.eventstore.base.envelope import Position, RecordedEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.whole_file import whole_file
-from quantum_forge.eventstore.database.standby import require_primary
+from quantum_forge.eventstore.database.availability.standby import require_primary
 from quantum_forge.eventstore.log.place import BeyondHead, Place, place_at, require_place
 from quantum_forge.eventstore.log.read import EVERYTHING, Filter, read_all, safe_head
 from quantum_forge.eventstore.recording.author import Author

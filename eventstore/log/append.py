@@ -30,9 +30,9 @@ from quantum_forge.eventstore.base.size import (
     require_append_size,
     require_event_size,
 )
-from quantum_forge.eventstore.database.deadline import PING_DEADLINE, followed
+from quantum_forge.eventstore.database.availability.deadline import PING_DEADLINE, followed
+from quantum_forge.eventstore.database.availability.standby import standby_error
 from quantum_forge.eventstore.database.engine import refusal
-from quantum_forge.eventstore.database.standby import standby_error
 from quantum_forge.eventstore.log import wakeups
 from quantum_forge.eventstore.log.stream_locks import named_holder
 

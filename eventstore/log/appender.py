@@ -18,7 +18,7 @@ from quantum_forge.eventstore.base.errors import (
     DatabaseUnreachable,
     LockHeld,
 )
-from quantum_forge.eventstore.database.deadline import LimitedConnection, within
+from quantum_forge.eventstore.database.availability.deadline import LimitedConnection, within
 from quantum_forge.eventstore.database.engine import where
 from quantum_forge.eventstore.log import wakeups
 from quantum_forge.eventstore.log.append import calls_of, encode_wire, translated_errors

@@ -51,7 +51,7 @@ def safe_head(connection: Connection) -> Position:
     """The position up to which the log is complete: nothing at or below it can still appear.
 
     Read events up to it in a later statement, under READ COMMITTED. On a standby it is the head
-    that the primary published last (eventstore/database/standby.py).
+    that the primary published last (eventstore/database/availability/standby.py).
 
     Raises:
         UnsafeIsolation: when the transaction has a stricter isolation level.

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection, func, select, text
 
 from quantum_forge.eventstore.base.envelope import Position
-from quantum_forge.eventstore.database.standby import is_standby
+from quantum_forge.eventstore.database.availability.standby import is_standby
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.schema.tables import event_logs
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from sqlalchemy import Engine
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.eventstore.database.deadline import followed
-from quantum_forge.eventstore.database.outage import PATIENCE, Patience, Trouble
+from quantum_forge.eventstore.database.availability.deadline import followed
+from quantum_forge.eventstore.database.availability.outage import PATIENCE, Patience, Trouble
 from quantum_forge.eventstore.log.place import Place, Trail, require_event
 from quantum_forge.eventstore.log.read import EVERYTHING, Filter, read_all, safe_head
 from quantum_forge.eventstore.log.wakeups import Wakeups, listening_connection
@@ -28,8 +28,8 @@ def subscribe(
     Wakes up when a process announces what it appended, and looks every POLL_SECONDS besides. Uses
     one connection of its own, without a transaction while it waits, and closes it at the end. When
     the connection is lost, or the server refuses for a while
-    (`quantum_forge.eventstore.database.outage`) or falls silent
-    (`quantum_forge.eventstore.database.deadline`), it makes a new one and goes on where it was, if
+    (eventstore/database/availability/outage.py) or falls silent
+    (eventstore/database/availability/deadline.py), it makes a new one and goes on where it was, if
     the log still is the one that it has read: see eventstore/log/place.py.
 
     Args:
@@ -43,7 +43,7 @@ def subscribe(
             arrives, it polls in any case.
         patience: seconds for which a server that is away, or refuses, is waited for, at the start
             as well; None for as long as it takes.
-        on_trouble: see `quantum_forge.eventstore.database.outage.Trouble`.
+        on_trouble: see `quantum_forge.eventstore.database.availability.outage.Trouble`.
 
     Raises:
         BeyondHead: when the log does not reach `after`.

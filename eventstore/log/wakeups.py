@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable
-from quantum_forge.eventstore.database.deadline import followed
+from quantum_forge.eventstore.database.availability.deadline import followed
+from quantum_forge.eventstore.database.availability.standby import is_standby
 from quantum_forge.eventstore.database.engine import is_direct
-from quantum_forge.eventstore.database.standby import is_standby
 
 CHANNEL = "qforge_appended"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
-from quantum_forge.eventstore.database.outage import AWAY, pause_after, reason_of
+from quantum_forge.eventstore.database.availability.outage import AWAY, pause_after, reason_of
 from quantum_forge.eventstore.spool.drain import Drained, SegmentDrain, refuse_followers
 from quantum_forge.eventstore.spool.file import Segment, described, events_of
 

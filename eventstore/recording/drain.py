@@ -19,7 +19,7 @@ from quantum_forge.eventstore.base.errors import (
     SpoolEntryUnusable,
     SpoolUnwritable,
 )
-from quantum_forge.eventstore.database.outage import AWAY, reason_of
+from quantum_forge.eventstore.database.availability.outage import AWAY, reason_of
 from quantum_forge.eventstore.database.tenancy import act_for
 from quantum_forge.eventstore.log.append import append_wire, decode_wire
 from quantum_forge.eventstore.recording.rules import append_checked, find_recorded

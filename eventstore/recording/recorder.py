@@ -31,9 +31,9 @@ from quantum_forge.eventstore.base.errors import (
     VersionConflict,
 )
 from quantum_forge.eventstore.base.ids import uuid7
-from quantum_forge.eventstore.database.deadline import within
+from quantum_forge.eventstore.database.availability.deadline import within
+from quantum_forge.eventstore.database.availability.outage import AWAY
 from quantum_forge.eventstore.database.engine import where
-from quantum_forge.eventstore.database.outage import AWAY
 from quantum_forge.eventstore.log.append import encode_wire
 from quantum_forge.eventstore.log.appender import SLACK, Appender
 from quantum_forge.eventstore.recording.author import Author

@@ -36,7 +36,7 @@ from quantum_forge.eventstore.base.envelope import (
 )
 from quantum_forge.eventstore.base.errors import EventRefused, LockHeld, RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.advisory_locks import RULES_SPACE, Purpose, refuse_foreign
-from quantum_forge.eventstore.database.outage import pause_after
+from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.eventstore.log.append import append, translated_errors
 from quantum_forge.eventstore.recording.latest_fields import latest_ids
 from quantum_forge.schema.domains import LIFECYCLES

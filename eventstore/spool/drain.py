@@ -21,7 +21,7 @@ from quantum_forge.eventstore.base.errors import (
     SpoolEntryUnusable,
     SpoolUnwritable,
 )
-from quantum_forge.eventstore.database.outage import REFUSALS
+from quantum_forge.eventstore.database.availability.outage import REFUSALS
 from quantum_forge.eventstore.spool.file import (
     Damage,
     Frame,

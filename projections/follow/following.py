@@ -8,8 +8,13 @@ from contextlib import contextmanager
 from sqlalchemy import Engine
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.database.deadline import followed, unlimited
-from quantum_forge.eventstore.database.outage import LONGEST_PAUSE, Trouble, passes, pause_after
+from quantum_forge.eventstore.database.availability.deadline import followed, unlimited
+from quantum_forge.eventstore.database.availability.outage import (
+    LONGEST_PAUSE,
+    Trouble,
+    passes,
+    pause_after,
+)
 from quantum_forge.eventstore.log.wakeups import Wakeups, listening_connection
 from quantum_forge.projections.project.projector import Advance, Pass, Projector, RebuildNeeded
 from quantum_forge.projections.rebuild import RebuildRunning, RebuildStopped, rebuild
@@ -29,10 +34,10 @@ def follow(
     """Keep the projections up to date until `stop` is set; the current batch is finished first.
 
     Wakes up when a process announces what it appended, and looks every quarter of a second
-    besides. What can pass does not end it (`quantum_forge.eventstore.database.outage`): while the
+    besides. What can pass does not end it (eventstore/database/availability/outage.py): while the
     database is away, or refuses for a while, it tries again and again, and a projection that
     cannot go on waits while the others do. A server that falls silent is noticed
-    (`quantum_forge.eventstore.database.deadline`).
+    (`quantum_forge.eventstore.database.availability.deadline`).
 
     Args:
         engine: of the database; one more connection listens.

@@ -5,7 +5,7 @@ import time
 from sqlalchemy import Engine
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.database.outage import Patience
+from quantum_forge.eventstore.database.availability.outage import Patience
 from quantum_forge.projections.project.checkpoint import fingerprint, read_checkpoints
 from quantum_forge.projections.project.projector import RebuildNeeded
 from quantum_forge.schema.language.projection import Projection

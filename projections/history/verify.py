@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.envelope import Position
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.database.outage import passes, pause_after, reason_of
+from quantum_forge.eventstore.database.availability.outage import passes, pause_after, reason_of
 from quantum_forge.eventstore.database.tenancy import sees_every_tenant
 from quantum_forge.projections.compiler.dead_letters import count_parked
 from quantum_forge.projections.history.as_of import rows_at

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Table, func, select
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventRefused, QuantumForgeError
-from quantum_forge.eventstore.database.clock import server_time
+from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.log.read import last_events, read_streams
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.rules import append_checked

@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.database.deadline import DEADLINE
+from quantum_forge.eventstore.database.availability.deadline import DEADLINE
+from quantum_forge.eventstore.database.availability.outage import is_passing
 from quantum_forge.eventstore.database.engine import is_direct
-from quantum_forge.eventstore.database.outage import is_passing
 from quantum_forge.projections import compiler
 from quantum_forge.projections.project.prepared import run_prepared
 from quantum_forge.schema.language.projection import Projection

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.errors import ConnectionLost, QuantumForgeError
-from quantum_forge.eventstore.database import outage
-from quantum_forge.eventstore.database.standby import publish_head
+from quantum_forge.eventstore.database.availability import outage
+from quantum_forge.eventstore.database.availability.standby import publish_head
 from quantum_forge.eventstore.log.partitions import make_partitions
 from quantum_forge.projections.project.batch_size import BatchSize
 from quantum_forge.projections.project.checkpoint import (

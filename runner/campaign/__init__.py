@@ -1,1 +1,1 @@
-"""Campaigns: the molecules of a file calculated, recorded and tried again."""
+"""Campaigns: the molecules of a file calculated and recorded."""

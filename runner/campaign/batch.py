@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent, Stream
-from quantum_forge.eventstore.database.outage import AWAY
+from quantum_forge.eventstore.database.availability.outage import AWAY
 from quantum_forge.eventstore.log.read import last_event_types, read_stream
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.outcomes import storable

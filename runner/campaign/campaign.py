@@ -13,7 +13,7 @@ import msgspec
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError, VersionConflict
-from quantum_forge.eventstore.database.outage import AWAY
+from quantum_forge.eventstore.database.availability.outage import AWAY
 from quantum_forge.eventstore.log.read import last_assigned
 from quantum_forge.eventstore.recording.attempt import as_earlier
 from quantum_forge.eventstore.recording.recorder import Recorder

@@ -10,7 +10,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
-from quantum_forge.eventstore.database.clock import server_time
+from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.log.read import last_events, read_stream
 from quantum_forge.eventstore.recording.attempt import earlier_in
 from quantum_forge.runner.campaign import outcomes as narrative

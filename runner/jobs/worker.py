@@ -12,8 +12,8 @@ from sqlalchemy.engine import make_url
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventIdReused, QuantumForgeError, VersionConflict
 from quantum_forge.eventstore.database.address import libpq_url
+from quantum_forge.eventstore.database.availability.outage import AWAY, REFUSALS, reason_of
 from quantum_forge.eventstore.database.engine import make_engine
-from quantum_forge.eventstore.database.outage import AWAY, REFUSALS, reason_of
 from quantum_forge.eventstore.database.tenancy import act_always_for
 from quantum_forge.eventstore.log.read import existing_streams, last_events
 from quantum_forge.eventstore.log.wakeups import announce_appends

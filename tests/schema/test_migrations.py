@@ -15,8 +15,8 @@ from quantum_forge.eventstore.base.errors import (
     NotMigrated,
     UnknownRevision,
 )
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import Database, libpq_url
+from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.server.binaries import tool_path
 from quantum_forge.projections.project.projector import catch_up

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import make_engine
+from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 
 

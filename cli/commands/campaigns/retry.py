@@ -14,7 +14,7 @@ from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.clock import server_time
+from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -77,8 +77,8 @@ def retry(
     if dry_run and follow:
         raise click.UsageError("--dry-run does nothing, so it cannot --follow")
     try:
-        from quantum_forge.runner.campaign.backoff import Backoff
-        from quantum_forge.runner.campaign.retry import Retries, find_troubled
+        from quantum_forge.runner.retries.backoff import Backoff
+        from quantum_forge.runner.retries.retry import Retries, find_troubled
         from quantum_forge.runner.workers.liveness import identity
     except ImportError as error:
         raise EngineMissing(error) from error
@@ -136,7 +136,7 @@ def _planned(troubled: Any, backoff: Any, now: datetime | None = None) -> dict[s
 
     `now`: by the server's clock, where there may be retries without a time.
     """
-    from quantum_forge.runner.campaign.failed_calculations import Verdict
+    from quantum_forge.runner.retries.failed_calculations import Verdict
 
     gave_up = troubled.verdict is Verdict.GIVEN_UP
     retry_at = troubled.retry_at

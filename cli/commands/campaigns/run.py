@@ -19,8 +19,8 @@ from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
-from quantum_forge.eventstore.database.deadline import followed
-from quantum_forge.eventstore.database.outage import Patience, passes
+from quantum_forge.eventstore.database.availability.deadline import followed
+from quantum_forge.eventstore.database.availability.outage import Patience, passes
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain

@@ -22,8 +22,8 @@ from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.actions.access import require_role
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.database.availability.standby import require_primary
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.eventstore.database.standby import require_primary
 from quantum_forge.eventstore.log.abbreviations import find_user, id_digits
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.place import Place, place_at

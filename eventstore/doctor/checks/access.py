@@ -4,7 +4,7 @@ import re
 
 from sqlalchemy import Connection, text
 
-from quantum_forge.eventstore.database.roles import PURPOSES
+from quantum_forge.eventstore.database.installation.roles import PURPOSES
 from quantum_forge.eventstore.doctor.checks import declared
 from quantum_forge.eventstore.doctor.checks.declared import Grant
 from quantum_forge.eventstore.doctor.checks.finding import (

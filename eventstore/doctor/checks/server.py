@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
+from quantum_forge.eventstore.database.availability.standby import is_standby
 from quantum_forge.eventstore.database.engine import HEALTH, OLDEST_SUPPORTED
-from quantum_forge.eventstore.database.standby import is_standby
 from quantum_forge.eventstore.doctor.checks.finding import Finding, ok, problem, psql, warning
 from quantum_forge.eventstore.server.binaries import NEWEST
 

@@ -22,8 +22,8 @@ from quantum_forge.eventstore.archive.backup import (
     restore_backup,
     write_backup,
 )
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import Database, libpq_url, make_engine
+from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.log.read import read_all, safe_head
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from quantum_forge.projections.project.projector import catch_up

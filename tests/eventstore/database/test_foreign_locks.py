@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.eventstore.base.errors import LockHeld, NotAllowed
 from quantum_forge.eventstore.database import advisory_locks as advisory
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import Database, make_engine
-from quantum_forge.eventstore.database.roles import restrict_advisory_locks
+from quantum_forge.eventstore.database.installation import migrations
+from quantum_forge.eventstore.database.installation.roles import restrict_advisory_locks
 from quantum_forge.eventstore.doctor.checks import Level
 from quantum_forge.eventstore.doctor.checks.activity import advisory_locks
 from quantum_forge.eventstore.log.append import append

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL
 
 from quantum_forge.eventstore.base.errors import OtherTenant
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import Database, make_engine
+from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.database.tenancy import act_always_for, act_for
 from quantum_forge.eventstore.doctor.checks import Level
 from quantum_forge.eventstore.doctor.examination import examine_database

@@ -12,7 +12,7 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import NotAllowed, OtherTenant
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database, make_engine
-from quantum_forge.eventstore.database.roles import PURPOSES, describe_roles
+from quantum_forge.eventstore.database.installation.roles import PURPOSES, describe_roles
 from quantum_forge.eventstore.database.tenancy import act_always_for, act_for
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.partitions import list_partitions, make_partitions

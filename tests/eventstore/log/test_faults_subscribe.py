@@ -6,8 +6,8 @@ import threading
 import time
 from pathlib import Path
 
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import make_engine
+from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.log.subscribe import subscribe
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from tests.support.appending import append_and_commit, small_event

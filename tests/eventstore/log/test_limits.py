@@ -12,8 +12,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.errors import NotAllowed
-from quantum_forge.eventstore.database import migrations
 from quantum_forge.eventstore.database.engine import Database, make_engine
+from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.database.tenancy import act_for
 from quantum_forge.eventstore.doctor.checks import Level, log
 from quantum_forge.eventstore.log.read import read_all

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import StreamLocked
+from quantum_forge.eventstore.database.availability.outage import passes
 from quantum_forge.eventstore.database.engine import Database, make_engine
-from quantum_forge.eventstore.database.outage import passes
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.appender import Appender
 from quantum_forge.eventstore.log.load import load

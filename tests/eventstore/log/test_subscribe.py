@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable
 from quantum_forge.eventstore.database.engine import make_engine
-from quantum_forge.eventstore.database.migrations import upgrade
+from quantum_forge.eventstore.database.installation.migrations import upgrade
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.eventstore.log.read import EVERYTHING, Filter
 from quantum_forge.eventstore.log.subscribe import subscribe

@@ -9,12 +9,12 @@ import quantum_forge.runner.workers.liveness
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.runner.campaign.backoff import Backoff
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.triage import identified
 from quantum_forge.runner.inputs.files import read_inputs
+from quantum_forge.runner.retries.backoff import Backoff
 from quantum_forge.schema.domains.calculations import CalculationStarted
-from tests.runner.campaign.test_retry import importable, retried  # noqa: F401  # a fixture
+from tests.runner.retries.test_retry import importable, retried  # noqa: F401  # a fixture
 from tests.support.campaigns import campaign, counted, write
 from tests.support.clocks import shift_clock
 

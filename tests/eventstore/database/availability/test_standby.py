@@ -15,8 +15,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
 
 from quantum_forge.eventstore.base.errors import NeedsPrimary, NoPublishedHead
+from quantum_forge.eventstore.database.availability.standby import publish_head
 from quantum_forge.eventstore.database.engine import Database, libpq_url, make_engine
-from quantum_forge.eventstore.database.standby import publish_head
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.place import BeyondHead, Place, require_place
 from quantum_forge.eventstore.log.read import read_all, safe_head

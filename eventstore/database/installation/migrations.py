@@ -67,7 +67,7 @@ def upgrade(engine: Engine, revision: str = HEAD) -> list[str]:
     """
     applied = _move(engine, revision, up=True)
     if loaded_domains() and not migration_state(engine).pending:
-        from quantum_forge.eventstore.database.domain_tables import create_own_tables
+        from quantum_forge.eventstore.database.installation.domain_tables import create_own_tables
 
         with _only_one(engine), engine.begin() as connection:
             applied += create_own_tables(connection)
@@ -120,7 +120,7 @@ def upgrade_sql(revision: str = HEAD, *, start: str = BASE) -> str:
     to = _resolve(revision, from_=start)
     sql = _printed(command.upgrade, f"{_resolve(start)}:{to}")
     if start == BASE and to == newest() and loaded_domains():
-        from quantum_forge.eventstore.database.domain_tables import own_tables_sql
+        from quantum_forge.eventstore.database.installation.domain_tables import own_tables_sql
 
         sql += own_tables_sql()
     return sql
@@ -205,14 +205,14 @@ def _pending_tables(engine: Engine) -> list[str]:
     if not loaded_domains():
         return []
     # The declarations of all tables take long to import.
-    from quantum_forge.eventstore.database.domain_tables import pending_tables
+    from quantum_forge.eventstore.database.installation.domain_tables import pending_tables
 
     with engine.connect() as connection:
         return pending_tables(connection)
 
 
 def _drop_own_tables(connection: Connection) -> None:
-    from quantum_forge.eventstore.database.domain_tables import drop_own_tables
+    from quantum_forge.eventstore.database.installation.domain_tables import drop_own_tables
 
     drop_own_tables(connection)
 

@@ -19,8 +19,13 @@ from quantum_forge.eventstore.base.errors import (
     NotAllowed,
     UnknownDatabase,
 )
+from quantum_forge.eventstore.database.availability.outage import (
+    PASSING_STATES,
+    Patience,
+    passes,
+    reason_of,
+)
 from quantum_forge.eventstore.database.engine import make_engine
-from quantum_forge.eventstore.database.outage import PASSING_STATES, Patience, passes, reason_of
 from quantum_forge.eventstore.log.subscribe import subscribe
 from quantum_forge.projections.follow.background import BackgroundProjector
 from quantum_forge.projections.history.difference import difference

@@ -14,23 +14,23 @@ from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
-from quantum_forge.eventstore.database.clock import ServerClock, server_time
-from quantum_forge.eventstore.database.outage import PATIENCE, Patience, Trouble
+from quantum_forge.eventstore.database.availability.clock import ServerClock, server_time
+from quantum_forge.eventstore.database.availability.outage import PATIENCE, Patience, Trouble
 from quantum_forge.eventstore.log.read import last_events
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.rules import append_checked
 from quantum_forge.runner.campaign import outcomes as narrative
-from quantum_forge.runner.campaign.backoff import Backoff
-from quantum_forge.runner.campaign.failed_calculations import (
+from quantum_forge.runner.campaign.outcomes import Attempt
+from quantum_forge.runner.engines.check import program_version
+from quantum_forge.runner.engines.tasks import Completed, Outcome, Task
+from quantum_forge.runner.retries.backoff import Backoff
+from quantum_forge.runner.retries.failed_calculations import (
     Troubled,
     Verdict,
     read_troubled,
     select_candidates,
 )
-from quantum_forge.runner.campaign.outcomes import Attempt
-from quantum_forge.runner.campaign.repetition import Unrepeatable, read_molecules, repetition
-from quantum_forge.runner.engines.check import program_version
-from quantum_forge.runner.engines.tasks import Completed, Outcome, Task
+from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import StopRequest
 from quantum_forge.schema.domains.batches import BatchCompleted, BatchResumed
@@ -81,8 +81,8 @@ class Retries:
         jobs: how many worker processes.
         timeout_seconds: of an attempt, in s; None: what the calculation had before.
         on_attempt: called for each attempt that ended, with whether it has a result.
-        on_trouble: see `quantum_forge.eventstore.database.outage.Trouble`: the database is away,
-            or refuses for a while.
+        on_trouble: see `Trouble` in eventstore/database/availability/outage.py: the database is
+            away, or refuses for a while.
         function: what the workers run, as `module:name`.
         draw: gives the random numbers of the jitter.
     """

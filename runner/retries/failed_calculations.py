@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Select, or_, select
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.log.read import read_streams
 from quantum_forge.eventstore.recording.attempt import FAILED, earlier_in
-from quantum_forge.runner.campaign.backoff import Backoff
-from quantum_forge.runner.campaign.repetition import Unrepeatable, read_molecules, repetition
+from quantum_forge.runner.retries.backoff import Backoff
+from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.workers.liveness import is_gone
 from quantum_forge.schema.domains.calculations import (
     CalculationErrorResolved,

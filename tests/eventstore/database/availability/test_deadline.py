@@ -11,9 +11,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
 from quantum_forge.eventstore.base.errors import ConnectionLost
-from quantum_forge.eventstore.database import deadline
 from quantum_forge.eventstore.database.address import for_programs
-from quantum_forge.eventstore.database.deadline import TCP, followed, unlimited
+from quantum_forge.eventstore.database.availability import deadline
+from quantum_forge.eventstore.database.availability.deadline import TCP, followed, unlimited
 from quantum_forge.eventstore.database.engine import Database, libpq_url, make_engine
 from quantum_forge.eventstore.log.subscribe import subscribe
 from quantum_forge.projections.follow.background import BackgroundProjector

@@ -1,0 +1,1 @@
+"""Availability of the server: temporary failures, back-off, deadlines, standby servers, clock."""

@@ -1,0 +1,1 @@
+"""What `qforge db upgrade` installs: migrations, tables of own domains, roles."""

@@ -1,0 +1,1 @@
+"""Retries of failed calculations: which, when, how often."""
