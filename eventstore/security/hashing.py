@@ -6,6 +6,7 @@ least 256 bits, so that a plain SHA-256 of them reveals nothing and is cheap to 
 
 import hashlib
 import hmac
+import re
 import secrets
 import unicodedata
 
@@ -19,8 +20,18 @@ ITERATIONS = 2
 LANES = 1
 """The cost of hashing a password: what OWASP's Password Storage Cheat Sheet asks for at least."""
 
+MOST_MEMORY_KIB, MOST_ITERATIONS, MOST_LANES = 256 * 1024, 16, 16
+"""The most that a stored hash may cost: whoever appended it, it is computed at each login."""
+
 SHORTEST_PASSWORD = 8
 """Characters of a password at least (NIST SP 800-63B, section 5.1.1)."""
+
+_ARGON2ID = re.compile(
+    r"\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})"
+    r"\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})",
+    re.ASCII,
+)
+"""A PHC string: cost, salt (8 to 64 bytes), hash (12 to 64 bytes)."""
 
 _NOBODY = (
     f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={LANES}"
@@ -44,13 +55,30 @@ def hash_password(password: Secret) -> str:
 def password_matches(password: Secret, hashed: str | None) -> bool:
     """Whether a hash is that of a password, in a time that does not depend on the answer.
 
-    hashed: None where there is no account or it has no password: that takes as long.
+    Args:
+        password: what was typed.
+        hashed: a PHC string. None where there is no account or it has no password: that takes as
+            long. So does a hash that is malformed, of another kind than Argon2id, or costs more
+            than `MOST_MEMORY_KIB`, `MOST_ITERATIONS` or `MOST_LANES`: it matches no password.
     """
+    usable = hashed if hashed is not None and is_checkable(hashed) else None
     try:
-        Argon2id.verify_phc_encoded(_bytes(password), hashed or _NOBODY)
-    except InvalidKey:
+        Argon2id.verify_phc_encoded(_bytes(password), usable or _NOBODY)
+    except (InvalidKey, ValueError):  # ValueError: parameters that Argon2 refuses
         return False
-    return hashed is not None
+    return usable is not None
+
+
+def is_checkable(hashed: str) -> bool:
+    """Whether a stored hash is an Argon2id one of an affordable cost."""
+    if (parts := _ARGON2ID.fullmatch(hashed)) is None:
+        return False
+    memory, iterations, lanes = (int(parts[number]) for number in (1, 2, 3))
+    return (
+        8 * lanes <= memory <= MOST_MEMORY_KIB
+        and 1 <= iterations <= MOST_ITERATIONS
+        and 1 <= lanes <= MOST_LANES
+    )
 
 
 def hash_token(token: Secret) -> str:

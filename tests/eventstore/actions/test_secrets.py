@@ -9,11 +9,13 @@ import re
 import stat
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import msgspec
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from sqlalchemy import Connection, Engine, text
 
 import quantum_forge
@@ -203,6 +205,44 @@ def test_hashes_are_as_costly_as_they_should_be(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.undo()
 
     assert hash_password(Secret("x" * 8)).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+SALT_AND_HASH = "$bm9ib2R5J3Mgc2FsdCE$bm9ib2R5J3MgaGFzaCwgd2hpY2ggZml0cyBub25lISE"
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "$argon2id$v=19$m=4194304,t=1,p=1" + SALT_AND_HASH,  # 4 GiB
+        "$argon2id$v=19$m=999999999,t=999999999,p=999999999" + SALT_AND_HASH,
+        "$argon2id$v=19$m=64,t=17,p=1" + SALT_AND_HASH,
+        "$argon2id$v=19$m=0,t=1,p=1" + SALT_AND_HASH,
+        "$argon2id$v=19$m=8,t=0,p=1" + SALT_AND_HASH,
+        "$argon2id$v=19$m=8,t=1,p=2" + SALT_AND_HASH,
+        "$argon2id$v=19$m=8,t=1,p=0" + SALT_AND_HASH,
+        "$argon2id$v=19$m=²,t=1,p=1" + SALT_AND_HASH,
+        "$argon2id$v=19$m=8,t=1,p=1$bm9ib2R5J3Mgc2FsdCE1$bm9ib2R5J3MgaGFza",  # not base64
+        "$argon2id$v=18$m=8,t=1,p=1" + SALT_AND_HASH,
+        "$scrypt$ln=17,r=8,p=1" + SALT_AND_HASH,
+        "$argon2id$" + "x" * 40,
+        "",
+    ],
+)
+def test_a_stored_hash_that_is_malformed_or_too_costly_lets_nobody_in(
+    hashed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is never computed: it takes the time and the memory of an unknown user."""
+    computed = []
+    verify = Argon2id.verify_phc_encoded
+
+    def counted(password: bytes, encoded: str) -> None:
+        computed.append(encoded)
+        verify(password, encoded)
+
+    monkeypatch.setattr(hashing, "Argon2id", SimpleNamespace(verify_phc_encoded=counted))
+
+    assert not password_matches(Secret(PASSWORD), hashed)
+    assert not any(each in encoded for encoded in computed for each in ("m=4", "m=9", "t=17"))
 
 
 @pytest.mark.parametrize("plain", [PASSWORD, "$argon2id$", "sha256:abc", "", "a" * 64])
