@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.event import Event, hints_of, required_fields
 
 _SIMPLE = {str: "text", int: "integer", float: "number", bool: "yes or no", UUID: "id"}
 
@@ -23,10 +23,10 @@ class FieldDescription(msgspec.Struct, frozen=True):
 
 def fields_of(cls: type[Event]) -> list[FieldDescription]:
     """The fields of an event type, in the order of declaration."""
-    hints = typing.get_type_hints(cls, include_extras=True)
+    required = required_fields(cls)
     return [
-        FieldDescription(field.name, _holds(hints[field.name]), field.required)
-        for field in msgspec.structs.fields(cls)
+        FieldDescription(name, _holds(hints_of(cls)[name]), name in required)
+        for name in cls.__struct_fields__
     ]
 
 

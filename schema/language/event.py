@@ -1,9 +1,11 @@
 """What an event type is: a frozen record with a name, bound to a type of entity."""
 
 import re
+import typing
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -70,3 +72,19 @@ def event(
 def identity_of(cls: type[Event]) -> Identity | None:
     """The function that derives the natural id of what an event begins; None without one."""
     return _identities.get(cls.event_type)
+
+
+# Every column of every projection asks for these at the start of each program, so each answer is
+# kept: the annotations of a class are evaluated once.
+
+
+@cache
+def hints_of(cls: type[msgspec.Struct], *, extras: bool = True) -> Mapping[str, Any]:
+    """The type of each field of a record; with `extras`, `Annotated` types keep their bounds."""
+    return MappingProxyType(typing.get_type_hints(cls, include_extras=extras))
+
+
+@cache
+def required_fields(cls: type[msgspec.Struct]) -> frozenset[str]:
+    """The names of the fields that a record must be given."""
+    return frozenset(field.name for field in msgspec.structs.fields(cls) if field.required)

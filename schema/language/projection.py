@@ -4,14 +4,14 @@ import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ParamSpec
 
-import msgspec
 from sqlalchemy import Column, Select, Table
 from sqlalchemy.dialects import postgresql
 
-from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.event import Event, required_fields
 from quantum_forge.schema.language.fold import Fold, Operation
 from quantum_forge.schema.language.secrecy import secret_fields
 from quantum_forge.schema.language.value import (
@@ -173,7 +173,7 @@ class Projection:
                 if event_type not in values and not (of_elements and event_type in self.ends):
                     raise self._wrong(f"key column {name} has no source in {event_type}")
             for event_type, value in values.items():
-                self._check_fit(self.table.c[name], Operation.LAST, event_type, value)
+                self._fitting_kinds(self.table.c[name], Operation.LAST, event_type, value)
             resolved[name] = values
         return resolved
 
@@ -212,33 +212,20 @@ class Projection:
                 raise self._wrong(
                     f"column {column.name} takes nothing from this projection's events"
                 )
+        kinds = {}
         for event_type, value in values.items():
             if event_type in self.ends:
                 raise self._wrong(
                     f"column {column.name} takes a value from {event_type}, which ends"
                 )
-            self._check_fit(column, fold.operation, event_type, value)
+            kinds[event_type] = self._fitting_kinds(column, fold.operation, event_type, value)
+            if self.only_with.get(event_type) == value:
+                kinds[event_type] -= MISSING  # an event without it is ignored
         self._check_where(column, fold.where, values)
-        resolved = ColumnFold(
-            column,
-            fold.operation,
-            values,
-            fold.where,
-            self._kinds_by_type(values),
-        )
+        resolved = ColumnFold(column, fold.operation, values, fold.where, kinds)
         if not column.nullable:
             self._check_required(resolved)
         return resolved
-
-    def _kinds_by_type(self, values: Mapping[str, Value]) -> dict[str, frozenset[str]]:
-        # What an event must have to count is there.
-        never = {
-            name: MISSING for name, value in values.items() if self.only_with.get(name) == value
-        }
-        return {
-            name: kinds_of(self.events[name], value, self.elements) - never.get(name, frozenset())
-            for name, value in values.items()
-        }
 
     def _check_where(
         self, column: Column[Any], where: Mapping[str, Any], values: Mapping[str, Value]
@@ -309,10 +296,10 @@ class Projection:
         return dict.fromkeys(chosen, take.value)
 
     def _payload(self, event_type: str, name: str) -> Payload:
-        for field in msgspec.structs.fields(self.events[event_type]):
-            if field.name == name:
-                return Payload(name, field.required)
-        raise self._wrong(f"{event_type} has no field {name}")
+        cls = self.events[event_type]
+        if name not in cls.__struct_fields__:
+            raise self._wrong(f"{event_type} has no field {name}")
+        return Payload(name, name in required_fields(cls))
 
     def _part(self, event_type: str, name: str) -> Element | None:
         cls = element_class(self.events[event_type], self.elements)
@@ -322,9 +309,10 @@ class Projection:
             cls.__struct_fields__.index(name) if cls.__struct_config__.array_like else name
         )
 
-    def _check_fit(
+    def _fitting_kinds(
         self, column: Column[Any], operation: Operation, event_type: str, value: Value
-    ) -> None:
+    ) -> frozenset[str]:
+        """The kinds of the value; refuses those that the column does not hold."""
         kinds = kinds_of(self.events[event_type], value, self.elements)
         found = misfit(column, operation, kinds)
         if isinstance(value, Truncated) and kinds - MISSING != {"DateTimeType"}:
@@ -334,6 +322,7 @@ class Projection:
                 f"column {column.name} is {column.type.compile(_POSTGRESQL)}, which does not hold"
                 f" {found} from {event_type}"
             )
+        return kinds
 
     def _check_retained(self) -> None:
         if not self.is_of_single_events:
@@ -395,6 +384,7 @@ def _registering(make: Callable[Arguments, Projection]) -> Callable[Arguments, P
 projection = _registering(Projection)
 
 
+@cache
 def _short_facts_of(cls: type[Event]) -> ShortFacts:
     return ShortFacts(tuple(sorted({*long_fields(cls), *secret_fields(cls)})))
 

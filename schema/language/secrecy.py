@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.event import Event, hints_of
 
 SECRET = {"secret": True}
 """Marks a type, as in `Annotated[str, Meta(pattern=…, extra=SECRET)]`: a hash, a ciphertext."""
@@ -14,7 +14,7 @@ SECRET = {"secret": True}
 
 def secret_fields(cls: type[Event]) -> list[str]:
     """The fields of an event type that hold a hash or a ciphertext."""
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = hints_of(cls)
     return [name for name in cls.__struct_fields__ if _is_secret(hints[name])]
 
 

@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.event import Event, hints_of
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.value import (
     Constant,
@@ -83,15 +84,14 @@ def kinds_of(cls: type[Event], value: Value, elements: Field | None) -> frozense
     """
     match value:
         case Payload(name):
-            return _of_hint(typing.get_type_hints(cls, include_extras=True)[name])
+            return _kinds_of_field(cls, name)
         case Element(None):
-            item = _item(cls, elements)
-            return _of_hint(item)
+            return _of_hint(_item(cls, elements))
         case Element(part):
             struct = element_class(cls, elements)
             assert struct is not None
             name = struct.__struct_fields__[part] if isinstance(part, int) else str(part)
-            return _of_hint(typing.get_type_hints(struct, include_extras=True)[name])
+            return _kinds_of_field(struct, name)
         case ElementIndex():
             return frozenset({"IntType"})
         case Envelope(name):
@@ -132,7 +132,7 @@ def misfit(column: Column[Any], operation: Operation, kinds: Collection[str]) ->
 
 def lets_through(cls: type[Event], name: str, value: object) -> bool:
     """Whether a field of an event type can have a JSON value."""
-    hint = typing.get_type_hints(cls, include_extras=True)[name]
+    hint = hints_of(cls)[name]
     try:
         # The absent has no JSON value, so msgspec looks at the other types of the union.
         msgspec.convert(value, hint)
@@ -143,22 +143,27 @@ def lets_through(cls: type[Event], name: str, value: object) -> bool:
 
 def lists_of(cls: type[Event]) -> list[str]:
     """The fields of an event type that are lists, and so may be long."""
-    hints = typing.get_type_hints(cls)
+    hints = hints_of(cls, extras=False)
     return [name for name in cls.__struct_fields__ if typing.get_origin(hints[name]) is list]
 
 
 def long_fields(cls: type[Event]) -> list[str]:
     """The fields of an event type that are lists or objects."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    kinds = {name: _of_hint(hints[name]) - MISSING for name in cls.__struct_fields__}
-    return [name for name, found in kinds.items() if not found <= _SHORT]
+    return [
+        name for name in cls.__struct_fields__ if not _kinds_of_field(cls, name) - MISSING <= _SHORT
+    ]
 
 
 def _item(cls: type[Event], elements: Field | None) -> object:
     assert elements is not None
-    hint = typing.get_type_hints(cls)[elements.name]
+    hint = hints_of(cls, extras=False)[elements.name]
     (item,) = typing.get_args(hint) if typing.get_origin(hint) is list else (object,)
     return item
+
+
+@cache
+def _kinds_of_field(cls: type[msgspec.Struct], name: str) -> frozenset[str]:
+    return _of_hint(hints_of(cls)[name])
 
 
 def _of_hint(hint: object) -> frozenset[str]:
