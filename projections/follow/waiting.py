@@ -1,18 +1,20 @@
 """Reading one's own writes: wait until a projection has folded what was just appended."""
 
+import itertools
 import time
 
 from sqlalchemy import Engine
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.database.availability.outage import Patience
+from quantum_forge.eventstore.database.availability.outage import Patience, pause_after
 from quantum_forge.projections.project.checkpoint import fingerprint, read_checkpoints
 from quantum_forge.projections.project.projector import RebuildNeeded
 from quantum_forge.schema.language.projection import Projection
 
 TIMEOUT = 10.0
-_FIRST_LOOK = 0.002
-_LOOK_EVERY = 0.05
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.05
+"""Seconds between two looks at the checkpoint."""
 
 
 class ProjectionBehind(QuantumForgeError):
@@ -55,9 +57,8 @@ def wait_for(
 def _wait_until(
     engine: Engine, projection: Projection, position: int, deadline: float, timeout: float
 ) -> None:
-    pause = _FIRST_LOOK
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while True:
+        for looks in itertools.count(1):
             checkpoint = read_checkpoints(connection).get(projection.name)
             reached = 0
             if checkpoint is not None:
@@ -69,5 +70,5 @@ def _wait_until(
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ProjectionBehind(projection.name, position, reached, timeout)
+            pause = pause_after(looks, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
             time.sleep(min(pause, left))
-            pause = min(2 * pause, _LOOK_EVERY)

@@ -1,6 +1,5 @@
 """Keeps read models up to date: folds what was appended since the checkpoint, batch by batch."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -43,9 +42,8 @@ POISON_SECONDS = 1.0
 PARTITIONS_EVERY = 10_000
 """Positions after which it is looked again whether the log needs partitions."""
 
-PARTITIONS_PAUSE = 20.0
-"""Seconds, half to one and a half times as many, after a try at partitions that failed: each may
-hold up appends for 0.05 s."""
+PARTITIONS_PAUSE = 30.0
+"""Seconds after a failed attempt at partitions, at most: each may hold up appends for 0.05 s."""
 
 
 class RebuildNeeded(QuantumForgeError):
@@ -87,7 +85,7 @@ class Pass(msgspec.Struct, frozen=True):
 
 class _Pause(msgspec.Struct, frozen=True):
     failure: FoldFailed
-    seconds: float
+    attempts: int
     until: float
 
 
@@ -199,7 +197,7 @@ class Projector:
         try:
             make_partitions(self._engine)
         except (QuantumForgeError, DBAPIError):
-            pause = PARTITIONS_PAUSE * random.uniform(0.5, 1.5)
+            pause = outage.pause_after(1, first=PARTITIONS_PAUSE, longest=PARTITIONS_PAUSE)
             self._partitions_wait = time.monotonic() + pause
         else:
             self._partitions_from = self._head + PARTITIONS_EVERY
@@ -321,13 +319,14 @@ class Projector:
             self._moved(Advance(projection.name, around.reached, contents.events, around.parked))
 
     def _pause(self, failure: FoldFailed) -> None:
-        """Leave a projection alone for a while, longer from time to time."""
+        """Leave a projection alone for a while, longer after every failure in a row."""
         name = failure.projection
         self._positions.pop(name, None)
         before = self._paused.get(name)
         longest = outage.LONGEST_PAUSE if failure.may_pass else LONGEST_PAUSE
-        seconds = SHORTEST_PAUSE if before is None else min(2 * before.seconds, longest)
-        self._paused[name] = _Pause(failure, seconds, time.monotonic() + seconds)
+        attempts = 1 if before is None else before.attempts + 1
+        seconds = outage.pause_after(attempts, first=SHORTEST_PAUSE, longest=longest)
+        self._paused[name] = _Pause(failure, attempts, time.monotonic() + seconds)
 
     def _commit(
         self, part: Sequence[Projection], contents: dict[str, Contents], after: int, upto: int

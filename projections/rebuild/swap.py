@@ -5,6 +5,7 @@ own names. Whoever waits for the live table while that happens looks its name up
 and reads the new one; views hold on to the old one, so they are made again over the new one.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.compiler import dead_letters
 from quantum_forge.projections.project.checkpoint import (
@@ -43,8 +45,8 @@ LOCK_TIMEOUT = 0.2
 """Seconds for which readers may have to queue behind a swap that waits for one of them. Well below
 deadlock_timeout: where a reader of a view and a swap block each other, the swap gives way."""
 
-PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds between attempts, the last one for ever: time for whoever queued behind one."""
+LONGEST_PAUSE = 1.0
+"""Seconds between two attempts at most: time for whoever queued behind one."""
 
 CHECKPOINT_TIMEOUT = 10
 """Seconds to wait for a projector's batch, which blocks nobody."""
@@ -160,8 +162,9 @@ def persistently(
         SwapBlocked: naming who is in the way.
     """
     deadline = time.monotonic() + patience
-    pauses = iter(PAUSES)
+    attempts = 0
     while True:
+        attempts += 1
         try:
             with engine.begin() as connection:
                 tune(connection)
@@ -171,7 +174,7 @@ def persistently(
                 raise
             if time.monotonic() > deadline:
                 raise SwapBlocked(projection.name, _holders(engine, projection)) from error
-        time.sleep(next(pauses, PAUSES[-1]))
+        time.sleep(pause_after(attempts, longest=LONGEST_PAUSE))
         between()
 
 
@@ -186,7 +189,7 @@ def wait_for_snapshots(engine: Engine, projection: Projection, *, patience: floa
     """
     deadline = time.monotonic() + patience
     old: dict[tuple[int, str, str], str] | None = None
-    while True:
+    for looks in itertools.count(1):
         with engine.connect() as connection:
             found = {
                 (row.pid, row.virtualtransaction, row.backend_xmin): _who(row)
@@ -197,7 +200,7 @@ def wait_for_snapshots(engine: Engine, projection: Projection, *, patience: floa
             return
         if time.monotonic() > deadline:
             raise SwapBlocked(projection.name, sorted(old.values()))
-        time.sleep(PAUSES[0])
+        time.sleep(pause_after(looks, longest=LONGEST_PAUSE))
 
 
 def _live(connection: Connection, projection: Projection) -> int:

@@ -13,14 +13,14 @@ import msgspec
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError, VersionConflict
-from quantum_forge.eventstore.database.availability.outage import AWAY
+from quantum_forge.eventstore.database.availability.outage import AWAY, PATIENCE
 from quantum_forge.eventstore.log.read import last_assigned
 from quantum_forge.eventstore.recording.attempt import as_earlier
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign import outcomes as narrative
 from quantum_forge.runner.campaign.batch import Batch
 from quantum_forge.runner.campaign.identification import AHEAD, Identification
-from quantum_forge.runner.campaign.outage import PATIENCE, Outage
+from quantum_forge.runner.campaign.outage import Outage
 from quantum_forge.runner.campaign.outcomes import Attempt
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.tally import Tally

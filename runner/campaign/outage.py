@@ -3,13 +3,8 @@
 import time
 from collections.abc import Callable
 
+from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.runner.errors import DatabaseStayedAway
-
-PATIENCE = 300.0
-"""Seconds to wait for a database that went away."""
-
-BETWEEN_TRIES = 2.0
-"""Seconds."""
 
 
 class Outage:
@@ -24,6 +19,7 @@ class Outage:
         self._patience = patience
         self._on_wait = on_wait
         self._since: float | None = None
+        self._attempts = 0
         self._next_try = 0.0
 
     @property
@@ -39,6 +35,7 @@ class Outage:
     def over(self) -> None:
         """A look-up was answered."""
         self._since = None
+        self._attempts = 0
 
     def goes_on(self, error: Exception, *, may_end: bool) -> None:
         """A look-up was not answered.
@@ -47,7 +44,8 @@ class Outage:
             DatabaseStayedAway: when this has been so for too long, if it `may_end` the run.
         """
         now = time.monotonic()
-        self._next_try = now + BETWEEN_TRIES
+        self._attempts += 1
+        self._next_try = now + pause_after(self._attempts)
         if self._since is None:
             self._since = now
             self._on_wait(str(error))

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
+from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.schema.domains.calculations import ErrorType
 
 RETRIES: Mapping[ErrorType, int] = {
@@ -43,13 +44,11 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     def delay(self, failures: int, draw: float) -> timedelta:
         """How long after its last failure a calculation is tried again.
 
-        Half of the delay is fixed and half random, so that what failed together is not tried again
-        together ("equal jitter", M. Brooker, AWS Architecture Blog, 2015).
-
         Args:
             failures: so far, at least 1; each one doubles the delay.
             draw: a random number from 0 to 1.
         """
-        # Beyond 2^60 every delay is the longest one; larger powers would overflow.
-        doubled = self.first_seconds * 2.0 ** min(failures - 1, 60)
-        return timedelta(seconds=min(doubled, self.longest_seconds) * (0.5 + 0.5 * draw))
+        seconds = pause_after(
+            failures, first=self.first_seconds, longest=self.longest_seconds, draw=draw
+        )
+        return timedelta(seconds=seconds)

@@ -20,7 +20,7 @@ from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
 from quantum_forge.eventstore.database.availability.deadline import followed
-from quantum_forge.eventstore.database.availability.outage import Patience, passes
+from quantum_forge.eventstore.database.availability.outage import PATIENCE, Patience, passes
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
@@ -30,7 +30,6 @@ from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.runner.campaign.outage import PATIENCE
 from quantum_forge.runner.campaign.plan import Plan, source_of
 from quantum_forge.runner.campaign.tally import Tally
 from quantum_forge.runner.engines.methods import ENGINES, LEVELS, METHODS, require_known

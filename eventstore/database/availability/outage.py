@@ -116,20 +116,25 @@ def pause_after(
     first: float = FIRST_PAUSE,
     longest: float = LONGEST_PAUSE,
     random_part: float = 0.5,
+    draw: float | None = None,
 ) -> float:
-    """Seconds to wait after so many failed attempts in a row: the one back-off of this program.
+    """Return the seconds to wait after so many failed attempts in a row.
 
-    What failed together is not tried again together.
+    Every loop that tries again, or looks again, pauses by this. Half of the pause is fixed and half
+    random, so that what failed together is not tried again together ("equal jitter", M. Brooker,
+    AWS Architecture Blog, 2015).
 
     Args:
         attempts: that have failed; at least 1.
         first: s; the pause doubles from this to the longest.
         longest: s.
         random_part: of the pause, from 0 to 1; the rest is always waited for.
+        draw: a number from 0 to 1 to use instead of a random one.
     """
-    # Beyond 2^30 every pause is the longest one; larger powers would overflow.
-    pause: float = min(first * 2.0 ** min(attempts - 1, 30), longest)
-    return pause * random.uniform(1 - random_part, 1)
+    # Beyond 2^60 every pause is the longest one; larger powers would overflow.
+    pause: float = min(first * 2.0 ** min(attempts - 1, 60), longest)
+    share = random.random() if draw is None else draw
+    return pause * (1 - random_part + random_part * share)
 
 
 class Patience:

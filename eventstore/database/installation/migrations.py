@@ -19,6 +19,7 @@ from quantum_forge.eventstore.base.errors import (
     UnknownRevision,
 )
 from quantum_forge.eventstore.database.advisory_locks import MIGRATION_KEY, Purpose, refuse_foreign
+from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.eventstore.database.domains import loaded_domains
 from quantum_forge.eventstore.database.engine import Database
 
@@ -32,8 +33,8 @@ BASE = "base"
 PATIENCE = 600.0
 """Seconds for which another migration is waited for."""
 
-_TRY_AGAIN = 0.1
-"""Seconds."""
+LONGEST_PAUSE = 0.5
+"""Seconds between two attempts at the lock, at most."""
 
 
 class MigrationState(msgspec.Struct, frozen=True):
@@ -253,11 +254,13 @@ def _only_one(engine: Engine) -> Iterator[None]:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         until = time.monotonic() + PATIENCE
         lock = text("SELECT pg_try_advisory_xact_lock(:key)").bindparams(key=MIGRATION_KEY)
+        attempts = 0
         while not connection.execute(lock).scalar_one():
             holders = refuse_foreign(connection, Purpose.MIGRATIONS)
             if holders and time.monotonic() > until:
                 raise LockHeld(Purpose.MIGRATIONS, str(holders[0]), holders[0].pid)
-            time.sleep(_TRY_AGAIN)
+            attempts += 1
+            time.sleep(pause_after(attempts, longest=LONGEST_PAUSE))
         yield
 
 
