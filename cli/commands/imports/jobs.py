@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -302,7 +303,8 @@ def written_report(path: Path | None) -> Iterator[Callable[[msgspec.Struct], Non
         yield lambda _: None
         return
     try:
-        file = path.open("wb")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        file = os.fdopen(os.open(path, flags, 0o600), "wb")
     except OSError as error:
         raise ReportUnwritable(path, error) from error
     with file:
