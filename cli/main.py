@@ -18,37 +18,37 @@ COMMANDS = {
     ),
     "retry": Lazy(
         "quantum_forge.cli.commands.campaigns.retry:retry",
-        "Try failed calculations again, with exponential backoff, until the limit.",
+        "Try failed calculations again, with exponential backoff, up to a limit.",
     ),
     "import": Lazy(
         "quantum_forge.cli.commands.imports.group:import_", "Import results and events from files."
     ),
     "retract": Lazy(
         "quantum_forge.cli.commands.recording.retract:retract",
-        "Invalidate every completed result that the options cover, in one decision.",
+        "Invalidate every completed result that the options select, as one retraction.",
     ),
     "status": Lazy(
         "quantum_forge.cli.commands.operation.status:status",
         "Show the log, the projections and their lag.",
     ),
     "molecules": Lazy(
-        "quantum_forge.cli.commands.queries.molecules:molecules", "Look at molecules."
+        "quantum_forge.cli.commands.queries.molecules:molecules", "List and show molecules."
     ),
     "properties": Lazy(
         "quantum_forge.cli.commands.campaigns.properties:properties",
         "Compute properties of molecules.",
     ),
-    "batches": Lazy("quantum_forge.cli.commands.queries.batches:batches", "Look at batches."),
+    "batches": Lazy("quantum_forge.cli.commands.queries.batches:batches", "List batches."),
     "calculations": Lazy(
         "quantum_forge.cli.commands.queries.calculations:calculations",
         "Find and show calculations.",
     ),
     "events": Lazy(
-        "quantum_forge.cli.commands.events.list:events", "Read the log, or append to it."
+        "quantum_forge.cli.commands.events.list:events", "Read the log, export it, or append to it."
     ),
     "record": Lazy(
         "quantum_forge.cli.commands.recording.record:record",
-        "Record that EVENT happened, if the rules of its entity allow it.",
+        "Record EVENT, if the rules of its entity allow it.",
     ),
     "project": Lazy(
         "quantum_forge.cli.commands.projections.project:project",
@@ -56,7 +56,7 @@ COMMANDS = {
     ),
     "dead-letters": Lazy(
         "quantum_forge.cli.commands.projections.dead_letters:dead_letters",
-        "Look at events that could not be folded, and retry or discard them.",
+        "List events that could not be folded, and retry or discard them.",
     ),
     "rebuild": Lazy(
         "quantum_forge.cli.commands.projections.rebuild:rebuild",
@@ -64,15 +64,15 @@ COMMANDS = {
     ),
     "verify": Lazy(
         "quantum_forge.cli.commands.projections.verify:verify",
-        "Prove that read models are what the log says.",
+        "Prove that read models agree with the log.",
     ),
     "as-of": Lazy(
         "quantum_forge.cli.commands.projections.as_of:as_of",
-        "Print the rows of a read model as they were.",
+        "Print the rows of a read model as they were at an earlier time.",
     ),
     "diff": Lazy(
         "quantum_forge.cli.commands.projections.diff:diff",
-        "Print the rows of a read model that differ between two moments.",
+        "Print the rows of a read model that differ between two times.",
     ),
     "explain": Lazy(
         "quantum_forge.cli.commands.projections.explain:explain",
@@ -80,7 +80,7 @@ COMMANDS = {
     ),
     "dataset": Lazy(
         "quantum_forge.cli.commands.queries.dataset:dataset",
-        "Export training sets, make them again, and compare them.",
+        "Export, reproduce and compare training sets.",
     ),
     "metrics": Lazy(
         "quantum_forge.cli.commands.queries.metrics:metrics",
@@ -88,7 +88,7 @@ COMMANDS = {
     ),
     "audit": Lazy(
         "quantum_forge.cli.commands.queries.audit:audit",
-        "Print who did what when, and what it was before.",
+        "Print the audit trail: who did what and when, with the values before.",
     ),
     "users": Lazy(
         "quantum_forge.cli.commands.recording.users:users",
@@ -100,11 +100,11 @@ COMMANDS = {
     ),
     "spool": Lazy(
         "quantum_forge.cli.commands.recording.spool:spool",
-        "Look at what waits for the database, and bring it there.",
+        "Show and drain the spool: events that wait for the database.",
     ),
     "doctor": Lazy(
         "quantum_forge.cli.commands.operation.doctor:doctor",
-        "Check settings, server, schema and log, and say what to do.",
+        "Check settings, server, schema and log, and print remedies.",
     ),
     "server": Lazy(
         "quantum_forge.cli.commands.operation.server:server",
@@ -162,8 +162,8 @@ def _load_domains() -> None:
 def qforge() -> None:
     """Run xTB calculations and record every step as an event in PostgreSQL.
 
-    Without settings, a PostgreSQL of its own is started in your data directory, and stops a few
-    minutes after the last command. DATABASE_URL names another.
+    Without settings, an embedded PostgreSQL is started in your data directory, and stops a few
+    minutes after the last command. DATABASE_URL names another database.
 
     \b
     Example:
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         if not passes(error):
             raise
-        console.error(f"the database refuses for now: {reason_of(error)}; run the command again")
+        console.error(f"the database refused the command for now: {reason_of(error)}; run it again")
         sys.exit(PASSING)
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -55,7 +55,7 @@ def patience_of(follows: bool) -> Patience:
 def tell_trouble(trouble: Exception | None) -> None:
     """Say on stderr what a command waits for, or that it goes on."""
     if trouble is None:
-        console.note("All is well again.")
+        console.note("The database answers again.")
     else:
         console.note(f"Waiting: {reason_of(trouble)}")
 

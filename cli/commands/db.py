@@ -63,10 +63,10 @@ def db() -> None:
     default=migrations.BASE,
     show_default=True,
     metavar="REVISION",
-    help="With --sql: where the database stands.",
+    help="With --sql: the revision of the database.",
 )
 def upgrade(revision: str, sql: bool, start: str) -> None:
-    """Make the tables, or bring them up to date. REVISION stops earlier than at the newest.
+    """Create or migrate the tables. REVISION is the last migration to run, by default the newest.
 
     \b
     Example:
@@ -92,11 +92,11 @@ def upgrade(revision: str, sql: bool, start: str) -> None:
     default=migrations.HEAD,
     show_default=True,
     metavar="REVISION",
-    help="With --sql: where the database stands.",
+    help="With --sql: the revision of the database.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask whether the data may be deleted.")
+@click.option("--yes", is_flag=True, help="Delete the data without asking.")
 def downgrade(revision: str, sql: bool, start: str, yes: bool) -> None:
-    """Undo the last migration, with its data. REVISION undoes all after it ("base": everything).
+    """Undo the last migration and delete its data. REVISION undoes all after it ("base": all).
 
     \b
     Example:
@@ -140,7 +140,7 @@ def current(as_json: bool) -> None:
 @db.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(as_json: bool) -> None:
-    """Say how the server is. Exits with 2 unless the tables are this program's.
+    """Print the state of the server. Exits with 2 unless the tables match this program.
 
     \b
     Example:
@@ -163,17 +163,19 @@ def check(as_json: bool) -> None:
 
 
 @db.command()
-@click.option("--sql", is_flag=True, help="Print the SQL that makes the roles, and run nothing.")
+@click.option("--sql", is_flag=True, help="Print the SQL that creates the roles; do not run it.")
 @click.option(
     "--restrict-advisory-locks/--allow-advisory-locks",
     "restrict",
     default=None,
-    help="Let only these roles take advisory locks in this database, or everybody again; needs a "
-    "superuser.",
+    help=(
+        "Allow advisory locks in this database to these roles only, or to everybody again; "
+        "requires a superuser."
+    ),
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
-    """Make the roles that are missing, and show all with their members.
+    """Create missing roles, and show all roles with their members.
 
     A login becomes a member by GRANT, and is bound to a tenant by ALTER ROLE.
 
@@ -215,14 +217,14 @@ def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
 @click.option(
     "--scan",
     is_flag=True,
-    help="Also where many events are in the default partition: appends wait meanwhile.",
+    help="Also when the default partition holds many events; appends wait during the scan.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def maintain(scan: bool, as_json: bool) -> None:
-    """Make the log's partitions ahead of need, and show all.
+    """Create partitions of the log in advance, and show all partitions.
 
-    Projectors do the same on their way. While a long transaction has the log open, it is tried
-    again for half a minute; nobody waits for it for longer than 0.05 s.
+    Projectors do the same while they run. While a long transaction has the log open, the command
+    tries again for half a minute; no session waits for it longer than 0.05 s.
 
     \b
     Example:
@@ -246,10 +248,10 @@ def maintain(scan: bool, as_json: bool) -> None:
 
 @db.command("encryption-key")
 def encryption_key() -> None:
-    """Make a key for what is stored encrypted, or a newer one that is used from now on.
+    """Create a key for encrypted values, or a newer key that is used from now on.
 
-    The older ones stay in the file, since what they encrypted is still there. Back the file up
-    apart from the database.
+    Older keys stay in the file, because values that they encrypted are still stored. Back up the
+    file separately from the database.
 
     \b
     Example:
@@ -262,9 +264,9 @@ def encryption_key() -> None:
 
 
 @db.command()
-@click.option("--yes", is_flag=True, help="Do not ask whether the data may be deleted.")
+@click.option("--yes", is_flag=True, help="Delete the data without asking.")
 def reset(yes: bool) -> None:
-    """Delete all data, the log included, and make empty tables.
+    """Delete all data, including the log, and create empty tables.
 
     \b
     Example:
@@ -279,13 +281,14 @@ def reset(yes: bool) -> None:
 
 @db.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backup(file: Path, force: bool, as_json: bool) -> None:
     """Write the whole database to a file.
 
-    FILE has pg_dump's custom format, and appears when it is complete. Work goes on meanwhile; the
-    backup is of the moment at which it begins. The roles are not in it: restore makes them.
+    FILE has the custom format of pg_dump, and appears when it is complete. Other sessions can read
+    and write during the backup, which holds the state at its start. It does not contain the roles:
+    restore creates them.
 
     \b
     Example:
@@ -303,10 +306,10 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def restore(file: Path, as_json: bool) -> None:
-    """Put a backup into a database that has no events.
+    """Restore a backup into a database that has no events.
 
-    FILE is what `qforge db backup` wrote. Everything is restored, or nothing. A log that holds
-    events is never touched: restore into a new database, or a new QFORGE_HOME.
+    FILE is a backup by `qforge db backup`. Either everything is restored or nothing. A log that
+    holds events is never changed: restore into a new database, or a new QFORGE_HOME.
 
     \b
     Example:
@@ -353,11 +356,13 @@ def _moving(label: str) -> Iterator[Progress]:
 @click.option(
     "--show-password",
     is_flag=True,
-    help="Print the secrets instead of ***, for an environment variable or a file of your own; "
-    "other users can read a program's arguments.",
+    help=(
+        "Print secrets instead of ***. Pass them on in an environment variable or a private file: "
+        "other users can read the arguments of a program."
+    ),
 )
 def url(show_password: bool) -> None:
-    """Print the database's address. It is as psql and DATABASE_URL take it.
+    """Print the URL of the database, as psql and DATABASE_URL accept it.
 
     To run psql or to make a dump, use `qforge db psql` and `qforge db backup`: they do not
     show the password.
@@ -372,8 +377,8 @@ def url(show_password: bool) -> None:
     if address is None:
         address = EmbeddedServer(settings.home).url()
         console.note(
-            "The embedded server runs while a command does, and for some minutes after it; see: "
-            "qforge server status"
+            "The embedded server runs during a command and for some minutes after it; see: qforge "
+            "server status"
         )
     console.emit(libpq_url(address, hide_password=not show_password))
 
@@ -383,7 +388,7 @@ def url(show_password: bool) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(arguments: tuple[str, ...]) -> None:
-    """Open the database in psql. It gets all further ARGUMENTS.
+    """Open the database in psql, which receives all further ARGUMENTS.
 
     \b
     Example:
@@ -415,5 +420,5 @@ def _confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not console.is_terminal(sys.stdin):
-        raise click.UsageError("this deletes data; add --yes to do it without being asked")
+        raise click.UsageError("this deletes data; add --yes to confirm")
     click.confirm(question, abort=True, err=True)

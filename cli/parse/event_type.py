@@ -17,7 +17,7 @@ def types_option() -> Callable[[Command], Command]:
         type=event_type,
         metavar="TYPE",
         multiple=True,
-        help="Only of this type; may be repeated.",
+        help="Only events of this type; may be repeated.",
     )
 
 

@@ -60,7 +60,7 @@ def jobs_option(what: str = "Worker processes.") -> Callable[[Command], Command]
         "--jobs",
         type=click.IntRange(1, 1024),
         default=lambda: len(os.sched_getaffinity(0)),
-        help=f"{what}  [default: the processors there are]",
+        help=f"{what}  [default: the number of processors]",
     )
 
 

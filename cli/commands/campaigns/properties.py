@@ -37,17 +37,17 @@ def properties() -> None:
     "written",
     metavar="COLUMN<VALUE",
     multiple=True,
-    help="Only molecules for which this holds (<, <=, =, >=, >); may be repeated.",
+    help="Only molecules that meet this condition (<, <=, =, >=, >); may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(1), help="At most this many molecules.")
 @jobs_option()
 @json_option()
 def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: bool) -> None:
-    """Compute the RDKit descriptors that molecules lack, and record them as events.
+    """Compute missing RDKit descriptors of molecules, and record them as events.
 
     Weight, logP, hydrogen-bond donors and acceptors, rotatable bonds, TPSA, molar refractivity and
-    QED, of every molecule that has none of the installed version of RDKit. The same command again,
-    after Ctrl-C too, computes only what is missing.
+    QED, of every molecule that has no descriptors by the installed version of RDKit. Repeating the
+    command, also after Ctrl-C, computes only what is missing.
 
     \b
     Example:
@@ -96,7 +96,8 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
             )
     if without:
         console.note(
-            f"Left out {counted(without, 'molecule')} without a SMILES; descriptors follow from it"
+            f"Left out {counted(without, 'molecule')} without a SMILES, from which descriptors "
+            "are computed"
         )
     for problem in done.problems[:PROBLEMS_SHOWN]:
         console.note(f"{problem.smiles}: {problem.reason}")
@@ -109,11 +110,11 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
             ["outcome", "molecules"],
             [
                 ("computed", done.computed),
-                *([("done elsewhere meanwhile", done.elsewhere)] if done.elsewhere else []),
+                *([("computed by another process", done.elsewhere)] if done.elsewhere else []),
                 ("failed", len(done.problems)),
             ],
             right=["molecules"],
         )
     if done.signal is not None:
-        console.note("Interrupted; the same command goes on.")
+        console.note("Interrupted; run the same command again to continue.")
         sys.exit(128 + done.signal)

@@ -35,9 +35,13 @@ PLANNED = (
 @click.option(
     "--limit",
     type=click.IntRange(0),
-    help="Retries after errors of one type.  [default: by type; input errors never]",
+    help="Retries after errors of the same type.  [default: by type; input errors never]",
 )
-@click.option("--follow", is_flag=True, help="Wait for retries whose time comes, until Ctrl-C.")
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Keep running, and run retries as they become due, until Ctrl-C.",
+)
 @click.option(
     "--first-delay",
     type=click.FloatRange(0),
@@ -48,7 +52,7 @@ PLANNED = (
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
-    help="Seconds for an attempt.  [default: what the calculation had before]",
+    help="Time limit of an attempt in seconds.  [default: that of the attempt before]",
 )
 @jobs_option()
 @json_option()
@@ -61,12 +65,13 @@ def retry(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Try failed calculations again, with exponential backoff, until the limit.
+    """Try failed calculations again, with exponential backoff, up to a limit.
 
-    Each retry is scheduled as an event (60 s after the failure, then 2 min, 4 min, … up to an hour,
-    half of it random) and run when its time has come: by this command with --follow, or by the next
-    call. By type of error there are 3 retries after a timeout or a lack of resources, 5 after a
-    lost process or chance, 1 after no convergence or what is unknown, none after an input error.
+    Each retry is scheduled as an event (60 s after the failure, then 2 min, 4 min, … up to an hour;
+    half of the delay is random) and runs when it is due: in this command with --follow, otherwise
+    in the next call. The limit follows from the type of error: 3 retries after a timeout or a lack
+    of resources, 5 after a lost process or a random error, 1 after a convergence error or an
+    unknown error, none after an input error.
 
     \b
     Example:
@@ -75,7 +80,7 @@ def retry(
       qforge retry --limit 1 --timeout 1800
     """
     if dry_run and follow:
-        raise click.UsageError("--dry-run does nothing, so it cannot --follow")
+        raise click.UsageError("--dry-run and --follow contradict each other; give one of them")
     try:
         from quantum_forge.runner.retries.backoff import Backoff
         from quantum_forge.runner.retries.retry import Retries, find_troubled
@@ -168,4 +173,4 @@ def _print(planned: list[dict[str, Any]], as_json: bool) -> None:
     elif planned or not console.is_terminal():
         columns.table(PLANNED, planned)
     else:
-        console.note("Nothing failed that could be tried again.")
+        console.note("No failed calculation can be tried again.")

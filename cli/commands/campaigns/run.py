@@ -67,8 +67,10 @@ class EngineMissing(QuantumForgeError):
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--batch",
-    help="Name of the batch, which every file that is run with this name and the same settings"
-    " joins.  [default: a batch of this file alone, named after it]",
+    help=(
+        "Name of the batch; files that are run with the same name and settings share it.  "
+        "[default: a batch of this file alone, named after it]"
+    ),
 )
 @click.option(
     "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True, help="Method."
@@ -107,9 +109,9 @@ class EngineMissing(QuantumForgeError):
     type=click.FloatRange(0),
     default=PATIENCE,
     show_default=True,
-    help="Seconds to wait for a database that goes away during the run.",
+    help="Seconds to wait for a database that becomes unreachable during the run.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what became of the inputs as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcomes of the inputs as JSON.")
 def run(
     file: Path,
     batch: str | None,
@@ -127,13 +129,13 @@ def run(
 ) -> None:
     """Run xTB on the molecules of a file.
 
-    FILE is .smi, .csv with a column smiles, .sdf, or .xyz. Every step is recorded as an event. The
-    same command again runs only what has not completed; Ctrl-C stops it. If the database goes away,
-    results are kept in the spool; what is there is drained first.
+    FILE is .smi, .csv with a column smiles, .sdf, or .xyz. Every step is recorded as an event.
+    Repeating the command runs only what has not completed; Ctrl-C stops it. If the database becomes
+    unreachable, results are kept in the spool. A run begins by draining the spool.
 
     A batch belongs to one file and one set of settings: another file with the same name, or another
-    method, charge, multiplicity, solvent, engine or level, makes another batch, which reuses the
-    results that exist. With --batch, files with the same settings share a batch.
+    method, charge, multiplicity, solvent, engine or level, starts another batch, which reuses
+    existing results. With --batch, files with the same settings share a batch.
 
     \b
     Example:
@@ -339,6 +341,6 @@ def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
         title=f"Batch {batch}",
     )
     console.note(
-        f"Lines in the file: {in_file.lines:,}; records: {in_file.inputs:,}; lines of no record "
-        f"(header, comments, blank lines): {in_file.skipped:,}"
+        f"Lines in the file: {in_file.lines:,}; records: {in_file.inputs:,}; lines without a "
+        f"record (header, comments, blank lines): {in_file.skipped:,}"
     )

@@ -35,7 +35,7 @@ LARGEST_FILE = LARGEST_APPEND // 8 * 7
     "file",
     type=click.File("rb"),
     required=True,
-    help="JSON Lines: one event each; - reads stdin.",
+    help="JSON Lines with one event per line; - reads stdin.",
 )
 @click.option(
     "--skip-invalid", is_flag=True, help="Append the valid lines even if others are invalid."
@@ -45,17 +45,18 @@ LARGEST_FILE = LARGEST_APPEND // 8 * 7
 def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json: bool) -> None:
     """Append the events of a file of JSON Lines.
 
-    A line is an object with event_type, entity_id and data and, if wanted, event_id, tenant_id,
-    user_id, occurred_at, metadata, schema_version, expected_version. Tenant and user are yours
-    unless it names them.
+    Each line is an object with event_type, entity_id and data, and optionally event_id, tenant_id,
+    user_id, occurred_at, metadata, schema_version, expected_version. Tenant and user default to
+    yours.
 
-    A line without event_id gets one that follows from its text and its line number. So appending
-    the same file again, also after an interruption, appends only what is missing; but a line that
-    has moved or changed is another event.
+    A line without event_id gets an id derived from its text and its line number. Appending the same
+    file again, also after an interruption, therefore appends only what is missing; a line that has
+    moved or changed is a different event.
 
-    All lines are checked first. If one is bad, nothing is appended and the exit status is 1;
-    --skip-invalid appends the others. Up to 10,000 events of 256 MB together are appended all or
-    none; more go in several transactions, and cannot expect a version.
+    All lines are checked first. If one is invalid, nothing is appended and the exit status is 1;
+    --skip-invalid appends the others. Up to 10,000 events of 256 MB together are appended in one
+    transaction, all or none; larger files take several transactions, and their events cannot have
+    expected_version.
 
     \b
     Example:
@@ -101,8 +102,8 @@ def _check(file: IO[bytes], settings: Settings, bad: BadLines) -> int:
     if expects and not _is_one_append(file, good):
         raise EventRefused(
             "append",
-            f"only up to {AT_ONCE} events, of {LARGEST_FILE // 2**20} MB together, can expect a "
-            "version: split the file",
+            f"expected_version is possible for up to {AT_ONCE} events, of {LARGEST_FILE // 2**20} "
+            "MB together: split the file",
         )
     return good
 

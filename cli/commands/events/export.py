@@ -35,13 +35,13 @@ from quantum_forge.eventstore.recording.author import Author
     "--upto",
     type=click.IntRange(min=0),
     metavar="POSITION",
-    help="Go up to this position.  [default: the end of the log]",
+    help="Stop after this position.  [default: the end of the log]",
 )
 @types_option()
-@click.option("--tenant", type=click.UUID, help="Only of this tenant.  [default: yours]")
-@click.option("--all-tenants", is_flag=True, help="Of every tenant that you may read.")
+@click.option("--tenant", type=click.UUID, help="Only events of this tenant.  [default: yours]")
+@click.option("--all-tenants", is_flag=True, help="Events of every tenant that you may read.")
 @span_options("what occurred ")
-@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option("a summary as one JSON document, unless FILE is -")
 def export(
     file: Path,
@@ -57,10 +57,10 @@ def export(
 ) -> None:
     """Write events to a file, in the order of the log.
 
-    FILE ends with .jsonl (a line each, as `qforge events list --json` prints them) or .parquet (the
-    same fields, data and metadata as JSON texts); - is stdout. It appears when it is complete. The
-    place that is printed is where the next export goes on. Files whose places follow each other
-    hold every event of the log together.
+    FILE ends with .jsonl (one event per line, as `qforge events list --json` prints it) or .parquet
+    (the same fields, with data and metadata as JSON text); - is stdout. The file appears when it is
+    complete. The place that is printed is where the next export continues. Exports that continue
+    each other hold every event of the log together.
 
     `qforge import events FILE` puts the events into another log, with their ids and times.
 
@@ -91,8 +91,8 @@ def export(
             replace=force,
         )
     console.note(
-        f"{counted(done.events, 'event')}, {_range(after, done)}; "
-        f"the next export goes on with: --after {done.place}"
+        f"{counted(done.events, 'event')}, {_range(after, done)}; the next export continues with: "
+        f"--after {done.place}"
     )
     if str(file) == "-":
         return
@@ -107,8 +107,8 @@ def _range(after: Place, done: ExportedLog) -> str:
     if after.position == 0 or after.digest is not None:
         return f"complete up to position {done.upto}"
     compared = (
-        "an event id was not given, so it is not known whether the export before was of this log"
+        "no event id was given, so it was not checked that the previous export is of this log"
         if after.event_id is None
-        else "a digest was not given, so of the export before only the last event was compared"
+        else "no digest was given, so only the last event of the previous export was compared"
     )
     return f"complete from position {after.position + 1} to {done.upto} ({compared})"

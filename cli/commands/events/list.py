@@ -23,7 +23,7 @@ from quantum_forge.eventstore.log.subscribe import subscribe
 
 @click.group(cls=Group)
 def events() -> None:
-    """Read the log, or append to it.
+    """Read the log, export it, or append to it.
 
     \b
     Example:
@@ -37,12 +37,12 @@ events.add_command(export)
 
 @events.command("list")
 @types_option()
-@click.option("--entity", type=ID, help="Only what happened to this entity.")
-@click.option("--user", type=ID, help="Only what this user did.")
+@click.option("--entity", type=ID, help="Only events of this entity.")
+@click.option("--user", type=ID, help="Only events of this user.")
 @span_options()
 @limit_option("the newest")
 @click.option(
-    "--follow", is_flag=True, help="Then print new ones as they are recorded, until Ctrl-C."
+    "--follow", is_flag=True, help="Continue with new ones as they are recorded, until Ctrl-C."
 )
 @json_option("JSON Lines, with all fields")
 def list_(
@@ -57,7 +57,7 @@ def list_(
 ) -> None:
     """Print the newest events that match, in the order of the log.
 
-    Ids may be given by their first digits, at least 4.
+    Ids may be abbreviated to their first digits, at least 4.
 
     \b
     Example:

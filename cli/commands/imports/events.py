@@ -29,11 +29,11 @@ def events(context: click.Context, file: Path, skip_invalid: bool, as_json: bool
 
     FILE is .jsonl, as `qforge events list --json` and `qforge events export` write it, or .parquet
     with the same columns (data and metadata as JSON text). Ids, tenants, users and times of
-    occurrence stay what they were; positions are those of this log, in the order of the file.
+    occurrence are kept; positions are assigned by this log, in the order of the file.
 
-    It may be run twice and killed at any time: what is in the log already is not appended again.
-    All lines are checked first; if one is bad, nothing is imported and the exit status is 1.
-    Loading takes an administrator of the database.
+    The import may be repeated, and killed at any time: events that the log has already are not
+    appended again. All lines are checked first; if one is invalid, nothing is imported and the exit
+    status is 1. Loading requires a database administrator.
 
     \b
     Example:

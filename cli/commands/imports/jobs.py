@@ -49,18 +49,20 @@ class ReportUnwritable(QuantumForgeError):
 
 @click.command(cls=Command)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Read and judge everything; append nothing.")
+@click.option("--dry-run", is_flag=True, help="Read and check everything; append nothing.")
 @click.option("--limit", type=click.IntRange(1), help="Import at most this many jobs.")
-@click.option("--user-id", type=ID, help="Who ran the jobs.  [default: you]")
-@click.option("--tenant", type=click.UUID, help="Who owns them.  [default: your tenant]")
+@click.option("--user-id", type=ID, help="The user who ran the jobs.  [default: you]")
+@click.option(
+    "--tenant", type=click.UUID, help="The tenant that owns them.  [default: your tenant]"
+)
 @jobs_option()
 @click.option(
     "--report",
     "report_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write what became of every folder to this file, as JSON Lines.",
+    help="Write the outcome of every folder to this file, as JSON Lines.",
 )
-@click.option("--logs", "keep_logs", is_flag=True, help="Keep what xtb printed, too.")
+@click.option("--logs", "keep_logs", is_flag=True, help="Also store the output of xtb.")
 @click.option(
     "--check",
     "check_count",
@@ -70,7 +72,7 @@ class ReportUnwritable(QuantumForgeError):
     "more than 1e-6 Eh (GFN2-xTB with atoms more than 25 Bohr apart: 1e-4 Eh), and forces, charges "
     "and dipoles.",
 )
-@json_option("what became of the folders as JSON")
+@json_option("the outcomes of the folders as JSON")
 @click.pass_context
 def jobs(
     context: click.Context,
@@ -87,13 +89,14 @@ def jobs(
 ) -> None:
     """Import the finished jobs in and below DIR, as events with their original times.
 
-    A job is a folder with metadata.json, results.json and an .xyz file, or with what xtb leaves:
-    xtbout.json, its log, xtbopt.xyz, charges, gradient. Molecules, calculations, atoms, metrics
-    and failures are imported; a physically impossible result is invalidated, as is one
+    A job is a folder with metadata.json, results.json and an .xyz file, or with the files that xtb
+    writes: xtbout.json, its log, xtbopt.xyz, charges, gradient. Molecules, calculations, atoms,
+    metrics and failures are imported; a physically impossible result is invalidated, as is one
     whose files contradict each other on the geometry, charge, spin, method or solvent.
 
-    It may be run twice and killed at any time: a job is imported whole, and once. Jobs that cannot
-    be read are named with file and reason, stop no other, and make the exit status 1.
+    The import may be repeated, and killed at any time: each job is imported completely, and once. A
+    job that cannot be read is reported with file and reason; the others are imported, and the exit
+    status is 1.
 
     \b
     Example:
@@ -102,9 +105,7 @@ def jobs(
       qforge import jobs jobs/ --check 20
     """
     if check_count is not None and dry_run:
-        raise click.UsageError(
-            "--check calculates what is recorded, and --dry-run records nothing."
-        )
+        raise click.UsageError("--check recalculates recorded results, and --dry-run records none.")
     try:
         from quantum_forge.runner.jobs.importing import (
             count_folders,
@@ -166,7 +167,7 @@ def jobs(
         where = f"{failure.path}/{failure.file}" if failure.file else failure.path
         console.note(console.printable(f"{where}: {failure.reason}"))
     if (more := done.failed - PROBLEMS_SHOWN) > 0:
-        where = f"all are in {report_file}" if report_file else "--report FILE names all"
+        where = f"all are in {report_file}" if report_file else "--report FILE lists all"
         console.note(f"… and {more} more; {where}")
     without = done.skipped + done.statuses["invalidated"]
     for each in done.without_result[:WITHOUT_RESULT_SHOWN]:

@@ -17,10 +17,10 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 @click.command(cls=Command)
 @json_option("one JSON array of all findings")
 @click.option(
-    "--thorough", is_flag=True, help="Compare every stream with its head, however long it takes."
+    "--thorough", is_flag=True, help="Compare every stream with its head; slow for a long log."
 )
 def doctor(as_json: bool, thorough: bool) -> None:
-    """Check settings, server, schema and log, and say what to do.
+    """Check settings, server, schema and log, and print remedies.
 
     Changes nothing. Exits with 1 when there is a problem, with 0 when there are only warnings.
 

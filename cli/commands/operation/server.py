@@ -15,7 +15,7 @@ from quantum_forge.eventstore.server.embedded import EmbeddedServer, ServerState
 def server() -> None:
     """Show or stop the embedded PostgreSQL.
 
-    Commands start it where it is needed. It stops QFORGE_SERVER_LINGER seconds (300, unless set)
+    Commands start it when they need it. It stops QFORGE_SERVER_LINGER seconds (300, unless set)
     after the last command has ended.
 
     \b
@@ -28,7 +28,7 @@ def server() -> None:
 @server.command()
 @json_option()
 def status(as_json: bool) -> None:
-    """Show whether the embedded PostgreSQL runs; it is not started for this.
+    """Show whether the embedded PostgreSQL is running. Does not start it.
 
     \b
     Example:
@@ -45,7 +45,9 @@ def status(as_json: bool) -> None:
 
 
 @server.command()
-@click.option("--force", is_flag=True, help="Also while a command uses it, which then fails.")
+@click.option(
+    "--force", is_flag=True, help="Stop it even while a command uses it; that command then fails."
+)
 def stop(force: bool) -> None:
     """Stop the embedded PostgreSQL now.
 

@@ -14,9 +14,7 @@ from quantum_forge.projections.operate.status import Status
 
 
 @click.command(cls=Command)
-@click.option(
-    "--exact", is_flag=True, help="Count the events of a long log, however long it takes."
-)
+@click.option("--exact", is_flag=True, help="Count the events exactly; slow for a long log.")
 @json_option()
 def status(exact: bool, as_json: bool) -> None:
     """Show the log, the projections and their lag.
@@ -70,8 +68,8 @@ def _show(found: Status) -> None:
         console.note(f"Definitions have changed; run: qforge rebuild {' '.join(found.stale)}")
     if found.partitions_ahead < AHEAD:
         console.note(
-            f"Partitions of the log are left for {found.partitions_ahead} positions; run: "
-            "qforge db maintain"
+            f"The partitions of the log have room for {found.partitions_ahead} more positions; "
+            "run: qforge db maintain"
         )
     if found.parked:
         number = sum(found.parked.values())
@@ -79,7 +77,7 @@ def _show(found: Status) -> None:
             f"{counted(number, 'event')} could not be folded; see: qforge dead-letters list"
         )
     if any(lag.seconds is not None and lag.projection not in found.stale for lag in found.lags):
-        console.note("Not all is projected; run: qforge project --once")
+        console.note("Some events are not projected yet; run: qforge project --once")
 
 
 def _show_projections(found: Status) -> None:

@@ -27,14 +27,14 @@ from quantum_forge.schema.language.projection import Projection
     "conditions",
     metavar="COLUMN=VALUE",
     multiple=True,
-    help="Only rows with this value, nothing for null; may be repeated, and then all must hold.",
+    help="Only rows with this value, an empty one for null; may be repeated: all must match.",
 )
 @limit_option("the first by key")
 @json_option()
 def as_of(
     time: int | datetime, table: str, conditions: tuple[str, ...], limit: int, as_json: bool
 ) -> None:
-    """Print the rows of a read model as they were.
+    """Print the rows of a read model as they were at an earlier time.
 
     TIME is a position of the log, a time, or how long ago: 4711, 2026-11-20T14:30, 2h. A day or a
     month means its end. TABLE is the name of a projection. The rows are folded from the log; the

@@ -15,10 +15,10 @@ from quantum_forge.projections.registry import named
 
 @click.group("dead-letters", cls=Group)
 def dead_letters() -> None:
-    """Look at events that could not be folded, and retry or discard them.
+    """List events that could not be folded, and retry or discard them.
 
-    An event whose payload a table cannot take is set aside, and everything else goes on as if it
-    were not there: live, in rebuilds, in verification and in looks at the past alike.
+    An event whose payload a table cannot store is set aside, and everything else continues without
+    it: live folding, rebuilds, verification and queries of the past alike.
 
     \b
     Example:
@@ -30,12 +30,12 @@ def dead_letters() -> None:
 
 @dead_letters.command("list")
 @click.argument("names", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Also those that were discarded.")
+@click.option("--all", "every", is_flag=True, help="Include discarded events.")
 @json_option()
 def list_(names: tuple[str, ...], every: bool, as_json: bool) -> None:
-    """Print the events that projections leave out, and why.
+    """Print the events that projections leave out, with the reason.
 
-    Of those with NAMES, or of all.
+    Of the projections with NAMES, or of all.
 
     \b
     Example:
@@ -66,18 +66,18 @@ def list_(names: tuple[str, ...], every: bool, as_json: bool) -> None:
     "positions",
     type=int,
     multiple=True,
-    help="Only this one, which may have been discarded; may be repeated.",
+    help="Only the event at this position, even if discarded; may be repeated.",
 )
 @json_option()
 @click.pass_context
 def retry(
     ctx: click.Context, names: tuple[str, ...], positions: tuple[int, ...], as_json: bool
 ) -> None:
-    """Try to fold events that were set aside.
+    """Try again to fold events that were set aside.
 
-    Those of the projections with NAMES, or all that wait. The rows that they concern are folded
-    anew, as if nothing had happened. Exits with status 1 if some are refused again; they stay set
-    aside.
+    Those of the projections with NAMES, or all that wait. The rows that they affect are folded
+    anew, as if the events had never been set aside. Exits with status 1 if an event is refused
+    again; it stays set aside.
 
     \b
     Example:
@@ -86,7 +86,9 @@ def retry(
     """
     projections = named(names)
     if positions and len(names) != 1:
-        raise click.UsageError("--position needs the one projection that leaves it out")
+        raise click.UsageError(
+            "--position requires one NAME: the projection that leaves the event out"
+        )
     with open_forge(writes=True) as forge:
         tried = [
             one
@@ -109,8 +111,8 @@ def retry(
 def discard(name: str, positions: tuple[int, ...]) -> None:
     """Leave the events at POSITIONS out of projection NAME for good.
 
-    They are left out for good, by rebuilds and by changed definitions, too. The log keeps them, and
-    `retry --position` brings them back.
+    Rebuilds and changed definitions leave them out, too. The log keeps them, and `retry --position`
+    folds them after all.
 
     \b
     Example:

@@ -22,23 +22,24 @@ from quantum_forge.projections.history.difference import Change
     type=moment,
     metavar="TIME",
     required=True,
-    help=f"The one moment: {MOMENT}.",
+    help=f"The first time: {MOMENT}.",
 )
 @click.option(
     "--to",
     "later",
     type=moment,
     metavar="TIME",
-    help="The other moment, written as for --from; the end of the log unless given.",
+    help="The second time, written as for --from.  [default: the end of the log]",
 )
 @limit_option("the first rows by key that differ")
 @json_option()
 def diff(
     table: str, earlier: int | datetime, later: int | datetime | None, limit: int, as_json: bool
 ) -> None:
-    """Print the rows of a read model that differ between two moments.
+    """Print the rows of a read model that differ between two times.
 
-    TABLE is the name of a projection. A changed row has a line for each column: old and new value.
+    TABLE is the name of a projection. A changed row has a line for each changed column, with its
+    old and new value.
 
     \b
     Example:

@@ -31,8 +31,9 @@ MOST_POSITIONS = 8
 def explain(table: str, key: str, at: int | datetime | None, as_json: bool) -> None:
     """Print the events behind a row, and which of them gave each column its value.
 
-    TABLE is the name of a projection. KEY is the row's id, or the first 4 or more digits of it;
-    where a key has several columns, their values with commas between, as far as they are needed.
+    TABLE is the name of a projection. KEY is the id of the row, or a prefix of at least 4 digits.
+    For a key of several columns, separate the values by commas; leave out those that are not needed
+    to identify the row.
 
     \b
     Example:
@@ -54,7 +55,7 @@ def explain(table: str, key: str, at: int | datetime | None, as_json: bool) -> N
 def _print(found: Lineage) -> None:
     types = {step.event.position: step.event.event_type for step in found.steps}
     if found.row is None:
-        console.note(f"There is no such row at position {found.position}; what happened to it:")
+        console.note(f"There is no such row at position {found.position}; its events:")
     else:
         console.table(
             ("column", "value", "position", "event"),

@@ -26,21 +26,21 @@ from quantum_forge.schema.language.projection import Projection
 
 @click.command(cls=Command)
 @click.argument("names", nargs=-1)
-@click.option("--once", is_flag=True, help="Stop when everything up to now is projected.")
+@click.option("--once", is_flag=True, help="Stop when all events recorded so far are projected.")
 @click.option(
     "--auto-rebuild",
     is_flag=True,
-    help="Rebuild the projections whose definition has changed, and go on.",
+    help="Rebuild the projections whose definition has changed, then continue.",
 )
 @click.option(
-    "--sql", is_flag=True, help="Print the SQL that brings NAMES up to date, and run nothing."
+    "--sql", is_flag=True, help="Print the SQL that brings NAMES up to date; do not run it."
 )
 def project(names: tuple[str, ...], once: bool, auto_rebuild: bool, sql: bool) -> None:
     """Bring the projections up to date.
 
-    Only those with NAMES, if any are given. Without --once, goes on until Ctrl-C or SIGTERM,
-    through outages of the database. Any number of these may run at the same time. Projections
-    whose definition has changed are named, and left alone until they are rebuilt.
+    Those with NAMES, or all. Without --once, the command runs until Ctrl-C or SIGTERM, through
+    outages of the database. Any number of projectors may run at the same time. Projections whose
+    definition has changed are reported, and skipped until they are rebuilt.
 
     \b
     Example:

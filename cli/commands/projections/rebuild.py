@@ -37,11 +37,11 @@ COLUMNS = (
 @click.option("--all", "every", is_flag=True, help="Rebuild every projection.")
 @click.option("--dry-run", is_flag=True, help="Show what a rebuild would change; change nothing.")
 @click.option("--keep", is_flag=True, help="Keep the old tables until the next rebuild.")
-@click.option("--rollback", is_flag=True, help="Go back to the tables that --keep has kept.")
+@click.option("--rollback", is_flag=True, help="Swap back in the tables that --keep has kept.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Projections at a time; as many as there are cores unless given.",
+    help="Projections to rebuild at the same time.  [default: the number of cores]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def rebuild(
@@ -55,8 +55,8 @@ def rebuild(
 ) -> None:
     """Rebuild projections from the log.
 
-    Those with NAMES, or all. Each gets a new table beside the live one, which is compared with it
-    and then takes its place; readers never see an empty or half-filled one. Projectors go on.
+    Those with NAMES, or all. For each, a new table is filled beside the live one, compared with it,
+    and swapped in; readers never see an empty or half-filled table. Projectors continue meanwhile.
     The next rebuild continues one that was killed.
 
     \b

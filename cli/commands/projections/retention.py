@@ -40,7 +40,7 @@ def retention() -> None:
 @retention.command()
 @json_option()
 def show(as_json: bool) -> None:
-    """Print how long each table keeps its rows, and how many are due.
+    """Print how long each table keeps its rows, and how many have expired.
 
     \b
     Example:
@@ -56,9 +56,9 @@ def show(as_json: bool) -> None:
 @click.argument("table")
 @click.argument("days")
 def set_(table: str, days: str) -> None:
-    """Decide that TABLE keeps its rows for so many DAYS, or for `ever`.
+    """Set for how many DAYS, or for `ever`, TABLE keeps its rows.
 
-    Rows that were trimmed before do not come back.
+    Rows that were trimmed already do not come back.
 
     \b
     Example:
@@ -74,7 +74,7 @@ def set_(table: str, days: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only print what would be trimmed.")
 @json_option()
 def apply(dry_run: bool, as_json: bool) -> None:
-    """Delete the rows that tables need not keep any longer.
+    """Delete the rows whose retention has expired.
 
     \b
     Example:

@@ -24,11 +24,11 @@ WORDS = {Kind.ADDED: "surplus", Kind.REMOVED: "missing", Kind.CHANGED: "changed"
 @json_option()
 @click.pass_context
 def verify(ctx: click.Context, names: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Prove that read models are what the log says.
+    """Prove that read models agree with the log.
 
-    Those with NAMES, or all: that each has folded in every event up to its checkpoint, and that
-    its rows are the fold of those events. Prints the rows that differ, and exits with status 1
-    unless everything agrees. Nothing is locked or written; projectors go on meanwhile.
+    Those with NAMES, or all: each must have folded every event up to its checkpoint, and its rows
+    must be the fold of those events. Prints the rows that differ, and exits with status 1 unless
+    everything agrees. Nothing is locked or written; projectors continue meanwhile.
 
     \b
     Example:
@@ -50,8 +50,8 @@ def verify(ctx: click.Context, names: tuple[str, ...], limit: int, as_json: bool
     if not wrong:
         return
     console.note(
-        f"Not what the log says: {', '.join(one.projection for one in wrong)}; rebuild them with:"
-        f" qforge rebuild {' '.join(one.projection for one in wrong)}"
+        f"Different from the log: {', '.join(one.projection for one in wrong)}; rebuild them "
+        f"with: qforge rebuild {' '.join(one.projection for one in wrong)}"
     )
     ctx.exit(1)
 
@@ -93,17 +93,17 @@ def _print(verified: Iterable[Verification]) -> None:
 
 def _outcome(one: Verification) -> str:
     if one.stale:
-        return "not compared: another definition filled it"
+        return "not compared: filled by another definition"
     found = []
     if not one.same_events:
         found.append(
-            f"folded other events than the log's {one.logged}"
+            f"folded other events than the {one.logged} of the log"
             if one.logged == one.consumed
             else f"folded {one.consumed} events of {one.logged}"
         )
     if one.rows:
         found.append("rows differ")
-    parked = f", but for {counted(one.parked, 'dead letter')}" if one.parked else ""
+    parked = f", except for {counted(one.parked, 'dead letter')}" if one.parked else ""
     return ("; ".join(found) or "verified") + parked
 
 

@@ -53,8 +53,8 @@ FIELDS = Entry.__struct_fields__
 
 
 @click.command(cls=Command)
-@click.option("--user", help="Only what this user did: id, user name or e-mail address.")
-@click.option("--entity", type=ID, help="Only what was done to this entity.")
+@click.option("--user", help="Only events of this user: id, user name or email address.")
+@click.option("--entity", type=ID, help="Only events of this entity.")
 @click.option(
     "--action",
     "actions",
@@ -70,7 +70,7 @@ FIELDS = Entry.__struct_fields__
 @span_options()
 @limit_option("the newest")
 @click.option(
-    "--follow", is_flag=True, help="Then print new ones as they are recorded, until Ctrl-C."
+    "--follow", is_flag=True, help="Continue with new ones as they are recorded, until Ctrl-C."
 )
 @click.option("--csv", "form", flag_value="csv", help="Print CSV; this is recorded as an export.")
 @click.option(
@@ -87,11 +87,11 @@ def audit(
     follow: bool,
     form: str | None,
 ) -> None:
-    """Print who did what when, and what it was before.
+    """Print the audit trail: who did what and when, with the values before.
 
-    The answer comes from the log itself, in its order. `changes` compares each event with the
-    earlier ones of its entity. Where the tenant has users, only its admins may see what others did;
-    whoever else asks is recorded.
+    Entries are read from the log, in its order. `changes` compares each event with the earlier
+    events of its entity. Where the tenant has users, only its admins may see what other users did;
+    any other attempt is recorded.
 
     \b
     Example:
@@ -197,7 +197,9 @@ def _user_id(connection: Connection, tenant_id: UUID, user: str) -> UUID:
     found = connection.scalar(select(c.id).where(c.tenant_id == tenant_id, name == user))
     if found is None:
         if (digits := id_digits(user.lower())) is None:
-            raise click.BadParameter(f"no user {user!r}; give an id, a user name or an address")
+            raise click.BadParameter(
+                f"no user {user!r}; give an id, a user name or an email address"
+            )
         return find_user(connection, tenant_id, digits)
     assert isinstance(found, UUID)
     return found

@@ -30,7 +30,7 @@ LISTED = (
 
 @click.group(cls=Group)
 def batches() -> None:
-    """Look at batches.
+    """List batches.
 
     \b
     Example:
@@ -43,7 +43,7 @@ def batches() -> None:
 @limit_option("the newest")
 @json_option()
 def list_(name: str | None, limit: int, as_json: bool) -> None:
-    """Print batches, the newest first; several can have one name.
+    """Print batches, the newest first. Several batches can have the same name.
 
     \b
     Example:

@@ -83,41 +83,45 @@ def calculations() -> None:
     "--weight",
     type=number_range,
     metavar="FROM:TO",
-    help="Only of molecules with a computed weight in this range in g/mol.",
+    help="Only of molecules whose computed weight is in this range, in g/mol.",
 )
 @click.option(
     "--logp",
     type=number_range,
     metavar="FROM:TO",
-    help="Only of molecules with a computed logP in this range.",
+    help="Only of molecules whose computed logP is in this range.",
 )
 @click.option(
     "--status",
     "statuses",
     type=click.Choice(STATUSES),
     multiple=True,
-    help="Only in this status; may be repeated.",
+    help="Only with this status; may be repeated.",
 )
-@click.option("--method", "methods", multiple=True, help="Only by this method; may be repeated.")
+@click.option("--method", "methods", multiple=True, help="Only with this method; may be repeated.")
 @click.option(
-    "--molecule", help="Only of this molecule: its SMILES, its id, or the beginning of its id."
+    "--molecule", help="Only of this molecule: its SMILES, its id, or a prefix of its id."
 )
 @click.option(
     "--name", help="Only of molecules with this name, or with this name in the input of a batch."
 )
 @click.option(
     "--batch",
-    help="Only items of this batch, whichever batch computed them: its name, its id, or how its id"
-    " begins. Of a name that several batches have: of all of them.",
+    help=(
+        "Only items of this batch, whichever batch computed them: its name, its id, or a prefix "
+        "of its id. A name that several batches share means all of them."
+    ),
 )
 @click.option(
     "--order",
     type=click.Choice([order.value for order in Order]),
-    help="Sort by this, ascending; without it, the newest come first.",
+    help="Sort by this column, ascending.  [default: the newest first]",
 )
 @click.option("--desc", is_flag=True, help="With --order: descending.")
 @click.option(
-    "--atoms", is_flag=True, help="With --json: charge, position and force of each atom, too."
+    "--atoms",
+    is_flag=True,
+    help="With --json: include the charge, position and force of each atom.",
 )
 @limit_option("the first in the order")
 @json_option()
@@ -137,7 +141,7 @@ def list_(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Print calculations; ordered by gap or energy, only those that have one.
+    """Print calculations. Ordered by gap or energy, only those with a value are printed.
 
     \b
     Example:
@@ -149,9 +153,9 @@ def list_(
         --limit 1000 --atoms --json
     """
     if atoms and not as_json:
-        raise click.UsageError("--atoms requires --json: a table has no room for them")
+        raise click.UsageError("--atoms requires --json: atoms do not fit into a table")
     if desc and order is None:
-        raise click.UsageError("--desc requires --order, which says what to sort by")
+        raise click.UsageError("--desc requires --order, which names the column to sort by")
     settings = load_settings()
     tenant_id = settings.tenant_id
     with open_forge(settings) as forge, forge.connect() as connection:
@@ -193,7 +197,7 @@ def list_(
 @click.argument("id_", metavar="ID")
 @json_option()
 def show(id_: str, as_json: bool) -> None:
-    """Print a calculation's rows and events; ID may be cut to its first 4 or more digits.
+    """Print a calculation's rows and events. ID may be a prefix of at least 4 digits.
 
     \b
     Example:

@@ -24,7 +24,7 @@ from quantum_forge.eventstore.recording.author import Author
 
 @click.group(cls=Group)
 def dataset() -> None:
-    """Export training sets, make them again, and compare them.
+    """Export, reproduce and compare training sets.
 
     \b
     Example:
@@ -39,20 +39,24 @@ def dataset() -> None:
     "where",
     metavar="COLUMN<VALUE",
     multiple=True,
-    help="Only calculations of which this holds (<, <=, =, >=, >); may be repeated, and then all"
-    " must hold. Values are in the units in which the tables store them.",
+    help=(
+        "Only calculations that meet this condition (<, <=, =, >=, >); may be repeated: all must "
+        "hold. Values are in the units of the tables."
+    ),
 )
 @click.option(
     "--batch",
-    help="Only items of this batch, whichever batch computed them, by the names in its input: its"
-    " name, its id, or how its id begins.",
+    help=(
+        "Only items of this batch, whichever batch computed them, with the names of its input: "
+        "its name, its id, or a prefix of its id."
+    ),
 )
 @click.option(
     "--as-of",
     "as_of",
     type=moment,
     metavar="TIME",
-    help=f"As the results were then: {MOMENT}.  [default: now]",
+    help=f"The results as of this time: {MOMENT}.  [default: now]",
 )
 @click.option(
     "--format",
@@ -68,7 +72,7 @@ def dataset() -> None:
     help="Convert energies (hartree, ev, kcal/mol, kj/mol), lengths (angstrom, bohr, nm) and, with"
     " them, forces.  [default: as stored; extxyz: ev,angstrom; hdf5: hartree,bohr]",
 )
-@click.option("--order", metavar="COLUMN", help="With --limit: which ones come first.")
+@click.option("--order", metavar="COLUMN", help="With --limit: the column to sort by, ascending.")
 @click.option("--desc", is_flag=True, help="With --order: the largest values first.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many calculations.")
 @click.option(
@@ -76,7 +80,7 @@ def dataset() -> None:
     metavar="FILE",
     help="Output file; - for stdout, in a text format.  [default: NAME with the format's ending]",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def export(
     name: str,
@@ -94,11 +98,12 @@ def export(
 ) -> None:
     """Write completed calculations to a file, with molecules and per-atom arrays.
 
-    NAME is what the dataset is called. Beside its file comes a manifest, FILE.manifest.json, with
-    the query, the position of the log, hashes, and how many calculations were left out and why.
-    Failed, lost, invalidated, retracted and unfinished ones always are.
+    NAME is the name of the dataset. A manifest, FILE.manifest.json, is written beside the file. It
+    holds the query, the position of the log, hashes, and the number of calculations that were left
+    out, by reason. Calculations that failed, were lost, invalidated or retracted, or have not ended
+    are always left out.
 
-    --where takes any column of the calculations, of their molecules, and of computed properties.
+    --where takes any column of calculations, of their molecules, and of computed properties.
 
     \b
     Example:
@@ -117,7 +122,9 @@ def export(
     from quantum_forge.projections.queries import lookup
 
     if (desc or order is not None) and limit is None:
-        raise click.UsageError("--order and --desc require --limit: they say which ones come first")
+        raise click.UsageError(
+            "--order and --desc require --limit: they determine which calculations it keeps"
+        )
     if not name.strip() or "/" in name or not name.isprintable():
         raise click.BadParameter("NAME must be a valid file name", param_hint="NAME")
     format_ = format_named(format_name)
@@ -183,16 +190,18 @@ MANIFEST = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @dataset.command()
 @click.argument("manifest", type=MANIFEST)
-@click.option("--output", type=click.Path(path_type=Path), help="Write the dataset here, too.")
-@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Also write the dataset to this file."
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option()
 def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -> None:
-    """Make a dataset again, and prove that it has the same content.
+    """Reproduce a dataset from the log, and check that it has the same content.
 
-    MANIFEST is the file beside an export, or the export itself. Without --output only the hash
-    of the content is compared. The exit status is 1 if it is another, and nothing is written; the
-    message says what differs, and which versions. Where the content is the same but a library
-    writes other bytes, it says so.
+    MANIFEST is the manifest beside an export, or the export itself. Without --output only the hash
+    of the content is compared. If the content differs, nothing is written, the exit status is 1,
+    and the message names the differences and the versions. If the content is the same and only the
+    bytes of the file differ, as after an update of a library, the output says so.
 
     \b
     Example:
@@ -220,7 +229,7 @@ def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -
         f"{counted(done.manifest.rows, 'row')}, content {done.manifest.content_sha256}: the same."
     )
     if done.same_bytes is False:
-        why = "; ".join(done.differences) or "nothing that the manifest records differs"
+        why = "; ".join(done.differences) or "the manifest records no difference that explains it"
         console.emit(f"The bytes of the file differ: {why}.")
     elif done.same_bytes:
         console.emit("The file is the same, byte by byte.")
@@ -232,10 +241,10 @@ def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -
 @limit_option("the first rows by calculation id that differ")
 @json_option()
 def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
-    """Print what two datasets do not have in common.
+    """Print the differences between two datasets.
 
-    BEFORE and AFTER are manifests, or the exports beside which they are. Without AFTER, BEFORE is
-    compared with what its query gives now. A row that is gone has its reason: retracted, and so on.
+    BEFORE and AFTER are manifests, or the exports beside them. Without AFTER, BEFORE is compared
+    with the present result of its query. Each removed row has a reason, such as retracted.
 
     \b
     Example:

@@ -55,7 +55,7 @@ def metrics(context: click.Context) -> None:
     type=click.Choice([bucket.value for bucket in Bucket]),
     default=Bucket.DAY.value,
     show_default=True,
-    help="Average over this time, in UTC.",
+    help="Length of the period to average over, in UTC.",
 )
 @span_options()
 @json_option()
@@ -69,8 +69,8 @@ def show(
 ) -> None:
     """Print the average wall time of calculations over time, or the metric NAME.
 
-    Of completed calculations, by the time at which they began. The change is that from the same
-    group's row before.
+    Of completed calculations, by the time at which they began. The change is relative to the
+    previous row of the same group.
 
     \b
     Example:
@@ -79,7 +79,7 @@ def show(
       qforge metrics show queue_depth --json
     """
     if name is not None and by is not None:
-        raise click.UsageError("--by groups calculations; a named metric has no such groups")
+        raise click.UsageError("--by groups calculations; it does not apply to a named metric")
     tenant_id = (settings := load_settings()).tenant_id
     bucket = Bucket(per)
     with open_forge(settings) as forge, forge.connect() as connection:
@@ -108,10 +108,10 @@ def show(
 
 def _tell_what_there_is(connection: Connection, name: str | None) -> None:
     if name is None:
-        console.note("No calculation has completed in this time.")
+        console.note("No calculation has completed in this period.")
         return
     names = regressions.metric_names(connection, load_settings().tenant_id)
-    console.note(f"Nothing was measured as {name!r}; there is {', '.join(names) or 'no metric'}.")
+    console.note(f"No measurement is named {name!r}; there is {', '.join(names) or 'no metric'}.")
 
 
 def _plot(found: list[Point]) -> None:

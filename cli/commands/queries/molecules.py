@@ -34,7 +34,7 @@ LISTED = (
 
 @click.group(cls=Group)
 def molecules() -> None:
-    """Look at molecules.
+    """List and show molecules.
 
     \b
     Example:
@@ -87,7 +87,7 @@ def list_(
 @click.argument("molecule")
 @json_option()
 def show(molecule: str, as_json: bool) -> None:
-    """Print a MOLECULE and its calculations: by SMILES as stored, id, or the beginning of the id.
+    """Print a MOLECULE and its calculations, by SMILES as stored, id, or a prefix of the id.
 
     \b
     Example:

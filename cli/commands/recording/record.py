@@ -34,14 +34,17 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 @click.command(cls=Command)
 @click.argument("event", required=False)
 @click.option(
-    "--data", default="{}", help="Its fields: a JSON object, @FILE, or - for stdin.", metavar="JSON"
+    "--data",
+    default="{}",
+    help="Fields of the event: a JSON object, @FILE, or - for stdin.",
+    metavar="JSON",
 )
-@click.option("--entity-id", type=ID, help="To what it happened; not for what it begins.")
-@click.option("--user-id", type=ID, help="Who did it. [default: you]")
+@click.option("--entity-id", type=ID, help="Id of the entity; not for an event that begins one.")
+@click.option("--user-id", type=ID, help="The user who caused it. [default: you]")
 @click.option(
     "--expect",
     type=click.IntRange(min=-1),
-    help="Only at this version of the entity's history; 0: it must be new, -1: it must not.",
+    help="Only if the entity's stream is at this version; 0: it must be new, -1: it must exist.",
 )
 @click.option("--list", "listing", is_flag=True, help="List event types, or the fields of EVENT.")
 @json_option()
@@ -54,10 +57,10 @@ def record(
     listing: bool,
     as_json: bool,
 ) -> None:
-    """Record that EVENT happened, if the rules of its entity allow it.
+    """Record EVENT, if the rules of its entity allow it.
 
-    Prints its position in the log, and the id of the entity, which is a new one where the event
-    begins an entity. Ids may be given by their first digits, at least 4.
+    Prints its position in the log and the id of its entity, which is new if the event begins an
+    entity. Ids may be abbreviated to their first digits, at least 4.
 
     \b
     Example:
@@ -72,7 +75,7 @@ def record(
         _list([event] if event else sorted(EVENTS), event is not None, as_json)
         return
     if event is None:
-        raise click.UsageError("say which EVENT; qforge record --list shows them")
+        raise click.UsageError("give an EVENT; qforge record --list shows them")
     document = _read(data)
     settings = load_settings()
     with open_forge(settings, writes=True) as forge:

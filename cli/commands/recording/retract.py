@@ -22,12 +22,14 @@ from quantum_forge.projections.registry import PROJECTIONS
 
 
 @click.command(cls=Command)
-@click.option("--program-version", metavar="VERSION", help="Only results of this version: 0.4.0.")
+@click.option(
+    "--program-version", metavar="VERSION", help="Only results of this program version: 0.4.0."
+)
 @click.option("--host", help="Only results that this host recorded.")
 @click.option("--method", help="Only results by this method: GFN2-xTB.")
 @click.option(
     "--batch",
-    help="Only results that this batch computed itself: its name, its id, or how its id begins.",
+    help="Only results that this batch computed itself: its name, its id, or a prefix of its id.",
 )
 @click.option(
     "--with-reused",
@@ -35,8 +37,8 @@ from quantum_forge.projections.registry import PROJECTIONS
     help="With --batch: also the results that the batch reused, whichever batch computed them.",
 )
 @span_options("what completed ")
-@click.option("--reason", help="Why; it is kept with every result.")
-@click.option("--dry-run", is_flag=True, help="Only print what would be covered.")
+@click.option("--reason", help="The reason, which is stored with every result.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be retracted.")
 @json_option()
 def retract(
     program_version: str | None,
@@ -50,11 +52,12 @@ def retract(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Invalidate every completed result that the options cover, in one decision.
+    """Invalidate every completed result that the options select, as one retraction.
 
-    All of them together, or none. A batch covers what it computed itself; the results that it
-    reused are left, and counted, unless --with-reused is given. What completes later is not
-    covered: stop its runner first. The same file, run again, computes what was retracted anew.
+    Either all of them are invalidated or none. --batch selects the results that the batch computed
+    itself; those that it reused are left out, and counted, unless --with-reused is given. Results
+    that complete later are not included: stop the runner first. Running the same file again
+    recomputes what was retracted.
 
     \b
     Example:
@@ -89,15 +92,15 @@ def retract(
     if as_json:
         console.emit_json(done)
     elif done is None:
-        console.note("Nothing to retract: no result that counts is covered.")
+        console.note("Nothing to retract: the options select no valid result.")
     else:
         if done.reused_count:
             console.note(
                 f"Left {counted(done.reused_count, 'result')} that the batch only reused; "
-                "--with-reused covers them, too."
+                "--with-reused includes them."
             )
         if done.reused_by:
-            console.note(f"Retracted for other batches, too: {_told(done.reused_by)}.")
+            console.note(f"Other batches used these results, too: {_told(done.reused_by)}.")
         console.emit(
             f"Retracted {counted(done.calculation_count, 'result')} by retraction "
             f"{done.retraction_id}."
@@ -118,7 +121,7 @@ def _print(covered: Extent, as_json: bool) -> None:
             ("last completed", covered.last_completed_at),
             ("program versions", _told(covered.program_versions)),
             ("hosts", _told(covered.hosts)),
-            ("reused by the batch, not covered", covered.reused_count),
+            ("reused by the batch, left out", covered.reused_count),
             ("reused by other batches", _told(covered.reused_by)),
             ("for example", ", ".join(map(str, covered.examples))),
         ],

@@ -25,9 +25,9 @@ SHOWN = 10
 
 @click.group(cls=Group)
 def spool() -> None:
-    """Look at what waits for the database, and bring it there.
+    """Show and drain the spool: events that wait for the database.
 
-    While the database is away, results are kept in QFORGE_HOME/spool.
+    While the database is unreachable, results are kept in QFORGE_HOME/spool.
 
     \b
     Example:
@@ -39,7 +39,7 @@ def spool() -> None:
 @spool.command()
 @json_option()
 def status(as_json: bool) -> None:
-    """Show what is in the spool; needs no database.
+    """Show the contents of the spool. Needs no database.
 
     Exits with 1 when something needs attention: appends that the database rejected, torn or damaged
     bytes, entries that cannot be used.
@@ -61,14 +61,14 @@ def status(as_json: bool) -> None:
 @click.option(
     "--past-damage",
     is_flag=True,
-    help="Continue after damaged bytes, which are kept in a file of their own.",
+    help="Continue after damaged bytes, which are kept in a separate file.",
 )
-@json_option("what became of the spool as JSON")
+@json_option("the outcome as JSON")
 def drain_command(past_damage: bool, as_json: bool) -> None:
-    """Bring what is in the spool into the log.
+    """Append the events in the spool to the log.
 
-    May be stopped and repeated at any time: each event is appended once. Exits with 1 when
-    something could not be appended; qforge spool status shows what and why.
+    May be stopped and repeated at any time: each event is appended once. Exits with 1 if some
+    events could not be appended; qforge spool status shows them and the reasons.
 
     \b
     Example:
@@ -93,9 +93,9 @@ def drain_command(past_damage: bool, as_json: bool) -> None:
 
 @spool.command("report")
 def report_command() -> None:
-    """Record how much waits in the spool now, for the view system_health.
+    """Record the current size of the spool, for the view system_health.
 
-    For a timer on each machine: the database then knows what waits where.
+    Run it by a timer on each machine, so that the database shows every machine's spool.
 
     \b
     Example:
@@ -136,14 +136,15 @@ def show(state: SpoolState) -> None:
         for offset in [] if each.is_in_use else each.torn:
             console.note(
                 f"{each.path} ends in the middle of an append, at byte {offset}: its writer was "
-                "cut off before it counted as recorded; a drain keeps the bytes beside it"
+                "interrupted before the append was recorded; a drain keeps the bytes in a "
+                "separate file"
             )
     for entry in state.unusable:
         console.note(f"{entry.path} cannot be used ({entry.reason}): {entry.advice}")
     for kept in state.kept:
         console.note(
-            f"{kept.path} keeps {kept.bytes} bytes that were no whole append; "
-            "delete it when you have looked at it"
+            f"{kept.path} holds {kept.bytes} bytes that are not a complete append; delete it "
+            "after inspection"
         )
     for rejected in state.rejected[:SHOWN]:
         console.note(
@@ -154,11 +155,11 @@ def show(state: SpoolState) -> None:
         console.note(f"… and {more} more: qforge spool status --json")
     if state.rejected:
         console.note(
-            "The log will not take rejected events as they are. Their files are JSON Lines: copy "
-            "what you need from them, then delete them."
+            "The log does not accept rejected events as they are. Their files are JSON Lines: "
+            "copy what you need from them, then delete them."
         )
     if state.events:
-        console.note("To bring it into the log: qforge spool drain")
+        console.note("To append it to the log: qforge spool drain")
 
 
 def summary(drained: Drained) -> dict[str, object]:
@@ -192,13 +193,13 @@ def tell(drained: Drained) -> None:
         )
     for aside in drained.aside:
         console.note(
-            f"{aside.segment} had {aside.bytes} bytes at {aside.offset} that were no whole "
+            f"{aside.segment} had {aside.bytes} bytes at {aside.offset} that are not a complete "
             f"append; they are kept in {aside.kept}"
         )
     for problem in (*drained.damaged, *drained.unusable):
         console.note(str(problem))
     if drained.busy:
         console.note(
-            f"Left {counted(len(drained.busy), 'segment')} to running processes, which drain them "
-            "themselves."
+            f"Left {counted(len(drained.busy), 'segment')} to running processes, which drain "
+            "their own segments."
         )

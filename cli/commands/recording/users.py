@@ -51,10 +51,10 @@ def users() -> None:
     type=click.Choice([role.value for role in Role]),
     default=Role.RESEARCHER.value,
     show_default=True,
-    help="What the user may do.",
+    help="Role of the user.",
 )
 @click.option(
-    "--no-password", is_flag=True, help="The user logs in elsewhere and has no password here."
+    "--no-password", is_flag=True, help="Register a user without a password, who logs in elsewhere."
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
 @json_option()
@@ -68,7 +68,7 @@ def register(
     password_stdin: bool,
     as_json: bool,
 ) -> None:
-    """Register USERNAME; asks for a password, of which only an Argon2id hash is stored.
+    """Register USERNAME. Asks for a password, and stores only its Argon2id hash.
 
     \b
     Example:
@@ -93,7 +93,7 @@ def register(
 @limit_option("the newest")
 @json_option()
 def list_(limit: int, as_json: bool) -> None:
-    """Print users, the newest first; never their hashes.
+    """Print users, the newest first, without password hashes.
 
     \b
     Example:
@@ -114,7 +114,7 @@ def list_(limit: int, as_json: bool) -> None:
 @click.argument("user")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
 def password(user: str, password_stdin: bool) -> None:
-    """Give USER, a name or an email address, another password.
+    """Change the password of USER, a user name or an email address.
 
     \b
     Example:
@@ -131,10 +131,12 @@ def password(user: str, password_stdin: bool) -> None:
 @users.command()
 @click.argument("user")
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, help="What it may do; repeat for several.")
-@click.option("--rate-limit", type=click.IntRange(min=1), help="Most uses per minute.")
-@click.option("--quota", type=click.IntRange(min=1), help="Most uses in total.")
-@click.option("--expires", type=time, metavar="TIME", help="When it expires, such as 2027-01-01.")
+@click.option("--scope", "scopes", multiple=True, help="Scope of the key; may be repeated.")
+@click.option("--rate-limit", type=click.IntRange(min=1), help="Maximum number of uses per minute.")
+@click.option("--quota", type=click.IntRange(min=1), help="Maximum number of uses in total.")
+@click.option(
+    "--expires", type=time, metavar="TIME", help="Day on which it expires, such as 2027-01-01."
+)
 @json_option()
 def key(
     user: str,
@@ -145,7 +147,7 @@ def key(
     expires: datetime | None,
     as_json: bool,
 ) -> None:
-    """Issue USER an API key called NAME, and print it: it cannot be printed again.
+    """Issue an API key called NAME to USER, and print it. It cannot be printed again.
 
     \b
     Example:
@@ -177,9 +179,7 @@ def _password(*, from_stdin: bool) -> Secret:
     if from_stdin:
         return Secret(sys.stdin.readline().rstrip("\n"))
     if not sys.stdin.isatty():
-        raise click.UsageError(
-            "there is no terminal to ask for a password; give it with --password-stdin"
-        )
+        raise click.UsageError("there is no terminal to ask for the password; use --password-stdin")
     return Secret(click.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 

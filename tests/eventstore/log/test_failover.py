@@ -216,9 +216,9 @@ def test_whoever_begins_again_learns_that_an_event_before_the_last_one_is_lost(
     # And: an older place goes on with what it can check, and the export says so
     only_id = f"{higher.position}:{higher.event_id}"
     said = qforge("events", "export", "id.jsonl", "--after", only_id).stderr
-    assert "only the last event was compared" in said
+    assert "only the last event of the previous export was compared" in said
     said = qforge("events", "export", "bare.jsonl", "--after", str(higher.position)).stderr
-    assert "not known whether the export before was of this log" in said
+    assert "not checked that the previous export is of this log" in said
     promoted.dispose()
 
 

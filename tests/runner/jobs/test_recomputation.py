@@ -212,7 +212,7 @@ def test_a_dry_run_has_nothing_to_check(qforge_here: Qforge, tmp_path: Path) -> 
 
     said = qforge_here("import", "jobs", "jobs", "--check", "1", "--dry-run", status=2)
 
-    assert "--dry-run records nothing" in said.stderr
+    assert "--dry-run records none" in said.stderr
 
 
 def test_nothing_to_check_is_no_difference() -> None:

@@ -271,7 +271,7 @@ def test_a_follower_that_goes_on_does_not_ask_to_be_run_again(
     following.process.send_signal(signal.SIGINT)
     _, said = following.process.communicate(timeout=30)
     assert b"Waiting: the connection to" in said
-    assert b"All is well again." in said
+    assert b"The database answers again." in said
     assert b"again;" not in said
     assert b"run the command" not in said
 

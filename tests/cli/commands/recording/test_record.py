@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_named(qforge_here: Qforge, engine: Engine) -> None
         (("project_updated",), 1, "say which one by its id"),
         (("project_updated", "--entity-id", anybody), 1, "does not exist"),
         (("projekt_created",), 2, "no event type 'projekt_created'"),
-        ((), 2, "say which EVENT"),
+        ((), 2, "give an EVENT"),
     ):
         refused = qforge_here("record", *arguments, status=status)
         assert said in refused.stderr
