@@ -114,7 +114,9 @@ COMMANDS = {
         "quantum_forge.cli.commands.operation.completion:completion",
         "Print the script that completes commands and options in a SHELL: bash, zsh or fish.",
     ),
-    "db": Lazy("quantum_forge.cli.commands.db:db", "Migrate, inspect and reset the database."),
+    "db": Lazy(
+        "quantum_forge.cli.commands.db.group:db", "Migrate, inspect and reset the database."
+    ),
 }
 
 INTERRUPTED = 128 + signal.SIGINT

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-import quantum_forge.cli.commands.db
+import quantum_forge.cli.commands.db.psql
 from quantum_forge.eventstore.archive import backup
 from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.database.address import for_programs
@@ -148,7 +148,7 @@ exec {tool_path(name)} "$@"
         wrapper.chmod(0o700)
         return wrapper
 
-    monkeypatch.setattr(quantum_forge.cli.commands.db, "tool_path", watched)
+    monkeypatch.setattr(quantum_forge.cli.commands.db.psql, "tool_path", watched)
     monkeypatch.setattr(backup, "tool_of", watched)
     return folder
 
@@ -225,11 +225,11 @@ def test_a_terminated_command_takes_its_server_with_it(tmp_path: Path) -> None:
 TERMINATED = """
 import os, signal, time
 from quantum_forge.eventstore import database
-import quantum_forge.cli.commands.db, quantum_forge.cli.main
+import quantum_forge.cli.commands.db.check, quantum_forge.cli.main
 def health(engine):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
-quantum_forge.cli.commands.db.health = health
+quantum_forge.cli.commands.db.check.health = health
 quantum_forge.cli.main.main()
 """
 

@@ -132,7 +132,7 @@ except SystemExit:
     loaded = set(done.stdout.split())
     assert "quantum_forge.cli.main" in loaded
     assert not loaded & {
-        "quantum_forge.cli.commands.db",
+        "quantum_forge.cli.commands.db.group",
         "sqlalchemy",
         "psycopg",
         "alembic",

@@ -1,0 +1,1 @@
+"""`qforge db`: migrate, inspect, back up and reset the database."""

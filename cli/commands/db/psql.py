@@ -1,0 +1,41 @@
+"""`qforge db psql`: the database in psql."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import click
+
+from quantum_forge.cli.command import Command
+from quantum_forge.eventstore.database.address import for_programs
+from quantum_forge.eventstore.database.engine import open_database
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.server.binaries import tool_path
+
+
+@click.command(
+    cls=Command,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...]) -> None:
+    """Open the database in psql, which receives all further ARGUMENTS.
+
+    \b
+    Example:
+      qforge db psql
+      qforge db psql -c 'SELECT count(*) FROM event_logs'
+    """
+    with (
+        open_database(load_settings()) as database,
+        for_programs(database.url) as (address, variables),
+    ):
+        # psql has its own use for Ctrl-C; and this process stays, to release the embedded server.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        done = subprocess.run(
+            [str(tool_path("psql")), *arguments, address],
+            env={**os.environ, **variables},
+            check=False,
+        )
+    sys.exit(done.returncode)

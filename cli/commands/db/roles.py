@@ -1,0 +1,65 @@
+"""`qforge db roles`: the roles that rights are granted to, and their members."""
+
+import click
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.database.engine import open_database
+from quantum_forge.eventstore.database.installation.roles import (
+    create_roles,
+    describe_roles,
+    restrict_advisory_locks,
+    roles_sql,
+)
+from quantum_forge.eventstore.database.settings import load_settings
+
+
+@click.command(cls=Command)
+@click.option("--sql", is_flag=True, help="Print the SQL that creates the roles; do not run it.")
+@click.option(
+    "--restrict-advisory-locks/--allow-advisory-locks",
+    "restrict",
+    default=None,
+    help=(
+        "Allow advisory locks in this database to these roles only, or to everybody again; "
+        "requires a superuser."
+    ),
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
+    """Create missing roles, and show all roles with their members.
+
+    A login becomes a member by GRANT, and is bound to a tenant by ALTER ROLE.
+
+    \b
+    Example:
+      qforge db roles
+      qforge db psql -c "CREATE ROLE alice LOGIN IN ROLE qforge_reader"
+      qforge db psql -c "ALTER ROLE alice SET qforge.tenant_id = '6f1d4a52-…'"
+    """
+    if sql:
+        console.emit(roles_sql())
+        return
+    with open_database(load_settings()) as database:
+        create_roles(database.engine)
+        if restrict is not None:
+            changed = restrict_advisory_locks(database.engine, restrict=restrict)
+            whose = "these roles and the database's owner" if restrict else "everybody"
+            console.note(f"{changed} functions for advisory locks may now be called by {whose}.")
+        with database.engine.connect() as connection:
+            found = describe_roles(connection)
+    if as_json:
+        console.emit_json(found)
+        return
+    rows = [
+        (
+            role.name,
+            role.purpose,
+            ", ".join(
+                f"{member} ({role.bound[member]})" if member in role.bound else member
+                for member in role.members
+            ),
+        )
+        for role in found
+    ]
+    console.table(["role", "may", "members"], rows, title="Roles")
