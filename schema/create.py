@@ -17,24 +17,26 @@ from quantum_forge.schema.language.table import is_read_model, is_secret
 from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
 from quantum_forge.schema.tables.log import POSITIONS, event_logs
 
+_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # is untyped
+"""Named parameters: with psycopg's own style a % in a comment comes out doubled."""
+
 
 def ddl_of(tables: Sequence[Table]) -> str:
     """The SQL that creates `tables` with their indexes and comments, in that order."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
     statements: list[str] = []
     for table in tables:
         if table is event_logs:
-            statements.append(str(CreateSequence(POSITIONS).compile(dialect=dialect)))
-        statements.append(str(CreateTable(table).compile(dialect=dialect)).strip())
+            statements.append(str(CreateSequence(POSITIONS).compile(dialect=_DIALECT)))
+        statements.append(str(CreateTable(table).compile(dialect=_DIALECT)).strip())
         if table is event_logs:
             statements.append(f"ALTER SEQUENCE {POSITIONS.name} OWNED BY {table.name}.id")
         statements += [
-            str(CreateIndex(index).compile(dialect=dialect))
+            str(CreateIndex(index).compile(dialect=_DIALECT))
             for index in sorted(table.indexes, key=lambda index: str(index.name))
         ]
-        statements.append(str(SetTableComment(table).compile(dialect=dialect)))
+        statements.append(str(SetTableComment(table).compile(dialect=_DIALECT)))
         statements += [
-            str(SetColumnComment(column).compile(dialect=dialect)) for column in table.columns
+            str(SetColumnComment(column).compile(dialect=_DIALECT)) for column in table.columns
         ]
         if is_read_model(table):
             statements += _access(table)

@@ -326,6 +326,19 @@ class DatabaseNewer(QuantumForgeError):
         )
 
 
+class MigrationNotMade(QuantumForgeError):
+    """The next migration cannot be made from the declarations."""
+
+    exit_status = 2
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"no migration was written: {reason}. Change the declarations, or write the SQL by"
+            ' hand: qforge db migration new "message" --empty'
+        )
+
+
 class UnknownRevision(QuantumForgeError):
     """No migration has this name."""
 

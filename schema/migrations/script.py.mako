@@ -1,18 +1,18 @@
 """${message}."""
 
-from alembic import op
+from quantum_forge.schema.migrations.frozen import run_sql
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+revision = "${up_revision}"
+down_revision = "${down_revision}"
+branch_labels = None
+depends_on = None
 
 
 def upgrade() -> None:
-    """${message}."""
-    ${upgrades if upgrades else "raise NotImplementedError"}
+    """Run the SQL beside this file."""
+    run_sql(__file__)
 
 
 def downgrade() -> None:
-    """Undo it."""
-    ${downgrades if downgrades else "raise NotImplementedError"}
+    """Run the SQL beside this file that undoes it."""
+    run_sql(__file__, "_undo")

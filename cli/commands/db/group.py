@@ -42,6 +42,9 @@ COMMANDS = {
     ),
     "url": Lazy("quantum_forge.cli.commands.db.url:url", "Print the URL of the database."),
     "psql": Lazy("quantum_forge.cli.commands.db.psql:psql", "Open the database in psql."),
+    "migration": Lazy(
+        "quantum_forge.cli.commands.db.migration:migration", "Write migrations of the schema."
+    ),
 }
 
 

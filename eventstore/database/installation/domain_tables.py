@@ -20,7 +20,7 @@ from quantum_forge.eventstore.base.errors import (
 from quantum_forge.schema.create import ddl_of
 from quantum_forge.schema.domains import PROJECTIONS, SYSTEM_TABLES
 
-_POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+_POSTGRESQL = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # is untyped
 
 _READ_MODELS = text("""
     SELECT relname FROM pg_class JOIN pg_policy ON polrelid = pg_class.oid

@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -132,6 +133,15 @@ def downgrade_sql(revision: str = "-1", *, start: str = HEAD) -> str:
     from alembic import command
 
     return _printed(command.downgrade, f"{_resolve(start)}:{_resolve(revision, from_=start)}")
+
+
+def write_module(number: str, message: str) -> Path:
+    """Write the Python module of the next migration, and return its path."""
+    scripts = _scripts()
+    scripts.messaging_opts = {"quiet": True}
+    script = scripts.generate_revision(number, message)
+    assert script is not None
+    return Path(script.path).resolve()
 
 
 def current(engine: Engine) -> str | None:

@@ -90,7 +90,9 @@ def test_a_new_table_costs_one_file(qforge: Qforge, engine: Engine, tmp_path: Pa
         policies = connection.scalars(
             text("SELECT policyname FROM pg_policies WHERE tablename = 'instruments'")
         ).all()
+        comment = connection.scalar(text("SELECT obj_description('instruments'::regclass)"))
     assert now == (498.0, 2)
+    assert comment == "One row per instrument; 100% of them"
     assert set(policies) == {"own_tenant", "every_tenant"}
     assert [(row["peak"], row["spectra"]) for row in past] == [(520.5, 1)]
     assert "spectrum_measured" in explained

@@ -326,6 +326,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db url": (READS, ""),
     "db psql": (READS, "-c SELECT(1)"),
     "db encryption-key": (READS, ""),
+    "db migration new": (WRITES, "message"),
 }
 
 

@@ -1,0 +1,107 @@
+"""The next migration: found by comparing the declarations with what the migrations make."""
+
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from quantum_forge.eventstore.base.errors import MigrationNotMade, QuantumForgeError
+from quantum_forge.eventstore.database.installation import migrations
+from quantum_forge.eventstore.database.installation.scratch import scratch_databases
+from quantum_forge.schema.comparison.catalog import Catalog, read_catalog
+from quantum_forge.schema.comparison.difference import difference
+from quantum_forge.schema.create import create_all
+
+BY_HAND = "-- Write the SQL here.\n"
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What the declarations ask for beyond the migrations.
+
+    changes: a line for each object, for a person.
+    emptied: read models that the upgrade makes anew.
+    """
+
+    up: str
+    down: str
+    changes: tuple[str, ...]
+    emptied: tuple[str, ...]
+
+
+def compare(engine: Engine) -> Changes | None:
+    """Return what the migrations lack of the declarations; None when that is nothing.
+
+    Works in scratch databases on the engine's server. The SQL has been run there: up makes the
+    declared schema, down the one before.
+
+    Raises:
+        MigrationNotMade: when the SQL that was found does not do so.
+        NotAllowed: when the login may not make databases.
+    """
+    with scratch_databases(engine, 2) as (migrated, declared):
+        migrations.upgrade(migrated)
+        with declared.begin() as connection:
+            create_all(connection)
+            wanted = read_catalog(connection)
+        with migrated.begin() as connection:
+            before = read_catalog(connection)
+        up, down = difference(before, wanted), difference(wanted, before)
+        if not up.statements and not (left := _differing(before, wanted)):
+            return None
+        if not up.statements:
+            raise MigrationNotMade(f"the order of columns differs in {', '.join(left)}")
+        with migrated.connect() as connection:
+            _try(connection, up.sql, wanted)
+            _try(connection, down.sql, before)
+    return Changes(up=up.sql, down=down.sql, changes=up.changes, emptied=up.emptied)
+
+
+def write_migration(message: str, changes: Changes | None) -> list[Path]:
+    """Write the next migration after the newest; without changes, its SQL is left to be written.
+
+    Returns:
+        The paths of the Python module and of the SQL up and down.
+
+    Raises:
+        MigrationNotMade: when the message cannot be one, or the files cannot be written.
+    """
+    message = message.strip().rstrip(".")
+    if not message or not message.isprintable() or '"' in message or "\\" in message:
+        raise MigrationNotMade("the message must be one line of text without quotes")
+    number = f"{int(migrations.newest() or 0) + 1:04d}"
+    try:
+        module = migrations.write_module(number, message)
+        up, down = module.with_suffix(".sql"), module.with_name(f"{module.stem}_undo.sql")
+        up.write_text(changes.up if changes else BY_HAND, "utf-8")
+        down.write_text(changes.down if changes else BY_HAND, "utf-8")
+    except OSError as error:
+        raise MigrationNotMade(
+            f"{error.filename} cannot be written ({error.strerror}); run this in a clone of the"
+            " repository that is installed with pip install -e"
+        ) from error
+    return [module, up, down]
+
+
+def _try(connection: Connection, sql: str, wanted: Catalog) -> None:
+    """Run the SQL, and ask whether it makes the catalog that is wanted."""
+    try:
+        connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+        connection.commit()
+    except (DBAPIError, QuantumForgeError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise MigrationNotMade(f"the SQL that was found fails: {reason}") from error
+    made = read_catalog(connection)
+    connection.commit()
+    if left := _differing(made, wanted):
+        raise MigrationNotMade(f"the SQL that was found leaves a difference in {', '.join(left)}")
+
+
+def _differing(one: Catalog, other: Catalog) -> list[str]:
+    """What differs, by key; a table whose columns stand in another order, too."""
+    objects = one.objects.keys() | other.objects.keys()
+    tables = one.columns.keys() | other.columns.keys()
+    return sorted(
+        {key for key in objects if one.objects.get(key) != other.objects.get(key)}
+        | {f"table {name}" for name in tables if one.columns.get(name) != other.columns.get(name)}
+    )

@@ -1,0 +1,1 @@
+"""Comparison of two databases' schemas, and the SQL that makes one into the other."""

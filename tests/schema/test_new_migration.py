@@ -1,0 +1,61 @@
+"""`qforge db migration new`, in a copy of the repository that gains a domain."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect
+
+from quantum_forge.eventstore.database.engine import Database, libpq_url
+from tests.conftest import Qforge, command_line
+from tests.eventstore.database.test_domains import DOMAIN
+from tests.schema.test_migrations import schema_dump
+
+ROOT = Path(__file__).parents[2]
+MESSAGE = "Add instruments"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Return a copy of the rooms."""
+    clone = tmp_path / "clone"
+    rooms = [each.name for each in (ROOT / "quantum_forge").iterdir() if each.is_symlink()]
+    for name in ["quantum_forge", *rooms]:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, clone / name, symlinks=True, ignore=ignored)
+    return clone
+
+
+@pytest.fixture
+def changed(clone: Path, database: Database) -> Qforge:
+    """Return the command line of the copy, with a new domain."""
+    (clone / "schema/domains/instruments.py").write_text(DOMAIN, "utf-8")
+    return command_line(clone, DATABASE_URL=libpq_url(database.url), PYTHONPATH=str(clone))
+
+
+def test_a_new_table_costs_one_file_and_a_generated_migration(
+    clone: Path, changed: Qforge, database: Database
+) -> None:
+    """The migration makes what is declared, so that nothing is left to write; down undoes it."""
+    before = schema_dump(database)
+    versions = clone / "schema/migrations/versions"
+    files = set(versions.iterdir())
+
+    printed = changed("db", "migration", "new", MESSAGE, "--sql").stdout
+    assert {each for each in versions.iterdir() if each.suffix} == files
+    written = changed("db", "migration", "new", MESSAGE)
+    again = changed("db", "migration", "new", MESSAGE)
+    changed("db", "upgrade")
+
+    assert written.stderr.splitlines() == ["new table instruments"]
+    module, up, down = (clone / line for line in written.stdout.splitlines())
+    assert module.parent == versions
+    assert module.read_text("utf-8").startswith(f'"""{MESSAGE}."""\n')
+    assert up.read_text("utf-8").strip() == printed.strip()
+    assert "DROP TABLE instruments" in down.read_text("utf-8")
+    assert "nothing to write" in again.stderr
+    assert again.stdout == ""
+    assert "instruments" in inspect(database.engine).get_table_names()
+
+    changed("db", "downgrade", "--yes")
+    assert schema_dump(database) == before
