@@ -5,7 +5,7 @@ import os
 import stat
 from datetime import UTC, datetime
 
-from quantum_forge.runner.jobs.discovery import STDOUT, Folder
+from quantum_forge.runner.jobs.discovery import STDOUT, Folder, open_inside
 
 FILE_LIMIT = 64 * 2**20
 """Bytes; no job has a larger file, and memory must not depend on what lies about."""
@@ -42,14 +42,14 @@ class Contents:
         newest = 0.0
         digest = hashlib.sha256()
         for name in sorted(folder.files):
-            data, modified = _read(f"{folder.path}/{name}", name)
+            data, modified = _read(folder.path, name)
             newest = max(newest, modified)
             self._files[name] = data
             digest.update(b"%d %s\0%d\0" % (len(name), os.fsencode(name), len(data)))
             digest.update(data)
         self.sha256 = digest.hexdigest()
         for name in folder.witnesses:
-            self._files[name], _ = _read(f"{folder.path}/{name}", name)
+            self._files[name], _ = _read(folder.path, name)
         self.modified = datetime.fromtimestamp(newest, UTC)
 
     @property
@@ -82,11 +82,10 @@ class Contents:
         return tuple(sorted(names, key=lambda name: name not in self._preferred))
 
 
-def _read(path: str, name: str) -> tuple[bytes, float]:
+def _read(folder: str, name: str) -> tuple[bytes, float]:
     """The bytes of a regular file, and when it was written."""
     try:
-        # Without blocking: a named pipe would wait for somebody to write into it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_inside(folder, name)
         try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):

@@ -1,5 +1,6 @@
 """Discovery of job folders below a directory, by the names of their files."""
 
+import errno
 import os
 import re
 import stat
@@ -144,15 +145,42 @@ def _logs(path: str, unknown: list[str], known: tuple[str, ...]) -> tuple[str, .
     return tuple(
         name
         for name in unknown
-        if (is_of_xtb or name.endswith(_LOG_ENDINGS)) and _is_log(f"{path}/{name}")
+        if (is_of_xtb or name.endswith(_LOG_ENDINGS)) and _is_log(path, name)
     )
 
 
-def _is_log(path: str) -> bool:
+def open_inside(folder: str, name: str) -> int:
+    """Return a descriptor of a job's file; the reader must still ask whether it is a regular one.
+
+    A link to another file of the same folder is followed, every other one is refused: whoever
+    wrote the folder could have any file read that the importer may read.
+
+    Raises:
+        OSError: ELOOP for a link that leads elsewhere.
+    """
+    # Without blocking: a named pipe would wait for somebody to write into it.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    path = Path(folder, name)
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    target = path.readlink()
+    if target.name != str(target):
+        raise OSError(errno.ELOOP, "it is a link out of the folder; put a copy there instead")
+    try:
+        return os.open(f"{folder}/{target}", flags)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "it is a link to a link; put a copy there instead") from None
+
+
+def _is_log(folder: str, name: str) -> bool:
     """Whether a regular file begins with the banner of xtb; one that cannot be read does not."""
     try:
-        # Without blocking: a named pipe would wait for somebody to write into it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_inside(folder, name)
         try:
             is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
             return is_file and _BANNER.search(os.read(descriptor, _HEAD_BYTES)) is not None
