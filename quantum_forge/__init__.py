@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quantum_forge.asynchronous import AsyncQuery as AsyncQuery
     from quantum_forge.asynchronous import open_async as open_async
     from quantum_forge.datasets.manifest import Manifest as Manifest
+    from quantum_forge.door import ForgeClosed as ForgeClosed
     from quantum_forge.event_types import *  # noqa: F403  # the stub has exactly the event types
     from quantum_forge.eventstore.actions.by_name import Recorded as Recorded
     from quantum_forge.eventstore.base.envelope import NewEvent as NewEvent
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from quantum_forge.eventstore.base.secret import Secret as Secret
     from quantum_forge.eventstore.database.settings import Settings as Settings
     from quantum_forge.forge import Forge as Forge
-    from quantum_forge.forge import ForgeClosed as ForgeClosed
     from quantum_forge.forge import open as open
     from quantum_forge.moments import WrongMoment as WrongMoment
     from quantum_forge.schema.language.event import Event as Event
@@ -50,7 +50,7 @@ _WHERE = {
     "Event": "schema.language.event",
     "EventRefused": "eventstore.base.errors",
     "Forge": "forge",
-    "ForgeClosed": "forge",
+    "ForgeClosed": "door",
     "Manifest": "datasets.manifest",
     "NewEvent": "eventstore.base.envelope",
     "Placed": "eventstore.base.envelope",

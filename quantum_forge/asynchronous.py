@@ -1,42 +1,36 @@
-"""The front door for asyncio: the names of `Forge`, each awaited.
-
-No method is written twice. What needs one connection runs over an asynchronous one, through
-`AsyncConnection.run_sync`; what owns an engine, or talks to the raw driver, runs in a thread.
-"""
+"""The front door for asyncio: the names of `Forge`, each awaited."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
-from functools import partial, update_wrapper
+from functools import partial
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
-    Concatenate,
-    Generic,
-    ParamSpec,
     Self,
     TypeVar,
     cast,
-    overload,
 )
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, Table
 
-from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent
+from quantum_forge.awaited import Face, in_thread, iterated, made_into, over_connection
+from quantum_forge.door import ForgeClosed, settings_of
+from quantum_forge.eventstore.actions.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import MissingLibrary
 from quantum_forge.eventstore.database.async_engine import open_async_engine
 from quantum_forge.eventstore.database.settings import Settings
 from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.calculation import CalculationRecording
-from quantum_forge.forge import Forge, ForgeClosed, settings_of
+from quantum_forge.forge import Forge
 from quantum_forge.moments import Moment
 from quantum_forge.projections.follow.background import BackgroundProjector
 from quantum_forge.table import Query, Row
@@ -48,157 +42,10 @@ if TYPE_CHECKING:
 THREADS = 16
 """Calls of one forge that may run in threads at the same time; the others wait."""
 
-EVENTS_AT_ONCE = 100
-"""Events that one turn of the event loop's greenlet reads."""
-
-Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
-Wrapped = TypeVar("Wrapped")
 
 
-class _Face:
-    """An asynchronous object and the synchronous one that does its work."""
-
-    def __init__(self, door: "AsyncForge", inner: Any) -> None:
-        self._door = door
-        self._inner = inner
-
-    def _lent(self, connection: Connection) -> Any:
-        """The inner object, working over one connection."""
-        return self._inner._using(connection)
-
-
-class _Awaited(Generic[Given, Answer]):
-    """A method of the inner object, as a coroutine."""
-
-    def __init__(self, method: Callable[Concatenate[Any, Given], Answer]) -> None:
-        self._method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, face: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, face: _Face, owner: type) -> Callable[Given, Coroutine[Any, Any, Answer]]: ...
-
-    def __get__(
-        self, face: _Face | None, owner: type
-    ) -> Self | Callable[Given, Coroutine[Any, Any, Answer]]:
-        if face is None:
-            return self
-
-        def call(*args: Given.args, **kwargs: Given.kwargs) -> Coroutine[Any, Any, Answer]:
-            return self._call(face, lambda inner: self._method(inner, *args, **kwargs))
-
-        update_wrapper(call, self._method)
-        return call
-
-    async def _call(self, face: _Face, function: Callable[[Any], Answer]) -> Answer:
-        raise NotImplementedError
-
-
-class in_thread(_Awaited[Given, Answer]):  # noqa: N801  # used as if it were a keyword
-    """A method of the inner object, in a thread."""
-
-    async def _call(self, face: _Face, function: Callable[[Any], Answer]) -> Answer:
-        return await face._door._in_thread(partial(function, face._inner))
-
-
-class over_connection(_Awaited[Given, Answer]):  # noqa: N801  # used as if it were a keyword
-    """A method of the inner object, over a connection of the asynchronous pool."""
-
-    async def _call(self, face: _Face, function: Callable[[Any], Answer]) -> Answer:
-        async with face._door.engine.connect() as connection:
-            return await connection.run_sync(lambda lent: function(face._lent(lent)))
-
-
-class made_into(Generic[Given, Wrapped]):  # noqa: N801  # used as if it were a keyword
-    """A method of the inner object that waits for nothing, whose result gets a face."""
-
-    def __init__(
-        self,
-        face: Callable[["AsyncForge", Any], Wrapped],
-        method: Callable[Concatenate[Any, Given], Any],
-    ) -> None:
-        self._face = face
-        self._method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, face: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, face: _Face, owner: type) -> Callable[Given, Wrapped]: ...
-
-    def __get__(self, face: _Face | None, owner: type) -> Self | Callable[Given, Wrapped]:
-        if face is None:
-            return self
-
-        def call(*args: Given.args, **kwargs: Given.kwargs) -> Wrapped:
-            return self._face(face._door, self._method(face._inner, *args, **kwargs))
-
-        update_wrapper(call, self._method)
-        return call
-
-
-class iterated(Generic[Given]):  # noqa: N801  # used as if it were a keyword
-    """A method of the inner object that iterates over events, as an asynchronous iterator."""
-
-    def __init__(self, method: Callable[Concatenate[Any, Given], Iterator[RecordedEvent]]) -> None:
-        self._method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, face: None, owner: type) -> Self: ...
-    @overload
-    def __get__(
-        self, face: _Face, owner: type
-    ) -> Callable[Given, AsyncIterator[RecordedEvent]]: ...
-
-    def __get__(
-        self, face: _Face | None, owner: type
-    ) -> Self | Callable[Given, AsyncIterator[RecordedEvent]]:
-        if face is None:
-            return self
-
-        def call(*args: Given.args, **kwargs: Given.kwargs) -> AsyncIterator[RecordedEvent]:
-            if kwargs.get("follow"):
-                stop = kwargs["stop"] = kwargs.get("stop") or threading.Event()
-                assert isinstance(stop, threading.Event)
-                return _followed(self._method(face._inner, *args, **kwargs), stop)
-            # What is wrong with the arguments is raised now, not at the first event.
-            self._method(face._inner, *args, **kwargs)
-            return _read(face, lambda inner: self._method(inner, *args, **kwargs))
-
-        update_wrapper(call, self._method)
-        return call
-
-
-async def _read(
-    face: _Face, method: Callable[[Any], Iterator[RecordedEvent]]
-) -> AsyncIterator[RecordedEvent]:
-    async with face._door.engine.connect() as connection:
-        events = await connection.run_sync(lambda lent: method(face._lent(lent)))
-        while chunk := await connection.run_sync(lambda _: list(islice(events, EVENTS_AT_ONCE))):
-            for event in chunk:
-                yield event
-
-
-async def _followed(
-    events: Iterator[RecordedEvent], stop: threading.Event
-) -> AsyncIterator[RecordedEvent]:
-    """The events of an iterator that waits for them, in a thread of its own."""
-    thread = ThreadPoolExecutor(1, thread_name_prefix="qforge-follow")
-    loop = asyncio.get_running_loop()
-    try:
-        while (event := await loop.run_in_executor(thread, next, events, None)) is not None:
-            yield event
-    finally:
-        stop.set()
-        close: Callable[[], object] = getattr(events, "close", lambda: None)
-        thread.submit(close)
-        thread.shutdown(wait=False)
-
-
-class AsyncQuery(_Face):
+class AsyncQuery(Face):
     """A `Query` whose reading is awaited; `async for` iterates over its rows."""
 
     _inner: Query
@@ -238,7 +85,7 @@ class AsyncQuery(_Face):
         return self._inner._using(lambda: nullcontext(connection))
 
 
-class AsyncCalculation(_Face):
+class AsyncCalculation(Face):
     """An attempt at a calculation in an `async with`; see `Forge.calculation`."""
 
     _inner: CalculationRecording
@@ -268,7 +115,7 @@ class AsyncCalculation(_Face):
         await asyncio.shield(ending)
 
 
-class AsyncProjecting(_Face):
+class AsyncProjecting(Face):
     """Read models that are kept up to date for the length of an `async with`."""
 
     _inner: BackgroundProjector
@@ -288,7 +135,7 @@ class AsyncProjecting(_Face):
         await self._door._in_thread(partial(self._inner.__exit__, kind, error, trace))
 
 
-class AsyncDatasets(_Face):
+class AsyncDatasets(Face):
     """Training sets; see `Datasets`."""
 
     _inner: Datasets
@@ -298,18 +145,37 @@ class AsyncDatasets(_Face):
     diff = in_thread(Datasets.diff)
 
 
-class AsyncActions(_Face):
-    """What happens to users or keys; each method is that of `Users` or `ApiKeys`, awaited."""
+class AsyncUsers(Face):
+    """Accounts of the tenant; each method is that of `Users`, awaited."""
 
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        action = getattr(self._inner, name)
-        if name.startswith("_") or not callable(action):
-            raise AttributeError(f"{type(self._inner).__name__} has no action {name!r}")
+    _inner: Users
 
-        def act(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-            return self._door._in_thread(partial(action, *args, **kwargs))
+    change_role = in_thread(Users.change_role)
+    change_tier = in_thread(Users.change_tier)
+    deactivate = in_thread(Users.deactivate)
+    reactivate = in_thread(Users.reactivate)
+    enable_two_factor = in_thread(Users.enable_two_factor)
+    disable_two_factor = in_thread(Users.disable_two_factor)
+    log_out = in_thread(Users.log_out)
+    update_profile = in_thread(Users.update_profile)
+    change_preferences = in_thread(Users.change_preferences)
+    register = in_thread(Users.register)
+    update = in_thread(Users.update)
+    change_password = in_thread(Users.change_password)
+    find = in_thread(Users.find)
+    log_in = in_thread(Users.log_in)
+    set_webhook = in_thread(Users.set_webhook)
+    webhook_of = in_thread(Users.webhook_of)
 
-        return act
+
+class AsyncKeys(Face):
+    """API keys of the tenant's users; each method is that of `ApiKeys`, awaited."""
+
+    _inner: ApiKeys
+
+    issue = in_thread(ApiKeys.issue)
+    use = in_thread(ApiKeys.use)
+    revoke = in_thread(ApiKeys.revoke)
 
 
 def open_async(
@@ -341,7 +207,7 @@ def open_async(
     return AsyncForge(settings_of(url, settings, home, tenant_id, user_id))
 
 
-class AsyncForge(_Face):
+class AsyncForge(Face):
     """A `Forge` for asyncio: the same names and arguments, awaited; `open_async` makes it.
 
     Tasks of one event loop may share it. What is cancelled over a connection is rolled back; what
@@ -438,14 +304,14 @@ class AsyncForge(_Face):
         return AsyncDatasets(self, self._inner.datasets)
 
     @property
-    def users(self) -> AsyncActions:
+    def users(self) -> AsyncUsers:
         """See `Forge.users`."""
-        return AsyncActions(self, self._inner.users)
+        return AsyncUsers(self, self._inner.users)
 
     @property
-    def keys(self) -> AsyncActions:
+    def keys(self) -> AsyncKeys:
         """See `Forge.keys`."""
-        return AsyncActions(self, self._inner.keys)
+        return AsyncKeys(self, self._inner.keys)
 
     @asynccontextmanager
     async def connect(self) -> "AsyncIterator[AsyncConnection]":

@@ -34,7 +34,11 @@ def _front_door() -> str:
     parts = ["# quantum_forge\n", (quantum_forge.__doc__ or "") + "\n"]
     for name in quantum_forge.__all__:
         found = getattr(quantum_forge, name)
-        parts.append(f"::: {found.__module__}.{found.__qualname__}\n")
+        parts.append(
+            f"::: {found.__module__}.{found.__qualname__}\n"
+            "    options:\n"
+            "      inherited_members: true\n"
+        )
     parts.append("Event types are listed in the [catalogue](../catalogue.md#events).\n")
     return "\n".join(parts)
 

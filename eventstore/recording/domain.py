@@ -118,10 +118,16 @@ class happens(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
             return self
 
         def happen(id_: UUID, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Placed:
-            return self.record(domain, id_, self._event(*args, **kwargs))
+            return self(domain, id_, *args, **kwargs)
 
         happen.__doc__ = self.__doc__
         return happen
+
+    def __call__(
+        self, domain: Domain, id_: UUID, /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Placed:
+        """Record it in a domain, as a function that is taken from a class is called."""
+        return self.record(domain, id_, self._event(*args, **kwargs))
 
     def record(self, domain: Domain, id_: UUID, event: Event) -> Placed:
         """Record the event of an entity."""

@@ -22,7 +22,13 @@ def names_under(title: str) -> list[str]:
 
 
 def public(cls: type) -> set[str]:
-    return {name for name in vars(cls) if not name.startswith("_")}
+    return {
+        name
+        for base in cls.__mro__
+        if base.__module__.startswith("quantum_forge.")
+        for name in vars(base)
+        if not name.startswith("_")
+    }
 
 
 def test_the_page_names_exactly_the_public_names() -> None:
@@ -42,7 +48,7 @@ def test_every_public_name_is_there_and_has_a_docstring() -> None:
             assert text, f"{cls.__name__}.{name}"
             if not inspect.isfunction(member):
                 continue
-            arguments = [name for name in inspect.signature(member).parameters if name != "self"]
+            _, *arguments = inspect.signature(member).parameters
             if len(arguments) > 2:
                 missing = [each for each in arguments if f"{each}:" not in text]
                 assert not missing, f"{cls.__name__}.{name} does not say what {missing} are"

@@ -78,3 +78,7 @@ async def asynchronous_work() -> None:
             assert_type(calculation, qf.AsyncCalculation)
             await calculation.fail("no convergence", user_action_required=True)
         assert_type(await forge.catch_up("molecules"), int)
+        ada = await forge.users.register(email="ada@example.org", username="ada")
+        assert_type(ada, UUID)
+        await forge.users.log_out(ada)
+        assert_type((await forge.keys.issue(ada, name="notebook")).key, qf.Secret)
