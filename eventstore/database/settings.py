@@ -1,5 +1,6 @@
 """Settings from the environment and a .env file: database, home, tenant, user."""
 
+import io
 import math
 import os
 import pwd
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
+from dotenv.parser import Original, parse_stream
 from platformdirs import user_data_path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -111,10 +113,13 @@ def load_settings(
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
-    r"""Return the variables of a .env file; none if there is no such file.
+    """Return the variables of a .env file, read by python-dotenv; none if there is no such file.
 
-    A line is `NAME=value`, with an optional `export`. A value may stand in single quotes (kept as
-    it is) or in double quotes (with \n, \t, \" and \\); outside of quotes, ` #` starts a comment.
+    `$NAME` and `${NAME}` stay as they are, for a password may contain them.
+
+    Raises:
+        DotenvSyntaxError: for a line without a value, or with a quote that is not closed.
+        InvalidSetting: when the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -123,16 +128,20 @@ def read_dotenv(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSetting(str(path), f"cannot be read ({error})") from error
     variables = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        name, equals, value = stripped.removeprefix("export ").partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier():
-            raise DotenvSyntaxError(path, number, "expected NAME=value")
-        variables[name] = _value(value.strip(), path, number)
+    # dotenv_values() logs what it cannot parse and goes on without it.
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.key is not None and binding.value is not None:
+            variables[binding.key] = binding.value
+        elif binding.error or binding.key is not None:
+            problem = "expected NAME=value, with every quote closed"
+            raise DotenvSyntaxError(path, _line_of(binding.original), problem)
     return variables
+
+
+def _line_of(original: Original) -> int:
+    """Return the number of the line; python-dotenv counts from the blank lines before it."""
+    blank = len(original.string) - len(original.string.lstrip())
+    return original.line + original.string[:blank].count("\n")
 
 
 def parse_database_url(text: str, *, variable: str = "DATABASE_URL") -> URL:
@@ -252,23 +261,3 @@ def _seconds(
         least = "from 0 on" if may_be_zero else "above 0"
         raise InvalidSetting(name, f"must be a number of seconds {least}, not {text!r}")
     return seconds
-
-
-def _value(text: str, path: Path, number: int) -> str:
-    if text[:1] not in ("'", '"'):
-        return text.partition(" #")[0].rstrip() if not text.startswith("#") else ""
-    quote, rest = text[0], text[1:]
-    value: list[str] = []
-    characters = iter(enumerate(rest))
-    for index, character in characters:
-        if character == quote:
-            trailing = rest[index + 1 :].strip()
-            if trailing and not trailing.startswith("#"):
-                raise DotenvSyntaxError(path, number, "something follows the closing quote")
-            return "".join(value)
-        if character == "\\" and quote == '"':
-            _, escaped = next(characters, (0, ""))
-            value.append({"n": "\n", "t": "\t", '"': '"', "\\": "\\"}.get(escaped, "\\" + escaped))
-        else:
-            value.append(character)
-    raise DotenvSyntaxError(path, number, "the quote is never closed")

@@ -164,7 +164,7 @@ def test_identities_and_home_can_be_set() -> None:
 
 
 def test_a_dotenv_file_is_read_as_shells_write_it(tmp_path: Path) -> None:
-    """Comments, export, quotes and spaces around them mean what they mean elsewhere."""
+    """Comments, export, quotes and spaces mean what they mean elsewhere; nothing is expanded."""
     dotenv = tmp_path / ".env"
     dotenv.write_text(
         "# a comment\n"
@@ -176,7 +176,12 @@ def test_a_dotenv_file_is_read_as_shells_write_it(tmp_path: Path) -> None:
         "E=\n"
         "F=a#b\n"
         "G=x=y\n"
-        "H=#\n",
+        "H=#\n"
+        "I= # a comment\n"
+        "J='it\\'s'\n"
+        "K=a$B${C}\n"
+        'L="two\nlines"\n'
+        "my-name=1\n",
     )
 
     assert read_dotenv(dotenv) == {
@@ -187,19 +192,24 @@ def test_a_dotenv_file_is_read_as_shells_write_it(tmp_path: Path) -> None:
         "E": "",
         "F": "a#b",
         "G": "x=y",
-        "H": "",
+        "H": "#",
+        "I": "",
+        "J": "it's",
+        "K": "a$B${C}",
+        "L": "two\nlines",
+        "my-name": "1",
     }
 
 
 @pytest.mark.parametrize(
-    "line", [SECRET, "'A'=1", "A='open", 'A="open\\"', "A='one' two", "my-name=1", "=1"]
+    "line", [SECRET, "A='open", 'A="open\\"', "A='one' two", "export A", "A B=1", "=1"]
 )
 def test_a_broken_dotenv_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     """The error tells file and line, and quotes nothing."""
     dotenv = tmp_path / ".env"
-    dotenv.write_text(f"# first\n{line}\n")
+    dotenv.write_text(f"# first\n\n{line}\nB=2\n")
 
-    with pytest.raises(DotenvSyntaxError, match=re.escape(f"{dotenv}, line 2: ")) as caught:
+    with pytest.raises(DotenvSyntaxError, match=re.escape(f"{dotenv}, line 3: ")) as caught:
         load_settings({}, dotenv)
 
     assert SECRET not in str(caught.value)
