@@ -1,16 +1,21 @@
 """What an event type consists of, in words: for people who record by hand, and the reference."""
 
-import types
-import typing
-from datetime import datetime
-from enum import Enum
-from uuid import UUID
-
 import msgspec
+from msgspec import inspect
 
-from quantum_forge.schema.language.event import Event, hints_of, required_fields
+from quantum_forge.schema.language.event import Event, required_fields
+from quantum_forge.schema.language.field_types import alternatives, bare, field_types
 
-_SIMPLE = {str: "text", int: "integer", float: "number", bool: "yes or no", UUID: "id"}
+_SIMPLE: dict[type[inspect.Type], str] = {
+    inspect.StrType: "text",
+    inspect.IntType: "integer",
+    inspect.FloatType: "number",
+    inspect.BoolType: "yes or no",
+    inspect.UUIDType: "id",
+    inspect.DictType: "object",
+    inspect.DateTimeType: "time",
+    inspect.NoneType: "null",
+}
 
 
 class FieldDescription(msgspec.Struct, frozen=True):
@@ -25,8 +30,8 @@ def fields_of(cls: type[Event]) -> list[FieldDescription]:
     """The fields of an event type, in the order of declaration."""
     required = required_fields(cls)
     return [
-        FieldDescription(name, _holds(hints_of(cls)[name]), name in required)
-        for name in cls.__struct_fields__
+        FieldDescription(name, _holds(type_), name in required)
+        for name, type_ in field_types(cls).items()
     ]
 
 
@@ -35,38 +40,37 @@ def summary_of(cls: type[Event]) -> str:
     return (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
 
 
-def _holds(hint: object) -> str:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return _holds(arguments[0]) + _within(arguments[1])
-    if origin in (typing.Union, types.UnionType):
-        parts = [part for part in arguments if part not in (msgspec.UnsetType, type(None))]
-        null = ["null"] if type(None) in arguments else []
-        return " or ".join([*map(_holds, parts), *null])
-    if origin is list:
-        return f"list of {_holds(arguments[0])}"
-    if hint is dict or origin is dict:
-        return "object"
-    if hint is datetime:
-        return "time"
-    if hint is type(None):
-        return "null"
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return " or ".join(str(member.value) for member in hint)
-    if isinstance(hint, type):
-        return _SIMPLE.get(hint, hint.__name__)
-    return "anything"
+def _holds(type_: inspect.Type) -> str:
+    parts = sorted(alternatives(type_), key=lambda part: isinstance(part, inspect.NoneType))
+    return " or ".join(_one(bare(part)) for part in parts)
 
 
-def _within(meta: object) -> str:
-    if not isinstance(meta, msgspec.Meta):
-        return ""
+def _one(type_: inspect.Type) -> str:
+    match type_:
+        case inspect.EnumType(cls):
+            return " or ".join(str(member.value) for member in cls)
+        case inspect.ListType(item):
+            words = f"list of {_holds(item)}"
+        case inspect.StructType(cls) | inspect.CustomType(cls):
+            words = cls.__name__
+        case _:
+            words = _SIMPLE.get(type(type_), "anything")
+    return words + _within(type_)
+
+
+def _within(type_: inspect.Type) -> str:
+    """Return the bounds of a type; each kind of type has some of them."""
+    signs = {
+        "ge": "≥ {:g}",
+        "gt": "> {:g}",
+        "le": "≤ {:g}",
+        "pattern": "like {}",
+        "min_length": "at least {} long",
+        "max_length": "at most {} long",
+    }
     bounds = [
-        *((f"≥ {meta.ge:g}",) if meta.ge is not None else ()),
-        *((f"> {meta.gt:g}",) if meta.gt is not None else ()),
-        *((f"≤ {meta.le:g}",) if meta.le is not None else ()),
-        *((f"like {meta.pattern}",) if meta.pattern is not None else ()),
-        *((f"at least {meta.min_length} long",) if meta.min_length else ()),
-        *((f"at most {meta.max_length} long",) if meta.max_length else ()),
+        words.format(bound)
+        for name, words in signs.items()
+        if (bound := getattr(type_, name, None)) is not None
     ]
     return f" ({', '.join(bounds)})" if bounds else ""

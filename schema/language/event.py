@@ -1,11 +1,10 @@
 """What an event type is: a frozen record with a name, bound to a type of entity."""
 
 import re
-import typing
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -74,17 +73,8 @@ def identity_of(cls: type[Event]) -> Identity | None:
     return _identities.get(cls.event_type)
 
 
-# Every column of every projection asks for these at the start of each program, so each answer is
-# kept: the annotations of a class are evaluated once.
-
-
-@cache
-def hints_of(cls: type[msgspec.Struct], *, extras: bool = True) -> Mapping[str, Any]:
-    """The type of each field of a record; with `extras`, `Annotated` types keep their bounds."""
-    return MappingProxyType(typing.get_type_hints(cls, include_extras=extras))
-
-
 @cache
 def required_fields(cls: type[msgspec.Struct]) -> frozenset[str]:
     """The names of the fields that a record must be given."""
+    # Every column of every projection asks at the start of each program, so the answer is kept.
     return frozenset(field.name for field in msgspec.structs.fields(cls) if field.required)

@@ -1,12 +1,11 @@
 """Which kinds of value the fields of events let through, and which columns hold them."""
 
-import typing
-from collections.abc import Collection, Iterator, Mapping
-from enum import Enum
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -21,7 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from quantum_forge.schema.language.event import Event, hints_of
+from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.field_types import alternatives, bare, field_types
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.value import (
     Constant,
@@ -86,7 +86,7 @@ def kinds_of(cls: type[Event], value: Value, elements: Field | None) -> frozense
         case Payload(name):
             return _kinds_of_field(cls, name)
         case Element(None):
-            return _of_hint(_item(cls, elements))
+            return _kinds(_item(cls, elements))
         case Element(part):
             struct = element_class(cls, elements)
             assert struct is not None
@@ -103,13 +103,13 @@ def kinds_of(cls: type[Event], value: Value, elements: Field | None) -> frozense
         case Truncated(_, inner):
             return kinds_of(cls, inner, elements)
         case Constant(constant):
-            return _of_hint(type(constant))
+            return _kinds(inspect.type_info(type(constant)))
 
 
 def element_class(cls: type[Event], elements: Field | None) -> type[msgspec.Struct] | None:
     """The record that each element of the list is; None when it is a plain value."""
     item = _item(cls, elements)
-    return item if isinstance(item, type) and issubclass(item, msgspec.Struct) else None
+    return item.cls if isinstance(item, inspect.StructType) else None
 
 
 def misfit(column: Column[Any], operation: Operation, kinds: Collection[str]) -> str | None:
@@ -132,10 +132,10 @@ def misfit(column: Column[Any], operation: Operation, kinds: Collection[str]) ->
 
 def lets_through(cls: type[Event], name: str, value: object) -> bool:
     """Whether a field of an event type can have a JSON value."""
-    hint = hints_of(cls)[name]
+    fields = {field.name: field.type for field in msgspec.structs.fields(cls)}
     try:
         # The absent has no JSON value, so msgspec looks at the other types of the union.
-        msgspec.convert(value, hint)
+        msgspec.convert(value, fields[name])
     except msgspec.ValidationError:
         return False
     return True
@@ -143,8 +143,7 @@ def lets_through(cls: type[Event], name: str, value: object) -> bool:
 
 def lists_of(cls: type[Event]) -> list[str]:
     """The fields of an event type that are lists, and so may be long."""
-    hints = hints_of(cls, extras=False)
-    return [name for name in cls.__struct_fields__ if typing.get_origin(hints[name]) is list]
+    return [name for name, type_ in field_types(cls).items() if isinstance(type_, inspect.ListType)]
 
 
 def long_fields(cls: type[Event]) -> list[str]:
@@ -154,31 +153,19 @@ def long_fields(cls: type[Event]) -> list[str]:
     ]
 
 
-def _item(cls: type[Event], elements: Field | None) -> object:
+def _item(cls: type[Event], elements: Field | None) -> inspect.Type:
     assert elements is not None
-    hint = hints_of(cls, extras=False)[elements.name]
-    (item,) = typing.get_args(hint) if typing.get_origin(hint) is list else (object,)
-    return item
+    type_ = field_types(cls)[elements.name]
+    return type_.item_type if isinstance(type_, inspect.ListType) else inspect.AnyType()
 
 
 @cache
 def _kinds_of_field(cls: type[msgspec.Struct], name: str) -> frozenset[str]:
-    return _of_hint(hints_of(cls)[name])
+    return _kinds(field_types(cls)[name])
 
 
-def _of_hint(hint: object) -> frozenset[str]:
-    return frozenset(_parts_of(hint))
-
-
-def _parts_of(hint: object) -> Iterator[str]:
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        yield "EnumType"
-        return
-    kind = msgspec.inspect.type_info(hint)
-    for part in kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,):
-        if isinstance(part, msgspec.inspect.Metadata):
-            part = part.type
-        yield type(part).__name__
+def _kinds(type_: inspect.Type) -> frozenset[str]:
+    return frozenset(type(bare(part)).__name__ for part in alternatives(type_))
 
 
 def _is_exact(column: Column[Any]) -> bool:
