@@ -97,10 +97,10 @@ def arrow_schema(units: Units, about: dict[str, Any]) -> pa.Schema:
     """
     fields = []
     for column in COLUMNS:
-        told = {"meaning": column.meaning}
+        metadata = {"meaning": column.meaning}
         if column.quantity is not None:
-            told["unit"] = units.of(column.quantity)
-        fields.append(pa.field(column.name, column.type, metadata=told))
+            metadata["unit"] = units.of(column.quantity)
+        fields.append(pa.field(column.name, column.type, metadata=metadata))
     return pa.schema(fields, metadata={"quantum_forge": json.dumps(about, sort_keys=True)})
 
 

@@ -83,8 +83,8 @@ def compare(
         ]
         found = difference(
             connection,
-            _held(judged[0], "then"),
-            _held(judged[1], "now"),
+            _valid_rows(judged[0], "then"),
+            _valid_rows(judged[1], "now"),
             ["calculation_id"],
             limit=limit,
         )
@@ -118,7 +118,7 @@ def _judged(connection: Connection, recipe: Recipe, name: str) -> Subquery:
     return select(judged).subquery(name)
 
 
-def _held(judged: Subquery, name: str) -> Subquery:
+def _valid_rows(judged: Subquery, name: str) -> Subquery:
     """The rows of a dataset, without the atoms, which follow from the event that completed them."""
     query: Select[Any] = select(*(judged.c[column.name] for column in OF_CALCULATIONS))
     return query.where(judged.c.reason.is_(None)).subquery(name)

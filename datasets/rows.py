@@ -84,7 +84,7 @@ class Rows:
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Batches; where one ends depends on the rows alone."""
-        held: list[tuple[Any, ...]] = []
+        pending: list[tuple[Any, ...]] = []
         documents: list[str] = []
         counts: list[int] = []
         atoms = 0
@@ -93,15 +93,15 @@ class Rows:
             if document is None or not its:
                 self.without_atoms += 1
                 continue
-            held.append(row)
+            pending.append(row)
             documents.append(document)
             counts.append(its)
             atoms += its
-            if len(held) == LARGEST_BATCH or atoms >= MOST_ATOMS:
-                yield self._batch(held, documents, counts)
-                held, documents, counts, atoms = [], [], [], 0
-        if held:
-            yield self._batch(held, documents, counts)
+            if len(pending) == LARGEST_BATCH or atoms >= MOST_ATOMS:
+                yield self._batch(pending, documents, counts)
+                pending, documents, counts, atoms = [], [], [], 0
+        if pending:
+            yield self._batch(pending, documents, counts)
 
     def _pages(self) -> Iterator[Page]:
         """Pages, the next of which are fetched while one is worked on."""

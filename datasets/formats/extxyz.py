@@ -23,13 +23,13 @@ class ExtxyzFile:
 
     def __init__(self, header: Header, file: IO[bytes], path: Path | None) -> None:  # noqa: ARG002  # every format has both
         self._file = file
-        told = {
+        units = {
             f"{column.name}_unit": header.units.of(column.quantity)
             for column in _TOLD
             if column.quantity is not None and column.name in ("energy", "gap", "dipole")
         }
-        told["length_unit"] = header.units.length or "angstrom"
-        self._units = "".join(f" {name}={_told(unit)}" for name, unit in told.items())
+        units["length_unit"] = header.units.length or "angstrom"
+        self._units = "".join(f" {name}={_comment_value(unit)}" for name, unit in units.items())
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add frames."""
@@ -48,8 +48,8 @@ class ExtxyzFile:
         if row["partial_charges"] is not None:
             properties += ":partial_charges:R:1"
             columns.append([[charge] for charge in row["partial_charges"]])
-        told = "".join(
-            f" {_NAMES.get(column.name, column.name)}={_told(row[column.name])}"
+        values = "".join(
+            f" {_NAMES.get(column.name, column.name)}={_comment_value(row[column.name])}"
             for column in _TOLD
             if row[column.name] is not None
         )
@@ -57,9 +57,8 @@ class ExtxyzFile:
             " ".join([element, *(_number(value) for part in parts for value in part)])
             for element, *parts in zip(*columns, strict=True)
         ]
-        head = (
-            f"Properties={properties}{told} completed_at={_told(row['completed_at'].isoformat())}"
-        )
+        completed_at = _comment_value(row["completed_at"].isoformat())
+        head = f"Properties={properties}{values} completed_at={completed_at}"
         return f'{len(lines)}\n{head}{self._units} pbc="F F F"\n' + "\n".join(lines) + "\n"
 
 
@@ -67,7 +66,7 @@ def _number(value: float | None) -> str:
     return "nan" if value is None else repr(value)
 
 
-def _told(value: Any) -> str:
+def _comment_value(value: Any) -> str:
     r"""A value of the comment line, so written that ASE reads the same one.
 
     ASE takes F, true, 0.4 and 1,2 for other things than texts, and \\ for an escape; what follows

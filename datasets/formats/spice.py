@@ -18,7 +18,7 @@ from h5py import h5a, h5d, h5g, h5p, h5s, h5t
 from quantum_forge.datasets.columns import COLUMNS
 from quantum_forge.datasets.formats.writer import Header
 
-MOST_HELD = 1000
+MOST_PENDING = 1000
 """Conformations of a group that are written at once; more are appended to chunked arrays."""
 
 COMPACT_BYTES = 2**13
@@ -80,7 +80,7 @@ class SpiceFile:
         self._file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
         self._file.attrs["quantum_forge"] = header.schema.metadata[b"quantum_forge"].decode()
         self._units = header.units
-        self._held: list[tuple[_Batch, int]] = []
+        self._pending: list[tuple[_Batch, int]] = []
         self._kind: tuple[Any, ...] = ()
         self._name = ""
         self._runs = 0
@@ -94,8 +94,8 @@ class SpiceFile:
                 self._end_group()
                 self._begin_group(kind)
             for row in rows:
-                self._held.append((given, row))
-                if len(self._held) == MOST_HELD:
+                self._pending.append((given, row))
+                if len(self._pending) == MOST_PENDING:
                     self._flush(more=True)
 
     def close(self) -> None:
@@ -109,37 +109,37 @@ class SpiceFile:
         self._kind, self._name = kind, name
 
     def _end_group(self) -> None:
-        if self._held:
+        if self._pending:
             self._flush(more=False)
         self._group = None
 
     def _flush(self, *, more: bool) -> None:
-        held, self._held = self._held, []
+        pending, self._pending = self._pending, []
         begins = self._group is None
         if begins:
             name = self._name if self._runs == 1 else f"{self._name}:{self._runs}"
             self._group = h5g.create(
                 self._file.id, name.encode(), _name_properties(), _group_properties()
             )
-            self._describe(*held[0])
-        ids = [batch.texts["calculation_id"][row] for batch, row in held]
+            self._describe(*pending[0])
+        ids = [batch.texts["calculation_id"][row] for batch, row in pending]
         self._put("calculation_ids", np.array(ids, _TEXT), begins, more)
         for name in _NUMBERS:
-            values = np.array([batch.numbers[name][row] for batch, row in held])
+            values = np.array([batch.numbers[name][row] for batch, row in pending])
             self._put(name, values, begins, more)
         for name in _SHAPES:
-            values = np.stack([batch.per_atom[name][row] for batch, row in held])
+            values = np.stack([batch.per_atom[name][row] for batch, row in pending])
             # SPICE has gradients.
             self._put(name, -values if name == "forces" else values, begins, more)
 
     def _describe(self, batch: _Batch, row: int) -> None:
         """Write what all conformations of the group have in common."""
-        told = {name: batch.texts[name][row] for name in (*_SETTINGS, *_OTHERS)}
-        subset = " ".join(str(told[name]) for name in _SETTINGS[1:] if told[name] is not None)
+        texts = {name: batch.texts[name][row] for name in (*_SETTINGS, *_OTHERS)}
+        subset = " ".join(str(texts[name]) for name in _SETTINGS[1:] if texts[name] is not None)
         _create(self._group, "subset", np.array([subset], _TEXT))
         _create(self._group, "smiles", np.array([batch.texts["smiles"][row] or ""], _TEXT))
         _create(self._group, "atomic_numbers", batch.atomic_numbers[row])
-        for name, value in told.items():
+        for name, value in texts.items():
             if value is not None:
                 _tell(self._group, name, value)
 
@@ -164,7 +164,7 @@ def _create(group: Any, name: str, values: Any, *, more: bool = False) -> Any:
     """Write an array, to which more can be appended, or not."""
     is_text = values.dtype == object
     if more:
-        layout = _chunked((MOST_HELD, *values.shape[1:]))
+        layout = _chunked((MOST_PENDING, *values.shape[1:]))
     else:
         layout = _whole(is_text, values.nbytes <= COMPACT_BYTES)
     most = (h5s.UNLIMITED, *values.shape[1:]) if more else values.shape

@@ -31,7 +31,7 @@ class Purpose(StrEnum):
     APPENDS = "appends"
 
 
-class KeyHolder(msgspec.Struct, frozen=True, kw_only=True):
+class LockHolder(msgspec.Struct, frozen=True, kw_only=True):
     """A session that holds or awaits an advisory lock with a key of this program's.
 
     key: the second key, of those with two. since: when its transaction began, or else it
@@ -104,16 +104,16 @@ _KEYS = text("""
 
 def key_holders(
     connection: Connection, purposes: Sequence[Purpose] = tuple(Purpose)
-) -> list[KeyHolder]:
+) -> list[LockHolder]:
     """Who holds or awaits keys, by purpose, holders first; of appends, only exclusive ones.
 
     Needs no table, and may be asked before the first migration.
     """
     rows = connection.execute(_KEYS, {"purposes": [str(purpose) for purpose in purposes]})
-    return [KeyHolder(**{**row, "purpose": Purpose(row["purpose"])}) for row in rows.mappings()]
+    return [LockHolder(**{**row, "purpose": Purpose(row["purpose"])}) for row in rows.mappings()]
 
 
-def refuse_foreign(connection: Connection, purpose: Purpose) -> list[KeyHolder]:
+def refuse_foreign(connection: Connection, purpose: Purpose) -> list[LockHolder]:
     """The other sessions that hold the keys of a purpose.
 
     Raises:

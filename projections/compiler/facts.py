@@ -27,7 +27,7 @@ from quantum_forge.schema.language.value import Constant, Element, Payload, Valu
 from quantum_forge.schema.language.value_types import lists_of
 
 
-def is_told(fold: ColumnFold) -> bool:
+def is_fact(fold: ColumnFold) -> bool:
     """Whether a column is the last that facts tell of it: its values are JSON, or mixed with it."""
     return (
         fold.operation is Operation.LAST
@@ -40,7 +40,7 @@ def is_told(fold: ColumnFold) -> bool:
 def names_in_facts(projection: Projection) -> dict[str, str]:
     """What each column that is told is called in facts."""
     names: dict[str, str] = {}
-    for fold in filter(is_told, projection.folds):
+    for fold in filter(is_fact, projection.folds):
         fields = Counter(v.name for v in fold.values.values() if isinstance(v, Payload))
         usual = [name for name, _ in fields.most_common(1) if name not in names.values()]
         names[fold.column.name] = usual[0] if usual else f"={fold.column.name}"
@@ -52,17 +52,17 @@ def facts_of(
 ) -> ColumnElement[Any]:
     """The facts of each event of these types; null for one that tells none."""
     names = names_in_facts(projection)
-    told = {
+    by_type = {
         event_type: {
             names[fold.column.name]: (fold, fold.values[event_type])
             for fold in projection.folds
-            if is_told(fold) and event_type in fold.values
+            if is_fact(fold) and event_type in fold.values
         }
         for event_type in event_types
     }
     parts = {
         event_type: _joined(_parts(projection, event_type, facts, raw))
-        for event_type, facts in told.items()
+        for event_type, facts in by_type.items()
         if facts
     }
     return json_by_type(raw, parts)

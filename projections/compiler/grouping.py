@@ -29,7 +29,7 @@ from quantum_forge.projections.compiler.expressions import (
     last_item,
     may_be_absent,
 )
-from quantum_forge.projections.compiler.facts import is_told
+from quantum_forge.projections.compiler.facts import is_fact
 from quantum_forge.projections.compiler.log import in_order
 from quantum_forge.projections.compiler.shape import Shape
 from quantum_forge.schema.language.fold import Operation
@@ -48,8 +48,8 @@ def gathered_per_key(shape: Shape, live: FromClause) -> Select[Any]:
         func.max(live.c["_occurred_at"]).label("latest"),
     ]
     if "_facts" in live.c:
-        told = aggregate_order_by(live.c["_facts"], *in_order(shape.projection, live))
-        merged = func.merge_payloads(told, type_=JSONB)
+        facts = aggregate_order_by(live.c["_facts"], *in_order(shape.projection, live))
+        merged = func.merge_payloads(facts, type_=JSONB)
         columns.append(merged.label("facts"))
     for fold in shape.projection.folds:
         if fold.operation in _AGGREGATED:
@@ -63,7 +63,7 @@ def gathered_per_key(shape: Shape, live: FromClause) -> Select[Any]:
 
 def is_picked(fold: ColumnFold) -> bool:
     """Whether a column is the value of one event, the first or last that counts."""
-    return fold.operation in (Operation.FIRST, Operation.LAST) and not is_told(fold)
+    return fold.operation in (Operation.FIRST, Operation.LAST) and not is_fact(fold)
 
 
 def _counts(fold: ColumnFold, live: FromClause) -> ColumnElement[bool]:

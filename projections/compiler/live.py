@@ -33,7 +33,7 @@ from quantum_forge.projections.compiler.expressions import (
     of_event,
     without,
 )
-from quantum_forge.projections.compiler.facts import facts_of, is_told, names_in_facts
+from quantum_forge.projections.compiler.facts import facts_of, is_fact, names_in_facts
 from quantum_forge.projections.compiler.log import (
     in_order,
     in_range,
@@ -139,7 +139,7 @@ def _wholes(projection: Projection) -> dict[Value, tuple[TypeEngine[Any], list[s
     for fold in projection.folds:
         for event_type, value in fold.values.items():
             if isinstance(value, Envelope | FromMetadata | Truncated) and (
-                value not in _ALWAYS_THERE and not is_told(fold)
+                value not in _ALWAYS_THERE and not is_fact(fold)
             ):
                 wholes.setdefault(value, (fold.column.type, []))[1].append(event_type)
     return wholes
@@ -194,7 +194,7 @@ def _documents(
     for fold in projection.folds:
         for event_type, value in fold.values.items():
             names = {*fold.where, *([value.name] if isinstance(value, Payload) else [])}
-            if names and not is_told(fold):
+            if names and not is_fact(fold):
                 asked.setdefault(event_type, set()).update(names)
     if asked:
         documents["_data"] = partial(_asked, projection, event_types, asked, raw)
@@ -234,9 +234,9 @@ def live_events(shape: Shape, read: Collection[str] = ()) -> FromClause:
         return shape.named(select(*of(events, kept)).where(*has_key), "live")
     query = select(*of(events, kept | by)).where(*has_key)
     if ends:
-        told = kept | (by if opens else {"_position", "_event_type"})
+        names = kept | (by if opens else {"_position", "_event_type"})
         ended_at = _over_key(shape, events, func.max, ends).label("_ended_at")
-        ended = shape.named(select(*of(events, told), ended_at).where(*has_key), "ended")
+        ended = shape.named(select(*of(events, names), ended_at).where(*has_key), "ended")
         query = select(*of(ended, kept | by if opens else kept)).where(
             ended.c["_event_type"].in_(shape.types),
             ended.c["_position"] > func.coalesce(ended.c["_ended_at"], 0),

@@ -7,7 +7,7 @@ from sqlalchemy import Delete, Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.dml import Insert
 
-from quantum_forge.projections.compiler.folding import folded_rows
+from quantum_forge.projections.compiler.final_values import folded_rows
 from quantum_forge.projections.compiler.log import group_key, in_range, key_of, logged_by
 from quantum_forge.projections.compiler.replacing import replacing_rows
 from quantum_forge.projections.compiler.retention import trimming

@@ -106,9 +106,9 @@ def _verify(engine: Engine, projection: Projection, limit: int) -> Verification:
             logged, ids_hash = count_events(connection, projection, 0, checkpoint.position)
             same_events = (logged, ids_hash) == (checkpoint.consumed, checkpoint.ids_hash)
         key = [column.name for column in table.primary_key.columns]
-        told = rows_at(projection, checkpoint.position).subquery("told")
+        expected = rows_at(projection, checkpoint.position).subquery("expected")
         try:
-            rows = difference(connection, told, table, key, limit=limit)
+            rows = difference(connection, expected, table, key, limit=limit)
         except DBAPIError as error:
             if passes(error):
                 raise

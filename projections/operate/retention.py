@@ -94,13 +94,13 @@ def read_retention(
         days, is_default, applied = DEFAULTS.get(table), True, None
         for event in streams.get(id_, []):
             try:
-                told = event.event
+                payload = event.event
             except EventRefused:
                 continue  # the log took it from somebody else; projectors leave it out, too
-            if isinstance(told, RetentionSet):
-                days, is_default = told.days, False
-            elif isinstance(told, RetentionApplied):
-                applied = told.cutoff if applied is None else max(applied, told.cutoff)
+            if isinstance(payload, RetentionSet):
+                days, is_default = payload.days, False
+            elif isinstance(payload, RetentionApplied):
+                applied = payload.cutoff if applied is None else max(applied, payload.cutoff)
         due = None if days is None else now - timedelta(days=days)
         found.append(
             Retention(

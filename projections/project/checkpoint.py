@@ -72,7 +72,7 @@ def fingerprint(projection: Projection) -> Fingerprint:
     Not indexes, comments and grants, which a migration changes and no row depends on; nor the SQL
     that folds are compiled to, which becomes faster and means the same.
     """
-    told = (
+    definition = (
         MEANING,
         _by_type(projection.events, lambda cls: cls.history),
         {name: _by_type(values) for name, values in projection.key.items()},
@@ -88,7 +88,7 @@ def fingerprint(projection: Projection) -> Fingerprint:
         ],
     )
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-    text = f"{told}\n{CreateTable(projection.table).compile(dialect=dialect)}"
+    text = f"{definition}\n{CreateTable(projection.table).compile(dialect=dialect)}"
     return Fingerprint(hashlib.sha256(text.encode()).hexdigest()[:16])
 
 

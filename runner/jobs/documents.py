@@ -9,8 +9,8 @@ import msgspec
 
 from quantum_forge.runner.engines.result import ATOMIC_DIPOLE_DEBYE, HARTREE_EV
 from quantum_forge.runner.engines.xtb.dump import number, numbers, text, whole
-from quantum_forge.runner.jobs.discovery import METADATA, RESULTS
-from quantum_forge.runner.jobs.statements import Conditions, key_name, read_conditions
+from quantum_forge.runner.jobs.folders import METADATA, RESULTS
+from quantum_forge.runner.jobs.statements import StatedConditions, key_name, read_conditions
 from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM
 
 ENERGY_UNITS = {
@@ -62,7 +62,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     smiles: str | None = None
     xyz_file: str | None = None
-    conditions: Conditions = Conditions()
+    conditions: StatedConditions = StatedConditions()
     program: str | None = None
     program_version: str | None = None
     timeout_seconds: float | None = None

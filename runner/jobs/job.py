@@ -29,8 +29,9 @@ from quantum_forge.runner.engines.xtb.reading import (
 )
 from quantum_forge.runner.errors import EngineError
 from quantum_forge.runner.inputs.xyz_files import read_xyz, xyz_frames
-from quantum_forge.runner.jobs.contents import BrokenJob, Contents, SkippedJob
-from quantum_forge.runner.jobs.discovery import (
+from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents, SkippedJob
+from quantum_forge.runner.jobs.documents import Facts, read_documents
+from quantum_forge.runner.jobs.folders import (
     CHARGES,
     DUMP,
     ENERGY,
@@ -43,8 +44,7 @@ from quantum_forge.runner.jobs.discovery import (
     STDOUT,
     TOPOLOGY,
 )
-from quantum_forge.runner.jobs.documents import Facts, read_documents
-from quantum_forge.runner.jobs.settings import USUAL_METHOD, Settings, settings_of
+from quantum_forge.runner.jobs.settings import USUAL_METHOD, JobSettings, job_settings
 from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.molecules.records import Input, shown
 from quantum_forge.schema.domains.calculations import ErrorType
@@ -106,7 +106,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.source.multiplicity
 
 
-def read_job(contents: Contents) -> Job:
+def read_job(contents: FolderContents) -> Job:
     """Return what a folder tells.
 
     Raises BrokenJob when a file that
@@ -137,7 +137,7 @@ def read_job(contents: Contents) -> Job:
             RESULTS if missing or results is not None else contents.called(*contents.logs),
             "is missing" if missing else "states no energy",
         )
-    settings = settings_of(contents, facts, run)
+    settings = job_settings(contents, facts, run)
     moved = _moved(run, settings)
     given = _given(contents, facts, run, moved=moved)
     topology = _topology(contents, run)
@@ -197,7 +197,7 @@ def read_job(contents: Contents) -> Job:
 
 
 def _contradictions(
-    settings: Settings, place: Belonging, source: Input, geometry: Geometry
+    settings: JobSettings, place: Belonging, source: Input, geometry: Geometry
 ) -> list[str]:
     """Each a sentence with both values."""
     found = list(settings.contradictions)
@@ -246,7 +246,7 @@ def _refusal(job: Job, result: Result) -> str | None:
     return refused
 
 
-def _document(contents: Contents, name: str) -> dict[str, object] | None:
+def _document(contents: FolderContents, name: str) -> dict[str, object] | None:
     data = contents.get(name)
     if data is None:
         return None
@@ -261,7 +261,7 @@ def _document(contents: Contents, name: str) -> dict[str, object] | None:
     return document
 
 
-def _run(contents: Contents) -> XtbRun:
+def _run(contents: FolderContents) -> XtbRun:
     """What the files of xtb say; of several logs, the one that its other files are of."""
     logs = contents.names(*contents.logs) or [STDOUT[0]]
     runs = [(log, _run_with(contents, log)) for log in logs]
@@ -283,7 +283,7 @@ def _printed_energy(run: XtbRun) -> float | None:
     return None if run.printout is None else run.printout.energy
 
 
-def _run_with(contents: Contents, log: str) -> XtbRun:
+def _run_with(contents: FolderContents, log: str) -> XtbRun:
     engrad = _engrad(contents)
     return read_run(
         stdout=contents.get(log),
@@ -301,13 +301,13 @@ def _run_with(contents: Contents, log: str) -> XtbRun:
     )
 
 
-def _engrad(contents: Contents) -> str | None:
+def _engrad(contents: FolderContents) -> str | None:
     """The name of the engrad file; of several, none: they are of different inputs."""
     found = [name for name in contents.folder.witnesses if name.endswith(ENGRAD)]
     return found[0] if len(found) == 1 else None
 
 
-def _topology(contents: Contents, run: XtbRun) -> Geometry | None:
+def _topology(contents: FolderContents, run: XtbRun) -> Geometry | None:
     """Of xtbtopo.mol, where the log says that this run wrote it, or where no log says anything."""
     data = contents.get(TOPOLOGY)
     told = run.printout or Printout()
@@ -339,7 +339,7 @@ def _is_of_xtb(run: XtbRun) -> bool:
     return printed or run.dump is not None or any(note.file == DUMP for note in run.notes)
 
 
-def _moved(run: XtbRun, settings: Settings) -> bool:
+def _moved(run: XtbRun, settings: JobSettings) -> bool:
     """Whether the energy is of a geometry that the run made itself, and not of the given one.
 
     After its result, xtb may move atoms further (--md, --path): a log says what its energy is of.
@@ -370,7 +370,7 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
         return NamedGeometry(self.file, self.record.geometry)
 
 
-def _given(contents: Contents, facts: Facts, run: XtbRun, *, moved: bool) -> _Given:
+def _given(contents: FolderContents, facts: Facts, run: XtbRun, *, moved: bool) -> _Given:
     """Find the geometry that the run names, or else the documents, or else the only one there is.
 
     A file that the run itself wrote over (xtbopt.xyz, optimised again) is not what it began with.
@@ -409,13 +409,13 @@ def _base(path: str | None) -> str:
     return (path or "").rpartition("/")[2]
 
 
-def _is_elsewhere(path: str, contents: Contents) -> bool:
+def _is_elsewhere(path: str, contents: FolderContents) -> bool:
     """Whether a path names a file in another folder, by all that can be seen of it."""
     directory = path.removeprefix("./").rpartition("/")[0]
     return bool(directory) and directory.rpartition("/")[2] != contents.folder.name
 
 
-def _geometry_of_call(call: str, contents: Contents) -> str:
+def _geometry_of_call(call: str, contents: FolderContents) -> str:
     """The only file among the words of a command line that can be its geometry."""
     words = call.split()[1:]
     before = ["", *words]
@@ -429,7 +429,7 @@ def _geometry_of_call(call: str, contents: Contents) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _read_geometry(contents: Contents, name: str, *, by_xtb: bool) -> _Given:
+def _read_geometry(contents: FolderContents, name: str, *, by_xtb: bool) -> _Given:
     """Read a file as xtb does, whose comment may state more; or, `by_xtb` is false, as others do.
 
     Raises BrokenJob where it is not read, or where xtb and others read it differently and nothing
@@ -468,7 +468,7 @@ def _are_same(one: Geometry | None, other: Geometry) -> bool:
 
 
 def _source(
-    contents: Contents, facts: Facts, settings: Settings, given: _Given, place: Belonging
+    contents: FolderContents, facts: Facts, settings: JobSettings, given: _Given, place: Belonging
 ) -> Input:
     """The molecule as it was given: its SMILES if there is one, and its geometry."""
     record = given.record
@@ -552,7 +552,7 @@ def _result(job: Job, facts: Facts, run: XtbRun, notes: list[str]) -> Result:
 
 
 def _with_right_gradient(
-    result: Result, job: Job, run: XtbRun, settings: Settings, notes: list[str]
+    result: Result, job: Job, run: XtbRun, settings: JobSettings, notes: list[str]
 ) -> Result:
     """The result without its gradient where xtb may have calculated a wrong one."""
     if result.gradient is None and result.gradient_norm is None:
@@ -594,7 +594,7 @@ def _lowest(geometry: Geometry, charge: int) -> int:
     return 1 if (sum(geometry.numbers) - charge) % 2 == 0 else 2
 
 
-def _times(contents: Contents, facts: Facts, run: XtbRun) -> tuple[datetime, datetime]:
+def _times(contents: FolderContents, facts: Facts, run: XtbRun) -> tuple[datetime, datetime]:
     """When the job began and ended: as told, or by the log, or by the age of its files.
 
     The clock of the log is that of the machine, and has no zone: this machine's is taken.

@@ -53,7 +53,7 @@ _ALPB = re.compile(r"ALPB\(([\w-]+)\)")
 _Values = Sequence[tuple[float, ...]]
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedResult(msgspec.Struct, frozen=True, kw_only=True):
     """A result as it is recorded: energy in Eh at a geometry, with what it was calculated with.
 
     forces Eh/Bohr and charges e per atom, dipole (norm) Debye; None where they are not recorded.
@@ -72,7 +72,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     dipole: float | None = None
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded value, and the one that tblite has for the same.
 
     quantity: energy (Eh), force (Eh/Bohr, a component), charge (e, of an atom) or dipole (Debye);
@@ -112,7 +112,7 @@ class Checked(msgspec.Struct, kw_only=True):
 
     sampled: int = 0
     agreed: int = 0
-    differences: list[Difference] = msgspec.field(default_factory=list)
+    differences: list[Deviation] = msgspec.field(default_factory=list)
     not_recomputed: list[NotRecomputed] = msgspec.field(default_factory=list)
 
     @property
@@ -147,7 +147,7 @@ class Sample:
 
 
 def recompute(
-    recorded: Iterable[Recorded],
+    recorded: Iterable[RecordedResult],
     *,
     jobs: int,
     timeout_s: float = TIMEOUT_SECONDS,
@@ -167,7 +167,7 @@ def recompute(
         WorkerStartError: when workers cannot start.
     """
     checked = Checked()
-    waiting: dict[UUID, Recorded] = {}
+    waiting: dict[UUID, RecordedResult] = {}
     tasks: list[Task] = []
     for each in recorded:
         checked.sampled += 1
@@ -191,7 +191,7 @@ def recompute(
     return checked
 
 
-def _task(recorded: Recorded, timeout_s: float) -> Task | str:
+def _task(recorded: RecordedResult, timeout_s: float) -> Task | str:
     """The calculation, or why tblite cannot do it."""
     if recorded.energy is None or not len(recorded.geometry):
         return "no energy or no atoms are recorded"
@@ -218,7 +218,7 @@ def _task(recorded: Recorded, timeout_s: float) -> Task | str:
 
 
 def _judge(
-    checked: Checked, recorded: Recorded, outcome: Outcome, on_result: Callable[[bool], None]
+    checked: Checked, recorded: RecordedResult, outcome: Outcome, on_result: Callable[[bool], None]
 ) -> None:
     agrees = True
     match outcome:
@@ -234,7 +234,7 @@ def _judge(
     on_result(agrees)
 
 
-def _difference(recorded: Recorded, result: Result) -> Difference | None:
+def _difference(recorded: RecordedResult, result: Result) -> Deviation | None:
     """Return the first quantity that differs by more than its tolerance."""
     quantities: list[tuple[str, float, _Values | None, _Values | None]] = [
         ("energy", _tolerance(recorded), ((recorded.energy or math.nan,),), ((result.energy,),)),
@@ -254,7 +254,7 @@ def _difference(recorded: Recorded, result: Result) -> Difference | None:
         ]
         apart, atom, value, again = max(pairs)
         if not apart <= tolerance:
-            return Difference(
+            return Deviation(
                 calculation_id=recorded.calculation_id,
                 path=recorded.path,
                 quantity=quantity,
@@ -269,7 +269,7 @@ def _each(charges: tuple[float, ...] | None) -> _Values | None:
     return None if charges is None else [(charge,) for charge in charges]
 
 
-def _tolerance(recorded: Recorded) -> float:
+def _tolerance(recorded: RecordedResult) -> float:
     """How far the energies of tblite and xtb may be apart, in Eh."""
     is_large = recorded.method == "GFN2-xTB" and is_beyond_three_body(recorded.geometry)
     return TOLERANCE_OF_LARGE if is_large else TOLERANCE
@@ -280,7 +280,7 @@ def is_beyond_three_body(geometry: Geometry) -> bool:
     return bool((distances(geometry) > THREE_BODY_CUTOFF * BOHR_ANGSTROM).any())
 
 
-def _not(recorded: Recorded, reason: str) -> NotRecomputed:
+def _not(recorded: RecordedResult, reason: str) -> NotRecomputed:
     return NotRecomputed(
         calculation_id=recorded.calculation_id, path=recorded.path, reason=reason.strip()[:300]
     )

@@ -19,17 +19,17 @@ from quantum_forge.runner.engines.xtb.command_line import (
 )
 from quantum_forge.runner.engines.xtb.printout import ROOM_TEMPERATURE, USUAL_ACCURACY, Printout
 from quantum_forge.runner.engines.xtb.reading import XtbRun
-from quantum_forge.runner.jobs.contents import Contents
-from quantum_forge.runner.jobs.discovery import (
+from quantum_forge.runner.jobs.contents import FolderContents
+from quantum_forge.runner.jobs.documents import Facts
+from quantum_forge.runner.jobs.folders import (
     CHARGE_FILE,
     DUMP,
     METADATA,
     RESULTS,
     SPIN_FILE,
 )
-from quantum_forge.runner.jobs.documents import Facts
 from quantum_forge.runner.jobs.solvents import GAS, are_same, solvation
-from quantum_forge.runner.jobs.statements import KNOWN_METHODS, Conditions, method_name
+from quantum_forge.runner.jobs.statements import KNOWN_METHODS, StatedConditions, method_name
 
 USUAL_METHOD = "GFN2-xTB"
 """What xtb runs unless told otherwise."""
@@ -43,7 +43,7 @@ _CHANGES_METHOD = ("--spinpol", "--oniom", "--efield", "--vparam", "--ptb")
 _T = TypeVar("_T")
 
 
-class Settings(NamedTuple):
+class JobSettings(NamedTuple):
     """What a result was calculated with; None where nothing states it.
 
     `contradictions` are sentences with both values. `undetermined` says what changes the energy in
@@ -60,7 +60,7 @@ class Settings(NamedTuple):
     undetermined: str | None = None
 
 
-def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
+def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSettings:
     """Return the settings of a run, and where what states them differs."""
     log = contents.called(*contents.logs)
     documents = METADATA if contents.get(METADATA) is not None else RESULTS
@@ -148,7 +148,7 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
         float.__eq__,
     )
     condition = _condition(told, options, temperature)
-    return Settings(
+    return JobSettings(
         charge=charge,
         multiplicity=None if unpaired is None else unpaired + 1,
         method=(method or USUAL_METHOD) + condition if condition else method,
@@ -160,7 +160,7 @@ def settings_of(contents: Contents, facts: Facts, run: XtbRun) -> Settings:
     )
 
 
-def _undetermined(contents: Contents, facts: Facts, run: XtbRun, call: str) -> str | None:
+def _undetermined(contents: FolderContents, facts: Facts, run: XtbRun, call: str) -> str | None:
     """What only a log could tell: xtbout.json has neither solvent nor temperature nor restraint."""
     has_log = run.printout is not None and run.printout.energy is not None
     if has_log:
@@ -208,7 +208,7 @@ def _condition(told: Printout, options: dict[str, str], temperature: float | Non
     return f" ({', '.join(conditions)})" if conditions else ""
 
 
-def _level(told: Printout, stated: Conditions, options: Mapping[str, str]) -> str | None:
+def _level(told: Printout, stated: StatedConditions, options: Mapping[str, str]) -> str | None:
     """Of the log, which says nothing of it for a single point; of the documents without a log."""
     if told.bias is not None and told.optimization_level is None:
         level = options.get("--bhess", "")  # of which the log says nothing

@@ -72,7 +72,7 @@ class Statement(NamedTuple):
     value: Any
 
 
-class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+class StatedConditions(msgspec.Struct, frozen=True, kw_only=True):
     """What documents state; None where they do not.
 
     charge e; temperature of the electrons K; optimization_level: `normal` where only an
@@ -91,14 +91,14 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     unclear: tuple[str, ...] = ()
 
 
-def read_conditions(documents: Mapping[str, Mapping[str, Any]]) -> Conditions:
+def read_conditions(documents: Mapping[str, Mapping[str, Any]]) -> StatedConditions:
     """Return what documents, by their names, state together."""
     statements = [
         each for file, document in documents.items() for each in _statements(document, file)
     ]
     reader = _Reader()
     charge, multiplicity = reader.electrons(statements)
-    return Conditions(
+    return StatedConditions(
         charge=charge,
         multiplicity=multiplicity,
         method=reader.method(statements),

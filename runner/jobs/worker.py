@@ -20,8 +20,8 @@ from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.errors import InputError
-from quantum_forge.runner.jobs.contents import BrokenJob, Contents, SkippedJob
-from quantum_forge.runner.jobs.discovery import Folder
+from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents, SkippedJob
+from quantum_forge.runner.jobs.folders import Folder
 from quantum_forge.runner.jobs.history import History
 from quantum_forge.runner.jobs.identities import Identities
 from quantum_forge.runner.jobs.job import read_job
@@ -116,7 +116,7 @@ class Importer:
         """The events of a folder, or why there are none."""
         path = readable(folder.path)
         try:
-            job = read_job(Contents(folder))
+            job = read_job(FolderContents(folder))
             try:
                 molecule = self._identities.of(job)
             except InputError as error:

@@ -28,7 +28,7 @@ from quantum_forge.projections.queries.calculations import select_atoms, select_
 from quantum_forge.projections.registry import PROJECTIONS
 
 if TYPE_CHECKING:
-    from quantum_forge.runner.jobs.recomputation import Checked, Recorded, Sample
+    from quantum_forge.runner.jobs.recomputation import Checked, RecordedResult, Sample
 
 PROBLEMS_SHOWN = 20
 WITHOUT_RESULT_SHOWN = 5
@@ -214,9 +214,9 @@ def checked_again(
 
 def recorded_results(
     engine: Engine, tenant_id: UUID, paths: dict[UUID, str], count: int
-) -> list["Recorded"]:
+) -> list["RecordedResult"]:
     """The first `count` of these calculations that count, in the order of `paths`."""
-    from quantum_forge.runner.jobs.recomputation import Recorded
+    from quantum_forge.runner.jobs.recomputation import RecordedResult
     from quantum_forge.runner.molecules.geometry import Geometry
 
     with engine.connect() as connection:
@@ -233,7 +233,7 @@ def recorded_results(
             )
         }
     return [
-        Recorded(
+        RecordedResult(
             calculation_id=each,
             path=paths[each],
             energy=rows[each]["energy"],

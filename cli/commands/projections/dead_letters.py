@@ -9,7 +9,7 @@ from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.projections.compiler import dead_letters as letters
-from quantum_forge.projections.operate import retry as retrying
+from quantum_forge.projections.operate.refolding import NotParked, Refolded, refold
 from quantum_forge.projections.registry import named
 
 
@@ -91,9 +91,7 @@ def retry(
         )
     with open_forge(writes=True) as forge:
         tried = [
-            one
-            for projection in projections
-            for one in retrying.retry(forge.engine, projection, positions)
+            one for projection in projections for one in refold(forge.engine, projection, positions)
         ]
     if as_json:
         console.emit_json(tried)
@@ -124,10 +122,10 @@ def discard(name: str, positions: tuple[int, ...]) -> None:
     if done:
         console.note(f"{name} leaves out the events at {', '.join(map(str, done))}.")
     if rest := set(positions) - set(done):
-        raise retrying.NotParked(name, rest)
+        raise NotParked(name, rest)
 
 
-def _print(tried: Sequence[retrying.Retried]) -> None:
+def _print(tried: Sequence[Refolded]) -> None:
     console.table(
         ("projection", "position", "outcome"),
         ((one.projection, one.position, one.reason or "folded") for one in tried),

@@ -15,7 +15,7 @@ PURPOSES = {
 }
 
 
-class Role(msgspec.Struct, frozen=True, kw_only=True):
+class DatabaseRole(msgspec.Struct, frozen=True, kw_only=True):
     """A role, what it may do, and the logins that are members of it.
 
     bound: for members that an administrator bound to a tenant, which one.
@@ -110,7 +110,7 @@ def restrict_advisory_locks(engine: Engine, *, restrict: bool) -> int:
     return len(changes)
 
 
-def describe_roles(connection: Connection) -> list[Role]:
+def describe_roles(connection: Connection) -> list[DatabaseRole]:
     """Every role, in the order of its power."""
     members: dict[str, dict[str, str | None]] = {}
     for row in connection.execute(_MEMBERS, {"names": list(PURPOSES)}):
@@ -118,7 +118,7 @@ def describe_roles(connection: Connection) -> list[Role]:
         if row.member is not None:
             found[row.member] = row.tenant
     return [
-        Role(
+        DatabaseRole(
             name=name,
             purpose=purpose,
             exists=name in members,

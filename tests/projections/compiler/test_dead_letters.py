@@ -16,7 +16,7 @@ from quantum_forge.projections.compiler.reference import Reference
 from quantum_forge.projections.history.as_of import folded_at, rows_at
 from quantum_forge.projections.history.lineage import Effect, explain
 from quantum_forge.projections.history.verify import verify
-from quantum_forge.projections.operate.retry import NotParked, retry
+from quantum_forge.projections.operate.refolding import NotParked, refold
 from quantum_forge.projections.project.checkpoint import read_checkpoints
 from quantum_forge.projections.project.folding import FoldFailed
 from quantum_forge.projections.project.log_range import count_events
@@ -106,7 +106,7 @@ def test_projector_rebuild_verification_and_retry_agree_about_poison(
     assert not rebuild(engine, projection).difference
     assert state(engine, projection) == before
     assert verify(engine, projection).agrees
-    retry(engine, projection)
+    refold(engine, projection)
     assert verify(engine, projection).agrees
     after = state(engine, projection)
     assert after[1] <= before[1]
@@ -227,11 +227,11 @@ def test_a_row_that_its_table_refuses_is_set_aside_and_folded_once_it_does_not(
     assert '"c"' in letter.reason
 
     # When: it is retried before and after the CHECK is dropped
-    (before,) = retry(engine, CALCULATIONS)
+    (before,) = refold(engine, CALCULATIONS)
     with engine.begin() as connection:
         (letter,) = list_dead_letters(connection, [CALCULATIONS.name])
         connection.execute(text("ALTER TABLE calculations DROP CONSTRAINT c"))
-    (after,) = retry(engine, CALCULATIONS)
+    (after,) = refold(engine, CALCULATIONS)
 
     # Then: the first leaves it, the second folds it in its place in the order
     assert before.reason is not None
@@ -252,7 +252,7 @@ def test_a_list_that_is_none_stays_left_out(engine: Engine, wrong: object) -> No
         append_spoiled(connection, [(added, {"items": wrong})])
     catch_up(engine, [items])
 
-    (tried,) = retry(engine, items)
+    (tried,) = refold(engine, items)
 
     assert tried.reason is not None
     assert state(engine, items) == ({}, {1})
@@ -277,16 +277,16 @@ def test_what_is_discarded_stays_out_until_it_is_named(poisoned: Engine) -> None
 
     with poisoned.connect() as connection:
         assert CALCULATIONS.name not in count_parked(connection)
-    assert retry(poisoned, CALCULATIONS) == []
+    assert refold(poisoned, CALCULATIONS) == []
     rebuild(poisoned, CALCULATIONS)
     assert state(poisoned, CALCULATIONS) == before
 
-    (again,) = retry(poisoned, CALCULATIONS, [4])
+    (again,) = refold(poisoned, CALCULATIONS, [4])
     assert again.reason is not None
     with poisoned.connect() as connection:
         assert count_parked(connection)[CALCULATIONS.name] == 1
     with pytest.raises(NotParked, match="event at 5"):
-        retry(poisoned, CALCULATIONS, [5])
+        refold(poisoned, CALCULATIONS, [5])
 
 
 def test_a_rebuild_meets_poison_by_itself_and_going_back_is_going_back(poisoned: Engine) -> None:
@@ -363,7 +363,7 @@ def test_a_key_that_cannot_be_read_stops_nobody(engine: Engine) -> None:
         wanted = molecule_id(DEFAULT_TENANT_ID, "O", 0, 1)
         (row,) = connection.execute(select(past).where(past.c.id == wanted)).mappings()
         assert row["completed_calculation_count"] == 1
-    (again,) = retry(engine, molecules)
+    (again,) = refold(engine, molecules)
     assert again.reason is not None
     for projection in PROJECTIONS.values():
         assert verify(engine, projection).agrees

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from quantum_forge.runner.jobs.contents import BrokenJob, Contents
-from quantum_forge.runner.jobs.discovery import Folder, discover
+from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents
+from quantum_forge.runner.jobs.folders import Folder, discover
 
 LOG = "      -----------------------------------------------------------\n" * 3 + "x T B\n"
 
@@ -27,7 +27,7 @@ def test_a_link_out_of_a_jobs_folder_is_not_followed(folder: Path, target: str) 
     (folder / "stderr.log").symlink_to(target)
 
     with pytest.raises(BrokenJob, match=r"stderr.log: cannot be read: it is a link .* a copy"):
-        Contents(Folder(str(folder), ("stderr.log",)))
+        FolderContents(Folder(str(folder), ("stderr.log",)))
 
 
 def test_a_link_to_another_file_of_the_folder_is_followed(folder: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_link_to_another_file_of_the_folder_is_followed(folder: Path) -> None:
     (folder / "molecule.xyz").write_text("own")
     (folder / "xtbopt.xyz").symlink_to("molecule.xyz")
 
-    assert Contents(Folder(str(folder), ("xtbopt.xyz",))).get("xtbopt.xyz") == b"own"
+    assert FolderContents(Folder(str(folder), ("xtbopt.xyz",))).get("xtbopt.xyz") == b"own"
 
 
 def test_a_log_of_a_free_name_is_not_found_through_a_link(folder: Path) -> None:

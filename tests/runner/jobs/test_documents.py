@@ -9,18 +9,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quantum_forge.runner.engines.tblite import run_singlepoint
-from quantum_forge.runner.jobs.contents import BrokenJob, Contents
-from quantum_forge.runner.jobs.discovery import Folder, discover
+from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents
 from quantum_forge.runner.jobs.documents import read_documents
+from quantum_forge.runner.jobs.folders import Folder, discover
 from quantum_forge.runner.jobs.job import Job, read_job
-from quantum_forge.runner.jobs.statements import Conditions, read_conditions
+from quantum_forge.runner.jobs.statements import StatedConditions, read_conditions
 from quantum_forge.runner.molecules.geometry import Geometry
 
 WATER = Geometry((8, 1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 1.05), (0.93, 0.0, -0.24)))
 ENERGY = -5.064963577368
 
 
-def conditions(metadata: dict[str, Any], results: dict[str, Any] | None = None) -> Conditions:
+def conditions(metadata: dict[str, Any], results: dict[str, Any] | None = None) -> StatedConditions:
     return read_conditions({"metadata.json": metadata, "results.json": results or {}})
 
 
@@ -32,7 +32,7 @@ def job(folder: Path, metadata: dict[str, Any], results: dict[str, Any]) -> Job:
     (folder / "results.json").write_text(json.dumps(results))
     (found,) = discover(folder)
     assert isinstance(found, Folder)
-    return read_job(Contents(found))
+    return read_job(FolderContents(found))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_geometry_that_xtb_reads_differently_needs_a_file_of_xtb(tmp_path: Pat
     assert isinstance(found, Folder)
 
     with pytest.raises(BrokenJob, match="xtb reads in Å"):
-        read_job(Contents(found))
+        read_job(FolderContents(found))
 
 
 def test_the_energy_of_these_tests_is_that_of_water() -> None:

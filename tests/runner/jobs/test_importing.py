@@ -23,8 +23,8 @@ from quantum_forge.eventstore.log.read import read_all
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from quantum_forge.runner.errors import InputError
 from quantum_forge.runner.jobs import worker
-from quantum_forge.runner.jobs.contents import BrokenJob, Contents
-from quantum_forge.runner.jobs.discovery import Folder, discover
+from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents
+from quantum_forge.runner.jobs.folders import Folder, discover
 from quantum_forge.runner.jobs.identities import Identities
 from quantum_forge.runner.jobs.importing import APART, _in_turn, import_jobs
 from quantum_forge.runner.jobs.job import read_job
@@ -444,11 +444,11 @@ def test_a_molecule_that_is_none_keeps_no_job_in_memory(written: list[Written]) 
     folder = next(each.folder for each in written if each.kind == "unreadable_smiles")
     (found,) = discover(folder)
     assert isinstance(found, Folder)
-    job = read_job(Contents(found))
+    job = read_job(FolderContents(found))
     identities = Identities()
 
-    def ask() -> weakref.ref[Contents]:
-        there_meanwhile = Contents(found)
+    def ask() -> weakref.ref[FolderContents]:
+        there_meanwhile = FolderContents(found)
         with contextlib.suppress(InputError):
             identities.of(job)
         return weakref.ref(there_meanwhile)
@@ -488,4 +488,4 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     assert isinstance(folder, Folder)
 
     with pytest.raises(BrokenJob, match="larger than"):
-        read_job(Contents(folder))
+        read_job(FolderContents(folder))

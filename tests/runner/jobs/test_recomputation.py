@@ -16,7 +16,7 @@ from quantum_forge.runner.jobs.recomputation import (
     TOLERANCE,
     TOLERANCE_OF_LARGE,
     Checked,
-    Recorded,
+    RecordedResult,
     Sample,
     recompute,
 )
@@ -28,7 +28,7 @@ WATER = Geometry((8, 1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.96), (0.93, 0.0, -0.2
 ENERGY = -5.070383095219
 
 
-def recorded(number: int = 1, **changed: Any) -> Recorded:
+def recorded(number: int = 1, **changed: Any) -> RecordedResult:
     fields: dict[str, Any] = {
         "calculation_id": UUID(int=number),
         "path": f"job_{number}",
@@ -39,7 +39,7 @@ def recorded(number: int = 1, **changed: Any) -> Recorded:
         "method": "GFN2-xTB",
         "solvation_model": None,
     }
-    return Recorded(**{**fields, **changed})
+    return RecordedResult(**{**fields, **changed})
 
 
 @given(st.sets(st.uuids(), max_size=40), st.integers(0, 10), st.randoms())

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from quantum_forge.runner.engines.methods import METHODS
 from quantum_forge.runner.engines.tblite import run_singlepoint
-from quantum_forge.runner.jobs.contents import BrokenJob, Contents, SkippedJob
-from quantum_forge.runner.jobs.discovery import Folder, discover
+from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents, SkippedJob
+from quantum_forge.runner.jobs.folders import Folder, discover
 from quantum_forge.runner.jobs.job import Job, read_job
 from quantum_forge.schema.domains.calculations import ErrorType
 
@@ -111,7 +111,7 @@ def written(folder: Path, molecule: str) -> Path:
 def read(folder: Path) -> Job:
     (found,) = discover(folder)
     assert isinstance(found, Folder)
-    return read_job(Contents(found))
+    return read_job(FolderContents(found))
 
 
 def recomputed(job: Job) -> float:
@@ -711,7 +711,7 @@ def test_a_log_of_any_name_is_known_by_its_content(name: str, folder: Path) -> N
 
     assert isinstance(found, Folder)
     assert found.logs == (name,)
-    assert read_job(Contents(found)).refused is None
+    assert read_job(FolderContents(found)).refused is None
 
 
 def test_two_logs_of_any_name_that_nothing_decides_between_are_refused(folder: Path) -> None:

@@ -34,21 +34,21 @@ def folded_rows(shape: Shape) -> Select[Any]:
     origin: FromClause = per_key
     if shape.onto_table:
         origin = per_key.outerjoin(shape.table, shape.same_key(per_key, shape.table))
-    told: FromClause | None = None
+    latest: FromClause | None = None
     if names := names_in_facts(shape.projection):
         # All taken out at once.
         types = [shape.table.c[name].type for name in names]
-        told = (
+        latest = (
             func.jsonb_to_record(per_key.c.facts)
             .table_valued(*map(column, names.values(), types))
-            .render_derived(name="told", with_types=True)
+            .render_derived(name="latest", with_types=True)
         )
-        origin = origin.outerjoin(told, true())
+        origin = origin.outerjoin(latest, true())
     given: dict[str, ColumnElement[Any]] = {name: per_key.c[name] for name in shape.keys}
     for fold in shape.projection.folds:
         name = fold.column.name
-        if told is not None and name in names:
-            given[name] = _told(shape, fold, per_key, names[name], told.c[names[name]])
+        if latest is not None and name in names:
+            given[name] = _from_facts(shape, fold, per_key, names[name], latest.c[names[name]])
         else:
             given[name] = _final(shape, fold, per_key)
     given["created_at"] = _merged(shape, func.least, "created_at", per_key.c.earliest)
@@ -70,7 +70,7 @@ def _gathering(shape: Shape, live: FromClause) -> list[Select[Any]]:
     return [gathered_per_key(shape, live), *counted]
 
 
-def _told(
+def _from_facts(
     shape: Shape, fold: ColumnFold, per_key: FromClause, name: str, value: ColumnElement[Any]
 ) -> ColumnElement[Any]:
     """What the facts tell of a column, or else its old value."""

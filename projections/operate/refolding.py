@@ -1,4 +1,4 @@
-"""Tries dead letters again: folds the rows that they concern as if they had never been left out."""
+"""Refolding of dead letters: the rows that they concern, as if they had never been left out."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -36,15 +36,17 @@ class NotParked(QuantumForgeError):
         )
 
 
-class Retried(msgspec.Struct, frozen=True):
-    """What came of trying an event again; reason: why it was refused, None when it was folded."""
+class Refolded(msgspec.Struct, frozen=True):
+    """An event that was folded again; reason: why it was refused once more, None if it was not."""
 
     projection: str
     position: int
     reason: str | None
 
 
-def retry(engine: Engine, projection: Projection, positions: Collection[int] = ()) -> list[Retried]:
+def refold(
+    engine: Engine, projection: Projection, positions: Collection[int] = ()
+) -> list[Refolded]:
     """Fold events that the live table leaves out, in order of position, each in a transaction.
 
     The rows that an event concerns are folded anew from the log, at the table's position, with the
@@ -71,12 +73,12 @@ def retry(engine: Engine, projection: Projection, positions: Collection[int] = (
         if not positions or position in positions:
             with engine.begin() as connection:
                 tried.append(
-                    Retried(projection.name, position, _retry(connection, projection, position))
+                    Refolded(projection.name, position, _refold(connection, projection, position))
                 )
     return tried
 
 
-def _retry(connection: Connection, projection: Projection, position: int) -> str | None:
+def _refold(connection: Connection, projection: Projection, position: int) -> str | None:
     tune(connection)
     # In the order in which a swap takes them.
     shadow = lock_copy(connection, projection.name, Kind.SHADOW)
@@ -92,7 +94,7 @@ def _retry(connection: Connection, projection: Projection, position: int) -> str
     for target, at in targets:
 
         def attempt(target: Projection = target, at: int = at) -> None:
-            _refold(connection, target, event, at)
+            _refold_rows(connection, target, event, at)
 
         reason = refusal_of(connection, attempt)
         if reason is not None:
@@ -101,7 +103,7 @@ def _retry(connection: Connection, projection: Projection, position: int) -> str
     return reasons[0]
 
 
-def _refold(connection: Connection, target: Projection, event: RecordedEvent, at: int) -> None:
+def _refold_rows(connection: Connection, target: Projection, event: RecordedEvent, at: int) -> None:
     """Fold the rows that an event concerns anew, with the event."""
     if not take_back(connection, target, event.position):
         return
