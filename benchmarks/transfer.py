@@ -14,9 +14,9 @@ from benchmarks.leaving import export_parquet, restore
 from benchmarks.measure import Comparison, compare, say
 from benchmarks.server import BenchmarkServer
 from benchmarks.workload import TENANT, USER
-from quantum_forge.runner.jobs.folders import Folder, discover
 from quantum_forge.runner.jobs.importing import CHUNK, import_jobs
 from quantum_forge.runner.jobs.outcome import FolderOutcome
+from quantum_forge.runner.jobs.reading.folders import Folder, discover
 from quantum_forge.runner.jobs.worker import Target
 from tests.support.job_folders import write_job_folders
 

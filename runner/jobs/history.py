@@ -12,7 +12,7 @@ from quantum_forge.runner.campaign import outcomes as narrative
 from quantum_forge.runner.campaign.outcomes import Attempt, storable
 from quantum_forge.runner.engines.physics import refusal
 from quantum_forge.runner.engines.tasks import Completed, Failed, Invalidated, Outcome
-from quantum_forge.runner.jobs.job import Job
+from quantum_forge.runner.jobs.reading.job import Job
 from quantum_forge.runner.molecules.identity import Molecule
 from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,

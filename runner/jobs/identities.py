@@ -7,7 +7,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from quantum_forge.runner.errors import InputError
-from quantum_forge.runner.jobs.job import Job
+from quantum_forge.runner.jobs.reading.job import Job
 from quantum_forge.runner.molecules.identity import Molecule, identify
 from quantum_forge.runner.molecules.records import Input
 

@@ -9,8 +9,8 @@ from typing import cast
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.runner.engines.tasks import Failed, Invalidated, Lost, Outcome, Task
 from quantum_forge.runner.errors import ImportInterrupted, ImportStopped, InputFileError
-from quantum_forge.runner.jobs.folders import Folder, Passed, discover
 from quantum_forge.runner.jobs.outcome import FAILED, SKIPPED, FolderOutcome, Imported
+from quantum_forge.runner.jobs.reading.folders import Folder, Passed, discover
 from quantum_forge.runner.jobs.worker import Chunk, ChunkDone, Target, readable
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import StopRequest

@@ -20,12 +20,12 @@ from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.errors import InputError
-from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents, SkippedJob
-from quantum_forge.runner.jobs.folders import Folder
 from quantum_forge.runner.jobs.history import History
 from quantum_forge.runner.jobs.identities import Identities
-from quantum_forge.runner.jobs.job import read_job
 from quantum_forge.runner.jobs.outcome import FAILED, IMPORTED, PRESENT, SKIPPED, FolderOutcome
+from quantum_forge.runner.jobs.reading.contents import BrokenJob, FolderContents, SkippedJob
+from quantum_forge.runner.jobs.reading.folders import Folder
+from quantum_forge.runner.jobs.reading.reader import read_job
 from quantum_forge.schema.domains.molecules import MoleculeDeleted
 
 CONFLICTS = 5

@@ -13,7 +13,7 @@ from quantum_forge.runner.engines.tblite import run_singlepoint
 from quantum_forge.runner.engines.xtb import program
 from quantum_forge.runner.engines.xtb.axes import Turned, is_gradient_doubtful
 from quantum_forge.runner.molecules.geometry import Geometry, Position
-from tests.runner.jobs.test_xtb_folders import WATER, counts, read, written, xtb
+from tests.runner.jobs.reading.test_xtb_folders import WATER, counts, read, written, xtb
 
 pytestmark = pytest.mark.skipif(
     shutil.which("xtb") is None, reason="xtb is not installed (apt-get install xtb)"

@@ -23,12 +23,12 @@ from quantum_forge.eventstore.log.read import read_all
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from quantum_forge.runner.errors import InputError
 from quantum_forge.runner.jobs import worker
-from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents
-from quantum_forge.runner.jobs.folders import Folder, discover
 from quantum_forge.runner.jobs.identities import Identities
 from quantum_forge.runner.jobs.importing import APART, _in_turn, import_jobs
-from quantum_forge.runner.jobs.job import read_job
 from quantum_forge.runner.jobs.outcome import FolderOutcome, Imported
+from quantum_forge.runner.jobs.reading.contents import BrokenJob, FolderContents
+from quantum_forge.runner.jobs.reading.folders import Folder, discover
+from quantum_forge.runner.jobs.reading.reader import read_job
 from quantum_forge.runner.jobs.worker import Importer, Target
 from quantum_forge.runner.molecules.conformers import embed
 from quantum_forge.schema.tables import event_logs

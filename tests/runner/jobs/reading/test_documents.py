@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quantum_forge.runner.engines.tblite import run_singlepoint
-from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents
-from quantum_forge.runner.jobs.documents import read_documents
-from quantum_forge.runner.jobs.folders import Folder, discover
-from quantum_forge.runner.jobs.job import Job, read_job
-from quantum_forge.runner.jobs.statements import StatedConditions, read_conditions
+from quantum_forge.runner.jobs.reading.contents import BrokenJob, FolderContents
+from quantum_forge.runner.jobs.reading.documents import read_documents
+from quantum_forge.runner.jobs.reading.folders import Folder, discover
+from quantum_forge.runner.jobs.reading.job import Job
+from quantum_forge.runner.jobs.reading.reader import read_job
+from quantum_forge.runner.jobs.reading.statements import StatedConditions, read_conditions
 from quantum_forge.runner.molecules.geometry import Geometry
 
 WATER = Geometry((8, 1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 1.05), (0.93, 0.0, -0.24)))

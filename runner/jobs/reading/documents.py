@@ -9,8 +9,8 @@ import msgspec
 
 from quantum_forge.runner.engines.result import ATOMIC_DIPOLE_DEBYE, HARTREE_EV
 from quantum_forge.runner.engines.xtb.dump import number, numbers, text, whole
-from quantum_forge.runner.jobs.folders import METADATA, RESULTS
-from quantum_forge.runner.jobs.statements import StatedConditions, key_name, read_conditions
+from quantum_forge.runner.jobs.reading.folders import METADATA, RESULTS
+from quantum_forge.runner.jobs.reading.statements import StatedConditions, key_name, read_conditions
 from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM
 
 ENERGY_UNITS = {

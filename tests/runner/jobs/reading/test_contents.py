@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents
-from quantum_forge.runner.jobs.folders import Folder, discover
+from quantum_forge.runner.jobs.reading.contents import BrokenJob, FolderContents
+from quantum_forge.runner.jobs.reading.folders import Folder, discover
 
 LOG = "      -----------------------------------------------------------\n" * 3 + "x T B\n"
 

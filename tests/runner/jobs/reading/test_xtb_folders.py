@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 
 from quantum_forge.runner.engines.methods import METHODS
 from quantum_forge.runner.engines.tblite import run_singlepoint
-from quantum_forge.runner.jobs.contents import BrokenJob, FolderContents, SkippedJob
-from quantum_forge.runner.jobs.folders import Folder, discover
-from quantum_forge.runner.jobs.job import Job, read_job
+from quantum_forge.runner.jobs.reading.contents import BrokenJob, FolderContents, SkippedJob
+from quantum_forge.runner.jobs.reading.folders import Folder, discover
+from quantum_forge.runner.jobs.reading.job import Job
+from quantum_forge.runner.jobs.reading.reader import read_job
 from quantum_forge.schema.domains.calculations import ErrorType
 
 pytestmark = pytest.mark.skipif(
     shutil.which("xtb") is None, reason="xtb is not installed (apt-get install xtb)"
 )
 
-CASES = Path(__file__).parents[2] / "cases"
+CASES = Path(__file__).parents[3] / "cases"
 WATER = "3\nwater\nO 0.0 0.0 0.0\nH 0.0 0.0 1.05\nH 0.93 0.0 -0.24\n"
 OTHER_WATER = "3\nwater\nO 0.0 0.0 0.0\nH 0.0 0.0 0.98\nH -0.93 0.0 -0.24\n"
 OXYGEN = "2\noxygen\nO 0 0 0\nO 0 0 1.25\n"

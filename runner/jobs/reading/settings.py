@@ -19,17 +19,21 @@ from quantum_forge.runner.engines.xtb.command_line import (
 )
 from quantum_forge.runner.engines.xtb.printout import ROOM_TEMPERATURE, USUAL_ACCURACY, Printout
 from quantum_forge.runner.engines.xtb.reading import XtbRun
-from quantum_forge.runner.jobs.contents import FolderContents
-from quantum_forge.runner.jobs.documents import Facts
-from quantum_forge.runner.jobs.folders import (
+from quantum_forge.runner.jobs.reading.contents import FolderContents
+from quantum_forge.runner.jobs.reading.documents import Facts
+from quantum_forge.runner.jobs.reading.folders import (
     CHARGE_FILE,
     DUMP,
     METADATA,
     RESULTS,
     SPIN_FILE,
 )
-from quantum_forge.runner.jobs.solvents import GAS, are_same, solvation
-from quantum_forge.runner.jobs.statements import KNOWN_METHODS, StatedConditions, method_name
+from quantum_forge.runner.jobs.reading.solvents import GAS, are_same, solvation
+from quantum_forge.runner.jobs.reading.statements import (
+    KNOWN_METHODS,
+    StatedConditions,
+    method_name,
+)
 
 USUAL_METHOD = "GFN2-xTB"
 """What xtb runs unless told otherwise."""

@@ -5,7 +5,7 @@ import os
 import stat
 from datetime import UTC, datetime
 
-from quantum_forge.runner.jobs.folders import STDOUT, Folder, open_inside
+from quantum_forge.runner.jobs.reading.folders import STDOUT, Folder, open_inside
 
 FILE_LIMIT = 64 * 2**20
 """Bytes; no job has a larger file, and memory must not depend on what lies about."""

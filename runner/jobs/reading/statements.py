@@ -14,7 +14,14 @@ import msgspec
 from quantum_forge.runner.engines.methods import LEVELS
 from quantum_forge.runner.engines.xtb.dump import number, text
 from quantum_forge.runner.inputs.stated import Stated
-from quantum_forge.runner.jobs.solvents import GAS, MODELS, are_same, is_gas, model_name, solvation
+from quantum_forge.runner.jobs.reading.solvents import (
+    GAS,
+    MODELS,
+    are_same,
+    is_gas,
+    model_name,
+    solvation,
+)
 
 _METHODS = {
     **dict.fromkeys(("2", "gfn2", "gfn2-xtb", "gfn2xtb", "xtb2"), "GFN2-xTB"),

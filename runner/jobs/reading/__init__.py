@@ -1,0 +1,1 @@
+"""Reading of one job from the files of its folder."""
