@@ -6,8 +6,8 @@ from quantum_forge.projections.rebuild.errors import (
     SwapBlocked,
     SwapImpossible,
 )
+from quantum_forge.projections.rebuild.filling import Progress
 from quantum_forge.projections.rebuild.rebuild import (
-    Progress,
     RebuildsFailed,
     Rebuilt,
     rebuild,
