@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.projections.history.rows_at import held_at
+from quantum_forge.projections.history.as_of import table_or_rows_at
 from quantum_forge.projections.queries.calculations import DESCRIPTORS
 from quantum_forge.projections.queries.conditions import condition_of
 from quantum_forge.projections.registry import PROJECTIONS
@@ -87,7 +87,7 @@ def select_candidates(
     Reads tables that hold this position, so run it in the same REPEATABLE READ transaction.
     """
     calculations, molecules, properties = (
-        held_at(connection, PROJECTIONS[name], position)
+        table_or_rows_at(connection, PROJECTIONS[name], position)
         for name in ("calculations", "molecules", "molecule_properties_computed")
     )
     renamed = {"id": "calculation_id", "last_position": "log_position"}
@@ -100,7 +100,7 @@ def select_candidates(
     owner: ColumnElement[Any] = calculations.c.tenant_id
     source: FromClause = calculations
     if batch_id is not UNSET:
-        every = held_at(connection, PROJECTIONS["batch_items"], position)
+        every = table_or_rows_at(connection, PROJECTIONS["batch_items"], position)
         items = select(every).where(every.c.tenant_id == tenant_id, every.c.batch_id == batch_id)
         item = items.subquery("items")
         source = item.outerjoin(

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.recording.domain import Arguments, Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import last_told
-from quantum_forge.schema.language.changes import Changed
 from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.fields import Changed
 from quantum_forge.schema.language.secrecy import secret_fields
 
 

@@ -4,10 +4,12 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     FromClause,
     Select,
     Subquery,
     Table,
+    exists,
     literal,
     literal_column,
     select,
@@ -16,7 +18,9 @@ from sqlalchemy.sql import visitors
 
 from quantum_forge.projections import compiler
 from quantum_forge.projections.compiler.dead_letters import sparing
+from quantum_forge.projections.project.checkpoint import fingerprint, read_checkpoints
 from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.tables import event_logs
 
 
 def as_of(projection: Projection, position: int, name: str | None = None) -> Subquery:
@@ -42,6 +46,28 @@ def rows_at(projection: Projection, position: int) -> Select[Any]:
         return folded
     given = folded.subquery(projection.name)
     return select(*whole_row(projection.table, given)).select_from(given)
+
+
+def table_or_rows_at(connection: Connection, projection: Projection, position: int) -> FromClause:
+    """The table, if it holds the rows of this position now, else a fold of the log.
+
+    Both have the same rows (incremental = rebuilt) and the same columns. What the table holds can
+    change from one statement to the next: read it in the same REPEATABLE READ transaction, which
+    must have begun after the position became safe.
+    """
+    checkpoint = read_checkpoints(connection).get(projection.name)
+    if checkpoint is not None and checkpoint.fingerprint == fingerprint(projection):
+        low, high = sorted((checkpoint.position, position))
+        differs = select(
+            exists().where(
+                event_logs.c.id > low,
+                event_logs.c.id <= high,
+                event_logs.c.event_type.in_(list(projection.events)),
+            )
+        )
+        if low == high or not connection.execute(differs).scalar_one():
+            return projection.table
+    return as_of(projection, position)
 
 
 def whole_row(table: Table, given: FromClause) -> list[ColumnElement[Any]]:

@@ -14,7 +14,7 @@ from quantum_forge.eventstore.log.read import Filter, read_all, read_streams
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.domains.audit import ACTIONS, AccessDenied, ActionAudited, AuditStatus
 from quantum_forge.schema.domains.users import UserLoginFailed
-from quantum_forge.schema.language.changes import Changed
+from quantum_forge.schema.language.fields import Changed
 from quantum_forge.schema.language.secrecy import secret_fields
 
 PAGE = 500

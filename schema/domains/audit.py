@@ -40,9 +40,8 @@ from quantum_forge.schema.domains.users import (
     UserTwoFactorEnabled,
     UserUpdated,
 )
-from quantum_forge.schema.language.changes import Changed
 from quantum_forge.schema.language.event import EVENTS, Event, event
-from quantum_forge.schema.language.fields import Count
+from quantum_forge.schema.language.fields import Changed, Count
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import check, column, read_model

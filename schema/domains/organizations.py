@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Index, Text, Uuid
 
-from quantum_forge.schema.language.changes import Changed
 from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.fields import Changed
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when

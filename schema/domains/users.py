@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import Boolean, Index, Integer, Text, Uuid
 
-from quantum_forge.schema.language.changes import Changed
 from quantum_forge.schema.language.event import Event, event
+from quantum_forge.schema.language.fields import Changed
 from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection

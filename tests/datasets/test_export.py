@@ -36,7 +36,7 @@ from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
-from quantum_forge.projections.history.rows_at import held_at
+from quantum_forge.projections.history.as_of import table_or_rows_at
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from tests.conftest import Qforge, _fresh
@@ -161,7 +161,7 @@ def test_tables_and_log_give_the_same_content(
     # When: it is projected, the same is read from the tables
     catch_up(engine, PROJECTIONS.values())
     with snapshot(engine) as connection:
-        source = held_at(connection, PROJECTIONS["calculations"], asked.position)
+        source = table_or_rows_at(connection, PROJECTIONS["calculations"], asked.position)
         assert source is PROJECTIONS["calculations"].table
     from_tables, _ = exported(engine, asked, tmp_path)
 
