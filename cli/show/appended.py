@@ -38,7 +38,7 @@ class BadLines:
         if len(self.problems) < PROBLEMS_KEPT:
             self.problems.append({"line": line.number, "reason": line.reason})
         if self._show_all or self.count <= BAD_LINES_SHOWN:
-            console.note(console.printable(str(line)))
+            console.note(str(line))
 
     def end(self) -> None:
         """Say how many were not named."""

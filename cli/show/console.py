@@ -4,6 +4,7 @@ Data goes to stdout. Notes, errors and progress go to stderr.
 """
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -30,9 +31,12 @@ def is_terminal(stream: IO[str] | None = None) -> bool:
     return (stream or sys.stdout).isatty()
 
 
-def emit(text: str) -> None:
-    """Print one line of data."""
-    click.echo(text)
+def emit(text: str, *, label: str = "") -> None:
+    """Print lines of data: to a program as they are, on a terminal with their controls escaped.
+
+    `label` is put before them as it is, with its colours.
+    """
+    click.echo(label + (harmless(text) if is_terminal() else text))
 
 
 def emit_json(value: Any) -> None:
@@ -40,8 +44,9 @@ def emit_json(value: Any) -> None:
     plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
     encoded = msgspec.json.encode(plain, order="deterministic")
     if is_terminal():
-        encoded = msgspec.json.format(encoded)
-    click.echo(encoded)
+        click.echo(_escaped_json(msgspec.json.format(encoded).decode()))
+    else:
+        click.echo(encoded)
 
 
 def _plain(value: object) -> object:
@@ -75,10 +80,10 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    ruled = Table(title=title, title_justify="left", header_style="bold")
+    ruled = Table(title=title and Text(printable(title)), title_justify="left", header_style="bold")
     for column in columns:
         ruled.add_column(
-            column,
+            Text(printable(column)),
             justify="right" if column in right else "left",
             no_wrap=column in whole,
             overflow="fold",
@@ -108,14 +113,14 @@ def cell(value: object) -> str:
 
 
 def note(text: str) -> None:
-    """Tell the person something that is not data."""
-    click.echo(text, err=True)
+    """Tell the person something that is not data; its control characters are escaped."""
+    click.echo(harmless(text), err=True)
 
 
 def error(text: str) -> None:
     """Say in one line what went wrong."""
     label = click.style("Error:", fg="red", bold=True)
-    click.echo(f"{label} {' '.join(text.split())}", err=True)
+    click.echo(f"{label} {printable(' '.join(text.split()))}", err=True)
 
 
 def progress(label: str, total: int) -> contextlib.AbstractContextManager[Report]:
@@ -149,6 +154,7 @@ def _lines(label: str, total: int) -> Iterator[Report]:
 @contextlib.contextmanager
 def _bar(label: str, total: int) -> Iterator[Report]:
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -169,7 +175,7 @@ def _bar(label: str, total: int) -> Iterator[Report]:
     began = time.monotonic()
     failed = 0
     with bar:
-        task = bar.add_task(label, total=total, failed=0, rate=0.0)
+        task = bar.add_task(escape(printable(label)), total=total, failed=0, rate=0.0)
 
         def report(more: int, failures: int = 0) -> None:
             nonlocal failed
@@ -187,5 +193,22 @@ def printable(text: str) -> str:
         return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def harmless(text: str) -> str:
+    """Return lines of text whose control characters, other than tabs, cannot command a terminal."""
+    if text.isprintable():
+        return text
+    return "\n".join(
+        "\t".join(printable(part) for part in line.split("\t")) for line in text.split("\n")
+    )
+
+
+def _escaped_json(text: str) -> str:
+    """Return indented JSON, equal in value, that cannot command a terminal or reorder its text."""
+    return "".join(
+        character if character == "\n" or character.isprintable() else json.dumps(character)[1:-1]
         for character in text
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -19,6 +20,17 @@ from quantum_forge.cli.show import console
 console.table(["smiles", "gap"], [("[NH4+]", 1.5), ("[bold]C\\x1b[31m", None)], right=["gap"])
 """
 
+EVERYTHING = """
+from quantum_forge.cli.show import console
+evil = "a\\x1b]0;t\\x07\\x9b31m\\u202egnp\\x7f\\rb"
+console.emit(evil + "\\n" + evil)
+console.emit_json({"name": evil})
+console.note(evil)
+console.error(evil)
+console.row([evil])
+console.table([evil], [(evil,)])
+"""
+
 
 def test_a_piped_table_is_tab_separated(capsys: pytest.CaptureFixture[str]) -> None:
     """`cut` and a spreadsheet read it; no value can break a row or be cut short."""
@@ -33,8 +45,19 @@ def test_a_piped_table_is_tab_separated(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_a_table_on_a_terminal_shows_values_as_they_are() -> None:
     """The brackets of a SMILES are not markup, and a name cannot command the terminal."""
+    seen = _on_a_terminal(TABLE)
+
+    assert b"[NH4+]" in seen
+    assert b"[bold]C" in seen
+    assert b"\x1b[31m" not in seen
+
+
+def _on_a_terminal(program: str) -> bytes:
+    """Return what a program writes on a terminal, to stdout and stderr."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", TABLE], stdout=theirs) as printing:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=theirs, stderr=theirs
+    ) as printing:
         os.close(theirs)
         seen = b""
         # At the end of a terminal's output Linux reports an error rather than an end.
@@ -44,11 +67,29 @@ def test_a_table_on_a_terminal_shows_values_as_they_are() -> None:
         except OSError:
             pass
     os.close(ours)
+    assert printing.returncode == 0, seen
+    return seen
 
-    assert printing.returncode == 0
-    assert b"[NH4+]" in seen
-    assert b"[bold]C" in seen
-    assert b"\x1b[31m" not in seen
+
+def test_nothing_that_is_printed_on_a_terminal_commands_it() -> None:
+    """Names, SMILES and messages come from strangers' files: no escape, no reordering of text."""
+    seen = _on_a_terminal(EVERYTHING).decode()
+
+    # Rich and click set their own bold and red; a terminal ends its lines by CR LF.
+    plain = re.sub(r"\x1b\[[\d;]*m", "", seen).replace("\r\n", "\n")
+    assert "".join(plain.split("\n")).isprintable(), ascii(plain)
+    assert "31m" in plain
+    assert "\x1b]" not in seen
+
+
+def test_a_program_gets_the_data_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is escaped on a terminal is not changed in a pipe."""
+    console.emit("a\x9b\u202e")
+    console.emit_json({"name": "a\x9b\u202e"})
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "a\x9b\u202e"
+    assert json.loads(second) == {"name": "a\x9b\u202e"}
 
 
 def test_an_error_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -165,14 +165,14 @@ def jobs(
             )
     for failure in done.failures[:PROBLEMS_SHOWN]:
         where = f"{failure.path}/{failure.file}" if failure.file else failure.path
-        console.note(console.printable(f"{where}: {failure.reason}"))
+        console.note(f"{where}: {failure.reason}")
     if (more := done.failed - PROBLEMS_SHOWN) > 0:
         where = f"all are in {report_file}" if report_file else "--report FILE lists all"
         console.note(f"… and {more} more; {where}")
     without = done.skipped + done.statuses["invalidated"]
     for each in done.without_result[:WITHOUT_RESULT_SHOWN]:
         became = each.status or each.outcome
-        console.note(console.printable(f"{each.path}: {became}: {each.reason}"))
+        console.note(f"{each.path}: {became}: {each.reason}")
     if (more := without - WITHOUT_RESULT_SHOWN) > 0:
         where = f"all are in {report_file}" if report_file else "--report FILE lists all"
         console.note(f"and {more} others without a result; {where}")
@@ -275,9 +275,9 @@ def _charges(atoms: Sequence[RowMapping]) -> tuple[float, ...] | None:
 def show_check(checked: "Checked") -> None:
     """A line for each result that differs or was not calculated again, and one for all."""
     for left_out in checked.not_recomputed:
-        console.note(console.printable(f"{left_out.path}: not recomputed: {left_out.reason}"))
+        console.note(f"{left_out.path}: not recomputed: {left_out.reason}")
     for each in checked.differences:
-        console.note(console.printable(f"{each.path}: {each.reason}"))
+        console.note(f"{each.path}: {each.reason}")
     console.note(
         f"check: {checked.recomputed} of {checked.sampled} recomputed, "
         f"{len(checked.differences)} of them differ"

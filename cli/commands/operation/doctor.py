@@ -53,8 +53,8 @@ def _show(finding: Finding) -> None:
         )
         return
     label = click.style(f"{finding.level:8}", fg=COLOURS[finding.level], bold=True)
-    console.emit(f"{label} {finding.check}: {console.printable(finding.found)}")
+    console.emit(f" {finding.check}: {finding.found}", label=label)
     if finding.remedy:
-        console.emit(f"         → {console.printable(finding.remedy)}")
+        console.emit(f"         → {finding.remedy}")
     for command in finding.commands:
-        console.emit(f"           {console.printable(command)}")
+        console.emit(f"           {command}")

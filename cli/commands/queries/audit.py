@@ -20,6 +20,7 @@ from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.actions.access import require_role
+from quantum_forge.eventstore.base.csv_text import csv_text
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.availability.standby import require_primary
@@ -253,5 +254,5 @@ def _values(entry: Entry) -> list[str]:
 
 def _csv(values: tuple[str, ...] | list[str]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
+    csv.writer(text, lineterminator="").writerow(map(csv_text, values))
     return text.getvalue()
