@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from quantum_forge.datasets.columns import COLUMNS
 from quantum_forge.datasets.formats.writer import Header
+from quantum_forge.eventstore.base.csv_text import csv_text
 
 
 class CsvFile:
-    """Per-atom arrays are JSON in their cells; what is null is empty."""
+    """Per-atom arrays are JSON in their cells; what is null is empty; formulas: see `csv_text`."""
 
     def __init__(self, header: Header, file: IO[bytes], path: Path | None) -> None:  # noqa: ARG002  # every format has both
         self._file = file
@@ -71,7 +72,6 @@ def _cell(value: Any) -> Any:
             return msgspec.json.encode(value).decode()
         case datetime():
             return value.isoformat()
-        case str() if "\r" in value:
-            # csv quotes no carriage return; readers take it for the end of the row.
-            return value.replace("\r\n", "\n").replace("\r", "\n")
+        case str():
+            return csv_text(value)
     return value

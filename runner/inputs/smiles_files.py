@@ -6,6 +6,7 @@ from itertools import chain
 
 import msgspec
 
+from quantum_forge.eventstore.base.csv_text import text_of_csv
 from quantum_forge.runner.errors import RunnerError
 from quantum_forge.runner.inputs.lost_isotopes import refuse_lost_isotopes
 from quantum_forge.runner.inputs.stated import Stated, is_about_a_molecule, is_assumed, stated_by
@@ -309,8 +310,8 @@ def read_csv(row: Row, columns: Columns) -> Input:
     if error is None:
         try:
             refuse_nul(text)
-            name = tidy_name(_cell(row.fields, columns.name))
-            smiles = _cell(row.fields, columns.smiles) or None
+            name = tidy_name(text_of_csv(_cell(row.fields, columns.name)))
+            smiles = text_of_csv(_cell(row.fields, columns.smiles)) or None
             is_charge_assumed, is_multiplicity_assumed = _assumed(row.fields, columns)
             geometry = _geometry(row.fields, columns)
             stated = _stated(row.fields, columns, geometry)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from quantum_forge.datasets.columns import COLUMNS
@@ -20,6 +22,7 @@ from quantum_forge.datasets.formats import FORMATS, Header
 from quantum_forge.datasets.manifest import Recipe
 from quantum_forge.datasets.selection import EVERYTHING
 from quantum_forge.datasets.units import BOHR_ANGSTROM, HARTREE_EV, STORED, Quantity, Units
+from quantum_forge.eventstore.base.csv_text import csv_text, text_of_csv
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
@@ -231,6 +234,15 @@ def test_csv_is_read_by_a_csv_reader(folder: Path) -> None:
                     assert float(row[name]) == value
                 case _:
                     assert row[name] == value.isoformat()
+
+
+@given(st.text(st.sampled_from("'=+-@\t\r\nC1"), max_size=5))
+def test_no_text_of_a_csv_file_is_a_formula_in_a_spreadsheet(text: str) -> None:
+    """Excel runs `=HYPERLINK(…)`; whoever named the molecule chose what. Our reader undoes it."""
+    cell = csv_text(text)
+
+    assert not cell.lstrip().startswith(("=", "+", "-", "@"))
+    assert text_of_csv(cell) == text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def test_extxyz_is_read_by_ase_in_its_units(folder: Path) -> None:
