@@ -62,7 +62,7 @@ class _Wire(msgspec.Struct, omit_defaults=True):
     event_type: str
     schema_version: int
     data: msgspec.Raw
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     user_id: UUID | None = None
     occurred_at: datetime | None = None
     expected_version: int | None = None
@@ -200,7 +200,7 @@ def _wire(new: NewEvent, rules: bool) -> _Wire:
         event_type=new.event.event_type,
         schema_version=new.event.schema_version,
         data=msgspec.Raw(data),
-        metadata=msgspec.Raw(metadata) if new.metadata else None,
+        metadata=msgspec.Raw(metadata) if new.metadata else msgspec.UNSET,
         user_id=new.user_id,
         occurred_at=occurred_at,
         expected_version=new.expected_version,
@@ -226,7 +226,7 @@ def decode_wire(wire: bytes) -> list[NewEvent]:
             user_id=each.user_id,
             expected_version=each.expected_version,
             occurred_at=each.occurred_at,
-            metadata={} if each.metadata is None else msgspec.json.decode(each.metadata),
+            metadata=({} if each.metadata is msgspec.UNSET else msgspec.json.decode(each.metadata)),
             event_id=each.event_id,
         )
         for each in wires
