@@ -22,12 +22,13 @@ from benchmarks.measure import Comparison, Run, compare, say
 from benchmarks.pgbench import append_script, insert_script, pgbench, plain_table
 from benchmarks.psql import copy_rows, write_rows
 from benchmarks.server import BenchmarkServer, connected
-from benchmarks.workload import encoded_events, new_events
+from benchmarks.workload import METADATA, TENANT, USER, encoded_events, new_events
 from benchmarks.writers import Write, Writers
 from quantum_forge.eventstore.log.append import append
-from quantum_forge.eventstore.log.appender import Appender
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.eventstore.log.read import read_all, safe_head
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.follow.following import follow
 from quantum_forge.projections.project.checkpoint import read_checkpoints
 from quantum_forge.projections.project.projector import catch_up
@@ -59,6 +60,7 @@ def measure(server: BenchmarkServer, extent: Extent) -> tuple[list[Comparison], 
         _python(server, extent, "python_1", writers=1, target=3),
         _python(server, extent, "python_16", writers=16, target=5, as_threads=True),
         _python(server, extent, "batch_100", writers=8, batch=100, target=3),
+        *(_rules(server, extent, threads) for threads in (1, 16)),
         _load(server, extent),
         *_reading(server, extent),
         _while_projecting(server, extent),
@@ -96,7 +98,7 @@ def _python(
     target: float | None = None,
     as_threads: bool = False,
 ) -> Comparison:
-    """So many processes, or so many threads that share an appender, or the peer's recorder."""
+    """So many processes, or so many threads that share a recorder, and the peer's beside ours."""
     with server.database() as url:
         with peer.recorder(url, create_table=True):
             pass
@@ -115,18 +117,45 @@ def _python(
             )
 
 
+def _rules(server: BenchmarkServer, extent: Extent, threads: int) -> Comparison:
+    """What the check of the lifecycle costs: a recorder with rules, and one without."""
+    with (
+        server.database() as url,
+        Writers(partial(_writer, url, 1), 1, threads=threads) as ours,
+        Writers(partial(_writer, url, 1, rules=False), 1, threads=threads) as theirs,
+    ):
+        return compare(
+            f"rules_{threads}",
+            unit="events/s",
+            target=0.95,
+            ours=lambda: ours.run(extent.seconds),
+            reference=lambda: theirs.run(extent.seconds),
+            rounds=extent.rounds,
+        )
+
+
 @contextmanager
-def _writer(url: URL, batch: int) -> Iterator[Write]:
-    """Append `batch` events a call, each call a transaction of its own unless threads share it."""
+def _writer(url: URL, batch: int, *, rules: bool = True) -> Iterator[Write]:
+    """Record `batch` events a call, as the runner does: with rules, and a spool at hand.
+
+    Each call is a transaction of its own unless threads share it.
+    """
     own = threading.local()
 
     def write() -> int:
         if not hasattr(own, "events"):
             own.events = new_events()
-        appender.append(list(itertools.islice(own.events, batch)))
+        placed = recorder.record_all(*itertools.islice(own.events, batch))
+        if placed is None:
+            raise RuntimeError("the database was slower than the deadline")
         return batch
 
-    with connected(url) as engine, Appender(engine) as appender:
+    author = Author(tenant_id=TENANT, user_id=USER, more=METADATA)
+    with (
+        TemporaryDirectory() as spool,
+        connected(url) as engine,
+        Recorder(engine, author, rules=rules, spool=Path(spool)) as recorder,
+    ):
         yield write
 
 

@@ -51,7 +51,6 @@ def main() -> None:
                         user_id=settings.user_id,
                         more={"service": "demo", **identity()},
                     ),
-                    rules=False,
                 ),
                 plan,
                 MOLECULES,

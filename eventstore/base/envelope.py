@@ -19,7 +19,7 @@ MUST_EXIST = -1
 MUST_NOT_EXIST = 0
 
 
-class Stream(msgspec.Struct, frozen=True, order=True):
+class Stream(msgspec.Struct, frozen=True, order=True, cache_hash=True):
     """The history of one entity of one tenant."""
 
     tenant_id: UUID
@@ -30,7 +30,7 @@ class Stream(msgspec.Struct, frozen=True, order=True):
         return f"{self.entity_type} {self.entity_id}"
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An event to be appended.
 
     event_id: repeat it to retry; never reuse it. expected_version: of the stream before the call:
@@ -47,7 +47,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     event_id: UUID = msgspec.field(default_factory=uuid7)
 
-    @property
+    @cached_property
     def stream(self) -> Stream:
         """Where it goes."""
         return Stream(self.tenant_id, self.event.entity_type, self.entity_id)

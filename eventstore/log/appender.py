@@ -20,6 +20,7 @@ from quantum_forge.eventstore.base.errors import (
 )
 from quantum_forge.eventstore.database.availability.deadline import LimitedConnection, within
 from quantum_forge.eventstore.database.engine import where
+from quantum_forge.eventstore.database.time_limit import SLACK
 from quantum_forge.eventstore.log import wakeups
 from quantum_forge.eventstore.log.append import calls_of, encode_wire, translated_errors
 from quantum_forge.eventstore.log.group_commit import Call, Together
@@ -43,9 +44,6 @@ _LIMITS = b"""
 
 LARGEST_GROUP = 2**20
 """Characters of JSON: some 1,000 events. What is sent together is also delayed together."""
-
-SLACK = 0.5
-"""Seconds after a limit for the answer of a server that has cancelled a statement itself."""
 
 Row = tuple[UUID, int, int, bool]
 

@@ -8,7 +8,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.envelope import NewEvent
@@ -21,6 +21,7 @@ from quantum_forge.eventstore.base.errors import (
 )
 from quantum_forge.eventstore.database.availability.outage import AWAY, reason_of
 from quantum_forge.eventstore.database.tenancy import act_for
+from quantum_forge.eventstore.database.time_limit import begin_within
 from quantum_forge.eventstore.log.append import append_wire, decode_wire
 from quantum_forge.eventstore.recording.rules import append_checked, find_recorded
 from quantum_forge.eventstore.spool.drain import Drained, Report, SegmentDrain
@@ -30,44 +31,28 @@ DRAIN_DEADLINE = 30.0
 """Seconds that one append of a drain may take."""
 
 _BUSY_TRIES = 5
-_LIMITS = text("""
-    SELECT set_config('statement_timeout', :milliseconds, true),
-           set_config('lock_timeout', :for_locks, true),
-           set_config('idle_in_transaction_session_timeout', :milliseconds, true)
-""")
 
 
-def limit_time(connection: Connection, seconds: float) -> None:
-    """Limit each statement of this transaction, by the server's clock; a pooler is no obstacle."""
-    milliseconds = max(1, round(seconds * 1000))
-    # The limit for locks ends first: its error is the one that names who holds the lock.
-    for_locks = max(1, milliseconds * 3 // 4)
-    limits = {"milliseconds": str(milliseconds), "for_locks": str(for_locks)}
-    connection.execute(_LIMITS, limits)
-
-
-def append_spooled(engine: Engine, wire: bytes, *, seconds: float) -> None:
+def append_spooled(
+    engine: Engine, wire: bytes, *, seconds: float, until: float | None = None
+) -> None:
     """Append and commit what a segment holds, by the rules if it says so, in its tenant's name.
 
     Each statement has so many seconds. A home may have served several tenants.
     """
     first, *_ = spooled = events_of(wire)
 
-    def prepare(connection: Connection) -> None:
-        limit_time(connection, seconds)
-        act_for(connection, first.tenant_id)
-
     def decide(connection: Connection) -> list[NewEvent]:
-        prepare(connection)
+        act_for(connection, first.tenant_id)
         # It may have arrived before: the rules would then speak of what came after it.
         return [] if find_recorded(connection, events) else events
 
     if any(event.rules for event in spooled):
         events = decode_wire(wire)
-        append_checked(engine, decide)
+        append_checked(engine, decide, seconds=seconds, until=until)
     else:
-        with engine.begin() as connection:
-            prepare(connection)
+        with begin_within(engine, seconds, until=until) as connection:
+            act_for(connection, first.tenant_id)
             append_wire(connection, wire)
 
 

@@ -7,7 +7,8 @@ conflict of versions, and then the stream is read. Appends of several threads ar
 Rules and spool are options.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -31,19 +32,19 @@ from quantum_forge.eventstore.base.errors import (
     VersionConflict,
 )
 from quantum_forge.eventstore.base.ids import uuid7
-from quantum_forge.eventstore.database.availability.deadline import within
 from quantum_forge.eventstore.database.availability.outage import AWAY
 from quantum_forge.eventstore.database.engine import where
+from quantum_forge.eventstore.database.time_limit import SLACK, begin_within
 from quantum_forge.eventstore.log.append import encode_wire
-from quantum_forge.eventstore.log.appender import SLACK, Appender
+from quantum_forge.eventstore.log.appender import Appender
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.calculation import CalculationRecording, Classify
 from quantum_forge.eventstore.recording.decisions import append_decided
 from quantum_forge.eventstore.recording.delivery import Delivery
-from quantum_forge.eventstore.recording.drain import append_spooled, limit_time
+from quantum_forge.eventstore.recording.drain import append_spooled
+from quantum_forge.eventstore.recording.known_streams import KnownStreams
 from quantum_forge.eventstore.recording.rules import (
     CHUNK,
-    Standing,
     append_checked,
     conform,
     find_recorded,
@@ -57,9 +58,6 @@ from quantum_forge.schema.language.lifecycle import NEW, rule_of
 
 DEADLINE = 2.0
 """Seconds that the database has to take an append, where there is a spool."""
-
-REMEMBERED = 10_000
-"""Streams whose version and state a recorder remembers."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +74,7 @@ class _Shared:
     def __init__(self, appender: Appender, delivery: Delivery | None) -> None:
         self.appender = appender
         self.delivery = delivery
-        self.known: dict[Stream, Standing] = {}
+        self.known = KnownStreams()
 
 
 class Recorder:
@@ -229,7 +227,7 @@ class Recorder:
 
         Nothing is spooled: what cannot be read cannot be decided.
         """
-        return append_checked(self.engine, decide)
+        return append_checked(self.engine, decide, learn=self._shared.known.learn)
 
     def decide_from(
         self, streams: Collection[Stream], decide: Callable[[Connection], Sequence[NewEvent]]
@@ -351,67 +349,46 @@ class Recorder:
         if not self._rules:
             return self._shared.appender.append(events, seconds=seconds)
         known = self._shared.known
-        given = {str(e.stream) for e in events if e.expected_version is not ANY_VERSION}
-        standings = foresee(events, known) if len(events) <= CHUNK else None
+        until = None if seconds is None else time.monotonic() + seconds + SLACK
+        standings = foresee(events, known.get) if len(events) <= CHUNK else None
         if standings is not None:
             try:
                 conforming, states = conform(events, standings)
                 placed = self._shared.appender.append(conforming, seconds=seconds)
             except (RuleBroken, VersionConflict) as error:
-                for stream in standings:
-                    known.pop(stream, None)
-                if isinstance(error, VersionConflict) and error.stream in given:
+                known.forget(standings)
+                if isinstance(error, VersionConflict) and error.stream in _insisted(events):
                     raise
             else:
-                self._remember(events, placed, states)
+                known.learn(events, placed, states)
                 return placed
-        if seconds is None:
-            return self._append_checked(events, given, None)
         try:
-            return within(seconds + SLACK, lambda: self._append_checked(events, given, seconds))
-        except TimeoutError as error:
-            raise DatabaseUnreachable(
-                where(self.engine.url), str(error), "record the same events again"
-            ) from error
-
-    def _append_checked(
-        self, events: Sequence[NewEvent], given: Collection[str], seconds: float | None
-    ) -> list[Placed]:
-        def decide(connection: Connection) -> Sequence[NewEvent]:
-            if seconds is not None:
-                limit_time(connection, seconds)
-            return events
-
-        try:
-            return append_checked(self.engine, decide, given=given)
+            return append_checked(
+                self.engine,
+                lambda _: events,
+                given=_insisted(events),
+                seconds=seconds,
+                until=until,
+                learn=known.learn,
+            )
         except (RuleBroken, VersionConflict):
             # A repeated call: the rules speak of what came after it.
-            with self.engine.connect() as connection:
+            with begin_within(self.engine, seconds, until=until) as connection:
                 recorded = find_recorded(connection, events)
             if recorded is None:
                 raise
             return recorded
 
-    def _remember(
-        self, events: Sequence[NewEvent], placed: Sequence[Placed], states: dict[Stream, str]
-    ) -> None:
-        known = self._shared.known
-        if len(known) > REMEMBERED:
-            known.clear()
-        for event, at in zip(events, placed, strict=True):
-            if (stream := event.stream) in states and at.appended:
-                known[stream] = Standing(at.version, states[stream])
+
+def _insisted(events: Iterable[NewEvent]) -> set[str]:
+    """The streams, as text, of which the caller expects a version."""
+    return {str(each.stream) for each in events if each.expected_version is not ANY_VERSION}
 
 
 def _append_spooled(appender: Appender, wire: bytes, seconds: float) -> None:
     spooled = events_of(wire)
-    if not any(event.rules for event in spooled):
+    if any(event.rules for event in spooled):
+        until = time.monotonic() + seconds + SLACK
+        append_spooled(appender.engine, wire, seconds=seconds, until=until)
+    else:
         appender.append_wire(wire, spooled, seconds=seconds)
-        return
-    engine = appender.engine
-    try:
-        within(seconds + SLACK, lambda: append_spooled(engine, wire, seconds=seconds))
-    except TimeoutError as error:
-        raise DatabaseUnreachable(
-            where(engine.url), str(error), "run qforge spool drain when it is back"
-        ) from error

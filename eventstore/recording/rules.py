@@ -37,6 +37,7 @@ from quantum_forge.eventstore.base.envelope import (
 from quantum_forge.eventstore.base.errors import EventRefused, LockHeld, RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.advisory_locks import RULES_SPACE, Purpose, refuse_foreign
 from quantum_forge.eventstore.database.availability.outage import pause_after
+from quantum_forge.eventstore.database.time_limit import begin_within
 from quantum_forge.eventstore.log.append import append, translated_errors
 from quantum_forge.eventstore.recording.latest_fields import latest_ids
 from quantum_forge.schema.domains import LIFECYCLES
@@ -72,6 +73,9 @@ _STANDINGS = text("""
     bindparam("entity_ids", type_=ARRAY(Uuid)),
 )
 
+
+Learn = Callable[[Sequence[NewEvent], Sequence[Placed], Mapping[Stream, str]], object]
+"""Called with events that were appended, where they are, and the states of their streams."""
 
 BUCKETS = 256
 
@@ -128,8 +132,10 @@ def read_standings(connection: Connection, streams: Iterable[Stream]) -> dict[St
     return found
 
 
-def checked(connection: Connection, events: Sequence[NewEvent]) -> list[NewEvent]:
-    """The events, expecting the versions at which their streams let them happen.
+def checked(
+    connection: Connection, events: Sequence[NewEvent]
+) -> tuple[list[NewEvent], dict[Stream, str]]:
+    """The events at the versions at which their streams let them happen, and the states after them.
 
     Each is checked against the state that those before it lead to. An expected version that an
     event has already is left as it is. Until the transaction ends, an entity that one of them needs
@@ -143,7 +149,7 @@ def checked(connection: Connection, events: Sequence[NewEvent]) -> list[NewEvent
     needed = {stream for event in events for stream, _ in _needs(event)}
     hold(connection, needed, exclusively=_left(events))
     standings = read_standings(connection, ruled | needed)
-    return conform(events, standings, _Carried(connection, events))[0]
+    return conform(events, standings, _Carried(connection, events))
 
 
 def conform(
@@ -170,15 +176,17 @@ def conform(
         if (rule := rule_of(type(event.event))) is not None:
             version = standings[stream].version
             _require_version(event, stream, version)
-            if states[stream] not in rule.states:
-                raise RuleBroken(str(stream), states[stream], event_type, rule.states)
-            for other, needs in _needs(event):
-                if states[other] != needs:
-                    raise RuleBroken(str(other), states[other], event_type, (needs,))
-            states[stream] = rule.then or states[stream]
+            if (state := states[stream]) not in rule.states:
+                raise RuleBroken(str(stream), state, event_type, rule.states)
+            if rule.needs:
+                for other, needs in _needs(event):
+                    if states[other] != needs:
+                        raise RuleBroken(str(other), states[other], event_type, (needs,))
+            if rule.then is not None:
+                states[stream] = rule.then
             if carried is not None:
                 event = carried.into(event, rule)
-            if stream not in given:
+            if event.expected_version is ANY_VERSION and stream not in given:
                 event = msgspec.structs.replace(event, expected_version=version)
         result.append(event)
     return result, states
@@ -192,7 +200,7 @@ def _require_version(event: NewEvent, stream: Stream, version: int) -> None:
 
 
 def foresee(
-    events: Sequence[NewEvent], known: Mapping[Stream, Standing]
+    events: Sequence[NewEvent], known: Callable[[Stream], Standing | None]
 ) -> dict[Stream, Standing] | None:
     """The standings that these events can be checked by without asking the database.
 
@@ -207,12 +215,14 @@ def foresee(
         rule = rule_of(type(event.event))
         if rule is None:
             continue
-        if not _stands_alone(type(event.event), len(LIFECYCLES)) or any(_needs(event)):
+        if not _stands_alone(type(event.event), len(LIFECYCLES)):
+            return None
+        if rule.needs and any(_needs(event)):
             return None
         if (stream := event.stream) in standings:
             continue
         expected = event.expected_version
-        standing = known.get(stream)
+        standing = known(stream)
         if expected == MUST_NOT_EXIST or (standing is None and expected is ANY_VERSION):
             if expected is ANY_VERSION and NEW not in rule.states:
                 return None
@@ -366,6 +376,9 @@ def append_checked(
     *,
     tries: int | None = None,
     given: Collection[str] = (),
+    seconds: float | None = None,
+    until: float | None = None,
+    learn: Learn = lambda *_: None,
 ) -> list[Placed]:
     """Append what `decide` wants, by the rules, all or none; commits.
 
@@ -376,22 +389,30 @@ def append_checked(
             what it read of their stream expect the version that it read first.
         tries: how often it is called at most; `TRIES` unless given.
         given: streams, as text, whose expected versions the caller insists on.
+        seconds: for each statement.
+        until: end of the whole, by `time.monotonic`.
+        learn: called with the events, their places and the states of their streams.
 
     Raises:
         RuleBroken: when a rule does not allow it.
         EventRefused: when a payload does not fit its type.
         VersionConflict: when others were faster every time.
+        DatabaseUnreachable, sqlalchemy.exc.OperationalError: when the time is over.
     """
     attempts = 0
     while True:
         attempts += 1
         try:
-            with engine.begin() as connection:
-                return append_in_chunks(connection, checked(connection, decide(connection)))
+            with begin_within(engine, seconds, until=until) as connection:
+                events, states = checked(connection, decide(connection))
+                placed = append_in_chunks(connection, events)
         except VersionConflict as conflict:
             if attempts >= (tries or TRIES) or conflict.stream in given:
                 raise
             pause_after_conflict(attempts)
+        else:
+            learn(events, placed, states)
+            return placed
 
 
 def pause_after_conflict(attempts: int) -> None:

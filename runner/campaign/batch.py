@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent, Stream
+from quantum_forge.eventstore.base.errors import RuleBroken
 from quantum_forge.eventstore.database.availability.outage import AWAY
 from quantum_forge.eventstore.log.read import last_event_types, read_stream
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -40,6 +41,7 @@ from quantum_forge.schema.domains.calculations import (
     ValueSource,
 )
 from quantum_forge.schema.language.event import Event
+from quantum_forge.schema.language.lifecycle import NEW
 
 LOOKED_UP_TOGETHER = 1_000
 LOOKED_UP_IN_PASSING = 10_000
@@ -60,6 +62,9 @@ DECIDING = [
     if rule.then is not None
 ]
 """Events that change the state of a calculation."""
+
+RULES = LIFECYCLES[BatchStarted.entity_type].rules
+"""Which events of a batch lead to which state."""
 
 NO_SECOND_RUN = {
     Standing.COMPLETED: BatchItemReused,
@@ -96,8 +101,8 @@ class Batch:
 
     def __init__(self, recorder: Recorder, plan: Plan, total: int, workers: int) -> None:
         self.id = plan.batch_id(recorder.tenant_id)
-        self.is_open = False
-        """Begun, by anyone, and not completed."""
+        self.state = NEW
+        """By its lifecycle, when it was last read."""
         self.is_mine = False
         """This run has recorded something of it."""
         self._recorder = recorder
@@ -112,6 +117,11 @@ class Batch:
         self._settled: set[UUID] = set()
         self._outcomes: dict[UUID, bool] = {}
         """Whether a calculation has a result, of those of which it is known how they ended."""
+
+    @property
+    def is_open(self) -> bool:
+        """Begun, by anyone, and not completed, when it was last read."""
+        return self.state not in (NEW, "pending", "completed")
 
     def refresh(self) -> None:
         """Read what was recorded of the batch since the last time."""
@@ -151,8 +161,8 @@ class Batch:
         if named or stated:
             events.append(BatchItemsNamed(items=[*named.values(), *stated.values()]))
         events += settled.values()
-        # Another runner may have completed it meanwhile.
-        if not (self.is_mine and self.is_open) and (events or has_work):
+        # Another runner may have ended it meanwhile.
+        if not (self.is_mine and self.state == "processing") and (events or has_work):
             events.insert(0, self._beginning())
         return [self._new(event, self._version) for event in events]
 
@@ -173,10 +183,10 @@ class Batch:
             )
         )
 
-    def completed(self) -> NewEvent:
-        """Every input is accounted for."""
+    def complete(self) -> None:
+        """Record that every input is accounted for."""
         counts = self._counted()
-        return self._new(
+        self._end(
             BatchCompleted(
                 total_count=counts.items,
                 successful_count=counts.successful,
@@ -184,10 +194,10 @@ class Batch:
             )
         )
 
-    def cancelled(self, reason: str) -> NewEvent:
-        """Somebody stopped the run."""
+    def cancel(self, reason: str) -> None:
+        """Record that somebody stopped the run."""
         counts = self._counted()
-        return self._new(
+        self._end(
             BatchCancelled(
                 reason=reason,
                 total_count=counts.total_of(self._total),
@@ -196,10 +206,10 @@ class Batch:
             )
         )
 
-    def failed(self, error: str) -> NewEvent:
-        """The run could not go on."""
+    def fail(self, error: str) -> None:
+        """Record that the run could not go on."""
         counts = self._counted()
-        return self._new(
+        self._end(
             BatchFailed(
                 error_message=error,
                 total_count=counts.total_of(self._total),
@@ -207,6 +217,16 @@ class Batch:
                 failed_count=counts.failed,
             )
         )
+
+    def _end(self, event: Event) -> None:
+        """Record the end of a run; what another run has ended is resumed for it."""
+        ended = self._new(event)
+        try:
+            self._recorder.record_all(ended)
+        except RuleBroken:
+            total = self._counts().total_of(self._total)
+            resumed = BatchResumed(total_count=total, workers=self._workers)
+            self._recorder.record_all(self._new(resumed), ended)
 
     def _counts(self) -> "_Counts":
         successful = sum(self._outcomes.values())
@@ -250,6 +270,8 @@ class Batch:
 
     def _read(self, event: RecordedEvent) -> None:
         self._version = event.version
+        if (rule := RULES.get(event.event_type)) is not None and rule.then is not None:
+            self.state = rule.then
         match event.event_type:
             case BatchItemsAdded.event_type | BatchItemsNamed.event_type:
                 told = event.event
@@ -264,10 +286,6 @@ class Batch:
                         self._assumed[item.calculation_id] = assumed
             case BatchItemReused.event_type | BatchItemRefused.event_type:
                 self._settled.add(UUID(event.data["calculation_id"]))
-            case BatchStarted.event_type | BatchResumed.event_type:
-                self.is_open = True
-            case BatchCompleted.event_type:
-                self.is_open = False
 
     def _settling(self, candidate: Candidate) -> Event | None:
         """How an item ends whose calculation ended in another batch; None for the others."""

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from quantum_forge.eventstore.base.envelope import NewEvent
-from quantum_forge.eventstore.base.errors import QuantumForgeError, VersionConflict
+from quantum_forge.eventstore.base.errors import QuantumForgeError, RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.availability.outage import AWAY, PATIENCE
 from quantum_forge.eventstore.log.read import last_assigned
 from quantum_forge.eventstore.recording.attempt import as_earlier
@@ -339,8 +339,9 @@ class Campaign:
         now = time.monotonic()
         if self.batch.is_mine and now - self._reported >= PROGRESS_SECONDS:
             self._reported = now
-            # While the database is away, nobody could read how far it has come.
-            with suppress(*AWAY):
+            # While the database is away, nobody could read how far it has come. What another run
+            # has ended does not progress until this one adds to it.
+            with suppress(RuleBroken, *AWAY):
                 if (progressed := self.batch.progressed()) is not None:
                     self.recorder.record_all(progressed)
 
@@ -349,20 +350,20 @@ class Campaign:
     def _complete(self) -> None:
         """Close the batch, unless something of it still runs elsewhere: then its runner will."""
         if (self.batch.is_mine or self.batch.is_open) and not self.tally.elsewhere:
-            self.recorder.record_all(self.batch.completed())
+            self.batch.complete()
 
     def _interrupt(self, outcomes: Iterable[Outcome]) -> None:
         """Record how everything in flight ended, and that somebody stopped the batch."""
         self._end(outcomes, "interrupted")
         if self.batch.is_mine:
-            self.recorder.record_all(self.batch.cancelled("interrupted"))
+            self.batch.cancel("interrupted")
 
     def _give_up(self, outcomes: Iterable[Outcome], error: QuantumForgeError) -> None:
         """Record the same of a run that cannot go on, as far as the database still listens."""
         try:
             self._end(outcomes, "its runner could not go on")
             if self.batch.is_mine:
-                self.recorder.record_all(self.batch.failed(str(error)))
+                self.batch.fail(str(error))
         except QuantumForgeError:
             return  # what is not recorded now, the next run will find abandoned
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import structs
 from sqlalchemy import Connection
 
-from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
+from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.log.read import last_events, read_stream
 from quantum_forge.eventstore.recording.attempt import earlier_in
@@ -22,6 +22,7 @@ from quantum_forge.runner.molecules.records import Input
 from quantum_forge.runner.workers.liveness import is_gone
 from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
+    CalculationErrorResolved,
     CalculationFailed,
     CalculationInvalidated,
     CalculationStarted,
@@ -165,14 +166,15 @@ def triage(
     )
     candidates = []
     for each in inputs:
-        last = calculations.get(each.calculation_id)
+        newest = calculations.get(each.calculation_id)
+        last = _deciding(connection, newest)
         known = molecules.get(each.molecule_id) if each.molecule_id else None
         data = last.data if last else {}
         candidates.append(
             Candidate(
                 **structs.asdict(each),
                 standing=_standing(connection, last, began),
-                version=last.version if last else 0,
+                version=newest.version if newest else 0,
                 batch_id=UUID(data["batch_id"]) if data.get("batch_id") else None,
                 error_type=data.get("error_type"),
                 reason=data.get("error_message", data.get("reason")),
@@ -181,6 +183,14 @@ def triage(
             )
         )
     return candidates
+
+
+def _deciding(connection: Connection, newest: RecordedEvent | None) -> RecordedEvent | None:
+    """The event that says how a calculation stands: a note about an earlier error does not."""
+    if newest is None or newest.event_type != CalculationErrorResolved.event_type:
+        return newest
+    history = read_stream(connection, newest.stream, backward=True)
+    return next((each for each in history if each.event_type != newest.event_type), None)
 
 
 def _standing(connection: Connection, last: RecordedEvent | None, began: int) -> Standing:
@@ -213,8 +223,7 @@ def _failed_attempts(
     """What is known of earlier attempts that failed; almost always there is none to ask for."""
     if last is None or last.event_type == CalculationCompleted.event_type:
         return ()
-    stream = Stream(last.tenant_id, last.entity_type, last.entity_id)
-    return earlier_in(read_stream(connection, stream))
+    return earlier_in(read_stream(connection, last.stream))
 
 
 def _version_to_create(known: RecordedEvent | None) -> int | None:

@@ -18,7 +18,6 @@ from quantum_forge.eventstore.database.availability.clock import ServerClock, se
 from quantum_forge.eventstore.database.availability.outage import PATIENCE, Patience, Trouble
 from quantum_forge.eventstore.log.read import last_events
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.recording.rules import append_checked
 from quantum_forge.runner.campaign import outcomes as narrative
 from quantum_forge.runner.campaign.outcomes import Attempt
 from quantum_forge.runner.engines.check import program_version
@@ -330,7 +329,7 @@ class Retries:
                 ),
             ]
 
-        self._patience.persist(lambda: append_checked(self.recorder.engine, decide))
+        self._patience.persist(lambda: self.recorder.decide(decide))
 
     def _of(self, troubled: Troubled, event: Event, version: int) -> NewEvent:
         return self.recorder.new(troubled.calculation_id, event, expected_version=version)

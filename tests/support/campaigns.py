@@ -116,9 +116,16 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None
         time.sleep(0.02)
 
 
-def campaign(engine: Engine, file: Path, *, function: str, **settings: Any) -> Tally:
+def campaign(
+    engine: Engine,
+    file: Path,
+    *,
+    function: str,
+    on_input: Callable[[bool], None] = lambda _: None,
+    **settings: Any,
+) -> Tally:
     """Run a file in this process, with a function in place of chemistry."""
-    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()), rules=False)
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()))
     total = count_inputs(file)
     return Campaign(
         recorder,
@@ -127,6 +134,7 @@ def campaign(engine: Engine, file: Path, *, function: str, **settings: Any) -> T
         total=total,
         jobs=2,
         function=function,
+        on_input=on_input,
     ).run()
 
 

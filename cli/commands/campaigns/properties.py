@@ -80,7 +80,6 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
                 user_id=settings.user_id,
                 more={"service": "properties", **identity()},
             ),
-            rules=False,
         )
         with (
             recorder,

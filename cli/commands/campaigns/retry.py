@@ -109,7 +109,6 @@ def retry(
                 user_id=settings.user_id,
                 more={"service": "retry", **identity()},
             ),
-            rules=False,
         )
 
         def tell(troubled: Any, successful: bool) -> None:

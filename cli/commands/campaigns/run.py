@@ -193,7 +193,6 @@ def run(
                 user_id=settings.user_id,
                 more={"service": "runner", **identity()},
             ),
-            rules=False,
             spool=spool,
             on_away=lambda why: console.note(f"Results go to the spool from now on: {why}"),
             on_back=tell,

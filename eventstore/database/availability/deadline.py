@@ -44,10 +44,11 @@ Answer = TypeVar("Answer")
 class LimitedConnection(psycopg.Connection):
     """A connection that breaks when the server takes longer than `deadline` for an answer.
 
-    deadline: in seconds; None for no limit.
+    deadline: in seconds; None for no limit. until: when every wait ends, by `time.monotonic`.
     """
 
     deadline: float | None = PING_DEADLINE
+    until: float | None = None
 
     def wait(
         self,
@@ -61,6 +62,9 @@ class LimitedConnection(psycopg.Connection):
             psycopg.OperationalError: after the deadline; the connection is closed.
         """
         limit = self.deadline
+        if self.until is not None:
+            left = max(0.001, self.until - time.monotonic())
+            limit = left if limit is None else min(limit, left)
         if limit is None or (timeout is not None and timeout < limit):
             return super().wait(gen, interval, timeout)
         began = time.monotonic()
@@ -71,7 +75,7 @@ class LimitedConnection(psycopg.Connection):
                 raise
             self.close()
             raise psycopg.OperationalError(
-                f"the server did not answer within {limit:g} s"
+                f"the server did not answer within {limit:.3g} s"
             ) from error
 
 
@@ -87,12 +91,13 @@ def limit_waits(engine: Engine) -> None:
     @event.listens_for(engine, "checkout")
     def taken(driver: object, _: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
         assert isinstance(driver, LimitedConnection)
-        driver.deadline = None
+        driver.deadline = driver.until = None
 
     @event.listens_for(engine, "checkin")
     def given_back(driver: object, _: ConnectionPoolEntry) -> None:
         if isinstance(driver, LimitedConnection):
             driver.deadline = min(PING_DEADLINE, driver.deadline or PING_DEADLINE)
+            driver.until = None
 
     @event.listens_for(engine, "engine_connect")
     def begun(connection: Connection) -> None:

@@ -1,19 +1,24 @@
 """One path to record: rules and spool are options of it; what it assumes is checked."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.event import listen as listens
 
-from quantum_forge.eventstore.base.envelope import Stream
+from quantum_forge.eventstore.base.envelope import Placed, Position, Stream
 from quantum_forge.eventstore.base.errors import EventRefused, RuleBroken, VersionConflict
+from quantum_forge.eventstore.database import time_limit
 from quantum_forge.eventstore.database.engine import make_engine
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
+from quantum_forge.eventstore.recording.known_streams import KnownStreams
 from quantum_forge.eventstore.recording.recorder import Receipt, Recorder
+from quantum_forge.eventstore.recording.rules import Standing
 from quantum_forge.eventstore.spool.drain import Drained
 from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.domains.batches import BatchCompleted, BatchResumed, BatchStarted
@@ -22,7 +27,7 @@ from quantum_forge.schema.language.event import Event
 from tests.support.appending import OTHER_TENANT, TENANT
 from tests.support.spooling import NOBODY, connect, delivery_of
 
-AUTHOR = Author(tenant_id=TENANT)
+AUTHOR = Author(tenant_id=TENANT, more={"service": "tests"})
 STARTED = BatchStarted(name="a", parameters={}, total_count=0)
 COMPLETED = BatchCompleted(total_count=0, successful_count=0, failed_count=0)
 RESUMED = BatchResumed(total_count=0)
@@ -139,6 +144,9 @@ def test_what_is_spooled_is_checked_when_it_is_drained(engine: Engine, tmp_path:
     assert types(engine, batch.entity_id) == ["batch_started", "batch_completed", "batch_resumed"]
     (drained,) = back
     assert drained.events == 3
+    with engine.connect() as connection:
+        history = read_stream(connection, Stream(TENANT, "batch", batch.entity_id))
+        assert {str(event.metadata["service"]) for event in history} == {"tests"}
     (reason,) = drained.rejected
     assert "is completed; batch_completed needs" in reason
 
@@ -189,3 +197,58 @@ def test_events_without_a_lifecycle_need_none(engine: Engine) -> None:
     denied: Event = AccessDenied(action="login", reason="unknown_user")
     with Recorder(engine, AUTHOR) as recorder:
         assert version_of(recorder.record(denied)) == 1
+
+
+@pytest.mark.parametrize("with_spool", [False, True])
+def test_a_stream_that_a_recorder_wrote_is_not_read_again(
+    engine: Engine, tmp_path: Path, with_spool: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it wrote last says what may happen now; and no thread is started for an append."""
+    spool = tmp_path if with_spool else None
+    statements: list[str] = []
+    with Recorder(engine, AUTHOR) as other, Recorder(engine, AUTHOR, spool=spool) as recorder:
+        theirs = other.record(STARTED).entity_id
+        # Their stream is read for the first event, and known from then on.
+        recorder.record(COMPLETED, of=theirs)
+        batch = recorder.record(BatchStarted(name="b", parameters={}, total_count=0)).entity_id
+        listens(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        monkeypatch.setattr(time_limit, "within", None)
+
+        for stream in (theirs, batch):
+            recorder.record(RESUMED, of=stream)
+            recorder.record(COMPLETED, of=stream)
+
+    assert statements == []
+
+
+def test_what_is_known_of_streams_is_bounded() -> None:
+    """The stream that was not written for longest is forgotten."""
+    known = KnownStreams(capacity=2)
+    events = [AUTHOR.new(uuid4(), STARTED) for _ in range(3)]
+    for event in (*events[:2], events[0], events[2]):
+        version = 1 if known.get(event.stream) is None else 2
+        placed = Placed(event.event_id, Position(1), version, appended=True)
+        known.learn([event], [placed], {event.stream: "processing"})
+
+    assert [known.get(event.stream) for event in events] == [
+        Standing(2, "processing"),
+        None,
+        Standing(1, "processing"),
+    ]
+
+
+def test_reading_a_stream_does_not_outlast_the_deadline(engine: Engine, tmp_path: Path) -> None:
+    """Of an append that has to be checked first, too; it is spooled, and checked by the drain."""
+    with Recorder(engine, AUTHOR) as other:
+        batch = other.record(STARTED).entity_id
+    with Recorder(engine, AUTHOR, spool=tmp_path, deadline=0.2) as recorder:
+        with engine.begin() as connection:
+            connection.execute(text("LOCK event_logs IN ACCESS EXCLUSIVE MODE"))
+            began = time.monotonic()
+
+            assert recorder.record(COMPLETED, of=batch).placed is None
+
+            assert time.monotonic() - began < 5
+        recorder.settle()
+
+    assert types(engine, batch) == ["batch_started", "batch_completed"]

@@ -1,5 +1,6 @@
 """A batch's members are its items, and its identity holds its parameters and its file."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -12,22 +13,25 @@ from quantum_forge.datasets.manifest import Manifest, Recipe
 from quantum_forge.datasets.reproduction import reproduce
 from quantum_forge.datasets.selection import Selection
 from quantum_forge.eventstore.actions.retraction import Criteria, extent, retract
-from quantum_forge.eventstore.base.envelope import NewEvent
+from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
-from quantum_forge.eventstore.log.read import read_all, safe_head
+from quantum_forge.eventstore.log.read import read_all, read_stream, safe_head
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.queries.lookup import Ambiguous, NotFound
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.runner.campaign.plan import Plan, source_of
 from quantum_forge.schema.domains.batches import (
+    BatchCancelled,
     BatchItemsAdded,
     BatchItemsNamed,
     BatchStarted,
     batch_id,
 )
+from quantum_forge.schema.domains.calculations import CalculationErrorResolved
 from tests.support.campaigns import campaign, counted, rows, write
 
 AUTHOR = Author(tenant_id=DEFAULT_TENANT_ID, user_id=UUID(int=9, version=4))
@@ -269,3 +273,47 @@ def test_an_old_batch_stays_readable(engine: Engine) -> None:
     assert (added.items, added.molecule_ids) == ([], [molecule])
     assert rows(engine, "batch_items") == []
     assert [row["name"] for row in rows(engine, "batch_jobs")] == ["old"]
+
+
+def test_a_batch_that_another_run_has_ended_is_resumed_before_this_one_ends_it(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """By the lifecycle, which every run keeps to."""
+    file = write(tmp_path / "mine.smi", ["C methane"])
+    ended = BatchCancelled(reason="stopped", total_count=1, successful_count=0, failed_count=0)
+    with Recorder(engine, AUTHOR) as another:
+
+        def cancel(_: bool) -> None:
+            another.record(ended, of=batch("mine"))
+
+        campaign(engine, file, function=HYDROGEN, on_input=cancel)
+    campaign(engine, file, function=HYDROGEN)
+
+    with engine.connect() as connection:
+        stream = Stream(DEFAULT_TENANT_ID, "batch", batch("mine"))
+        types = [event.event_type for event in read_stream(connection, stream)]
+    assert types == [
+        "batch_started",
+        "batch_items_added",
+        "batch_cancelled",
+        "batch_resumed",
+        "batch_completed",
+    ]
+
+
+def test_a_note_about_an_earlier_error_does_not_undo_a_result(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """A calculation that has completed is not computed again after somebody resolved its error."""
+    file = write(tmp_path / "mine.smi", ["C methane"])
+    campaign(engine, file, function=HYDROGEN)
+    with engine.connect() as connection:
+        (completed,) = (e for e in read_all(connection) if e.event_type == "calculation_completed")
+    with Recorder(engine, AUTHOR) as recorder:
+        resolved = CalculationErrorResolved(
+            error_id=1, resolution_notes="a typing error", resolved_at=datetime.now(UTC)
+        )
+        recorder.record(resolved, of=completed.entity_id)
+
+    assert campaign(engine, file, function=HYDROGEN).before == 1
+    assert counted(engine)["calculation_started"] == 1

@@ -24,7 +24,7 @@ QUICK = "tests.support.runner_functions:nothing_is_in_time"
 def begun_elsewhere(engine: Engine, file: Path, *, timeout_seconds: float) -> None:
     """Record that another host has begun the calculation of a file's only molecule."""
     elsewhere = {"host": "elsewhere", "pid": 1, "process_started": "then"}
-    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=elsewhere), rules=False)
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=elsewhere))
     (source,) = read_inputs(file)
     known = identified(DEFAULT_TENANT_ID, Plan(batch=file.stem), source)
     started = CalculationStarted(

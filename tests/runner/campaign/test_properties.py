@@ -123,7 +123,7 @@ def test_of_two_runs_at_once_one_records_each_molecule(engine: Engine) -> None:
     ids = [molecule_id(DEFAULT_TENANT_ID, smiles, 0, 1) for smiles in ("CCO", "N", "CC", "O")]
     record(engine, *map(created, ("CCO", "N", "CC", "O")))
     catch_up(engine, named(["molecules", "molecule_properties_computed"]))
-    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID), rules=False)
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID))
     meanwhile: list[Computed] = []
 
     def interfere(_: bool) -> None:

@@ -37,7 +37,7 @@ from quantum_forge.runner.retries.backoff import Backoff
 from quantum_forge.runner.workers.liveness import identity
 from quantum_forge.runner.retries.retry import Retries
 engine = make_engine(parse_database_url(sys.argv[1]))
-recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()), rules=False)
+recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()))
 Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=2,
                      function=f"tests.support.runner_functions:{sys.argv[3]}").run()
 """
@@ -55,7 +55,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 def retried(engine: Engine, function: str, backoff: Backoff = AT_ONCE) -> Retried:
     """Run what failed with a function in place of chemistry, on tables that are up to date."""
     rows(engine, "calculations")
-    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()), rules=False)
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()))
     return Retries(
         recorder, backoff, jobs=2, function=f"tests.support.runner_functions:{function}"
     ).run()
@@ -235,7 +235,7 @@ def test_two_retries_at_once_count_every_result_once(
 
 def test_another_programs_calculation_is_left_alone(engine: Engine) -> None:
     """Nobody repeats with tblite or xtb what another program computed."""
-    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID), rules=False)
+    recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID))
     with recorder.calculation(None, method="GFN2-xTB", program="dftb+") as calculation:
         calculation.fail("too slow", error_type=ErrorType.TIMEOUT)
 
