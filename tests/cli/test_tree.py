@@ -1,15 +1,18 @@
 """The command tree as it is: every command explains itself, and asking for help loads nothing."""
 
+import gc
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.main import COMMANDS, qforge
+from quantum_forge.eventstore.database.engine import Database, libpq_url
 from tests.conftest import Qforge
 
 
@@ -140,6 +143,69 @@ except SystemExit:
         "rdkit",
         "numpy",
     }
+
+
+READ = """
+import sys
+from quantum_forge.cli.main import main
+for arguments in (["molecules", "list"], ["events", "list"], ["status"]):
+    try:
+        main(arguments)
+    except SystemExit as exit:
+        assert not exit.code
+print(*(name for name in sys.modules), file=sys.stderr)
+"""
+
+
+def test_reading_commands_import_nothing_that_they_do_not_need(
+    database: Database, tmp_path: Path
+) -> None:
+    """Neither what folds anew, verifies or computes, nor its libraries: the answer comes soon."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ],
+        cwd=tmp_path,
+        env={"DATABASE_URL": libpq_url(database.url), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    loaded = set(done.stderr.split())
+    assert "quantum_forge.cli.commands.queries.molecules" in loaded
+    assert not loaded & {
+        "alembic",
+        "argon2",
+        "ase",
+        "cryptography",
+        "numpy",
+        "pandas",
+        "psycopg_pool",
+        "pyarrow",
+        "rdkit",
+        "rich",
+        "sqlalchemy.ext.asyncio",
+        "tblite",
+        "quantum_forge.asynchronous",
+        "quantum_forge.datasets",
+        "quantum_forge.eventstore.doctor.examination",
+        "quantum_forge.projections.follow.background",
+        "quantum_forge.projections.history.lineage",
+        "quantum_forge.projections.history.verify",
+        "quantum_forge.projections.rebuild",
+        "quantum_forge.runner",
+    }
+
+
+def test_garbage_is_collected_from_the_import_of_a_command_on() -> None:
+    """`main` pauses it for the start; a long campaign must not grow without end."""
+    gc.disable()
+    try:
+        qforge.get_command(click.Context(qforge), "run")
+
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def test_an_unknown_command_is_one_clear_error() -> None:
