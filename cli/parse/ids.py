@@ -4,9 +4,10 @@ from typing import NewType
 from uuid import UUID
 
 import click
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from quantum_forge.eventstore.log import abbreviations
+from quantum_forge.schema.domains.users import users
 
 Beginning = NewType("Beginning", str)
 """The first hexadecimal digits of an id, in lower case."""
@@ -60,3 +61,27 @@ def user(connection: Connection, tenant_id: UUID, given: UUID | Beginning | None
     if given is None or isinstance(given, UUID):
         return given
     return abbreviations.find_user(connection, tenant_id, given)
+
+
+def named_user(connection: Connection, tenant_id: UUID, given: str) -> UUID:
+    """The user with this id, user name or email address.
+
+    Raises:
+        click.BadParameter: when there is none.
+        UnknownId, AmbiguousId: when it is an abbreviated id, and no user, or more than one, fits.
+    """
+    try:
+        return UUID(given)
+    except ValueError:
+        pass
+    c = users.c
+    name = c.email if "@" in given else c.username
+    found = connection.scalar(select(c.id).where(c.tenant_id == tenant_id, name == given))
+    if found is None:
+        if (digits := abbreviations.id_digits(given.lower())) is None:
+            raise click.BadParameter(
+                f"no user {given!r}; give an id, a user name or an email address"
+            )
+        return abbreviations.find_user(connection, tenant_id, digits)
+    assert isinstance(found, UUID)
+    return found

@@ -1,31 +1,25 @@
 """`qforge audit`: who did what when, and what was it before."""
 
-import csv
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 import click
 import msgspec
-from sqlalchemy import Connection, select
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import limit_option, span_options
 from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
-from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show import audit_entries
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
-from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.actions.access import require_role
-from quantum_forge.eventstore.base.csv_text import csv_text
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.availability.standby import require_primary
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.eventstore.log.abbreviations import find_user, id_digits
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.place import Place, place_at
 from quantum_forge.eventstore.log.read import safe_head
@@ -36,21 +30,7 @@ from quantum_forge.projections.queries import audit_trail
 from quantum_forge.projections.queries.audit_trail import Entry, Question
 from quantum_forge.projections.registry import named
 from quantum_forge.schema.domains.audit import AuditStatus, DataExported
-from quantum_forge.schema.domains.users import Role, users
-
-LISTED = (
-    Shown("position", 0),
-    Shown("occurred_at", label="when"),
-    Shown("user_id", label="who"),
-    Shown("action"),
-    Shown("entity_type", extra=True),
-    Shown("entity_id", label="what"),
-    Shown("status"),
-    Shown("changes", label="before → after", long=True),
-    Shown("reason", long=True, extra=True),
-    Shown("ip_address", extra=True),
-)
-FIELDS = Entry.__struct_fields__
+from quantum_forge.schema.domains.users import Role
 
 
 @click.command(cls=Command)
@@ -109,7 +89,9 @@ def audit(
         def look() -> tuple[Question, int, Place, list[Entry]]:
             catch_up_unless_standby(forge.engine, named(["users", "organization_members"]))
             with forge.connect() as connection:
-                user_id = None if user is None else _user_id(connection, settings.tenant_id, user)
+                user_id = (
+                    None if user is None else ids.named_user(connection, settings.tenant_id, user)
+                )
                 entity_id = ids.entity(connection, settings.tenant_id, entity)
             if user_id is None or user_id != settings.user_id:
                 require_role(
@@ -139,7 +121,7 @@ def audit(
 
         question, head, end, found = patience_of(follow).persist(look)
         if form is None and not follow:
-            columns.table(LISTED, [_row(entry) for entry in found])
+            audit_entries.table(found)
             return
 
         def record(rows: int, position: int, destination: str) -> None:
@@ -158,7 +140,7 @@ def audit(
 
         # Before a line of it: who has had enough of the output has had some of it.
         record(len(found), head, "stdout")
-        show = _lines_of(form)
+        show = audit_entries.printer(form)
         for entry in found:
             show(entry)
         if follow:
@@ -186,73 +168,3 @@ def _following(forge: Forge, question: Question, after: Place) -> Iterator[Entry
     for event in new:
         if audit_trail.matches(event, question):
             yield from patience.persist(partial(entries, event))
-
-
-def _user_id(connection: Connection, tenant_id: UUID, user: str) -> UUID:
-    try:
-        return UUID(user)
-    except ValueError:
-        pass
-    c = users.c
-    name = c.email if "@" in user else c.username
-    found = connection.scalar(select(c.id).where(c.tenant_id == tenant_id, name == user))
-    if found is None:
-        if (digits := id_digits(user.lower())) is None:
-            raise click.BadParameter(
-                f"no user {user!r}; give an id, a user name or an email address"
-            )
-        return find_user(connection, tenant_id, digits)
-    assert isinstance(found, UUID)
-    return found
-
-
-def _lines_of(form: str | None) -> Callable[[Entry], None]:
-    """What prints an entry, after its header where there is one."""
-    if form == "json":
-        return lambda entry: console.emit(msgspec.json.encode(entry).decode())
-    if form == "csv":
-        console.emit(_csv(FIELDS))
-        return lambda entry: console.emit(_csv(_values(entry)))
-    names = [shown.name for shown in LISTED]
-    console.row(names)
-
-    def line(entry: Entry) -> None:
-        row = _row(entry)
-        console.row([row[name] for name in names])
-
-    return line
-
-
-def _row(entry: Entry) -> dict[str, object]:
-    return {**{name: getattr(entry, name) for name in FIELDS}, "changes": _told(entry)}
-
-
-def _told(entry: Entry) -> str:
-    return ", ".join(
-        f"{name}: {_brief(change.old)} → {_brief(change.new)}"
-        for name, change in entry.changes.items()
-        if change.old is not None or change.new is not None
-    )
-
-
-def _brief(value: object) -> str:
-    text = "∅" if value is None else msgspec.json.encode(value).decode()
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _values(entry: Entry) -> list[str]:
-    built = msgspec.to_builtins(entry)
-    return [
-        msgspec.json.encode(value).decode()
-        if isinstance(value, dict)
-        else ""
-        if value is None
-        else str(value)
-        for value in (built[name] for name in FIELDS)
-    ]
-
-
-def _csv(values: tuple[str, ...] | list[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(map(csv_text, values))
-    return text.getvalue()

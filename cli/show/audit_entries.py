@@ -1,0 +1,83 @@
+"""Entries of the audit trail as a table, lines, CSV or JSON."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.eventstore.base.csv_text import csv_text
+from quantum_forge.projections.queries.audit_trail import Entry
+
+LISTED = (
+    Shown("position", 0),
+    Shown("occurred_at", label="when"),
+    Shown("user_id", label="who"),
+    Shown("action"),
+    Shown("entity_type", extra=True),
+    Shown("entity_id", label="what"),
+    Shown("status"),
+    Shown("changes", label="before → after", long=True),
+    Shown("reason", long=True, extra=True),
+    Shown("ip_address", extra=True),
+)
+FIELDS = Entry.__struct_fields__
+
+
+def table(entries: Sequence[Entry]) -> None:
+    """Print entries as a table."""
+    columns.table(LISTED, [_row(entry) for entry in entries])
+
+
+def printer(form: str | None) -> Callable[[Entry], None]:
+    """Return the function that prints an entry; prints the header, where there is one."""
+    if form == "json":
+        return lambda entry: console.emit(msgspec.json.encode(entry).decode())
+    if form == "csv":
+        console.emit(_csv(FIELDS))
+        return lambda entry: console.emit(_csv(_values(entry)))
+    names = [shown.name for shown in LISTED]
+    console.row(names)
+
+    def line(entry: Entry) -> None:
+        row = _row(entry)
+        console.row([row[name] for name in names])
+
+    return line
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    return {**{name: getattr(entry, name) for name in FIELDS}, "changes": _changes(entry)}
+
+
+def _changes(entry: Entry) -> str:
+    return ", ".join(
+        f"{name}: {_brief(change.old)} → {_brief(change.new)}"
+        for name, change in entry.changes.items()
+        if change.old is not None or change.new is not None
+    )
+
+
+def _brief(value: object) -> str:
+    text = "∅" if value is None else msgspec.json.encode(value).decode()
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _values(entry: Entry) -> list[str]:
+    built = msgspec.to_builtins(entry)
+    return [
+        msgspec.json.encode(value).decode()
+        if isinstance(value, dict)
+        else ""
+        if value is None
+        else str(value)
+        for value in (built[name] for name in FIELDS)
+    ]
+
+
+def _csv(values: tuple[str, ...] | list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(map(csv_text, values))
+    return text.getvalue()
