@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import click
 
 from quantum_forge.cli.show import console
-from quantum_forge.eventstore.actions.access import refusals_recorded
+from quantum_forge.eventstore.actions.accounts.authorization import refusals_recorded
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
 from quantum_forge.eventstore.database.availability.standby import require_primary

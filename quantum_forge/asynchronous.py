@@ -21,8 +21,8 @@ from sqlalchemy import ColumnElement, Connection, Select, Table
 
 from quantum_forge.awaited import Face, in_thread, iterated, made_into, over_connection
 from quantum_forge.door import ForgeClosed, settings_of
-from quantum_forge.eventstore.actions.api_keys import ApiKeys
-from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import MissingLibrary
 from quantum_forge.eventstore.database.async_engine import open_async_engine

@@ -14,8 +14,8 @@ from quantum_forge.eventstore.database.settings import Settings
 from quantum_forge.projections.registry import PROJECTIONS
 
 if TYPE_CHECKING:
-    from quantum_forge.eventstore.actions.api_keys import ApiKeys
-    from quantum_forge.eventstore.actions.users import Users
+    from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+    from quantum_forge.eventstore.actions.accounts.users import Users
     from quantum_forge.training_sets import Datasets
 
 
@@ -102,7 +102,7 @@ class Forge(Door):
     @property
     def users(self) -> "Users":
         """Accounts of the tenant: register, log in, change; see `Users`."""
-        from quantum_forge.eventstore.actions.users import Users
+        from quantum_forge.eventstore.actions.accounts.users import Users
         from quantum_forge.eventstore.security.encryption import load_encryption
 
         try:
@@ -114,6 +114,6 @@ class Forge(Door):
     @property
     def keys(self) -> "ApiKeys":
         """API keys of the tenant's users: issue, use, revoke; see `ApiKeys`."""
-        from quantum_forge.eventstore.actions.api_keys import ApiKeys
+        from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 
         return ApiKeys(self.engine, self.author)

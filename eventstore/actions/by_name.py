@@ -5,7 +5,8 @@ from uuid import UUID
 
 import msgspec
 
-from quantum_forge.eventstore.actions import discovery, organizations
+from quantum_forge.eventstore.actions import discovery
+from quantum_forge.eventstore.actions.accounts import organizations
 from quantum_forge.eventstore.base.codec import decode
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.log.read import read_stream

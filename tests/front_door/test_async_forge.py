@@ -12,8 +12,8 @@ from sqlalchemy import Engine, func, select, text
 import quantum_forge as qf
 from quantum_forge.asynchronous import AsyncKeys, AsyncUsers
 from quantum_forge.door import Door
-from quantum_forge.eventstore.actions.api_keys import ApiKeys
-from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.errors import NotMigrated
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from tests.support.molecules import created

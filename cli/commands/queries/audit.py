@@ -15,7 +15,7 @@ from quantum_forge.cli.parse.options import limit_option, span_options
 from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import audit_entries
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
-from quantum_forge.eventstore.actions.access import require_role
+from quantum_forge.eventstore.actions.accounts.authorization import require_role
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.availability.standby import require_primary

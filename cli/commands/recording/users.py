@@ -12,7 +12,7 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_lag
-from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.forge import Forge

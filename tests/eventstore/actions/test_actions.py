@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, select
 
+from quantum_forge.eventstore.actions.accounts.sessions import Sessions
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.actions.audit import Audit
 from quantum_forge.eventstore.actions.batches import Batches
 from quantum_forge.eventstore.actions.chemistry import Calculations, Molecules
-from quantum_forge.eventstore.actions.sessions import Sessions
 from quantum_forge.eventstore.actions.telemetry import Telemetry
-from quantum_forge.eventstore.actions.users import Users
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up

@@ -8,8 +8,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Engine
 
+from quantum_forge.eventstore.actions.accounts.users import require_active
 from quantum_forge.eventstore.actions.audit import Audit
-from quantum_forge.eventstore.actions.users import require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret

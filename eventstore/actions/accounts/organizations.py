@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from quantum_forge.eventstore.actions.revisions import revises, with_changes
+from quantum_forge.eventstore.actions.accounts.revisions import revises, with_changes
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Placed, Stream
 from quantum_forge.eventstore.log.read import Filter, fetch, matching
 from quantum_forge.eventstore.recording.domain import Domain, creates

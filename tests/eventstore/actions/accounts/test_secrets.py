@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from sqlalchemy import Connection, Engine, text
 
 import quantum_forge
-from quantum_forge.eventstore.actions.api_keys import ApiKeys
-from quantum_forge.eventstore.actions.sessions import Sessions
+from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.accounts.sessions import Sessions
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.actions.telemetry import HIDDEN, Telemetry, sanitised
-from quantum_forge.eventstore.actions.users import Users
 from quantum_forge.eventstore.base.errors import (
     EncryptionKeyMissing,
     EventRefused,

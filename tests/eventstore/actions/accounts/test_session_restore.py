@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from quantum_forge.eventstore.actions.sessions import STATE, Sessions
-from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.actions.accounts.sessions import STATE, Sessions
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database, make_engine
 from quantum_forge.eventstore.recording.author import Author

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Engine
 
-from quantum_forge.eventstore.actions.names import (
+from quantum_forge.eventstore.actions.accounts.names import (
     EMAIL,
     USERNAME,
     claim,
@@ -14,7 +14,7 @@ from quantum_forge.eventstore.actions.names import (
     name_stream,
     release,
 )
-from quantum_forge.eventstore.actions.revisions import revises, with_changes
+from quantum_forge.eventstore.actions.accounts.revisions import revises, with_changes
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import NoSuchUser, NotLetIn, RuleBroken, WeakPassword
 from quantum_forge.eventstore.base.ids import uuid7

@@ -10,11 +10,11 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
-from quantum_forge.eventstore.actions.access import roles_of
-from quantum_forge.eventstore.actions.api_keys import ApiKeys
-from quantum_forge.eventstore.actions.organizations import Organizations
-from quantum_forge.eventstore.actions.sessions import Sessions
-from quantum_forge.eventstore.actions.users import Users
+from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.accounts.authorization import roles_of
+from quantum_forge.eventstore.actions.accounts.organizations import Organizations
+from quantum_forge.eventstore.actions.accounts.sessions import Sessions
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.errors import (
     EventRefused,
     NameTaken,

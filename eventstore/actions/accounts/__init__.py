@@ -1,0 +1,1 @@
+"""Actions on accounts: users, their sessions, API keys and names, organizations, authorization."""
