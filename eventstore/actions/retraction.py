@@ -256,12 +256,12 @@ def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> 
 
 def _reused(tenant_id: UUID, batch_id: UUID) -> Select[Any]:
     """The ids of the calculations that a batch reused."""
-    told = event_logs.alias("reused")
-    return select(cast(told.c.data["calculation_id"].astext, Uuid)).where(
-        told.c.tenant_id == tenant_id,
-        told.c.entity_type == BatchItemReused.entity_type,
-        told.c.entity_id == batch_id,
-        told.c.event_type.concat("") == BatchItemReused.event_type,
+    reused = event_logs.alias("reused")
+    return select(cast(reused.c.data["calculation_id"].astext, Uuid)).where(
+        reused.c.tenant_id == tenant_id,
+        reused.c.entity_type == BatchItemReused.entity_type,
+        reused.c.entity_id == batch_id,
+        reused.c.event_type.concat("") == BatchItemReused.event_type,
     )
 
 

@@ -29,8 +29,8 @@ _LATEST = text("""
 _LATEST = _LATEST.columns(entity_id=Uuid, name=Text, value=JSONB)  # type: ignore[assignment]
 
 
-def last_told(connection: Connection, stream: Stream, names: Iterable[str]) -> dict[str, Any]:
-    """The value of each field in the last event of a stream that has it, as JSON; None for none.
+def latest_values(connection: Connection, stream: Stream, names: Iterable[str]) -> dict[str, Any]:
+    """Return the value of each field in the last event of a stream that has it, as JSON, or None.
 
     Needs the right to read the log.
     """

@@ -62,14 +62,14 @@ def members(
         },
     )
     streams = [Stream(tenant_id, entity_type, id_) for id_ in found]
-    # Versions first: what is told afterwards may be newer, and an append at the version then fails.
+    # Versions first: what is read afterwards may be newer, and an append at the version then fails.
     standings = read_standings(connection, streams)
-    told = latest_ids(connection, streams, column)
+    latest = latest_ids(connection, streams, column)
     wanted = set(ids)
     return {
         stream.entity_id: standings[stream].version
         for stream in streams
-        if told[stream] in wanted and standings[stream].state == state
+        if latest[stream] in wanted and standings[stream].state == state
     }
 
 

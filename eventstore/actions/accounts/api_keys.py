@@ -17,7 +17,7 @@ from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain, happens
-from quantum_forge.eventstore.recording.latest_fields import last_told
+from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
 from quantum_forge.schema.domains.access import ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed
 from quantum_forge.schema.language.identity import natural_id
@@ -130,10 +130,10 @@ class ApiKeys(Domain):
         fields = ApiKeyIssued.__struct_fields__
 
         def decide(connection: Connection) -> list[NewEvent]:
-            told = last_told(connection, stream, fields)
-            if told["key_hash"] is None or not token_matches(key, told["key_hash"]):
+            latest = latest_values(connection, stream, fields)
+            if latest["key_hash"] is None or not token_matches(key, latest["key_hash"]):
                 raise NotLetIn("API key", "unknown key")
-            found = msgspec.convert(told, ApiKeyIssued)
+            found = msgspec.convert(latest, ApiKeyIssued)
             holders.append(KeyHolder(key_id, found.user_id, found.scopes))
             require_active(connection, stream.tenant_id, found.user_id, ApiKeyUsed.event_type)
             if reason := self._refusal(connection, stream, found, scope):

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import NameTaken
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.eventstore.recording.latest_fields import last_told
+from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.rules import read_standings
 from quantum_forge.schema.domains.users import NameClaimed, NameReleased
 from quantum_forge.schema.language.identity import natural_id
@@ -57,5 +57,5 @@ def name_stream(tenant_id: UUID, kind: str, name: str) -> Stream:
 
 
 def _holder(connection: Connection, stream: Stream) -> UUID | None:
-    told = last_told(connection, stream, ["user_id"])["user_id"]
-    return told and UUID(told)
+    latest = latest_values(connection, stream, ["user_id"])["user_id"]
+    return latest and UUID(latest)

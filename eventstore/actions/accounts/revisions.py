@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.recording.domain import Arguments, Domain, happens
-from quantum_forge.eventstore.recording.latest_fields import last_told
+from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.fields import Changed
 from quantum_forge.schema.language.secrecy import secret_fields
@@ -15,15 +15,15 @@ from quantum_forge.schema.language.secrecy import secret_fields
 
 def with_changes(connection: Connection, stream: Stream, event: Event) -> Event:
     """The event with its `changes`: old and new value of each field that it changes, no secrets."""
-    untold = {"changes", *secret_fields(type(event))}
-    told = {
+    left_out = {"changes", *secret_fields(type(event))}
+    given = {
         name: value
         for name, value in msgspec.to_builtins(event).items()
-        if name not in untold and value is not msgspec.UNSET
+        if name not in left_out and value is not msgspec.UNSET
     }
-    before = last_told(connection, stream, told)
+    before = latest_values(connection, stream, given)
     changes = {
-        name: Changed(before[name], now) for name, now in told.items() if before[name] != now
+        name: Changed(before[name], now) for name, now in given.items() if before[name] != now
     }
     return msgspec.structs.replace(event, changes=changes)
 

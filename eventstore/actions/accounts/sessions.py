@@ -15,7 +15,7 @@ from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain, happens
-from quantum_forge.eventstore.recording.latest_fields import last_told
+from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
 from quantum_forge.schema.domains.access import (
     SessionClosed,
@@ -107,7 +107,7 @@ class Sessions(Domain):
         """
         session_id = self._id(token)
         with self.engine.connect() as connection:
-            known = last_told(connection, self._stream(session_id), ["token_hash", "user_id"])
+            known = latest_values(connection, self._stream(session_id), ["token_hash", "user_id"])
         if known["token_hash"] is None or not token_matches(token, known["token_hash"]):
             self._deny(session_id, "unknown session")
         user_id = UUID(known["user_id"])
@@ -116,9 +116,9 @@ class Sessions(Domain):
         except RuleBroken as broken:
             self._deny(session_id, f"{broken.entity.partition(' ')[0]} is {broken.state}")
         with self.engine.connect() as connection:
-            told = last_told(connection, self._stream(session_id), [*STATE, "expires_at"])
-        expires_at = datetime.fromisoformat(told.pop("expires_at"))
-        return ResumedSession(session_id, user_id, expires_at, told)
+            latest = latest_values(connection, self._stream(session_id), [*STATE, "expires_at"])
+        expires_at = datetime.fromisoformat(latest.pop("expires_at"))
+        return ResumedSession(session_id, user_id, expires_at, latest)
 
     def record(self, *happened: tuple[UUID, Event]) -> list[Placed]:
         """Record what happened to sessions, by the rules, as one atomic append.
@@ -137,10 +137,10 @@ class Sessions(Domain):
         """The event, which may happen; who uses the session did it, unless the author says who."""
         user_id: UUID | None = getattr(event, "user_id", None)
         if user_id is None:
-            told = last_told(connection, self._stream(session_id), ["expires_at", "user_id"])
-            user_id = told["user_id"] and UUID(told["user_id"])
+            latest = latest_values(connection, self._stream(session_id), ["expires_at", "user_id"])
+            user_id = latest["user_id"] and UUID(latest["user_id"])
             if user_id and isinstance(event, SessionStateSaved | SessionExtended):
-                self._require_time(session_id, told["expires_at"], event)
+                self._require_time(session_id, latest["expires_at"], event)
                 require_active(connection, self.author.tenant_id, user_id, event.event_type)
         author = msgspec.structs.replace(self.author, user_id=self.author.user_id or user_id)
         return author.new(session_id, event)

@@ -21,7 +21,7 @@ from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain, happens
-from quantum_forge.eventstore.recording.latest_fields import last_told
+from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.rules import read_standings
 from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.eventstore.security.hashing import (
@@ -137,7 +137,7 @@ class Users(Domain):
         stream = self._stream(user_id)
 
         def decide(connection: Connection) -> list[NewEvent]:
-            before = last_told(connection, stream, _NAMES)
+            before = latest_values(connection, stream, _NAMES)
             moved: list[NewEvent] = []
             for field, kind in _NAMES.items():
                 name = getattr(event, field)
@@ -193,7 +193,7 @@ class Users(Domain):
             else:
                 stream = self._stream(user_id)
                 state = read_standings(connection, [stream])[stream].state
-                hashed = last_told(connection, stream, ["hashed_password"])["hashed_password"]
+                hashed = latest_values(connection, stream, ["hashed_password"])["hashed_password"]
         is_right = password_matches(password, hashed)
         if user_id is None:
             # What was typed is not recorded: people type passwords where names belong.
@@ -222,8 +222,8 @@ class Users(Domain):
             Undecryptable: when no key fits.
         """
         with self.engine.connect() as connection:
-            told = last_told(connection, self._stream(user_id), ["slack_webhook_url"])
-        stored = told["slack_webhook_url"]
+            latest = latest_values(connection, self._stream(user_id), ["slack_webhook_url"])
+        stored = latest["slack_webhook_url"]
         return None if stored is None else self._encryption.decrypt(stored)
 
     @property
