@@ -23,7 +23,7 @@ from quantum_forge.eventstore.database.settings import (
 from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.eventstore.spool.directory import spool_directory
 
 
 class ForgeClosed(QuantumForgeError):

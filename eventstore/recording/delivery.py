@@ -16,7 +16,8 @@ from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
 from quantum_forge.eventstore.database.availability.outage import AWAY, pause_after, reason_of
 from quantum_forge.eventstore.spool.drain import Drained, SegmentDrain, refuse_followers
-from quantum_forge.eventstore.spool.file import Segment, described, events_of
+from quantum_forge.eventstore.spool.entries import described, events_of
+from quantum_forge.eventstore.spool.segment import Segment
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 8.0

@@ -22,15 +22,10 @@ from quantum_forge.eventstore.base.errors import (
     SpoolUnwritable,
 )
 from quantum_forge.eventstore.database.availability.outage import REFUSALS
-from quantum_forge.eventstore.spool.file import (
-    Damage,
-    Frame,
-    Segment,
-    Spooled,
-    events_of,
-    open_file,
-    sync_directory,
-)
+from quantum_forge.eventstore.spool.directory import open_file, sync_directory
+from quantum_forge.eventstore.spool.entries import Spooled, events_of
+from quantum_forge.eventstore.spool.frames import Damage, Frame
+from quantum_forge.eventstore.spool.segment import Segment
 
 REJECTED = ".rejected.jsonl"
 

@@ -15,7 +15,7 @@ from quantum_forge.eventstore.log.append import encode_wire
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.delivery import Delivery
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.file import Segment
+from quantum_forge.eventstore.spool.segment import Segment
 from tests.conftest import OTHERS_VARIABLES
 from tests.support.appending import TENANT, small_event
 

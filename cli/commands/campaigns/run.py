@@ -25,7 +25,7 @@ from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup

@@ -11,7 +11,7 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.eventstore.spool.state import spool_state
 from quantum_forge.projections.operate.prometheus import exposition, read_gauges
 from quantum_forge.projections.queries import regressions

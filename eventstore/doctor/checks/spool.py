@@ -4,7 +4,7 @@ from pathlib import Path
 
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.doctor.checks.finding import Finding, ok, problem, warning
-from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.eventstore.spool.state import spool_state
 
 

@@ -24,7 +24,7 @@ from quantum_forge.eventstore.doctor.examination import (
 )
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
-from quantum_forge.eventstore.spool.file import spool_directory
+from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.projections.operate.checks import CHECKS, projections
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS

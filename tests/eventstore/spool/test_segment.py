@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
 from quantum_forge.eventstore.log.append import encode_wire
-from quantum_forge.eventstore.spool.file import Damage, Frame, Segment, frame, scan
+from quantum_forge.eventstore.spool.frames import Damage, Frame, frame, scan
+from quantum_forge.eventstore.spool.segment import Segment
 from quantum_forge.eventstore.spool.state import spool_state
 from tests.conftest import Qforge, command_line
 from tests.support.appending import small_event
@@ -165,7 +166,7 @@ def test_after_a_failed_fsync_the_append_counts_as_not_recorded(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr("quantum_forge.eventstore.spool.file.os.fsync", fail)
+        patch.setattr("quantum_forge.eventstore.spool.segment.os.fsync", fail)
         with pytest.raises(SpoolUnwritable, match=os.strerror(number)):
             segment.append(encode_wire([small_event()]))
     segment.append(encode_wire([small_event()]))

@@ -1,0 +1,107 @@
+"""The directory of the spool: its entries, opened and written so that they survive a power loss."""
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+
+from quantum_forge.eventstore.base.errors import SpoolEntryUnusable, SpoolUnwritable
+
+SUFFIX = ".spool"
+NO_SEGMENT = "it is not a segment: move it out of the spool"
+
+
+def spool_directory(home: Path) -> Path:
+    """Where the segments of a QFORGE_HOME are."""
+    return home / "spool"
+
+
+def segment_paths(directory: Path) -> list[Path]:
+    """Every segment, oldest first, and whatever else has the name of one.
+
+    Raises:
+        SpoolEntryUnusable: when the directory cannot be read.
+    """
+    return [path for path in spool_files(directory) if path.suffix == SUFFIX]
+
+
+def spool_files(directory: Path) -> list[Path]:
+    """Everything in a spool, in the order of the names; nothing where there is none.
+
+    Raises:
+        SpoolEntryUnusable: when the directory cannot be read.
+    """
+    try:
+        return sorted(directory.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unusable(directory, error) from error
+
+
+def unusable(path: Path, error: OSError) -> SpoolEntryUnusable:
+    """What the operating system refused, as an error that says what to do."""
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            try:
+                whose = f"user {path.lstat().st_uid}"
+            except OSError:
+                whose = "another user"
+            advice = f"run the command as its owner ({whose}), or as root"
+        case errno.ELOOP:
+            return SpoolEntryUnusable(path, "it is a symbolic link", NO_SEGMENT)
+        case errno.EISDIR | errno.ENXIO | errno.ENOTDIR:
+            return SpoolEntryUnusable(path, "it is not a regular file", NO_SEGMENT)
+        case _:
+            advice = "see to the file system, then repeat the command"
+    return SpoolEntryUnusable(path, error.strerror or str(error), advice)
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open an entry of the spool, which must be a regular file; return its descriptor.
+
+    Raises:
+        FileNotFoundError: when it is gone.
+        SpoolEntryUnusable: when it cannot be opened, or is something else.
+    """
+    try:
+        # Not blocking: a named pipe would wait for a process at its other end.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unusable(path, error) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SpoolEntryUnusable(path, "it is not a regular file", NO_SEGMENT)
+    return descriptor
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Make a file that has, after whatever crash, all of its content or does not exist.
+
+    Raises:
+        SpoolUnwritable: when it cannot be made.
+    """
+    unfinished = path.with_name(f".{path.name}.new")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise SpoolUnwritable(path, error.strerror or str(error), "what a drain found") from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power loss."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
