@@ -4,6 +4,8 @@ import io
 import math
 import os
 import pwd
+import shlex
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +28,8 @@ DRIVER = "postgresql+psycopg"
 ACCEPTED_SCHEMES = ("postgres", "postgresql", DRIVER)
 EMBEDDED = "the embedded server"
 DEFAULT_LINGER = 300.0
+_DOTENV_LIMIT = 2**20
+"""Bytes."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,11 @@ class _Parts(NamedTuple):
     password: str
     database: str
 
+    @property
+    def source(self) -> str:
+        """How the family is called in messages."""
+        return self.host.partition("_")[0] + "_*"
+
 
 _FAMILIES = (
     _Parts("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"),
@@ -81,7 +90,11 @@ def load_settings(
     """Read the settings; an empty variable counts as absent; the environment wins over the file.
 
     The database is that of DATABASE_URL, else of POSTGRES_*, else of DB_*; if the environment has
-    none of them, the file is asked in the same order.
+    none of them, the file is asked in the same order. The host and the password of POSTGRES_* or
+    DB_* come from one place.
+
+    Raises:
+        InvalidSetting, DotenvSyntaxError: see `read_dotenv`.
     """
     environ = os.environ if environ is None else environ
     process = {name: value for name, value in environ.items() if value}
@@ -94,6 +107,9 @@ def load_settings(
         if found is not None:
             url, source = found
             break
+    for parts in _FAMILIES:
+        if parts.source == source:
+            _require_one_place(parts, process, file, dotenv)
 
     home = _home(merged)
     keys = merged.get("QFORGE_ENCRYPTION_KEYS", "").split(",")
@@ -119,10 +135,11 @@ def read_dotenv(path: Path) -> dict[str, str]:
 
     Raises:
         DotenvSyntaxError: for a line without a value, or with a quote that is not closed.
-        InvalidSetting: when the file cannot be read.
+        InvalidSetting: when the file cannot be read, or others could have written it: it decides
+            to which server passwords are sent.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _own_text(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -136,6 +153,34 @@ def read_dotenv(path: Path) -> dict[str, str]:
             problem = "expected NAME=value, with every quote closed"
             raise DotenvSyntaxError(path, _line_of(binding.original), problem)
     return variables
+
+
+def _own_text(path: Path) -> str:
+    """Return the text of a file that belongs to this user or to root, and is theirs alone to write.
+
+    A group may write that has the number of the user: it is the user's own.
+    """
+    # Without blocking: a named pipe would wait for somebody to write into it.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise InvalidSetting(str(path), "is not a regular file; move it away")
+        if facts.st_size > _DOTENV_LIMIT:
+            raise InvalidSetting(str(path), f"is larger than {_DOTENV_LIMIT // 2**20} MB")
+        if facts.st_uid not in (os.geteuid(), 0):
+            raise InvalidSetting(
+                str(path),
+                f"belongs to another user ({facts.st_uid}), who could choose where your passwords "
+                "are sent: work in another directory, or make the file yours",
+            )
+        shared = stat.S_IWOTH | (0 if facts.st_gid == facts.st_uid else stat.S_IWGRP)
+        if facts.st_mode & shared:
+            raise InvalidSetting(
+                str(path),
+                "can be written by other users, who could choose where your passwords are sent: "
+                f"chmod go-w {shlex.quote(str(path))}",
+            )
+        return file.read(_DOTENV_LIMIT).decode("utf-8-sig")
 
 
 def _line_of(original: Original) -> int:
@@ -188,8 +233,27 @@ def _database(layer: Mapping[str, str], merged: Mapping[str, str]) -> tuple[URL,
         return parse_database_url(layer["DATABASE_URL"]), "DATABASE_URL"
     for parts in _FAMILIES:
         if any(name in layer for name in parts):
-            return _url_of_parts(parts, merged), parts.host.partition("_")[0] + "_*"
+            return _url_of_parts(parts, merged), parts.source
     return None
+
+
+def _require_one_place(
+    parts: _Parts, process: Mapping[str, str], file: Mapping[str, str], path: Path
+) -> None:
+    """Refuse to send the password of one place to the host of the other.
+
+    Raises:
+        InvalidSetting: when the host is from the environment and the password from the file, or
+            the other way round.
+    """
+    both = (parts.password, parts.host)
+    if all(name in process or name in file for name in both):
+        password, host = ("the environment" if name in process else str(path) for name in both)
+        if password != host:
+            raise InvalidSetting(
+                parts.password,
+                f"is set in {password}, and {parts.host} in {host}: set both in the same place",
+            )
 
 
 def _url_of_parts(parts: _Parts, variables: Mapping[str, str]) -> URL:

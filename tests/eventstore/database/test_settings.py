@@ -1,5 +1,6 @@
 """Settings: which variable decides, what is refused, and that no password is ever shown."""
 
+import os
 import re
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -49,12 +50,60 @@ def test_database_url_wins_over_parts() -> None:
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     """Even DB_* in the environment wins over DATABASE_URL in the file, which completes it."""
     dotenv = tmp_path / ".env"
-    dotenv.write_text("DATABASE_URL=postgres://file/x\nDB_PASSWORD=from-file\nDB_HOST=file\n")
+    dotenv.write_text("DATABASE_URL=postgres://file/x\nDB_PORT=5433\nDB_HOST=file\n")
 
     assert load({}, dotenv) == "postgresql+psycopg://file/x"
-    assert load({"DB_HOST": "env", "DB_USER": "u"}, dotenv) == (
-        "postgresql+psycopg://u:from-file@env:5432/u"
-    )
+    assert load({"DB_HOST": "env", "DB_USER": "u"}, dotenv) == "postgresql+psycopg://u@env:5433/u"
+
+
+@pytest.mark.parametrize("family", ["DB", "POSTGRES"])
+def test_a_password_is_sent_to_no_host_of_another_place(tmp_path: Path, family: str) -> None:
+    """Neither that of the environment to the host of a file, nor the other way round."""
+    dotenv = tmp_path / ".env"
+    host, password = f"{family}_HOST", f"{family}_PASSWORD"
+
+    dotenv.write_text(f"{host}=file\n")
+    with pytest.raises(InvalidSetting, match=f"{password} is set in the environment, and {host}"):
+        load_settings({password: "secret"}, dotenv)
+    dotenv.write_text(f"{password}=secret\n")
+    with pytest.raises(InvalidSetting, match=f"{host} in the environment: set both") as caught:
+        load_settings({host: "env"}, dotenv)
+    assert "secret" not in str(caught.value)
+    dotenv.write_text(f"{password}=old\n{host}=file\n")
+    assert load({password: "new", host: "env", f"{family}_USER": "u"}, dotenv) is not None
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "problem"),
+    [
+        (0o602, None, "written by other users"),
+        (0o600, 12345, "another user"),
+        (0o620, (0, 12345), "written by other users"),
+    ],
+)
+def test_a_file_that_others_could_have_written_is_not_trusted(
+    tmp_path: Path, mode: int, owner: int | tuple[int, int] | None, problem: str
+) -> None:
+    """It decides to which server the passwords of the environment are sent."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("DATABASE_URL=postgres://evil/x\n")
+    dotenv.chmod(mode)
+    if owner is not None:
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file away")
+        os.chown(dotenv, *(owner if isinstance(owner, tuple) else (owner, 0)))
+
+    with pytest.raises(InvalidSetting, match=problem):
+        load_settings({}, dotenv)
+
+
+def test_a_pipe_in_place_of_the_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """A FIFO would hang every command; a directory is refused, too."""
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(InvalidSetting, match="not a regular file"):
+        load_settings({}, tmp_path / ".env")
+    with pytest.raises(InvalidSetting, match="cannot be read"):
+        load_settings({}, tmp_path)
 
 
 def test_missing_parts_are_what_libpq_would_take() -> None:
