@@ -313,6 +313,10 @@ class DomainsPending(QuantumForgeError):
         )
 
 
+LAST_WITH_EVERY_MIGRATION = "df996eb"
+"""The commit of Quantum Forge 0.1.0 that has the migrations 0001 to 0028, too."""
+
+
 class DatabaseNewer(QuantumForgeError):
     """The database is at a revision that this code does not know."""
 
@@ -323,6 +327,20 @@ class DatabaseNewer(QuantumForgeError):
         super().__init__(
             f"the database is at revision {current}, which this program does not know: it was "
             "migrated by a newer one; install that version of quantum-forge"
+        )
+
+
+class DatabaseOlder(QuantumForgeError):
+    """The database is at a revision whose migrations this program no longer has."""
+
+    exit_status = 2
+
+    def __init__(self, current: str, oldest: str) -> None:
+        self.current = current
+        super().__init__(
+            f"the database is at revision {current}, and this program migrates from {oldest} on:"
+            f" check out commit {LAST_WITH_EVERY_MIGRATION} of quantum-forge, run there: qforge db"
+            " upgrade; then use this program again"
         )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.errors import (
     DatabaseNewer,
+    DatabaseOlder,
     DatabaseUnavailable,
     EmbeddedServerError,
     MigrationsPending,
@@ -194,6 +195,9 @@ def _migrations(engine: Engine) -> Finding:
             "install the newer version of quantum-forge that migrated it",
             "pip install --upgrade quantum-forge",
         )
+    except DatabaseOlder as error:
+        found, _, advice = str(error).partition(": ")
+        return problem(check, found, advice)
     return ok(check, f"at revision {migration_state(engine).current}, the newest")
 
 

@@ -33,7 +33,6 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
 
     owner: key of the object that takes it along when it is dropped.
     signature: of a function; one with another signature cannot take its place.
-    needs: keys of the objects that a view reads.
     """
 
     kind: str
@@ -41,8 +40,7 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None
     made: str
     dropped: str
-    signature: str = ""
-    needs: tuple[str, ...] = ()
+    signature: str
 
     @property
     def key(self) -> str:
@@ -79,10 +77,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalog(msgspec.Struct, frozen=True):
-    """The schema of a database: objects by key in the order of creation, columns by table."""
+    """The schema of a database: objects by key in the order of creation, columns by table.
+
+    needs: keys of the objects that a table, view or function cannot be without.
+    """
 
     objects: Mapping[str, Object]
     columns: Mapping[str, tuple[Column, ...]]
+    needs: Mapping[str, frozenset[str]]
 
 
 def read_catalog(connection: Connection) -> Catalog:
@@ -93,7 +95,11 @@ def read_catalog(connection: Connection) -> Catalog:
     for row in _rows(connection, "columns"):
         column = msgspec.convert(dict(row), Column)
         columns[column.table] = (*columns.get(column.table, ()), column)
-    return Catalog({each.key: each for each in found}, columns)
+    needs: dict[str, frozenset[str]] = {}
+    for row in _rows(connection, "needs"):
+        key, needed = str(row["key"]), str(row["needed"])
+        needs[key] = needs.get(key, frozenset()) | {needed}
+    return Catalog({each.key: each for each in found}, columns, needs)
 
 
 def _rows(connection: Connection, name: str) -> list[Mapping[str, object]]:

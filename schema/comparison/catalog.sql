@@ -82,33 +82,34 @@ WITH spaces AS (
     SELECT 'policy', format('%s.%s', p."table", p.name), NULL,
            format('POLICY %s ON %s', p.name, p."table"), obj_description(p.oid, 'pg_policy')
       FROM policies AS p
-), objects (kind, name, owner, made, dropped, signature, needs, place) AS (
+), objects (kind, name, owner, made, dropped, signature, place) AS (
     SELECT 'schema', quote_ident(nspname), NULL, format('CREATE SCHEMA %I', nspname),
-           format('DROP SCHEMA %I', nspname), '', ARRAY[]::text[], oid::bigint
+           format('DROP SCHEMA %I', nspname), '', oid::bigint
       FROM spaces WHERE nspname <> 'public'
     UNION ALL
     SELECT 'sequence', r.name, NULL,
            format('CREATE SEQUENCE %s AS %s INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s%s',
                   r.name, format_type(s.seqtypid, NULL), s.seqincrement, s.seqmin, s.seqmax,
                   s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' END),
-           format('DROP SEQUENCE %s', r.name), '', '{}', r.oid::bigint
+           format('DROP SEQUENCE %s', r.name), '', r.oid::bigint
       FROM relations AS r JOIN pg_sequence AS s ON s.seqrelid = r.oid
     UNION ALL
     SELECT 'table', r.name, NULL,
            format('CREATE TABLE %s%s', r.name, ' PARTITION BY ' || pg_get_partkeydef(r.oid)),
-           format('DROP TABLE %s', r.name), '', '{}', r.oid::bigint
+           format('DROP TABLE %s', r.name), '', r.oid::bigint
       FROM relations AS r WHERE r.kind = 'table'
     UNION ALL
     SELECT 'options', r.name, 'table ' || r.name,
            format('ALTER TABLE %s SET (%s)', r.name, array_to_string(r.reloptions, ', ')),
            format('ALTER TABLE %s RESET (%s)', r.name,
                   (SELECT string_agg(split_part(option, '=', 1), ', ') FROM unnest(r.reloptions) AS option)),
-           '', '{}', r.oid::bigint
+           '', r.oid::bigint
       FROM relations AS r WHERE r.kind = 'table' AND r.reloptions IS NOT NULL
     UNION ALL
-    SELECT 'ownership', r.name, 'sequence ' || r.name,
+    -- Is ended before the table goes, which would take the sequence along.
+    SELECT 'ownership', r.name, NULL,
            format('ALTER SEQUENCE %s OWNED BY %s.%s', r.name, c."table", c.name),
-           format('ALTER SEQUENCE %s OWNED BY NONE', r.name), '', '{}', r.oid::bigint
+           format('ALTER SEQUENCE %s OWNED BY NONE', r.name), '', r.oid::bigint
       FROM relations AS r
       JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = r.oid AND d.deptype = 'a'
       JOIN columns AS c ON c.attrelid = d.refobjid AND c.attnum = d.refobjsubid
@@ -120,7 +121,7 @@ WITH spaces AS (
                           '^(CREATE OR REPLACE [A-Z]+) public\.', '\1 '),
            format('DROP %s %s', f.noun, f.name),
            concat_ws(' ', pg_get_function_arguments(f.oid), pg_get_function_result(f.oid)),
-           '{}', f.oid::bigint
+           f.oid::bigint
       FROM functions AS f WHERE f.kind = 'function'
     UNION ALL
     SELECT 'aggregate', f.name, NULL,
@@ -130,19 +131,19 @@ WITH spaces AS (
                   ', COMBINEFUNC = ' || nullif(a.aggcombinefn::text, '-'),
                   ', INITCOND = ' || quote_literal(a.agginitval),
                   CASE p.proparallel WHEN 's' THEN 'SAFE' WHEN 'r' THEN 'RESTRICTED' ELSE 'UNSAFE' END),
-           format('DROP AGGREGATE %s', f.name), '', '{}', f.oid::bigint
+           format('DROP AGGREGATE %s', f.name), '', f.oid::bigint
       FROM functions AS f JOIN pg_aggregate AS a ON a.aggfnoid = f.oid JOIN pg_proc AS p ON p.oid = f.oid
     UNION ALL
     SELECT 'constraint', format('%s.%s', k."table", k.name), 'table ' || k."table",
            format('ALTER TABLE %s ADD CONSTRAINT %s %s', k."table", k.name,
                   pg_get_constraintdef(k.oid, true)),
-           format('ALTER TABLE %s DROP CONSTRAINT %s', k."table", k.name), '', '{}', k.oid::bigint
+           format('ALTER TABLE %s DROP CONSTRAINT %s', k."table", k.name), '', k.oid::bigint
       FROM constraints AS k
     UNION ALL
     -- An index of a partitioned table is made on its partitions, too.
     SELECT 'index', i.name, 'table ' || i."table",
            regexp_replace(pg_get_indexdef(i.oid, 0, true), ' ON ONLY ', ' ON '),
-           format('DROP INDEX %s', i.name), '', '{}', i.oid::bigint
+           format('DROP INDEX %s', i.name), '', i.oid::bigint
       FROM indexes AS i
     UNION ALL
     SELECT 'view', r.name, NULL,
@@ -150,13 +151,6 @@ WITH spaces AS (
                   ' WITH (' || array_to_string(r.reloptions, ', ') || ')',
                   rtrim(pg_get_viewdef(r.oid, true), ';')),
            format('DROP VIEW %s', r.name), '',
-           ARRAY(SELECT DISTINCT other.kind || ' ' || other.name
-                   FROM pg_rewrite AS w
-                   JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-                   JOIN (SELECT oid, kind, name, 'pg_class'::regclass AS class FROM relations
-                          UNION ALL SELECT oid, kind, name, 'pg_proc'::regclass FROM functions) AS other
-                     ON other.class = d.refclassid AND other.oid = d.refobjid
-                  WHERE w.ev_class = r.oid AND other.oid <> r.oid),
            r.oid::bigint
       FROM relations AS r WHERE r.kind = 'view'
     UNION ALL
@@ -165,14 +159,14 @@ WITH spaces AS (
                format(E';\nALTER TABLE %s %s TRIGGER %s', t."table",
                       CASE t.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS'
                                        ELSE 'ENABLE REPLICA' END, t.name) END,
-           format('DROP TRIGGER %s ON %s', t.name, t."table"), '', '{}', t.oid::bigint
+           format('DROP TRIGGER %s ON %s', t.name, t."table"), '', t.oid::bigint
       FROM triggers AS t
     UNION ALL
     SELECT 'row security', r.name, 'table ' || r.name,
            format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY%s', r.name,
                   CASE WHEN r.relforcerowsecurity THEN ', FORCE ROW LEVEL SECURITY' END),
            format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', r.name),
-           '', '{}', r.oid::bigint
+           '', r.oid::bigint
       FROM relations AS r WHERE r.relrowsecurity
     UNION ALL
     SELECT 'policy', format('%s.%s', p."table", p.name), 'table ' || p."table",
@@ -184,7 +178,7 @@ WITH spaces AS (
                                FROM pg_roles WHERE pg_roles.oid = ANY (p.polroles)),
                   E'\n    USING (' || pg_get_expr(p.polqual, p.polrelid, true) || ')',
                   E'\n    WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid, true) || ')'),
-           format('DROP POLICY %s ON %s', p.name, p."table"), '', '{}', p.oid::bigint
+           format('DROP POLICY %s ON %s', p.name, p."table"), '', p.oid::bigint
       FROM policies AS p
     UNION ALL
     -- Everybody may call a new function, unless that is revoked.
@@ -193,7 +187,7 @@ WITH spaces AS (
                   CASE f.noun WHEN 'PROCEDURE' THEN f.noun ELSE 'FUNCTION' END, f.name),
            format('GRANT EXECUTE ON %s %s TO PUBLIC',
                   CASE f.noun WHEN 'PROCEDURE' THEN f.noun ELSE 'FUNCTION' END, f.name),
-           '', '{}', f.oid::bigint
+           '', f.oid::bigint
       FROM functions AS f
      WHERE NOT EXISTS (SELECT FROM aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) AS a
                         WHERE a.grantee = 0)
@@ -204,14 +198,14 @@ WITH spaces AS (
                              CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' END),
                       E';\n' ORDER BY g.what),
            format('REVOKE ALL ON %s FROM %s', g.target, coalesce(quote_ident(o.rolname), 'PUBLIC')),
-           coalesce(o.rolname, ''), '{}', min(0)
+           coalesce(o.rolname, ''), min(0)
       FROM rights AS g LEFT JOIN pg_roles AS o ON o.oid = g.grantee
      GROUP BY g.kind, g.name, g.target, o.rolname
     UNION ALL
     SELECT 'comment', c.target, c.kind || ' ' || c.name,
            format('COMMENT ON %s IS%s%L', c.target,
                   CASE WHEN length(c.target) + length(c.comment) > 80 THEN E'\n    ' ELSE ' ' END, c.comment),
-           format('COMMENT ON %s IS NULL', c.target), '', '{}', 0
+           format('COMMENT ON %s IS NULL', c.target), '', 0
       FROM comments AS c WHERE c.comment IS NOT NULL
 )
-SELECT kind, name, owner, made, dropped, signature, needs FROM objects ORDER BY place
+SELECT kind, name, owner, made, dropped, signature FROM objects ORDER BY place

@@ -1,6 +1,6 @@
 """Difference between two catalogs, as the SQL that makes one database into the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import msgspec
 
@@ -79,7 +79,7 @@ class _Comparison:
         gone |= {
             key
             for key, each in self.old.objects.items()
-            if each.kind == "view" and (gone | touched).intersection(each.needs)
+            if each.kind == "view" and (gone | touched) & self.old.needs.get(key, frozenset())
         }
         # A generated column cannot take another formula on every version of PostgreSQL.
         gone |= {
@@ -110,23 +110,29 @@ class _Comparison:
 
     def _drops(self) -> Iterator[str]:
         dropped = [
-            self.old.objects[key]
-            for key in self.gone & self.old.objects.keys()
-            if not self._goes_along(self.old.objects[key].owner)
+            each
+            for key, each in self.old.objects.items()
+            if key in self.gone and not self._goes_along(each.owner)
         ]
-        order = list(self.old.objects)
-        dropped.sort(key=lambda each: (_rank(each.kind), order.index(each.key)), reverse=True)
-        for each in dropped:
-            if _rank(each.kind) >= _rank("column"):
-                yield each.dropped
-        for key, column in self.old_columns.items():
-            if key in self.gone and f"table {column.table}" not in self.gone:
-                yield f"ALTER TABLE {column.table} DROP COLUMN {column.name}"
-        for each in dropped:
-            if _rank(each.kind) < _rank("column"):
-                yield each.dropped
-                if each.kind == "table" and _is_read_model(self.old.columns.get(each.name, ())):
-                    yield f"DELETE FROM {CHECKPOINTS} WHERE projection = '{each.name}'"
+        dropped.reverse()
+        dropped.sort(key=lambda each: (each.kind != "ownership", -_rank(each.kind)))
+        columns = [
+            column
+            for key, column in self.old_columns.items()
+            if key in self.gone and f"table {column.table}" not in self.gone
+        ]
+        for each in _before(dropped, self._needing):
+            if columns and _rank(each.kind) < _rank("column"):
+                yield from (_drop_column(column) for column in columns)
+                columns = []
+            yield each.dropped
+            if each.kind == "table" and _is_read_model(self.old.columns.get(each.name, ())):
+                yield f"DELETE FROM {CHECKPOINTS} WHERE projection = '{each.name}'"
+        yield from (_drop_column(column) for column in columns)
+
+    def _needing(self, key: str) -> set[str]:
+        """What must be dropped before this."""
+        return {other for other, needs in self.old.needs.items() if key in needs}
 
     def _additions(self) -> Iterator[str]:
         made = [each for each in self.new.objects.values() if self._is_made(each)]
@@ -134,12 +140,13 @@ class _Comparison:
         inline = {each.key for each in made if each.kind == "constraint" and each.owner in tables}
         made = [each for each in made if each.key not in inline]
         made.sort(key=lambda each: _rank(each.kind))
-        for each in made:
-            if _rank(each.kind) < _rank("column"):
-                yield self._table(each) if each.kind == "table" else each.made
+        rooms = [each for each in made if _rank(each.kind) < _rank("column")]
+        first = _before(rooms, lambda key: self.new.needs.get(key, frozenset()), made)
+        for each in first:
+            yield self._table(each) if each.kind == "table" else each.made
         yield from self._column_changes(tables)
         for each in made:
-            if _rank(each.kind) > _rank("column"):
+            if each not in first:
                 yield each.made
 
     def _is_made(self, each: Object) -> bool:
@@ -229,6 +236,30 @@ def _fits(old: Sequence[Column], new: Sequence[Column]) -> bool:
         if was is not None and column.required and not was.required:
             return False
     return True
+
+
+def _before(
+    objects: Sequence[Object],
+    needed: Callable[[str], Set[str]],
+    among: Sequence[Object] | None = None,
+) -> list[Object]:
+    """The objects in their order, but each after those of `among` that it needs."""
+    known = {each.key: each for each in among or objects}
+    ordered: dict[str, Object] = {}
+
+    def take(each: Object, above: frozenset[str]) -> None:
+        for key in sorted(needed(each.key) & known.keys() - above):
+            take(known[key], above | {key})
+        ordered.setdefault(each.key, each)
+
+    for each in objects:
+        if each.key not in ordered:
+            take(each, frozenset({each.key}))
+    return list(ordered.values())
+
+
+def _drop_column(column: Column) -> str:
+    return f"ALTER TABLE {column.table} DROP COLUMN {column.name}"
 
 
 def _is_read_model(columns: Sequence[Column]) -> bool:

@@ -11,6 +11,7 @@ from quantum_forge.eventstore.database.installation.scratch import scratch_datab
 from quantum_forge.schema.comparison.catalog import KINDS, read_catalog
 from quantum_forge.schema.comparison.difference import difference
 from quantum_forge.schema.create import create_all
+from tests.conftest import Qforge
 
 BEFORE = """
     CREATE TABLE projection_checkpoints (projection text PRIMARY KEY);
@@ -134,6 +135,27 @@ def test_every_kind_of_change_is_made_and_undone(engine: Engine) -> None:
     assert {"new table made", "drop table dropped", "change column things.size"} <= set(up.changes)
     assert not [line for line in up.changes if "dropped." in line or "made." in line]
     assert databases(engine) == set()
+
+
+def test_sql_is_printed_and_nothing_written(
+    qforge_here: Qforge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SQL goes to stdout, what it changes to stderr, and no file is made."""
+
+    def more(connection: Connection) -> None:
+        create_all(connection)
+        connection.exec_driver_sql("COMMENT ON TABLE molecules IS 'All of them'")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(new_migration, "create_all", more)
+    monkeypatch.setattr(new_migration, "write_migration", refuse)
+
+    done = qforge_here("db", "migration", "new", "Say more", "--sql")
+
+    assert done.stdout.strip() == "COMMENT ON TABLE molecules IS 'All of them';"
+    assert done.stderr.strip() == "change comment TABLE molecules"
 
 
 def test_equal_schemas_differ_in_nothing(engine: Engine) -> None:

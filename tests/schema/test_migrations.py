@@ -3,12 +3,10 @@
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
-from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import (
     DatabaseNewer,
     MigrationsPending,
@@ -17,12 +15,8 @@ from quantum_forge.eventstore.base.errors import (
 )
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.installation import migrations
-from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.server.binaries import tool_path
-from quantum_forge.projections.project.projector import catch_up
-from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.create import create_all
-from quantum_forge.schema.domains.batches import BatchCreated
 
 LEFTOVERS = text("""
     SELECT 'relation ' || relname AS what FROM pg_class
@@ -81,21 +75,6 @@ def test_each_migration_can_be_undone_and_done_again(database: Database) -> None
 
     assert undone == [revision.name for revision in reversed(migrations.revisions())]
     assert schema_dump(database) == before
-
-
-def test_tables_that_went_and_came_back_are_filled_anew(database: Database) -> None:
-    """A checkpoint goes with its table: it would say that an empty one is up to date."""
-    batch = BatchCreated(name="night", parameters={})
-    with database.engine.begin() as connection:
-        append(connection, [NewEvent(tenant_id=uuid4(), entity_id=uuid4(), event=batch)])
-    catch_up(database.engine, PROJECTIONS.values())
-
-    migrations.downgrade(database.engine, "0001")
-    migrations.upgrade(database.engine)
-    catch_up(database.engine, PROJECTIONS.values())
-
-    with database.engine.connect() as connection:
-        assert connection.scalar(text("SELECT name FROM batch_jobs")) == "night"
 
 
 def test_the_printed_sql_makes_the_same_database_in_psql(

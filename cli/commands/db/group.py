@@ -27,7 +27,7 @@ COMMANDS = {
     ),
     "encryption-key": Lazy(
         "quantum_forge.cli.commands.db.encryption_key:encryption_key",
-        "Create a key for encrypted values, or a newer key.",
+        "Create a key for encrypted values, or a newer key that is used from now on.",
     ),
     "reset": Lazy(
         "quantum_forge.cli.commands.db.migrate:reset",
@@ -40,8 +40,14 @@ COMMANDS = {
         "quantum_forge.cli.commands.db.backup:restore",
         "Restore a backup into a database that has no events.",
     ),
-    "url": Lazy("quantum_forge.cli.commands.db.url:url", "Print the URL of the database."),
-    "psql": Lazy("quantum_forge.cli.commands.db.psql:psql", "Open the database in psql."),
+    "url": Lazy(
+        "quantum_forge.cli.commands.db.url:url",
+        "Print the URL of the database, as psql and DATABASE_URL accept it.",
+    ),
+    "psql": Lazy(
+        "quantum_forge.cli.commands.db.psql:psql",
+        "Open the database in psql, which receives all further ARGUMENTS.",
+    ),
     "migration": Lazy(
         "quantum_forge.cli.commands.db.migration:migration", "Write migrations of the schema."
     ),

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.eventstore.base.errors import (
     DatabaseNewer,
+    DatabaseOlder,
     DomainsPending,
     LockHeld,
     MigrationsPending,
@@ -100,8 +101,7 @@ def remove_empty(engine: Engine, require_empty: Callable[[Connection], None]) ->
         revision = _current(connection)
         if revision is None:
             return None
-        if revision not in [known.name for known in revisions()]:
-            raise DatabaseNewer(revision)
+        _require_known(revision, [known.name for known in revisions()])
         connection.execute(text("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE"))
         require_empty(connection)
         _drop_own_tables(connection)
@@ -151,11 +151,10 @@ def current(engine: Engine) -> str | None:
 
 
 def migration_state(engine: Engine) -> MigrationState:
-    """Return where the database stands; raises `DatabaseNewer` if only a newer program knows."""
+    """Return where the database stands; raises `DatabaseNewer` or `DatabaseOlder`."""
     now = current(engine)
     names = [revision.name for revision in revisions()]
-    if now is not None and now not in names:
-        raise DatabaseNewer(now)
+    _require_known(now, names)
     pending = names[names.index(now) + 1 :] if now is not None else names
     return MigrationState(now, names[-1] if names else None, tuple(pending))
 
@@ -179,6 +178,7 @@ def require_migrated(engine: Engine) -> None:
         NotMigrated: when there is no schema.
         MigrationsPending: when it is older than this program.
         DatabaseNewer: when it is newer.
+        DatabaseOlder: when the migrations from there on are gone.
         DomainsPending: when tables of own domains are missing, or columns of them.
     """
     if is_migrated(engine):
@@ -200,14 +200,14 @@ def migrate_embedded(database: Database) -> list[str]:
 
     Raises:
         NotMigrated, MigrationsPending: of a database that is not embedded.
-        DatabaseNewer: when only a newer program knows the revision.
+        DatabaseNewer, DatabaseOlder: when this program does not have the revision.
     """
     if database.server is None:
         require_migrated(database.engine)
         return []
     if is_migrated(database.engine) and not _pending_tables(database.engine):
         return []
-    migration_state(database.engine)  # raises DatabaseNewer
+    migration_state(database.engine)  # raises DatabaseNewer, DatabaseOlder
     return upgrade(database.engine)
 
 
@@ -279,6 +279,15 @@ def _current(connection: Connection) -> str | None:
         return None
     version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     return version
+
+
+def _require_known(revision: str | None, names: Sequence[str]) -> None:
+    """Raise `DatabaseOlder` or `DatabaseNewer` unless the revision is one of these."""
+    if revision is None or revision in names:
+        return
+    if revision.isdigit() and int(revision) < int(names[0]):
+        raise DatabaseOlder(revision, names[0])
+    raise DatabaseNewer(revision)
 
 
 def _resolve(revision: str, *, from_: str = BASE) -> str:

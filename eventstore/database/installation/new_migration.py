@@ -1,5 +1,6 @@
 """The next migration: found by comparing the declarations with what the migrations make."""
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,8 @@ from quantum_forge.schema.comparison.difference import difference
 from quantum_forge.schema.create import create_all
 
 BY_HAND = "-- Write the SQL here.\n"
+CHECKSUMS = "SHA256SUMS"
+"""The file of the checksums of migrations, as sha256sum writes it."""
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +78,20 @@ def write_migration(message: str, changes: Changes | None) -> list[Path]:
         up, down = module.with_suffix(".sql"), module.with_name(f"{module.stem}_undo.sql")
         up.write_text(changes.up if changes else BY_HAND, "utf-8")
         down.write_text(changes.down if changes else BY_HAND, "utf-8")
+        freeze(module, up, down)
     except OSError as error:
         raise MigrationNotMade(
             f"{error.filename} cannot be written ({error.strerror}); run this in a clone of the"
             " repository that is installed with pip install -e"
         ) from error
     return [module, up, down]
+
+
+def freeze(*files: Path) -> None:
+    """Add checksums to those beside the files; a test asks that frozen migrations stay."""
+    with (files[0].parent / CHECKSUMS).open("a", encoding="utf-8") as sums:
+        for file in sorted(files):
+            sums.write(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n")
 
 
 def _try(connection: Connection, sql: str, wanted: Catalog) -> None:
