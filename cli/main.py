@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -12,6 +13,7 @@ import click
 from quantum_forge.cli.lazy import Lazy, LazyGroup
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.runner.workers.stopping import leave_closed_terminal, stopping_signals
 
 COMMANDS = {
     "run": Lazy(
@@ -121,7 +123,6 @@ COMMANDS = {
 }
 
 INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
 PASSING = 2
 """As when the database cannot be reached."""
 
@@ -182,13 +183,21 @@ def qforge() -> None:
     """
 
 
+def _terminated(number: int, _: FrameType | None) -> NoReturn:
+    if number == signal.SIGHUP:
+        leave_closed_terminal()
+    sys.exit(128 + number)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 2 for what the user can correct, 130 after Ctrl-C."""
+    """Run the command line and exit: 2 for what the user can correct, 128 + N after signal N."""
     if arguments is None:
         # The process is this command: to look for garbage among modules takes a fifth of its start.
         gc.disable()
     # So that what a `with` holds is given back, the embedded server among it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    for number in stopping_signals():
+        if number != signal.SIGINT:
+            signal.signal(number, _terminated)
     try:
         status = qforge.main(arguments, prog_name="qforge", standalone_mode=False)
         sys.stdout.flush()

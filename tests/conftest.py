@@ -163,7 +163,10 @@ def in_process(
         status: int | None = 0,
     ) -> subprocess.CompletedProcess[str]:
         assert input is None
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {
+            number: signal.getsignal(number)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
         capfd.readouterr()
         code: object = None
         with monkeypatch.context() as patch:

@@ -1,5 +1,6 @@
-"""Ctrl-C and SIGTERM as a question that is asked between two steps."""
+"""Ctrl-C, SIGTERM and the end of the terminal as a question that is asked between two steps."""
 
+import os
 import signal
 import threading
 import time
@@ -8,6 +9,26 @@ from typing import Self
 
 INSISTENCE = 2.0
 """Seconds after which a second signal no longer waits for the present step to end."""
+
+
+def stopping_signals() -> list[int]:
+    """Return the signals that ask this process to stop.
+
+    SIGHUP, which says that the terminal is gone, is not among them under `nohup`.
+    """
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
+
+
+def leave_closed_terminal() -> None:
+    """Let output that would go to a terminal that is gone go nowhere, instead of raising EIO."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 class StopRequest:
@@ -28,7 +49,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in stopping_signals():
                 self._before[number] = signal.signal(number, self._arrived)
         return self
 
@@ -42,6 +63,8 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            leave_closed_terminal()
         if self.signal is None:
             self.signal = number
             self._since = time.monotonic()

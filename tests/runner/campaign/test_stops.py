@@ -1,7 +1,10 @@
 """A run that is stopped, starved of its workers or of its database says so, and can go on."""
 
 import os
+import pty
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -74,6 +77,40 @@ def test_a_signal_stops_a_run_at_once_and_the_same_command_goes_on(
     assert statuses(database.engine) == {"completed": LINES}
     (batch,) = rows(database.engine, "batch_jobs")
     assert (batch["status"], batch["successful_count"]) == ("completed", LINES)
+
+
+@pytest.mark.parametrize("survives", [False, True])
+def test_a_run_heeds_the_end_of_its_terminal_unless_it_was_told_not_to(
+    molecules: Path, database: Database, tmp_path: Path, survives: bool
+) -> None:
+    """A closed window, a lost connection: nothing stays in flight. Under `nohup` it goes on."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "quantum_forge.cli.main", "run", str(molecules), "--jobs=2"]
+    environment = os.environ | {
+        "DATABASE_URL": libpq_url(database.url),
+        "QFORGE_HOME": str(tmp_path / "home"),
+        "PYTHONPATH": str(HERE),
+    }
+    with subprocess.Popen(
+        ["setsid", "--ctty", *(["nohup"] if survives else []), *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=tmp_path,
+        env=environment,
+    ) as run:
+        os.close(theirs)
+        until(completed_more_than(database.engine, 1), "the run is under way")
+        os.close(ours)
+        status = run.wait(60)
+
+    found = statuses(database.engine)
+    (batch,) = rows(database.engine, "batch_jobs")
+    if survives:
+        assert (status, batch["status"], found) == (0, "completed", {"completed": LINES})
+    else:
+        assert (status, batch["status"]) == (128 + signal.SIGHUP, "cancelled")
+        assert found.get("running", 0) == 0
 
 
 def _in_flight(engine: Engine) -> int:
