@@ -31,7 +31,7 @@ _IDENTIFYING = threading.Lock()
 """RDKit's messages are collected from a log that the whole process shares."""
 
 
-class EngineMissing(QuantumForgeError):
+class RdkitMissing(QuantumForgeError):
     """RDKit, which identifies molecules, is not installed."""
 
     exit_status = 2
@@ -90,7 +90,7 @@ def molecule(
 
     Raises:
         InputError: when the SMILES is no molecule, or charge or multiplicity contradict it.
-        EngineMissing: when RDKit is not installed.
+        RdkitMissing: when RDKit is not installed.
     """
     forge._require_open()
     event = _identified(smiles, name, charge, multiplicity)
@@ -226,7 +226,7 @@ def _identified(
         from quantum_forge.runner.molecules.identity import identify
         from quantum_forge.runner.molecules.records import Input
     except ModuleNotFoundError as error:
-        raise EngineMissing from error
+        raise RdkitMissing from error
     given = Input(number=1, source=smiles, smiles=smiles, name=name)
     with _IDENTIFYING:
         event = created(identify(given, charge=charge, multiplicity=multiplicity))

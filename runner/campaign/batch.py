@@ -15,7 +15,7 @@ from quantum_forge.eventstore.log.read import last_event_types, read_stream
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.outcomes import storable
 from quantum_forge.runner.campaign.plan import Plan
-from quantum_forge.runner.campaign.triage import Candidate, Standing
+from quantum_forge.runner.campaign.triage import CalculationState, Candidate
 from quantum_forge.schema.domains import LIFECYCLES
 from quantum_forge.schema.domains.batches import (
     NAME_LENGTH,
@@ -67,9 +67,9 @@ RULES = LIFECYCLES[BatchStarted.entity_type].rules
 """Which events of a batch lead to which state."""
 
 NO_SECOND_RUN = {
-    Standing.COMPLETED: BatchItemReused,
-    Standing.FAILED: BatchItemRefused,
-    Standing.INVALIDATED: BatchItemRefused,
+    CalculationState.COMPLETED: BatchItemReused,
+    CalculationState.FAILED: BatchItemRefused,
+    CalculationState.INVALIDATED: BatchItemRefused,
 }
 
 
@@ -142,7 +142,7 @@ class Batch:
         has_work = False
         for candidate in candidates:
             its_id = candidate.calculation_id
-            has_work |= candidate.standing in (Standing.TO_RUN, Standing.ABANDONED)
+            has_work |= candidate.state in (CalculationState.TO_RUN, CalculationState.ABANDONED)
             item = _item(candidate)
             if its_id not in self._names and its_id not in added:
                 added[its_id] = item
@@ -151,8 +151,8 @@ class Batch:
                     named[its_id, item.name] = _without_sources(item)
                 if self._assumed.get(its_id, set()) & _sources(item, ValueSource.GIVEN):
                     stated[its_id] = msgspec.structs.replace(item, name=UNSET)
-            if candidate.standing in NO_SECOND_RUN:
-                self.ended(its_id, candidate.standing is Standing.COMPLETED)
+            if candidate.state in NO_SECOND_RUN:
+                self.ended(its_id, candidate.state is CalculationState.COMPLETED)
             if (event := self._settling(candidate)) is not None:
                 settled[its_id] = event
         events: list[Event] = []
@@ -289,7 +289,7 @@ class Batch:
 
     def _settling(self, candidate: Candidate) -> Event | None:
         """How an item ends whose calculation ended in another batch; None for the others."""
-        decision = NO_SECOND_RUN.get(candidate.standing)
+        decision = NO_SECOND_RUN.get(candidate.state)
         if (
             decision is None
             or candidate.batch_id == self.id

@@ -17,7 +17,7 @@ from quantum_forge.eventstore.database.availability.outage import AWAY, PATIENCE
 from quantum_forge.eventstore.log.read import last_assigned
 from quantum_forge.eventstore.recording.attempt import as_earlier
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.runner.campaign import outcomes as narrative
+from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.batch import Batch
 from quantum_forge.runner.campaign.identification import AHEAD, Identification
 from quantum_forge.runner.campaign.outage import Outage
@@ -25,9 +25,9 @@ from quantum_forge.runner.campaign.outcomes import Attempt
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.tally import Tally
 from quantum_forge.runner.campaign.triage import (
+    CalculationState,
     Candidate,
     Identified,
-    Standing,
     triage,
     with_statements,
 )
@@ -228,16 +228,16 @@ class Campaign:
         self._seen.add(candidate.calculation_id)
         if candidate.molecule is not None and candidate.molecule.warnings:
             self.tally.add_warnings(candidate.source, candidate.molecule.warnings)
-        match candidate.standing:
-            case Standing.TO_RUN | Standing.ABANDONED:
+        match candidate.state:
+            case CalculationState.TO_RUN | CalculationState.ABANDONED:
                 self._ready.append(candidate)
-            case Standing.COMPLETED:
+            case CalculationState.COMPLETED:
                 self.tally.before += 1
                 self._on_input(True)
-            case Standing.RUNNING:
+            case CalculationState.RUNNING:
                 self._leave(candidate)
-            case Standing.FAILED | Standing.INVALIDATED:
-                kind = candidate.standing.name.lower()
+            case CalculationState.FAILED | CalculationState.INVALIDATED:
+                kind = candidate.state.name.lower()
                 self._count_problem(
                     candidate.source, kind, candidate.reason or "", candidate.error_type
                 )
@@ -258,15 +258,15 @@ class Campaign:
         version = candidate.version
         events: list[NewEvent] = []
         earlier = candidate.earlier
-        if candidate.standing is Standing.ABANDONED:
+        if candidate.state is CalculationState.ABANDONED:
             abandoned = self._attempt(candidate, earlier, batch_id=candidate.batch_id)
             reason = "its runner ended without recording a result"
-            events.append(self._of(abandoned, narrative.lost(abandoned, reason), version))
+            events.append(self._of(abandoned, outcomes.lost(abandoned, reason), version))
             lost = ErrorType.COMPUTE_LOST.value
             its_end = as_earlier(abandoned.number, lost, reason, datetime.now(UTC))
             earlier = (*earlier, its_end)
         attempt = self._attempt(candidate, earlier, batch_id=self.batch.id)
-        begun = narrative.started(
+        begun = outcomes.started(
             attempt,
             self.plan,
             program=self.plan.engine,
@@ -277,7 +277,7 @@ class Campaign:
         events.append(self._of(attempt, begun, version))
         failure = candidate.unreadable
         if failure is not None:
-            events.append(self._of(attempt, narrative.failed(attempt, failure), version))
+            events.append(self._of(attempt, outcomes.failed(attempt, failure), version))
         try:
             self.recorder.record_all(*events)
         except VersionConflict:
@@ -322,10 +322,10 @@ class Campaign:
             earlier=earlier,
         )
 
-    def _finish(self, outcomes: Iterable[Outcome]) -> None:
-        for outcome in outcomes:
+    def _finish(self, tasks: Iterable[Outcome]) -> None:
+        for outcome in tasks:
             running = self._running[outcome.task_id]
-            ended = narrative.ended(running.attempt, outcome)
+            ended = outcomes.ended(running.attempt, outcome)
             try:
                 self.recorder.record_all(self._of(running.attempt, ended, running.version))
             except VersionConflict:
@@ -367,11 +367,11 @@ class Campaign:
         except QuantumForgeError:
             return  # what is not recorded now, the next run will find abandoned
 
-    def _end(self, outcomes: Iterable[Outcome], reason: str) -> None:
+    def _end(self, tasks: Iterable[Outcome], reason: str) -> None:
         # Those of records that were being identified are nobody's: the next run reads them again.
-        self._finish(each for each in outcomes if each.task_id in self._running)
+        self._finish(each for each in tasks if each.task_id in self._running)
         for running in list(self._running.values()):
-            lost = narrative.lost(running.attempt, reason)
+            lost = outcomes.lost(running.attempt, reason)
             try:
                 self.recorder.record_all(self._of(running.attempt, lost, running.version))
             except VersionConflict:

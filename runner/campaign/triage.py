@@ -13,7 +13,7 @@ from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.log.read import last_events, read_stream
 from quantum_forge.eventstore.recording.attempt import earlier_in
-from quantum_forge.runner.campaign import outcomes as narrative
+from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.engines.failures import Failure, classify
 from quantum_forge.runner.errors import InputError
@@ -32,7 +32,7 @@ from quantum_forge.schema.domains.calculations import (
 from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted, molecule_id
 
 
-class Standing(Enum):
+class CalculationState(Enum):
     """How a calculation stands before this campaign touches it."""
 
     TO_RUN = "to run"
@@ -66,7 +66,7 @@ class Candidate(Identified, frozen=True, kw_only=True):
     molecule_version: what to expect when creating the molecule; None when it is there.
     """
 
-    standing: Standing
+    state: CalculationState
     version: int
     batch_id: UUID | None
     error_type: str | None
@@ -98,7 +98,7 @@ def identified(tenant_id: UUID, plan: Plan, source: Input) -> Identified:
         calculation_id=plan.calculation_id(its_id, source.geometry),
         molecule=molecule,
         molecule_id=its_id,
-        creation=narrative.created(molecule),
+        creation=outcomes.created(molecule),
     )
 
 
@@ -173,7 +173,7 @@ def triage(
         candidates.append(
             Candidate(
                 **structs.asdict(each),
-                standing=_standing(connection, last, began),
+                state=_state_of(connection, last, began),
                 version=newest.version if newest else 0,
                 batch_id=UUID(data["batch_id"]) if data.get("batch_id") else None,
                 error_type=data.get("error_type"),
@@ -193,19 +193,23 @@ def _deciding(connection: Connection, newest: RecordedEvent | None) -> RecordedE
     return next((each for each in history if each.event_type != newest.event_type), None)
 
 
-def _standing(connection: Connection, last: RecordedEvent | None, began: int) -> Standing:
+def _state_of(connection: Connection, last: RecordedEvent | None, began: int) -> CalculationState:
     if last is None:
-        return Standing.TO_RUN
+        return CalculationState.TO_RUN
     match last.event_type:
         case CalculationCompleted.event_type:
-            return Standing.COMPLETED
+            return CalculationState.COMPLETED
         case CalculationInvalidated.event_type:
             # Physics would refuse the same result again; what was retracted may come out better.
-            return Standing.TO_RUN if last.data.get("retraction_id") else Standing.INVALIDATED
+            return (
+                CalculationState.TO_RUN
+                if last.data.get("retraction_id")
+                else CalculationState.INVALIDATED
+            )
         case CalculationFailed.event_type if (
             last.data["error_type"] == ErrorType.INPUT_ERROR or last.position > began
         ):
-            return Standing.FAILED
+            return CalculationState.FAILED
         case CalculationStarted.event_type:
             gone = is_gone(
                 last.metadata,
@@ -213,8 +217,8 @@ def _standing(connection: Connection, last: RecordedEvent | None, began: int) ->
                 timeout_seconds=float(last.data["timeout_seconds"]),
                 now=server_time(connection),
             )
-            return Standing.ABANDONED if gone else Standing.RUNNING
-    return Standing.TO_RUN
+            return CalculationState.ABANDONED if gone else CalculationState.RUNNING
+    return CalculationState.TO_RUN
 
 
 def _failed_attempts(

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent
-from quantum_forge.runner.campaign import outcomes as narrative
+from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.outcomes import Attempt, storable
 from quantum_forge.runner.engines.physics import refusal
 from quantum_forge.runner.engines.tasks import Completed, Failed, Invalidated, Outcome
@@ -62,7 +62,7 @@ class History:
         )
         outcome = _outcome(job, molecule, self.calculation_id, keep_logs=keep_logs)
         self.status, self.reason = _told(outcome)
-        self._ended = narrative.ended(attempt, outcome)
+        self._ended = outcomes.ended(attempt, outcome)
         if isinstance(self._ended, CalculationCompleted):
             assert job.result is not None
             self._ended = replace(
@@ -81,7 +81,7 @@ class History:
         """The molecule's entry into the system, on a stream that is at this version."""
         assert self.molecule is not None
         assert self.molecule_id is not None
-        event = narrative.created(self.molecule)
+        event = outcomes.created(self.molecule)
         return replace(
             self._new(self.molecule_id, event, version + 1, self._job.began),
             expected_version=version,
@@ -112,7 +112,7 @@ class History:
             multiplicity_source=(
                 UNSET if self.molecule is None else self.molecule.multiplicity_source
             ),
-            warnings=narrative.warnings_of(self.molecule),
+            warnings=outcomes.warnings_of(self.molecule),
             metadata=told,
         )
 

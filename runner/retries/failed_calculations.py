@@ -40,7 +40,7 @@ class Verdict(StrEnum):
     GIVEN_UP = "given up"
 
 
-class Troubled(msgspec.Struct, frozen=True, kw_only=True):
+class FailedCalculation(msgspec.Struct, frozen=True, kw_only=True):
     """A calculation without a result.
 
     version: of its stream. earlier: its failed attempts. failures: how often it failed, by type of
@@ -107,29 +107,29 @@ def select_candidates(tenant_id: UUID) -> Select[Any]:
     )
 
 
-def read_troubled(
+def read_failed(
     connection: Connection,
     tenant_id: UUID,
     calculation_ids: Iterable[UUID],
     backoff: Backoff,
     *,
     now: datetime,
-) -> list[Troubled]:
+) -> list[FailedCalculation]:
     """How these calculations stand by the log itself, in the given order; nothing is written.
 
     Those that completed, were invalidated or run at the moment are left out. `now`: the present
     time, by the server's clock.
     """
-    found: list[Troubled] = []
+    found: list[FailedCalculation] = []
     ids = list(calculation_ids)
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
         streams = read_streams(connection, tenant_id, "calculation", chunk)
-        known: list[Troubled] = []
+        known: list[FailedCalculation] = []
         for id_ in chunk:
-            troubled = _troubled(streams.get(id_, []), backoff, now)
-            if troubled is not None:
-                known.append(troubled)
+            calculation = _failed_calculation(streams.get(id_, []), backoff, now)
+            if calculation is not None:
+                known.append(calculation)
         molecules = read_molecules(
             connection, tenant_id, (each.molecule_id for each in known if each.molecule_id)
         )
@@ -137,25 +137,29 @@ def read_troubled(
     return found
 
 
-def _judged(troubled: Troubled, molecules: dict[UUID, MoleculeCreated]) -> Troubled:
+def _judged(
+    calculation: FailedCalculation, molecules: dict[UUID, MoleculeCreated]
+) -> FailedCalculation:
     """The same, given up with the reason where the log does not hold what a retry needs."""
-    if troubled.verdict not in (Verdict.TO_SCHEDULE, Verdict.WAITING, Verdict.DUE):
-        return troubled
-    id_ = troubled.molecule_id
+    if calculation.verdict not in (Verdict.TO_SCHEDULE, Verdict.WAITING, Verdict.DUE):
+        return calculation
+    id_ = calculation.molecule_id
     try:
         repetition(
-            troubled.calculation_id,
-            troubled.started,
+            calculation.calculation_id,
+            calculation.started,
             None if id_ is None else molecules.get(id_),
         )
     except Unrepeatable as reason:
         return msgspec.structs.replace(
-            troubled, verdict=Verdict.GIVEN_UP, retry_at=None, reason=str(reason)
+            calculation, verdict=Verdict.GIVEN_UP, retry_at=None, reason=str(reason)
         )
-    return troubled
+    return calculation
 
 
-def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) -> Troubled | None:
+def _failed_calculation(
+    events: Sequence[RecordedEvent], backoff: Backoff, now: datetime
+) -> FailedCalculation | None:
     attempts = [event for event in events if event.event_type != _RESOLVED]
     starts = [event for event in attempts if event.event_type == _STARTED]
     if not starts:
@@ -183,7 +187,7 @@ def _troubled(events: Sequence[RecordedEvent], backoff: Backoff, now: datetime) 
             verdict = Verdict.DUE if retry_at <= now else Verdict.WAITING
         case _:
             return None
-    return Troubled(
+    return FailedCalculation(
         calculation_id=last.entity_id,
         molecule_id=started.molecule_id,
         batch_id=started.batch_id,

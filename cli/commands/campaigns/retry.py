@@ -83,7 +83,7 @@ def retry(
         raise click.UsageError("--dry-run and --follow contradict each other; give one of them")
     try:
         from quantum_forge.runner.retries.backoff import Backoff
-        from quantum_forge.runner.retries.retry import Retries, find_troubled
+        from quantum_forge.runner.retries.retries import Retries, find_failed
         from quantum_forge.runner.workers.liveness import identity
     except ImportError as error:
         raise EngineMissing(error) from error
@@ -98,7 +98,7 @@ def retry(
         )
         if dry_run:
             with forge.connect() as connection:
-                known = find_troubled(connection, settings.tenant_id, backoff)
+                known = find_failed(connection, settings.tenant_id, backoff)
                 now = server_time(connection)
             _print([_planned(each, backoff, now) for each in known], as_json)
             return
@@ -111,9 +111,9 @@ def retry(
             ),
         )
 
-        def tell(troubled: Any, successful: bool) -> None:
+        def tell(calculation: Any, successful: bool) -> None:
             outcome = "has a result" if successful else "failed again"
-            console.note(f"{troubled.calculation_id}: attempt {troubled.attempt} {outcome}")
+            console.note(f"{calculation.calculation_id}: attempt {calculation.attempt} {outcome}")
 
         with recorder, kept_current(forge.engine):
             done = Retries(
@@ -135,34 +135,34 @@ def retry(
         sys.exit(128 + done.signal)
 
 
-def _planned(troubled: Any, backoff: Any, now: datetime | None = None) -> dict[str, Any]:
+def _planned(calculation: Any, backoff: Any, now: datetime | None = None) -> dict[str, Any]:
     """A row of what is to be done; the time of a retry that has none is the earliest possible.
 
     `now`: by the server's clock, where there may be retries without a time.
     """
     from quantum_forge.runner.retries.failed_calculations import Verdict
 
-    gave_up = troubled.verdict is Verdict.GIVEN_UP
-    retry_at = troubled.retry_at
-    decision = troubled.verdict.value
-    if troubled.verdict is Verdict.TO_SCHEDULE:
-        retry_at = troubled.failed_at + backoff.delay(len(troubled.earlier), 0.0)
+    gave_up = calculation.verdict is Verdict.GIVEN_UP
+    retry_at = calculation.retry_at
+    decision = calculation.verdict.value
+    if calculation.verdict is Verdict.TO_SCHEDULE:
+        retry_at = calculation.failed_at + backoff.delay(len(calculation.earlier), 0.0)
         is_due = now is not None and retry_at <= now
         decision = "due" if is_due else "to be scheduled"
-    elif troubled.reason is not None:
-        decision = f"given up: {troubled.reason}"
+    elif calculation.reason is not None:
+        decision = f"given up: {calculation.reason}"
     elif gave_up:
-        allowed = backoff.allowed(troubled.error_type)
+        allowed = backoff.allowed(calculation.error_type)
         decision = f"given up: {counted(allowed, 'retry', 'retries')} at most"
     return {
-        "id": troubled.calculation_id,
-        "story": troubled.story,
+        "id": calculation.calculation_id,
+        "story": calculation.story,
         "decision": decision,
-        "attempt": None if gave_up else troubled.attempt,
+        "attempt": None if gave_up else calculation.attempt,
         "retry_at": retry_at,
-        "error_type": troubled.error_type,
-        "error_message": troubled.error_message,
-        "failures": troubled.failures,
+        "error_type": calculation.error_type,
+        "error_message": calculation.error_message,
+        "failures": calculation.failures,
     }
 
 

@@ -18,7 +18,7 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.retries.backoff import RETRIES, Backoff
 from quantum_forge.runner.retries.failed_calculations import Verdict
-from quantum_forge.runner.retries.retry import Retried, Retries
+from quantum_forge.runner.retries.retries import Retried, Retries
 from quantum_forge.runner.workers.liveness import identity
 from quantum_forge.schema.domains.calculations import ErrorType
 from tests.conftest import Qforge
@@ -35,7 +35,7 @@ from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID, parse_database_url
 from quantum_forge.runner.retries.backoff import Backoff
 from quantum_forge.runner.workers.liveness import identity
-from quantum_forge.runner.retries.retry import Retries
+from quantum_forge.runner.retries.retries import Retries
 engine = make_engine(parse_database_url(sys.argv[1]))
 recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()))
 Retries(recorder, Backoff(first_seconds=0, longest_seconds=0), jobs=2,

@@ -18,15 +18,15 @@ from quantum_forge.eventstore.database.availability.clock import ServerClock, se
 from quantum_forge.eventstore.database.availability.outage import PATIENCE, Patience, Trouble
 from quantum_forge.eventstore.log.read import last_events
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.runner.campaign import outcomes as narrative
+from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.outcomes import Attempt
 from quantum_forge.runner.engines.check import program_version
 from quantum_forge.runner.engines.tasks import Completed, Outcome, Task
 from quantum_forge.runner.retries.backoff import Backoff
 from quantum_forge.runner.retries.failed_calculations import (
-    Troubled,
+    FailedCalculation,
     Verdict,
-    read_troubled,
+    read_failed,
     select_candidates,
 )
 from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules, repetition
@@ -58,15 +58,17 @@ class Retried(msgspec.Struct, kw_only=True):
     attempts: int = 0
     completed: int = 0
     impossible: dict[UUID, str] = msgspec.field(default_factory=dict)
-    waiting: list[Troubled] = msgspec.field(default_factory=list)
-    given_up: list[Troubled] = msgspec.field(default_factory=list)
+    waiting: list[FailedCalculation] = msgspec.field(default_factory=list)
+    given_up: list[FailedCalculation] = msgspec.field(default_factory=list)
     signal: int | None = None
 
 
-def find_troubled(connection: Connection, tenant_id: UUID, backoff: Backoff) -> list[Troubled]:
+def find_failed(
+    connection: Connection, tenant_id: UUID, backoff: Backoff
+) -> list[FailedCalculation]:
     """Every calculation that failed and could be tried again, or could have been."""
     ids = connection.scalars(select_candidates(tenant_id)).all()
-    return read_troubled(connection, tenant_id, ids, backoff, now=server_time(connection))
+    return read_failed(connection, tenant_id, ids, backoff, now=server_time(connection))
 
 
 class Retries:
@@ -93,7 +95,7 @@ class Retries:
         *,
         jobs: int,
         timeout_seconds: float | None = None,
-        on_attempt: Callable[[Troubled, bool], None] = lambda *_: None,
+        on_attempt: Callable[[FailedCalculation, bool], None] = lambda *_: None,
         on_trouble: Trouble = lambda _: None,
         function: str = "quantum_forge.runner.engines.calculation:calculate",
         draw: Callable[[], float] = random.random,
@@ -108,7 +110,7 @@ class Retries:
         self._patience = Patience(PATIENCE, on_trouble=on_trouble)
         self._function = function
         self._draw = draw
-        self._running: dict[UUID, tuple[Troubled, Attempt, int]] = {}
+        self._running: dict[UUID, tuple[FailedCalculation, Attempt, int]] = {}
         self._clock = ServerClock()
 
     def run(self, *, follow: bool = False) -> Retried:
@@ -118,7 +120,7 @@ class Retries:
                 None if follow else PATIENCE, stop=lambda: bool(stop), on_trouble=self._on_trouble
             )
             looked = 0.0
-            known: list[Troubled] = []
+            known: list[FailedCalculation] = []
             while not stop:
                 if time.monotonic() - looked >= LOOK_SECONDS or not looked:
                     known = self._scheduled(self._find())
@@ -148,24 +150,26 @@ class Retries:
 
     # What there is to do
 
-    def _find(self) -> list[Troubled]:
+    def _find(self) -> list[FailedCalculation]:
         return self._asked(
-            lambda connection: find_troubled(connection, self.recorder.tenant_id, self.backoff)
+            lambda connection: find_failed(connection, self.recorder.tenant_id, self.backoff)
         )
 
-    def _read(self, ids: Iterable[UUID]) -> list[Troubled]:
+    def _read(self, ids: Iterable[UUID]) -> list[FailedCalculation]:
         """How these calculations stand now."""
         wanted = list(ids)
         return self._asked(
-            lambda connection: read_troubled(
+            lambda connection: read_failed(
                 connection, self.recorder.tenant_id, wanted, self.backoff, now=self._clock.now()
             )
         )
 
-    def _asked(self, question: Callable[[Connection], list[Troubled]]) -> list[Troubled]:
+    def _asked(
+        self, question: Callable[[Connection], list[FailedCalculation]]
+    ) -> list[FailedCalculation]:
         """What the log says; waits for a database that is away."""
 
-        def ask() -> list[Troubled]:
+        def ask() -> list[FailedCalculation]:
             with self.recorder.engine.connect() as connection:
                 self._clock.read(connection)
                 return question(connection)
@@ -176,7 +180,7 @@ class Retries:
         """Record events, which may be repeated: the log knows their ids."""
         self._patience.persist(lambda: self.recorder.record_all(*events))
 
-    def _due(self, known: Iterable[Troubled]) -> list[Troubled]:
+    def _due(self, known: Iterable[FailedCalculation]) -> list[FailedCalculation]:
         """What can be begun now, the longest overdue last."""
         now = self._clock.now()
         due = [
@@ -190,7 +194,9 @@ class Retries:
         ]
         return sorted(due, key=lambda each: each.retry_at or now, reverse=True)
 
-    def _renewed(self, known: list[Troubled], ended: list[UUID]) -> list[Troubled]:
+    def _renewed(
+        self, known: list[FailedCalculation], ended: list[UUID]
+    ) -> list[FailedCalculation]:
         """The same, with what the log says now of the attempts that ended."""
         if not ended:
             return known
@@ -198,9 +204,9 @@ class Retries:
         others = [each for each in known if each.calculation_id not in ended]
         return [*others, *self._scheduled(again)]
 
-    def _scheduled(self, known: Iterable[Troubled]) -> list[Troubled]:
+    def _scheduled(self, known: Iterable[FailedCalculation]) -> list[FailedCalculation]:
         """The same, after what has no time yet got one, and the abandoned were recorded as lost."""
-        result: list[Troubled] = []
+        result: list[FailedCalculation] = []
         for each in known:
             try:
                 if each.verdict is Verdict.ABANDONED:
@@ -212,59 +218,59 @@ class Retries:
             result.append(each)
         return result
 
-    def _lose(self, troubled: Troubled) -> Troubled:
-        attempt = _attempt(troubled, troubled.started.attempt)
-        lost = narrative.lost(attempt, "its runner ended without recording a result")
-        self._record(self._of(troubled, lost, troubled.version))
-        (again,) = self._read([troubled.calculation_id]) or [troubled]
+    def _lose(self, calculation: FailedCalculation) -> FailedCalculation:
+        attempt = _attempt(calculation, calculation.started.attempt)
+        lost = outcomes.lost(attempt, "its runner ended without recording a result")
+        self._record(self._of(calculation, lost, calculation.version))
+        (again,) = self._read([calculation.calculation_id]) or [calculation]
         return again
 
-    def _schedule(self, troubled: Troubled) -> Troubled:
-        assert troubled.failed_at is not None
-        delay = self.backoff.delay(len(troubled.earlier), self._draw())
-        retry_at = troubled.failed_at + delay
+    def _schedule(self, calculation: FailedCalculation) -> FailedCalculation:
+        assert calculation.failed_at is not None
+        delay = self.backoff.delay(len(calculation.earlier), self._draw())
+        retry_at = calculation.failed_at + delay
         scheduled = CalculationRetryScheduled(
-            molecule_id=troubled.molecule_id,
-            batch_id=troubled.batch_id,
-            attempt=troubled.attempt,
+            molecule_id=calculation.molecule_id,
+            batch_id=calculation.batch_id,
+            attempt=calculation.attempt,
             retry_at=retry_at,
             delay_seconds=delay.total_seconds(),
         )
-        self._record(self._of(troubled, scheduled, troubled.version))
+        self._record(self._of(calculation, scheduled, calculation.version))
         self.done.scheduled += 1
         return msgspec.structs.replace(
-            troubled, version=troubled.version + 1, verdict=Verdict.WAITING, retry_at=retry_at
+            calculation, version=calculation.version + 1, verdict=Verdict.WAITING, retry_at=retry_at
         )
 
     # Attempts
 
-    def _start(self, pool: WorkerPool, troubled: Troubled) -> None:
+    def _start(self, pool: WorkerPool, calculation: FailedCalculation) -> None:
         try:
-            task = self._task(troubled)
+            task = self._task(calculation)
         except Unrepeatable as reason:
-            self.done.impossible[troubled.calculation_id] = str(reason)
+            self.done.impossible[calculation.calculation_id] = str(reason)
             return
-        attempt = _attempt(troubled, troubled.attempt)
+        attempt = _attempt(calculation, calculation.attempt)
         begun = msgspec.structs.replace(
-            troubled.started,
+            calculation.started,
             attempt=attempt.number,
             program_version=program_version(task.engine),
-            timeout_seconds=task.timeout_s or troubled.started.timeout_seconds,
+            timeout_seconds=task.timeout_s or calculation.started.timeout_seconds,
         )
         try:
-            self._record(self._of(troubled, begun, troubled.version))
+            self._record(self._of(calculation, begun, calculation.version))
         except OVERRULED:
             return
-        self._running[task.id] = (troubled, attempt, troubled.version + 1)
+        self._running[task.id] = (calculation, attempt, calculation.version + 1)
         pool.submit(task)
 
-    def _task(self, troubled: Troubled) -> Task:
+    def _task(self, calculation: FailedCalculation) -> Task:
         """What a worker needs, from the log alone.
 
         Raises:
             Unrepeatable: when the log does not hold it any more.
         """
-        id_ = troubled.molecule_id
+        id_ = calculation.molecule_id
 
         def ask() -> MoleculeCreated | None:
             if id_ is None:
@@ -273,28 +279,28 @@ class Retries:
                 return read_molecules(connection, self.recorder.tenant_id, [id_]).get(id_)
 
         return repetition(
-            troubled.calculation_id,
-            troubled.started,
+            calculation.calculation_id,
+            calculation.started,
             self._patience.persist(ask),
             timeout_seconds=self._timeout,
         )
 
-    def _finished(self, outcomes: Iterable[Outcome]) -> list[UUID]:
+    def _finished(self, tasks: Iterable[Outcome]) -> list[UUID]:
         """Record how attempts ended; returns whose."""
         ended = []
-        for outcome in outcomes:
-            troubled, attempt, version = self._running.pop(outcome.task_id)
-            event = narrative.ended(attempt, outcome)
+        for outcome in tasks:
+            calculation, attempt, version = self._running.pop(outcome.task_id)
+            event = outcomes.ended(attempt, outcome)
             ended.append(outcome.task_id)
             successful = isinstance(outcome, Completed)
-            batch_id = troubled.batch_id if successful else None
+            batch_id = calculation.batch_id if successful else None
             try:
-                self._record_end(self._of(troubled, event, version), batch_id)
+                self._record_end(self._of(calculation, event, version), batch_id)
             except OVERRULED:
                 continue
             self.done.attempts += 1
             self.done.completed += successful
-            self._on_attempt(troubled, successful)
+            self._on_attempt(calculation, successful)
         return ended
 
     def _record_end(self, ended: NewEvent, batch_id: UUID | None) -> None:
@@ -331,15 +337,15 @@ class Retries:
 
         self._patience.persist(lambda: self.recorder.decide(decide))
 
-    def _of(self, troubled: Troubled, event: Event, version: int) -> NewEvent:
-        return self.recorder.new(troubled.calculation_id, event, expected_version=version)
+    def _of(self, calculation: FailedCalculation, event: Event, version: int) -> NewEvent:
+        return self.recorder.new(calculation.calculation_id, event, expected_version=version)
 
 
-def _attempt(troubled: Troubled, number: int) -> Attempt:
+def _attempt(calculation: FailedCalculation, number: int) -> Attempt:
     return Attempt(
-        calculation_id=troubled.calculation_id,
-        molecule_id=troubled.molecule_id,
-        batch_id=troubled.batch_id,
+        calculation_id=calculation.calculation_id,
+        molecule_id=calculation.molecule_id,
+        batch_id=calculation.batch_id,
         number=number,
-        earlier=troubled.earlier,
+        earlier=calculation.earlier,
     )
