@@ -150,3 +150,17 @@ class ImportStopped(RunnerError):
         )
         self.folders = folders
         self.reason = reason
+
+
+class EngineMissing(QuantumForgeError):
+    """RDKit or tblite is not installed, or not usable."""
+
+    exit_status = 2
+
+    def __init__(self, error: ImportError) -> None:
+        what = (
+            f"{error.name} is not installed"
+            if isinstance(error, ModuleNotFoundError)
+            else f"{error.name or 'a library'} cannot be loaded ({error})"
+        )
+        super().__init__(f"{what}: pip install 'quantum-forge[xtb]'")

@@ -5,7 +5,7 @@ import sys
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.commands.campaigns.run import EngineMissing, kept_current
+from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.parse import options
 from quantum_forge.cli.parse.options import jobs_option, json_option
 from quantum_forge.cli.session import open_forge
@@ -16,6 +16,7 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
+from quantum_forge.runner.errors import EngineMissing
 from quantum_forge.schema.domains.molecules import molecules
 
 PROBLEMS_SHOWN = 10

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.commands.campaigns.run import EngineMissing, kept_current
+from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.parse.options import jobs_option, json_option
 from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import columns, console
@@ -19,6 +19,7 @@ from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.registry import named
+from quantum_forge.runner.errors import EngineMissing
 
 PLANNED = (
     Shown("id"),

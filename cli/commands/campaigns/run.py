@@ -2,65 +2,34 @@
 
 import contextlib
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.commands.recording.spool import tell
 from quantum_forge.cli.parse.options import jobs_option
-from quantum_forge.cli.session import open_forge, tell_trouble
-from quantum_forge.cli.show import console
+from quantum_forge.cli.session import open_forge
+from quantum_forge.cli.show import console, run_tally
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
 from quantum_forge.eventstore.database.availability.deadline import followed
-from quantum_forge.eventstore.database.availability.outage import PATIENCE, Patience, passes
+from quantum_forge.eventstore.database.availability.outage import PATIENCE
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.directory import spool_directory
-from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
-from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.runner.campaign.plan import Plan, source_of
-from quantum_forge.runner.campaign.tally import Tally
 from quantum_forge.runner.engines.methods import ENGINES, LEVELS, METHODS, require_known
-from quantum_forge.runner.errors import ResultsInSpool
+from quantum_forge.runner.errors import EngineMissing, ResultsInSpool
 
-if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
-    from quantum_forge.runner.inputs.files import Count
-
-PROJECT_EVERY = 5.0
-"""Seconds after which others see in the tables what this run has recorded."""
-
-LAST_PATIENCE = 30.0
-"""Seconds for which the end of a run waits for a database that refuses to project."""
-
-PROBLEMS_SHOWN = 10
-WARNINGS_SHOWN = 10
 NAMESAKES_SHOWN = 3
-
-
-class EngineMissing(QuantumForgeError):
-    """RDKit or tblite is not installed, or not usable."""
-
-    exit_status = 2
-
-    def __init__(self, error: ImportError) -> None:
-        what = (
-            f"{error.name} is not installed"
-            if isinstance(error, ModuleNotFoundError)
-            else f"{error.name or 'a library'} cannot be loaded ({error})"
-        )
-        super().__init__(f"{what}: pip install 'quantum-forge[xtb]'")
 
 
 @click.command(cls=Command)
@@ -222,9 +191,11 @@ def run(
                         )
                     raise
                 if as_json:
-                    console.emit_json(as_json_object(plan.batch, campaign.batch.id, tally, in_file))
+                    console.emit_json(
+                        run_tally.as_json_object(plan.batch, campaign.batch.id, tally, in_file)
+                    )
                 else:
-                    print_tally(plan.batch, tally, in_file)
+                    run_tally.print_tally(plan.batch, tally, in_file)
                 if events := unsettled(recorder):
                     raise ResultsInSpool(events)
 
@@ -248,98 +219,3 @@ def unsettled(recorder: Recorder) -> int:
     with contextlib.suppress(DatabaseUnavailable):
         recorder.settle()
     return recorder.spooled
-
-
-@contextlib.contextmanager
-def kept_current(engine: Engine) -> Iterator[None]:
-    """Bring the read models up to date now and then, and at the end, however that comes.
-
-    A read model that cannot follow stops no calculation: it is complained of at the end.
-    """
-    stop = threading.Event()
-
-    def follow() -> None:
-        while not stop.wait(PROJECT_EVERY):
-            try:
-                catch_up(engine, PROJECTIONS.values(), stop=stop)
-            except Exception as error:
-                # What does not pass by itself, the last attempt of the main thread raises.
-                if not (passes(error) or isinstance(error, QuantumForgeError)):
-                    return
-
-    thread = threading.Thread(target=follow, name="projector", daemon=True)
-    thread.start()
-    try:
-        yield
-    except BaseException:
-        stop.set()
-        thread.join()
-        with contextlib.suppress(QuantumForgeError, DBAPIError):
-            catch_up(engine, PROJECTIONS.values())
-        raise
-    stop.set()
-    thread.join()
-    Patience(LAST_PATIENCE, on_trouble=tell_trouble).persist(
-        lambda: catch_up(engine, PROJECTIONS.values())
-    )
-
-
-def counts(tally: Tally) -> dict[str, int]:
-    """What became of the inputs, in the order in which people ask."""
-    return {
-        "read": tally.inputs,
-        "completed": tally.completed,
-        "completed_before": tally.before,
-        "failed": tally.failed,
-        "lost": tally.lost,
-        "invalidated": tally.invalidated,
-        "duplicates": tally.duplicates,
-        "running_elsewhere": tally.elsewhere,
-    }
-
-
-def lines_of(in_file: "Count") -> dict[str, int]:
-    """The records and lines of the whole file, and its lines that belong to no record."""
-    return {
-        "records": in_file.inputs,
-        "lines": in_file.lines,
-        "skipped_lines": in_file.skipped,
-    }
-
-
-def as_json_object(batch: str, batch_id: UUID, tally: Tally, in_file: "Count") -> dict[str, object]:
-    """What a program wants to know of a run."""
-    return {
-        "batch": batch,
-        "batch_id": batch_id,
-        **counts(tally),
-        "file": lines_of(in_file),
-        "problems": tally.problems,
-        "warnings": tally.warnings,
-    }
-
-
-def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
-    """Print the counts to stdout; warnings, and why inputs have no result, to stderr."""
-    for caution in tally.warnings[:WARNINGS_SHOWN]:
-        name = " ".join(caution.name.split())
-        others = f" and {counted(caution.inputs - 1, 'other')}" if caution.inputs > 1 else ""
-        console.note(f"input {caution.number} ({name}){others}: {caution.text} [warning]")
-    if (more := len(tally.warnings) - WARNINGS_SHOWN) > 0:
-        console.note(f"… and {counted(more, 'more warning')}: qforge calculations show ID")
-    for problem in tally.problems[:PROBLEMS_SHOWN]:
-        kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
-        name = " ".join(problem.name.split())
-        console.note(f"input {problem.number} ({name}): {problem.reason} [{kind}]")
-    if (more := tally.unsuccessful - PROBLEMS_SHOWN) > 0:
-        console.note(f"… and {more} more: qforge calculations list --status failed")
-    console.table(
-        ["outcome", "inputs"],
-        [(name.replace("_", " "), count) for name, count in counts(tally).items()],
-        right=["inputs"],
-        title=f"Batch {batch}",
-    )
-    console.note(
-        f"Lines in the file: {in_file.lines:,}; records: {in_file.inputs:,}; lines without a "
-        f"record (header, comments, blank lines): {in_file.skipped:,}"
-    )

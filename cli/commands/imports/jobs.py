@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, RowMapping
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.commands.campaigns.run import EngineMissing
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import jobs_option, json_option
@@ -26,6 +25,7 @@ from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries.calculations import select_atoms, select_completed
 from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.runner.errors import EngineMissing
 
 if TYPE_CHECKING:
     from quantum_forge.runner.jobs.recomputation import Checked, RecordedResult, Sample
