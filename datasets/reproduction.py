@@ -40,7 +40,8 @@ class NotReproduced(QuantumForgeError):
     def __init__(self, name: str, differences: list[str]) -> None:
         self.differences = differences
         super().__init__(
-            f"the dataset {name} is not what it was: {'; '.join(differences)}; nothing was written"
+            f"the dataset {name} differs from the original: {'; '.join(differences)}; nothing was "
+            "written"
         )
 
 
@@ -119,7 +120,7 @@ def _content_differences(then: Manifest, now: Manifest) -> Iterator[str]:
         for name in then.column_sha256.keys() | now.column_sha256.keys()
         if then.column_sha256.get(name) != now.column_sha256.get(name)
     ]
-    yield f"different are the columns {', '.join(sorted(columns))}"
+    yield f"the columns {', '.join(sorted(columns))} differ"
     yield from _differing("the definition of ", then.definitions, now.definitions)
     yield from _differing("", then.software, now.software)
     if then.recorded_at != now.recorded_at:

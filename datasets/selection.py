@@ -216,7 +216,7 @@ def _order(judged: Subquery, selection: Selection) -> list[ColumnElement[Any]]:
     name = selection.order or "log_position"
     if name not in judged.c:
         raise UnknownSelection(
-            f"{name!r} is not a column to order by; there are {', '.join(judged.c.keys())}"
+            f"{name!r} is not a column to order by; the columns are {', '.join(judged.c.keys())}"
         )
     by: ColumnElement[Any] = judged.c[name]
     if isinstance(by.type, Text):

@@ -15,7 +15,7 @@ class UnknownProjection(QuantumForgeError):
     exit_status = 2
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no projection {name!r}; there are {', '.join(PROJECTIONS)}")
+        super().__init__(f"no projection {name!r}; the projections are {', '.join(PROJECTIONS)}")
 
 
 def named(names: Iterable[str]) -> list[Projection]:

@@ -21,7 +21,7 @@ def id_of(entity: Entity) -> UUID:
         return entity
     if isinstance(entity, Recorded):
         return entity.entity_id
-    raise TypeError(f"an entity is its UUID, or what record() returned of it, not {entity!r}")
+    raise TypeError(f"an entity must be a UUID, or a value that record() returned, not {entity!r}")
 
 
 def type_names(types: Kind | Iterable[Kind] | None) -> list[str] | None:

@@ -68,7 +68,7 @@ def events(
     if not follow:
         return _read(forge, where, after, upto, backward, limit)
     if upto is not None or backward:
-        raise ValueError("follow goes on for ever, forward: leave out upto and backward")
+        raise ValueError("follow never ends and reads forward: leave out upto and backward")
     stream = subscribe(forge.engine, after=after, where=where, stop=stop)
     return stream if limit is None else islice(stream, limit)
 

@@ -141,7 +141,7 @@ class Query:
             WrongQuery: for a negative number.
         """
         if rows < 0:
-            raise WrongQuery(f"a limit is a number of rows, at least 0, not {rows}")
+            raise WrongQuery(f"a limit must be a number of rows, at least 0, not {rows}")
         most = rows if self._most is None else min(rows, self._most)
         statement = self._statement
         if self._most is None and statement._limit_clause is not None:
@@ -253,7 +253,9 @@ def _column(source: FromClause, name: str) -> ColumnElement[Any]:
     try:
         return source.c[name]
     except KeyError:
-        raise WrongQuery(f"no column {name!r}; there are {', '.join(source.c.keys())}") from None
+        raise WrongQuery(
+            f"no column {name!r}; the columns are {', '.join(source.c.keys())}"
+        ) from None
 
 
 def _ordered(source: FromClause, written: str) -> ColumnElement[Any]:

@@ -90,7 +90,7 @@ class CampaignInterrupted(RunnerError):
 
     def __init__(self, done: int, total: int, *, signal: int) -> None:
         super().__init__(
-            f"stopped after {done} of {total} inputs; run the same command again to go on"
+            f"stopped after {done} of {total} inputs; run the same command again to continue"
         )
         self.done = done
         self.total = total
@@ -105,8 +105,8 @@ class DatabaseStayedAway(RunnerError):
 
     def __init__(self, seconds: float, reason: str) -> None:
         super().__init__(
-            f"the database has been away for {seconds:.0f} s ({reason}); "
-            "run the same command again when it is back"
+            f"the database has been unreachable for {seconds:.0f} s ({reason}); run the same "
+            "command again when it is back"
         )
         self.seconds = seconds
         self.reason = reason
@@ -120,7 +120,8 @@ class ResultsInSpool(RunnerError):
     def __init__(self, events: int) -> None:
         super().__init__(
             f"everything is computed, and the spool has {counted(events, 'event')}, because the "
-            "database is away; when it is back: qforge spool drain, or the same command again"
+            "database is unreachable; when it is back: qforge spool drain, or the same command "
+            "again"
         )
         self.events = events
 
@@ -130,7 +131,7 @@ class ImportInterrupted(RunnerError):
 
     def __init__(self, folders: int, *, signal: int) -> None:
         super().__init__(
-            f"stopped after {counted(folders, 'folder')}; run the same command again to go on, "
+            f"stopped after {counted(folders, 'folder')}; run the same command again to continue, "
             "nothing is imported twice"
         )
         self.folders = folders
@@ -145,8 +146,8 @@ class ImportStopped(RunnerError):
 
     def __init__(self, folders: int, reason: str) -> None:
         super().__init__(
-            f"the database takes no more after {counted(folders, 'folder')} ({reason}); run the "
-            "same command again when it is back, nothing is imported twice"
+            f"the database stopped accepting events after {counted(folders, 'folder')} "
+            f"({reason}); run the same command again when it is back, nothing is imported twice"
         )
         self.folders = folders
         self.reason = reason

@@ -104,7 +104,7 @@ class UnknownFormat(QuantumForgeError):
     exit_status = 2
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no format {name!r}; there are {', '.join(FORMATS)}")
+        super().__init__(f"no format {name!r}; the formats are {', '.join(FORMATS)}")
 
 
 def format_named(name: str) -> Format:

@@ -25,7 +25,8 @@ NOT_ALONE = {
     "api_key_issued": "ApiKeys.issue",
     "results_retracted": "qforge retract",
 }
-"""Events that mean nothing without others in the same append, or a secret, and what makes them."""
+"""Event types that are recorded only with others in the same append, or with a secret, and the call
+that records them."""
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +57,7 @@ def record_event(
         RuleBroken, VersionConflict and the others: see `Recorder.record`.
     """
     if (instead := NOT_ALONE.get(event.event_type)) is not None:
-        raise EventRefused(event.event_type, f"is never recorded alone; use {instead}")
+        raise EventRefused(event.event_type, f"cannot be recorded by itself; use {instead}")
     engine, author = recorder.engine, recorder.author
     match event:
         case ProjectDeleted() if of is not None:
@@ -111,6 +112,6 @@ def record_by_name(
         EventRefused: when there is no such event type, too.
     """
     if event_type in NOT_ALONE:
-        raise EventRefused(event_type, f"is never recorded alone; use {NOT_ALONE[event_type]}")
+        raise EventRefused(event_type, f"cannot be recorded by itself; use {NOT_ALONE[event_type]}")
     event = decode(event_type, data)
     return record_event(recorder, event, of=entity_id, expected_version=expected_version)

@@ -53,8 +53,8 @@ class NothingChosen(QuantumForgeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "say what to retract: by program version, host, method, batch or time; nothing "
-            "retracts everything at once"
+            "select results by program version, host, method, batch or time; all results at once "
+            "cannot be retracted"
         )
 
 

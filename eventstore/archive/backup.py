@@ -23,7 +23,8 @@ COMPRESSION = "gzip:1"
 """Three times as fast as pg_dump's own choice for a tenth more bytes; every build can read it."""
 
 Progress = Callable[[int, int, int], None]
-"""Told how many tables are done, of how many, and how many bytes the file has, or has read."""
+"""Called with the number of finished tables, the number of all tables, and the bytes of the file
+that were written or read."""
 
 _TABLE_BEGINS = re.compile(r"dumping contents of table|processing data for table")
 _MESSAGE = re.compile(r"^\S+: (?:error: |detail: |hint: )?")
@@ -34,8 +35,8 @@ class BackupFailed(QuantumForgeError):
 
     def __init__(self, target: str, reason: str) -> None:
         super().__init__(
-            f"{target} could not be backed up ({reason}); connect as its owner or a superuser, "
-            "whom row-level security lets read everything"
+            f"{target} could not be backed up ({reason}); connect as the owner of the tables or a "
+            "superuser: row-level security does not restrict them"
         )
 
 
@@ -48,7 +49,7 @@ class BackupUnreadable(QuantumForgeError):
         self.path = path
         super().__init__(
             f"{path} is not a complete backup ({reason}); nothing was restored: give a file that "
-            "`qforge db backup` wrote to its end"
+            "`qforge db backup` completed"
         )
 
 
@@ -69,8 +70,8 @@ class LogNotEmpty(QuantumForgeError):
 
     def __init__(self, target: str) -> None:
         super().__init__(
-            f"the log in {target} holds events, which a restore would have to destroy: restore "
-            "into a new database (DATABASE_URL), or a new QFORGE_HOME"
+            f"the log in {target} holds events, which a restore would destroy: restore into a new "
+            "database (DATABASE_URL), or a new QFORGE_HOME"
         )
 
 

@@ -37,8 +37,8 @@ def event_class(event_type: str) -> type[Event]:
     except KeyError:
         raise EventRefused(
             event_type,
-            f"unknown event type; known are {', '.join(sorted(EVENTS))}. If another module"
-            " declares it, name that module in QFORGE_DOMAINS",
+            f"unknown event type; the types are {', '.join(sorted(EVENTS))}. If another module "
+            "declares it, name that module in QFORGE_DOMAINS",
         ) from None
 
 
@@ -61,7 +61,7 @@ def encode(event: Event) -> bytes:
         raise EventRefused(cls.event_type, _explained(event, str(error))) from error
     if not same:
         raise EventRefused(
-            cls.event_type, _explained(event, "a field does not read back as it was written")
+            cls.event_type, _explained(event, "a field changes when it is written and read back")
         )
     _refuse_nul(cls.event_type, event, data)
     return data

@@ -75,7 +75,7 @@ class ServerInUse(EmbeddedServerError):
     def __init__(self, directory: Path) -> None:
         super().__init__(
             f"in {directory} is in use by another process",
-            "wait for that to end, or add --force, which breaks its connections",
+            "wait until that process ends, or add --force, which closes its connections",
         )
 
 
@@ -156,7 +156,7 @@ class LockHeld(DatabaseUnavailable):
         end = "pg_terminate_backend" if pid is None else f"SELECT pg_terminate_backend({pid})"
         super().__init__(
             "the database",
-            f"{purpose} cannot go on: a lock is held by {holder}",
+            f"{purpose} cannot continue: a lock is held by {holder}",
             f"end that session ({end}){self.prevention}",
         )
 
@@ -164,7 +164,7 @@ class LockHeld(DatabaseUnavailable):
 class StreamLocked(LockHeld):
     """Another transaction that appends to the same stream did not end in time."""
 
-    prevention = "; idle_in_transaction_session_timeout ends such sessions by themselves"
+    prevention = "; idle_in_transaction_session_timeout ends such sessions automatically"
 
     def __init__(
         self, holder: str = "another transaction on the same stream", pid: int | None = None
@@ -189,7 +189,7 @@ class NeedsPrimary(DatabaseUnavailable):
         self.what = what
         super().__init__(
             "a standby or a read-only server",
-            f"{what} needs the primary, and this server is a standby or read-only",
+            f"{what} requires the primary, but this server is a standby or read-only",
             "set DATABASE_URL to the primary",
         )
 
@@ -211,8 +211,8 @@ class CancelledByReplay(QuantumForgeError):
 
     may_pass = True
 
-    _PROBLEM = "the standby ended the query because it had to apply changes of its primary"
-    _ADVICE = "raise max_standby_streaming_delay on the standby, or ask the primary"
+    _PROBLEM = "the standby cancelled the query because it had to apply changes of its primary"
+    _ADVICE = "raise max_standby_streaming_delay on the standby, or query the primary"
 
     def __init__(self) -> None:
         super().__init__(f"{self._PROBLEM}: run it again, {self._ADVICE}")
@@ -278,8 +278,8 @@ class NameInUse(QuantumForgeError):
     def __init__(self, table: str) -> None:
         self.table = table
         super().__init__(
-            f"the database has another table or view named {table}, which no domain made;"
-            " give the domain's table another name"
+            f"the database has another table or view named {table}, which no domain created; "
+            "rename the domain's table"
         )
 
 
@@ -294,7 +294,7 @@ class DomainTableDiffers(QuantumForgeError):
         now = f"declared as {declared}" if declared else "no longer declared"
         super().__init__(
             f"column {column} of table {table} is {type_} in the database and {now}; columns can"
-            " only be added. The rows follow from the log, so drop the table and fill it anew:"
+            " only be added. The rows follow from the log, so drop the table and fill it again:"
             f' run in qforge db psql "DROP TABLE {table}; DELETE FROM projection_checkpoints WHERE'
             f" projection = '{table}'\", then qforge db upgrade and qforge project"
         )
@@ -493,9 +493,9 @@ class SpoolDamaged(QuantumForgeError):
         self.offset = offset
         self.intact = intact
         super().__init__(
-            f"{path} is damaged at byte {offset}; what stands before it is drained, the {intact} "
-            "intact appends after it wait: restore the file from a backup, or go on without the "
-            "damaged bytes, which are kept, with: qforge spool drain --past-damage"
+            f"{path} is damaged at byte {offset}; the appends before it are drained, the {intact} "
+            "intact appends after it wait: restore the file from a backup, or continue without "
+            "the damaged bytes, which are kept, with: qforge spool drain --past-damage"
         )
 
 
@@ -519,7 +519,7 @@ class DrainStopped(QuantumForgeError):
         self.events = events
         self.reason = reason
         super().__init__(
-            f"the database took {counted(events, 'spooled event')} and then no more ({reason}); "
+            f"the database took {counted(events, 'spooled event')} and then failed ({reason}); "
             f"the others are safe in {directory}: run qforge spool drain when the database is back"
         )
 
@@ -595,7 +595,9 @@ class WeakPassword(QuantumForgeError):
     exit_status = 2
 
     def __init__(self, shortest: int) -> None:
-        super().__init__(f"a password has at least {shortest} characters: choose a longer one")
+        super().__init__(
+            f"a password must have at least {shortest} characters: choose a longer one"
+        )
 
 
 class NotLetIn(QuantumForgeError):
@@ -608,7 +610,7 @@ class NotLetIn(QuantumForgeError):
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
         self.reason = reason
-        super().__init__(f"{what}: not let in")
+        super().__init__(f"{what}: access denied")
 
 
 class EncryptionKeyMissing(QuantumForgeError):
@@ -631,6 +633,6 @@ class Undecryptable(QuantumForgeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "none of the encryption keys fits: add the key that was used then to"
-            " QFORGE_ENCRYPTION_KEYS or to the key file, after the first one"
+            "no encryption key decrypts the stored value: add the key that encrypted it to "
+            "QFORGE_ENCRYPTION_KEYS or to the key file, after the first one"
         )

@@ -66,7 +66,8 @@ def for_programs(url: URL) -> Iterator[tuple[str, dict[str, str]]]:
     if any("\n" in value or value != value.strip() for value in secrets.values()):
         raise InvalidSetting(
             "DATABASE_URL",
-            f"has a line break, or a space at an end, in one of {names}: choose another secret",
+            f"contains a line break, or a leading or trailing space, in one of {names}: choose "
+            "another secret",
         )
     with tempfile.TemporaryDirectory(prefix="qforge-") as folder:
         file = Path(folder) / "pg_service.conf"

@@ -219,7 +219,7 @@ def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseU
         case "28000":
             return DatabaseRefused(
                 target,
-                f"the server at {_server(url)} does not let {user} in",
+                f"the server at {_server(url)} does not accept {user}",
                 f"correct the user in {source}, or ask its administrator for access",
             )
         case "57P03":

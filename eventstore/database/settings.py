@@ -306,7 +306,11 @@ def _modules(variables: Mapping[str, str], name: str) -> tuple[str, ...]:
     for module in found:
         if not all(word.isidentifier() for word in module.split(".")):
             raise InvalidSetting(
-                name, f"names modules, as mylab.spectra, separated by commas; {module!r} is not one"
+                name,
+                (
+                    f"must name modules such as mylab.spectra, separated by commas; {module!r} is "
+                    "not the name of one"
+                ),
             )
     return tuple(found)
 

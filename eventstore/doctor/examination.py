@@ -146,7 +146,9 @@ def _guarded(name: str, run: Callable[[], Finding]) -> Finding:
     except (QuantumForgeError, DBAPIError, OSError) as error:
         if getattr(getattr(error, "orig", None), "sqlstate", None) == "57014":
             return warning_of(
-                name, f"not finished within {PATIENCE:g} s", "try when less is going on"
+                name,
+                f"not finished within {PATIENCE:g} s",
+                "try again when the server is less busy",
             )
         return problem(name, f"cannot be checked: {_reason(error)}")
 
@@ -186,7 +188,7 @@ def _migrations(engine: Engine) -> Finding:
     except (NotMigrated, MigrationsPending) as error:
         found, _, _ = str(error).partition("; run:")
         return problem(
-            check, f"{found} ({where(engine.url)})", "make the tables", "qforge db upgrade"
+            check, f"{found} ({where(engine.url)})", "create the tables", "qforge db upgrade"
         )
     except DatabaseNewer as error:
         return problem(

@@ -25,7 +25,7 @@ BATCH_BYTES = 8 * 2**20
 """Events, or bytes of JSON, after which what was read is written: what bounds memory."""
 
 Progress = Callable[[int, int], None]
-"""Told how many more events are written, and the position of the last one."""
+"""Called with the number of further events written, and the position of the last one."""
 
 
 class UnknownKind(QuantumForgeError):

@@ -66,7 +66,9 @@ def read_exported(path: Path) -> Iterator[EncodedEvent | BadLine]:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UnreadableExport(path, f"unknown kind of file; known are {', '.join(SUFFIXES)}")
+        raise UnreadableExport(
+            path, f"unknown type of file; supported types are {', '.join(SUFFIXES)}"
+        )
     if not path.is_file():
         reason = "is a directory" if path.is_dir() else "no such file"
         raise UnreadableExport(path, reason)
@@ -99,7 +101,9 @@ def _rows(path: Path) -> Iterator[EncodedEvent | BadLine]:
                 name for name in _Exported.__struct_fields__ if name in file.schema_arrow.names
             ]
             if missing := [name for name in _NEEDED if name not in columns]:
-                raise UnreadableExport(path, f"has no column {', '.join(missing)}: not events")
+                raise UnreadableExport(
+                    path, f"has no column {', '.join(missing)}, so it does not hold events"
+                )
             number = 0
             for batch in _batches(file, columns):
                 for row in batch.to_pylist():

@@ -28,7 +28,8 @@ class UnknownId(QuantumForgeError):
         self.kind = kind
         self.digits = digits
         super().__init__(
-            f"no {kind} has an id that begins with {digits!r}; ids: qforge events list --json"
+            f"no {kind} has an id that begins with {digits!r}; to list ids: qforge events list "
+            "--json"
         )
 
 

@@ -239,7 +239,7 @@ class Appender:
             raise ConnectionLost(
                 where(self.engine.url),
                 f"the connection to {where(self.engine.url)} was lost",
-                "append the same events again: those that arrived are not appended twice",
+                "append the same events again: those that were stored are not appended twice",
             ) from error
 
     def _connect(self, until: float | None) -> psycopg.Cursor[Row]:
@@ -263,7 +263,7 @@ class Appender:
         return DatabaseUnreachable(
             where(self.engine.url),
             problem,
-            "append the same events again: those that arrived are not appended twice",
+            "append the same events again: those that were stored are not appended twice",
         )
 
     def _is_lost(self) -> bool:

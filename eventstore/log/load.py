@@ -147,7 +147,7 @@ def encoded(new: NewEvent) -> EncodedEvent:
     event = new.event
     if new.expected_version is not None:
         raise EventRefused(
-            event.event_type, "a load checks no expected_version; append the event instead"
+            event.event_type, "a load does not check expected_version; append the event instead"
         )
     if new.occurred_at is not None and new.occurred_at.tzinfo is None:
         raise EventRefused(event.event_type, "occurred_at has no time zone")

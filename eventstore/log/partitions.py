@@ -29,8 +29,9 @@ class PartitionsBusy(QuantumForgeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "no partition was made: a long transaction, such as a backup or a report, has the log "
-            "open, or another process makes partitions; run qforge db maintain when it has ended"
+            "no partition was created: a long transaction, such as a backup or a report, has the "
+            "log open, or another process creates partitions; run qforge db maintain when it has "
+            "ended"
         )
 
 
@@ -40,8 +41,8 @@ class DefaultPartitionLarge(QuantumForgeError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(
-            f"no partition was made: {reason}; nothing is lost or refused meanwhile. When nobody "
-            "appends, run: qforge db maintain --scan"
+            f"no partition was created: {reason}; nothing is lost or refused meanwhile. When "
+            "nobody appends, run: qforge db maintain --scan"
         )
 
 

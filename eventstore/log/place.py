@@ -159,13 +159,15 @@ class LogDiverged(QuantumForgeError):
         what = (
             f"event {seen} was at position {position}, where {now} is now{unseen}{end}"
             if first is None
-            else f"event {seen} is at position {position}, but the events from position {first} to "
-            "there are not those that were read"
+            else (
+                f"event {seen} is at position {position}, but the events from position {first} to "
+                "it are not those that were read"
+            )
         )
         super().__init__(
-            f"this is not the log that was read: {what}. Did a standby that was behind replace the "
-            "primary? What was taken over from the lost events is no longer true: read again from "
-            "before the failover"
+            f"this is not the log that was read: {what}. Did a standby that lagged behind replace "
+            "the primary? Results taken from the lost events are no longer valid: read again "
+            "from before the failover"
         )
 
 
@@ -177,8 +179,8 @@ class PlaceOfEveryTenant(QuantumForgeError):
     def __init__(self, position: int) -> None:
         self.position = position
         super().__init__(
-            f"the place at position {position} was taken over the events of all tenants, and this "
-            "login sees those of one only, so it cannot compare them: use a login that sees all "
+            f"the place at position {position} covers the events of all tenants, but this login "
+            "sees those of one tenant only and cannot compare them: use a login that sees all "
             f"tenants, or begin without a comparison at --after {position}"
         )
 

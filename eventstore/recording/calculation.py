@@ -134,7 +134,7 @@ class CalculationRecording:
         if self._ended is not None:
             return
         if error is None:
-            self.lose("the block that computed it was left without a result")
+            self.lose("the block that computed it ended without a result")
             return
         try:
             if isinstance(error, Exception):

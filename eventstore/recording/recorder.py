@@ -340,7 +340,7 @@ class Recorder:
         if rule is not None and NEW not in rule.states:
             raise EventRefused(
                 event.event_type,
-                f"happens to a {event.entity_type} that is there already; say which one by its id",
+                f"happens to an existing {event.entity_type}; give its id",
             )
         return uuid7()
 

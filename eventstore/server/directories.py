@@ -63,7 +63,7 @@ def socket_directory(directory: Path, name: str) -> Path:
         or stat.S_IMODE(found.st_mode) & 0o077
     ):
         raise EmbeddedServerError(
-            f"needs {short} for its socket, and another user made it",
+            f"needs {short} for its socket, but another user created it",
             "set QFORGE_HOME to a path of fewer than 80 characters",
         )
     return short

@@ -304,7 +304,7 @@ class EmbeddedServer:
                 continue
             try:
                 if first_launch is not None and now - first_launch > RETRY_FOR:
-                    raise self._failure("stops while starting")
+                    raise self._failure("stopped during its start")
                 if first_launch is not None:
                     time.sleep(0.5)
                 first_launch = first_launch or now
@@ -363,7 +363,8 @@ class EmbeddedServer:
         if found not in shipped:
             aside = self.directory.with_name("postgres-old")
             raise EmbeddedServerError(
-                f"in {self.data} was made by version {found}, and {_listed(shipped)} are installed",
+                f"in {self.data} was created by PostgreSQL {found}, but {_listed(shipped)} are "
+                "installed",
                 f"dump it with PostgreSQL {found} (pg_ctl -D {self.data} start, "
                 f"pg_dump {DATABASE}), move {self.directory} to {aside}, "
                 "and load the dump with: qforge db psql -- -f FILE",
@@ -392,7 +393,7 @@ class EmbeddedServer:
         if made.returncode != 0:
             reason = " / ".join((made.stderr or made.stdout).split("\n")).strip(" /")
             raise EmbeddedServerError(
-                f"could not be made in {self.directory}: {reason}",
+                f"could not be created in {self.directory}: {reason}",
                 "set QFORGE_HOME to another place, or set DATABASE_URL",
             )
         configuration = unfinished / "postgresql.conf"

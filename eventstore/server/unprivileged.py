@@ -103,8 +103,8 @@ def _checked(
     probe = f'test -x "$1" && test -x "$0" && test {access} "$0"'
     if identity.run(["/bin/sh", "-c", probe, directory, postgres], cwd="/").returncode != 0:
         raise EmbeddedServerError(
-            f"does not run as root, and without root's rights {directory} or {postgres} "
-            "is out of reach",
+            f"does not run as root, and without root's rights {directory} or {postgres} is not "
+            "accessible",
             "set QFORGE_HOME to a place such as /var/lib/quantum-forge (and install quantum-forge "
             "where everyone can read it), or run qforge as an ordinary user, or set DATABASE_URL",
         )

@@ -54,7 +54,7 @@ def unusable(path: Path, error: OSError) -> SpoolEntryUnusable:
         case errno.EISDIR | errno.ENXIO | errno.ENOTDIR:
             return SpoolEntryUnusable(path, "it is not a regular file", NO_SEGMENT)
         case _:
-            advice = "see to the file system, then repeat the command"
+            advice = "check the file system, then repeat the command"
     return SpoolEntryUnusable(path, error.strerror or str(error), advice)
 
 

@@ -74,7 +74,7 @@ Append = Callable[[bytes], object]
 is not known what became of it."""
 
 Report = Callable[[int, int], None]
-"""Is told how many more appends are dealt with, and how many of them were rejected."""
+"""Called with the number of further appends processed, and how many of them were rejected."""
 
 
 class SegmentDrain:

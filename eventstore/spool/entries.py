@@ -43,7 +43,7 @@ def events_of(wire: bytes) -> list[Spooled]:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if not events:
-        raise ValueError("an append of no event")
+        raise ValueError("an append without events")
     return events
 
 

@@ -26,8 +26,9 @@ class ProjectionBehind(QuantumForgeError):
         self.reached = reached
         self.timeout = timeout
         super().__init__(
-            f"{projection} is {position - reached} positions behind: it did not get from {reached} "
-            f"to {position} within {timeout:g} s; is `qforge project` running? see `qforge status`"
+            f"{projection} is {position - reached} positions behind: it did not advance from "
+            f"{reached} to {position} within {timeout:g} s; is `qforge project` running? see "
+            "`qforge status`"
         )
 
 

@@ -39,8 +39,8 @@ class NoSuchRow(QuantumForgeError):
         self.table = table
         self.key = list(key)
         super().__init__(
-            f"no row of {table} has the key {','.join(key)}: give {','.join(columns).upper()},"
-            " where the beginning of an id is enough"
+            f"no row of {table} has the key {','.join(key)}: give {','.join(columns).upper()}; a "
+            "prefix of an id is enough"
         )
 
 
@@ -53,7 +53,7 @@ class SeveralRows(QuantumForgeError):
         self.candidates = list(candidates)
         shown = ", ".join(candidates[:CANDIDATES])
         more = ", …" if len(candidates) > CANDIDATES else ""
-        super().__init__(f"{','.join(key)} is more than one row of {table}: {shown}{more}")
+        super().__init__(f"{','.join(key)} identifies more than one row of {table}: {shown}{more}")
 
 
 class Effect(StrEnum):

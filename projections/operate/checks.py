@@ -32,11 +32,11 @@ def projections(connection: Connection) -> Finding:
     )
     if changed or beyond:
         said = [f"the definition of {name} has changed" for name in changed]
-        said += [f"{name} has come further than the log" for name in beyond]
+        said += [f"{name} is ahead of the log" for name in beyond]
         return problem(
             check,
             "; ".join(said),
-            "fill the tables anew from the log",
+            "fill the tables again from the log",
             f"qforge rebuild {' '.join(dict.fromkeys([*changed, *beyond]))}",
         )
     if parked := count_parked(connection):

@@ -77,12 +77,12 @@ class _Measured(Collector):
         gauges = self._gauges
         yield _one(
             "qforge_log_safe_head_position",
-            "Position up to which the log may be read; nothing at or below it can still appear",
+            "Position up to which the log can be read: no further event can appear at or below it",
             gauges.head.safe,
         )
         yield _one(
             "qforge_log_last_assigned_position",
-            "Highest position that any append has taken, committed or not",
+            "Highest position assigned to any append, committed or not",
             gauges.head.last_assigned,
         )
         lags = gauges.lags
@@ -93,7 +93,7 @@ class _Measured(Collector):
         )
         yield _each(
             "qforge_projection_lag_positions",
-            "Positions between a projection and the safe head, whatever is there",
+            "Positions between a projection and the safe head, whether or not they hold events",
             {lag.projection: lag.positions for lag in lags},
         )
         yield _each(
@@ -103,7 +103,7 @@ class _Measured(Collector):
         )
         yield _each(
             "qforge_projection_stale",
-            "1 for a projection whose definition has changed, so that it waits for a rebuild",
+            "1 for a projection whose definition has changed and which needs a rebuild",
             {lag.projection: int(lag.projection in gauges.stale) for lag in lags},
         )
         yield _each(
@@ -126,7 +126,7 @@ class _Measured(Collector):
 def _spooled(spool: SpoolState) -> Iterator[GaugeMetricFamily]:
     yield _one(
         "qforge_spool_events",
-        "Events that wait on this machine for the database",
+        "Events in the spool of this machine",
         spool.events,
     )
     yield _one("qforge_spool_bytes", "Size of the spool on this machine", spool.bytes)
@@ -137,13 +137,13 @@ def _spooled(spool: SpoolState) -> Iterator[GaugeMetricFamily]:
     )
     yield _one(
         "qforge_spool_needs_attention",
-        "1 when the spool holds what no drain can bring into the log",
+        "1 when the spool holds data that no drain can append to the log",
         int(spool.needs_attention),
     )
     if spool.oldest is not None:
         yield _one(
             "qforge_spool_oldest_timestamp_seconds",
-            "When the oldest event in the spool happened, as Unix time",
+            "Time of the oldest event in the spool, as Unix time",
             spool.oldest.timestamp(),
         )
 

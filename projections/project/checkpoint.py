@@ -45,9 +45,9 @@ class CheckpointDiverged(QuantumForgeError):
         self.names = sorted(names)
         self.position = position
         super().__init__(
-            f"the last event up to position {position} is not the one that {', '.join(self.names)} "
-            "ended with: the log or the tables came from elsewhere; run `qforge rebuild "
-            f"{' '.join(self.names)}`"
+            f"the last event up to position {position} is not the one that "
+            f"{', '.join(self.names)} folded last: the log or the tables came from elsewhere; run "
+            f"`qforge rebuild {' '.join(self.names)}`"
         )
 
 

@@ -7,17 +7,19 @@ from quantum_forge.projections.project.prepared import statements_of
 from quantum_forge.schema.language.projection import Projection
 
 STAGES = {
-    "raw": "what is read of the log: the events of the range, a row per list element where they"
-    " are spread",
-    "events": "each event with the key of its row, and what columns take of it",
+    "raw": (
+        "the events of the range, as read from the log; a row per list element where lists are "
+        "expanded"
+    ),
+    "events": "each event with the key of its row, and the values that columns take from it",
     "ended": "with the position at which the row of its key ended last",
-    "alive": "what happened after that end",
+    "alive": "the events after that end",
     "opened": "with the position at which the row of its key was opened",
     "live": "the events that count: of rows that exist or are opened, after their last end",
-    "per_key": "what the events of each key come to: merged facts, counts, first and last values",
+    "per_key": "the fold of the events of each key: merged facts, counts, first and last values",
     "last": "the last event of each key, which replaces what earlier ones made",
     "elements": "a row for each element of its list, unless the event ends the rows",
-    "counted": "how often each value came",
+    "counted": "the count of each value",
     "tally": "these counts as one document per key",
 }
 """What the common table expressions of a fold are; those of several are numbered or prefixed."""

@@ -59,7 +59,9 @@ def condition_of(table: FromClause, written: str) -> ColumnElement[bool]:
     parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>|=)\s*(.*?)\s*", written, re.DOTALL)
     if parts is None or parts[1] not in table.c:
         names = ", ".join(column.name for column in table.c)
-        raise ValueError(f"{written!r}: write COLUMN<VALUE (or <=, =, >=, >); there is {names}")
+        raise ValueError(
+            f"{written!r}: write COLUMN<VALUE (or <=, =, >=, >); the columns are {names}"
+        )
     column = table.c[parts[1]]
     if not parts[3]:
         if parts[2] != "=":
@@ -76,7 +78,7 @@ def condition_of(table: FromClause, written: str) -> ColumnElement[bool]:
 def _reader(column: ColumnElement[Any]) -> tuple[Callable[[str], Any], str]:
     match column.type:
         case Uuid():
-            return UUID, "a whole id"
+            return UUID, "a complete id"
         case Boolean():
             return lambda text: _BOOLEANS[text.lower()], "yes or no"
         case BigInteger():

@@ -49,7 +49,7 @@ class Ambiguous(QuantumForgeError):
         self.reference = reference
         self.candidates = candidates
         super().__init__(
-            f"{reference!r} is more than one {kind}: {', '.join(candidates)}; give {ways}"
+            f"{reference!r} matches more than one {kind}: {', '.join(candidates)}; give {ways}"
         )
 
 
@@ -160,7 +160,9 @@ def find_batch(connection: Connection, tenant_id: UUID, reference: str) -> Row:
     """
     found = find_batches(connection, tenant_id, reference)
     if len(found) > 1:
-        raise Ambiguous("batch", reference, list(map(described, found)), "its id, or its beginning")
+        raise Ambiguous(
+            "batch", reference, list(map(described, found)), "its id, or a prefix of it"
+        )
     return found[0]
 
 

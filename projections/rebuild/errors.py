@@ -19,8 +19,7 @@ class RebuildStopped(QuantumForgeError):
     def __init__(self, projection: str) -> None:
         self.projection = projection
         super().__init__(
-            f"the rebuild of {projection} was stopped; `qforge rebuild {projection}` goes on with"
-            " it"
+            f"the rebuild of {projection} was stopped; `qforge rebuild {projection}` continues it"
         )
 
 
@@ -32,8 +31,8 @@ class SwapBlocked(QuantumForgeError):
         self.blockers = list(blockers)
         who = "; ".join(blockers) or "short transactions"
         super().__init__(
-            f"{projection} could not be swapped, because of {who}. The new table is filled: end"
-            f" them, and run `qforge rebuild {projection}` again"
+            f"{projection} could not be swapped, because of {who}. The new table is filled: end "
+            f"these sessions, and run `qforge rebuild {projection}` again"
         )
 
 
@@ -44,6 +43,6 @@ class SwapImpossible(QuantumForgeError):
         self.projection = projection
         self.reasons = list(reasons)
         super().__init__(
-            f"{projection} cannot be swapped for a new table because of {'; '.join(reasons)}:"
-            " drop or change that, rebuild, and make it anew"
+            f"{projection} cannot be swapped for a new table because of {'; '.join(reasons)}: "
+            "drop or change that, rebuild, and create it again"
         )

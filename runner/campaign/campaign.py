@@ -361,7 +361,7 @@ class Campaign:
     def _give_up(self, outcomes: Iterable[Outcome], error: QuantumForgeError) -> None:
         """Record the same of a run that cannot go on, as far as the database still listens."""
         try:
-            self._end(outcomes, "its runner could not go on")
+            self._end(outcomes, "its runner could not continue")
             if self.batch.is_mine:
                 self.batch.fail(str(error))
         except QuantumForgeError:

@@ -29,7 +29,8 @@ def require_known(
     """
     if method not in METHODS:
         raise InputError(
-            f"unknown method {method!r}; known are {', '.join(METHODS)}", code="UNKNOWN_METHOD"
+            f"unknown method {method!r}; the methods are {', '.join(METHODS)}",
+            code="UNKNOWN_METHOD",
         )
     if engine == XTB and method == "IPEA1-xTB":
         raise InputError(
@@ -38,7 +39,7 @@ def require_known(
         )
     if optimization_level is not None and optimization_level not in LEVELS:
         raise InputError(
-            f"unknown level {optimization_level!r} of --opt; known are {', '.join(LEVELS)}",
+            f"unknown level {optimization_level!r} of --opt; the levels are {', '.join(LEVELS)}",
             code="UNKNOWN_LEVEL",
         )
     if solvent is not None and method == "IPEA1-xTB":

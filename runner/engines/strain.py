@@ -46,8 +46,8 @@ def broken(geometry: Geometry, bonds: Iterable[tuple[int, int]]) -> str | None:
         if length > longest:
             atoms = "–".join(f"{ELEMENTS[geometry.numbers[index]]}{index + 1}" for index in pair)
             return (
-                f"the bond {atoms} is {length:.2f} Å long (expected: at most {longest:.2f} Å): the "
-                "structure may be another molecule than it began as; give its SMILES or coordinates"
+                f"the bond {atoms} is {length:.2f} Å long (expected: at most {longest:.2f} Å): "
+                "the structure may have become another molecule; give its SMILES or coordinates"
             )
     return None
 

@@ -159,8 +159,10 @@ def _records(path: Path, counter: _Counter) -> Iterator[Unread]:
         suffix = Path(path.stem).suffix.lower()
     reader = _READERS.get(suffix)
     if reader is None:
-        kind = f"unknown kind of file {path.suffix!r}" if path.suffix else "a file without a suffix"
-        raise InputFileError(path, f"{kind}; known are {', '.join(SUFFIXES)}, also with .gz")
+        kind = f"unknown type of file {path.suffix!r}" if path.suffix else "a file without a suffix"
+        raise InputFileError(
+            path, f"{kind}; supported types are {', '.join(SUFFIXES)}, also with .gz"
+        )
     text = None
     try:
         with path.open("rb") as file:

@@ -118,7 +118,7 @@ def read_sdf(record: SdfRecord) -> Input:
         warnings=(
             (
                 f"the record has no hydrogens: RDKit placed {counted(added, 'hydrogen')} by its "
-                "bonds; give all atoms for the energy of a structure of yours",
+                "bonds; give all atoms to compute a structure of your own",
             )
             if added
             else ()
@@ -221,9 +221,9 @@ def _refuse_some_hydrogens(mol: Chem.Mol) -> None:
     symbols = [f"{mol.GetAtomWithIdx(index - 1).GetSymbol()}{index}" for index in lacking]
     places = ", ".join(symbols[:5]) + (", …" if len(symbols) > 5 else "")
     raise ValueError(
-        f"the record has hydrogen atoms, but by its bonds lacks {sum(lacking.values())} at "
-        f"{places}; none is added: write a radical as M  RAD, a charge as M  CHG, the orders of "
-        "all bonds and all hydrogens, or write the atoms as .xyz"
+        f"the record has hydrogen atoms, but lacks {sum(lacking.values())} at "
+        f"{places} by its bonds; none is added: write a radical as M  RAD, a charge as M  CHG, "
+        "the orders of all bonds and all hydrogens, or write the atoms as .xyz"
     )
 
 

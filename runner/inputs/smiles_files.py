@@ -321,8 +321,8 @@ def read_csv(row: Row, columns: Columns) -> Input:
                 raise ValueError("the smiles column is empty")
             if any(field.strip() for field in row.fields[len(columns.names) :]):
                 raise ValueError(
-                    f"the row has {len(row.fields)} fields and the header "
-                    f"{len(columns.names)}; put a field with a delimiter in it into quotes"
+                    f"the row has {len(row.fields)} fields and the header {len(columns.names)}; "
+                    "quote a field that contains the delimiter"
                 )
         except ValueError as problem:
             error = str(problem)

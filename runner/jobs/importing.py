@@ -127,7 +127,7 @@ def require_directory(directory: Path) -> None:
     if not directory.exists():
         raise InputFileError(directory, "no such directory")
     if not directory.is_dir():
-        raise InputFileError(directory, "is not a directory; name the one that holds the jobs")
+        raise InputFileError(directory, "is not a directory; give the one that holds the jobs")
 
 
 def _limited(found: Iterator[Folder | Passed], limit: int | None) -> Iterator[Folder | Passed]:

@@ -93,9 +93,9 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
         unit = _UNITS[self.quantity]
         of_atom = "" if self.atom is None else f" of atom {self.atom}"
         return (
-            f"the recorded {self.quantity}{of_atom} is {self.recorded:.9f} {unit}, and tblite has "
-            f"{self.recomputed:.9f} {unit} for the recorded geometry, charge, spin, method and "
-            f"solvent ({self.recorded - self.recomputed:+.1e} {unit})"
+            f"the recorded {self.quantity}{of_atom} is {self.recorded:.9f} {unit}, and tblite "
+            f"gives {self.recomputed:.9f} {unit} for the recorded geometry, charge, spin, method "
+            f"and solvent ({self.recorded - self.recomputed:+.1e} {unit})"
         )
 
 

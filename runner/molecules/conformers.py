@@ -109,7 +109,7 @@ def _embedded(part: Chem.Mol, smiles: str, seed: int) -> list[tuple[float, float
         if found == 0:
             positions = part.GetConformer().GetPositions().tolist()
             return [(x, y, z) for x, y, z in positions]
-    raise NoConformerError(smiles, "ETKDGv3 found none, nor did random coordinates")
+    raise NoConformerError(smiles, "neither ETKDGv3 nor random coordinates found one")
 
 
 def _violation(error: RuntimeError) -> str:

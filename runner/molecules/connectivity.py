@@ -70,8 +70,8 @@ def connectivity(geometry: Geometry) -> Connectivity:
     """
     if len(geometry) > MOST_ATOMS:
         raise InputError(
-            f"no bonds found in {len(geometry)} atoms, and more than {MOST_ATOMS} are not "
-            "identified by distances; add smiles= to the comment line",
+            f"no bonds found in {len(geometry)} atoms, and a molecule of more than {MOST_ATOMS} "
+            "is not identified by distances; add smiles= to the comment line",
             code="NO_BONDS",
         )
     numbers = np.array(geometry.numbers)

@@ -86,7 +86,7 @@ def contradiction(smiles: str, mol: Chem.Mol, geometry: Geometry) -> Contradicti
     else:
         what = "bonds between other atoms"
     return Contradiction(
-        reason=f"the geometry has {what}, which is another molecule than the SMILES {smiles}",
+        reason=f"the geometry has {what}, which is a different molecule from the SMILES {smiles}",
         hydrogens_only=hydrogens_only,
     )
 

@@ -480,7 +480,7 @@ def _refuse_unsupported(numbers: Iterable[int]) -> None:
     for number in numbers:
         if not 0 < number <= HEAVIEST_ELEMENT:
             raise InputError(
-                f"{ELEMENTS[number]} (Z = {number}) is beyond xTB, which ends at radon "
+                f"{ELEMENTS[number]} (Z = {number}) is not supported by xTB, which ends at radon "
                 f"(Z = {HEAVIEST_ELEMENT})",
                 code="UNSUPPORTED_ELEMENT",
             )

@@ -33,9 +33,9 @@ _CHUNK = 200
 class Verdict(StrEnum):
     """What is to be done with a calculation that failed."""
 
-    ABANDONED = "its process is gone"
+    ABANDONED = "its process has ended"
     TO_SCHEDULE = "to be scheduled"
-    WAITING = "waits for its time"
+    WAITING = "not due yet"
     DUE = "due"
     GIVEN_UP = "given up"
 

@@ -18,8 +18,8 @@ from quantum_forge.schema.domains.calculations import CalculationStarted
 from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted
 
 _NO_GEOMETRY = (
-    "its geometry is not in the log; calculate the molecule anew with `qforge run`, "
-    "or mend its folder and import it again"
+    "its geometry is not in the log; calculate the molecule again with `qforge run`, or repair "
+    "its folder and import it again"
 )
 
 
@@ -50,7 +50,7 @@ def repetition(
     if started.molecule_id is None:
         raise Unrepeatable("its input was not a molecule")
     if molecule is None:
-        raise Unrepeatable("its molecule does not exist any more")
+        raise Unrepeatable("its molecule no longer exists")
     solvent = None
     if started.solvation_model is not None:
         named = re.fullmatch(r"ALPB\((.+)\)", started.solvation_model)

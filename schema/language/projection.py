@@ -198,7 +198,9 @@ class Projection:
         if fold is None:
             values = self._same_name(column.name)
             if not values:
-                raise self._wrong(f"no event has a field {column.name}; say what fills the column")
+                raise self._wrong(
+                    f"no event has a field {column.name}; declare what fills the column"
+                )
             fold = Fold(Operation.LAST, ())
         else:
             values = {}

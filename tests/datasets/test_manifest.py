@@ -280,7 +280,7 @@ def test_the_commands_tell_what_the_set_of_last_march_contained(
     changed = beside.read_text().replace(march.content_sha256, "0" * 64)
     beside.with_name("changed.json").write_text(changed)
     refused = qforge_here("dataset", "reproduce", "changed.json", status=1)
-    assert "not what it was" in refused.stderr
+    assert "differs from the original" in refused.stderr
 
     found = qforge_here("dataset", "diff", "then.parquet")
     assert "1 added, 2 removed (1 molecule_deleted, 1 retracted), 1 changed" in found.stderr

@@ -31,7 +31,7 @@ def test_a_molecule_goes_from_event_to_row(forge: qf.Forge) -> None:
 
 def test_a_record_without_its_entity_is_refused_and_nothing_is_written(forge: qf.Forge) -> None:
     """An event that begins nothing needs `of`."""
-    with pytest.raises(qf.EventRefused, match="say which one by its id"):
+    with pytest.raises(qf.EventRefused, match="give its id"):
         forge.record(qf.MoleculeDeleted())
     with pytest.raises(qf.RuleBroken):
         forge.record(qf.MoleculeDeleted(), of=uuid4())
@@ -127,7 +127,7 @@ def test_events_are_filtered(forge: qf.Forge) -> None:
     assert project.position == forge.position()
     with pytest.raises(qf.WrongMoment, match="not a time"):
         forge.events(since="yesterday")
-    with pytest.raises(ValueError, match="follow goes on"):
+    with pytest.raises(ValueError, match="follow never ends"):
         forge.events(follow=True, backward=True)
 
 

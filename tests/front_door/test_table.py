@@ -61,7 +61,7 @@ def test_a_query_is_immutable(molecules: qf.Query) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"weight": 1}, "no column 'weight'; there are tenant_id, id, smiles"),
+        ({"weight": 1}, "no column 'weight'; the columns are tenant_id, id, smiles"),
         ({"charge": "one"}, "charge holds a whole number, not 'one'"),
         ({"charge": True}, "charge holds a whole number"),
         ({"charge": (1, 2, 3)}, "not a range"),

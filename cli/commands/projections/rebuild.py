@@ -68,7 +68,7 @@ def rebuild(
     """
     if bool(names) == every:
         raise click.UsageError(
-            f"name projections, or give --all; there are {', '.join(PROJECTIONS)}"
+            f"name projections, or give --all; the projections are {', '.join(PROJECTIONS)}"
         )
     if rollback and dry_run:
         raise click.UsageError("--rollback changes tables, --dry-run does not: give one of them")

@@ -88,7 +88,7 @@ def require_role(
         return
     needed = " or ".join(sorted(among))
     reason = (
-        f"it needs the role {needed}, and you are {' and '.join(sorted(roles))}"
+        f"it requires the role {needed}, and yours is {' and '.join(sorted(roles))}"
         if roles
         else f"user {author.user_id} does not belong to tenant {author.tenant_id}"
     )

@@ -230,7 +230,8 @@ class Users(Domain):
     def _encryption(self) -> Encryption:
         if self.encryption is None:
             raise TypeError(
-                "Users(…, encryption=load_encryption(settings)) reads and sets webhooks"
+                "reading and setting webhooks requires Users(…, "
+                "encryption=load_encryption(settings))"
             )
         return self.encryption
 

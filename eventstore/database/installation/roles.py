@@ -86,7 +86,7 @@ def restrict_advisory_locks(engine: Engine, *, restrict: bool) -> int:
     with engine.begin() as connection:
         superuser = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
         if not connection.scalar(superuser):
-            raise NotAllowed("only a superuser can take PostgreSQL's advisory locks from others")
+            raise NotAllowed("only a superuser can revoke the use of PostgreSQL's advisory locks")
         owner = connection.scalar(
             text(
                 "SELECT quote_ident(pg_get_userbyid(datdba)) FROM pg_database"

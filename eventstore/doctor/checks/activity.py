@@ -60,8 +60,8 @@ def writers(connection: Connection, *, seconds: float = HOLDS_BACK) -> Finding:
     if unknown:
         return warning(
             check,
-            f"{found}, held back by {'; '.join(map(_holder, unknown))}, for a time that this login "
-            "is not shown",
+            f"{found}, held back by {'; '.join(map(_holder, unknown))}, for a time that this "
+            "login may not see",
             "connect as a member of pg_read_all_stats; a prepared transaction: ROLLBACK PREPARED",
         )
     return ok(check, found)
@@ -88,7 +88,7 @@ def advisory_locks(connection: Connection) -> Finding:
         )
     waiting = [str(each) for each in found if not each.granted]
     if waiting:
-        return warning(check, shortened(waiting), "it goes on when the holder has ended")
+        return warning(check, shortened(waiting), "it continues when the holder has ended")
     return ok(check, f"{len(found)} are held, by sessions that may")
 
 
@@ -105,7 +105,7 @@ def idle_sessions(connection: Connection, *, seconds: float = IDLE) -> Finding:
             f"idle in a transaction for {row.seconds:.0f} s after: {_line(row.query)}"
             for row in idle
         ),
-        "end it, for it keeps VACUUM from working; idle_in_transaction_session_timeout would",
+        "end it, because it blocks VACUUM; idle_in_transaction_session_timeout ends such sessions",
         *(psql(f"SELECT pg_terminate_backend({row.pid})") for row in idle),
     )
 

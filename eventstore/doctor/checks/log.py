@@ -90,7 +90,7 @@ def append_only(connection: Connection) -> Finding:
     log_has_row = any(row.is_log and row.has_row for row in rows)
     for row in rows:
         if not row.has_row and (row.is_log or log_has_row):
-            said.append(f"{row.name} lets UPDATE and DELETE through")
+            said.append(f"{row.name} accepts UPDATE and DELETE")
             commands.append(
                 psql(
                     "CREATE TRIGGER event_logs_refuse_change BEFORE UPDATE OR DELETE ON"
@@ -98,7 +98,7 @@ def append_only(connection: Connection) -> Finding:
                 )
             )
         if not row.has_truncate:
-            said.append(f"{row.name} lets TRUNCATE through")
+            said.append(f"{row.name} accepts TRUNCATE")
             commands.append(
                 psql(
                     f'CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON "{row.name}"'
@@ -109,7 +109,7 @@ def append_only(connection: Connection) -> Finding:
             said.append(f"{trigger} on {row.name} is disabled")
             commands.append(psql(f'ALTER TABLE "{row.name}" ENABLE TRIGGER "{trigger}"'))
     if said:
-        return problem(check, shortened(said), "put the triggers back", *commands)
+        return problem(check, shortened(said), "restore the triggers", *commands)
     replica = connection.execute(
         text("SELECT current_setting('session_replication_role')")
     ).scalar_one()
@@ -117,7 +117,7 @@ def append_only(connection: Connection) -> Finding:
         return problem(
             check,
             "session_replication_role is replica: no trigger fires in such a session",
-            "take the setting from the server, the database or the login",
+            "remove the setting from the server, the database or the login",
             psql("ALTER SYSTEM RESET session_replication_role"),
         )
     return ok(check, f"the log and its {len(rows) - 1} partitions refuse every change")
@@ -130,12 +130,12 @@ def partitions(connection: Connection) -> Finding:
     head: int = connection.execute(text("SELECT last_assigned_position()")).scalar_one()
     prepared = max((p.last_position or 0 for p in found), default=0)
     ahead = max(0, prepared - head)
-    said = f"{len(found)} partitions, made for {ahead} positions ahead of the last"
+    said = f"{len(found)} partitions, which end {ahead} positions ahead of the last"
     make = "qforge db maintain"
     if all(p.first_position is not None for p in found):
         return problem(
             check,
-            f"{said}; there is no default partition, so that appends fail where no other is",
+            f"{said}; there is no default partition, so appends fail where no other partition is",
             "make it",
             psql("CREATE TABLE event_logs_default PARTITION OF event_logs DEFAULT"),
             psql(
@@ -148,11 +148,11 @@ def partitions(connection: Connection) -> Finding:
         return problem(
             check,
             f"{said}: every new event goes to the default partition, and stays there",
-            "make some; projectors do so on their way",
+            "create some; running projectors do so, too",
             make,
         )
     if ahead < AHEAD:
-        return warning(check, said, "make more; projectors do so on their way", make)
+        return warning(check, said, "create more; running projectors do so, too", make)
     in_default = sum(
         connection.execute(
             text("SELECT count(*) FROM event_logs WHERE id BETWEEN :first AND :last"),
@@ -179,10 +179,10 @@ def sequence(connection: Connection) -> Finding:
             check,
             f"event_logs_id_seq has CACHE {row.cache}, INCREMENT {row.step}"
             f"{', CYCLE' if row.cycles else ''}: readers can skip events",
-            "set it right, and let all sessions connect anew",
+            "correct it, and reconnect all sessions",
             psql("ALTER SEQUENCE event_logs_id_seq INCREMENT 1 CACHE 1 NO CYCLE"),
         )
-    return ok(check, f"hands out positions one by one; the last was {row.last}")
+    return ok(check, f"assigns positions one by one; the last was {row.last}")
 
 
 def end_of_log(connection: Connection) -> Finding:
@@ -193,9 +193,9 @@ def end_of_log(connection: Connection) -> Finding:
     if last > assigned:
         return problem(
             check,
-            f"the last event is at {last}, but the sequence at {assigned}: it would hand out "
-            "positions again, and readers do not see what is above it",
-            "move the sequence up",
+            f"the last event is at {last}, but the sequence at {assigned}: it would assign "
+            "positions again, and readers do not see events above it",
+            "advance the sequence",
             psql(f"SELECT setval('event_logs_id_seq', {last})"),
         )
     return ok(check, f"the last event is at {last}")
@@ -222,7 +222,7 @@ def heads(connection: Connection, *, thorough: bool = False) -> Finding:
                 "percent": min(100.0, 100.0 * SAMPLE / max(estimate, 1)),
             },
         ).all()
-        looked = "those sampled agree with the log (all are looked at with --thorough)"
+        looked = "the sampled streams agree with the log (--thorough checks all)"
     if rows:
         said = [
             f"{row.entity_type} {row.entity_id}: head {row.head}, last version {row.last}, "
@@ -232,8 +232,8 @@ def heads(connection: Connection, *, thorough: bool = False) -> Finding:
         return problem(
             check,
             shortened(said, 3),
-            "somebody has written past append_events; restore from a backup, or have the log's "
-            "history examined before anything is appended to these streams",
+            "rows were written without append_events; restore from a backup, or have the history "
+            "of the log examined before anything is appended to these streams",
         )
     return ok(check, looked)
 

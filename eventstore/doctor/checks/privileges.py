@@ -90,14 +90,14 @@ def login(connection: Connection) -> Finding:
     check = "login"
     row = connection.execute(_LOGIN, {"names": list(PURPOSES)}).one()
     if row.super:
-        return ok(check, f"{row.login} is a superuser: row-level security does not bind it")
+        return ok(check, f"{row.login} is a superuser: row-level security does not apply to it")
     if row.owns:
-        return ok(check, f"{row.login} owns the tables: row-level security does not bind it")
+        return ok(check, f"{row.login} owns the tables: row-level security does not apply to it")
     if row.roles:
         return ok(check, f"{row.login} may {'; '.join(PURPOSES[name] for name in row.roles)}")
     return problem(
         check,
-        f"{row.login} is a member of no role of this program, and may do nothing",
+        f"{row.login} is not a member of any role of this program, and has no privileges",
         "let an administrator grant it the role that it needs (see: qforge db roles)",
         psql(f'GRANT qforge_reader TO "{row.login}"'),
     )
@@ -109,13 +109,13 @@ def roles(connection: Connection) -> Finding:
     found = {row.name: row for row in connection.execute(_ROLES, {"names": list(PURPOSES)})}
     missing = [name for name in PURPOSES if name not in found]
     if missing:
-        return problem(check, f"missing: {', '.join(missing)}", "make them", "qforge db roles")
+        return problem(check, f"missing: {', '.join(missing)}", "create them", "qforge db roles")
     mighty = [name for name, row in found.items() if row.mighty]
     if mighty:
         return problem(
             check,
-            f"{', '.join(mighty)} can step over row-level security or make roles",
-            "take that away",
+            f"{', '.join(mighty)} can bypass row-level security or create roles",
+            "revoke that attribute",
             *(psql(f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS NOCREATEROLE") for name in mighty),
         )
     logins = [name for name, row in found.items() if row.login]
@@ -123,10 +123,10 @@ def roles(connection: Connection) -> Finding:
         return warning(
             check,
             f"{', '.join(logins)} can log in; a login should be a member instead",
-            "take that away",
+            "revoke that attribute",
             *(psql(f"ALTER ROLE {name} NOLOGIN") for name in logins),
         )
-    return ok(check, f"all {len(found)} are there")
+    return ok(check, f"all {len(found)} exist")
 
 
 def grants(connection: Connection) -> Finding:
@@ -158,7 +158,7 @@ def grants(connection: Connection) -> Finding:
     if not missing and not surplus:
         return ok(check, f"all {len(wanted)} are as declared")
     said = [f"{_words(grant)} is missing" for grant in sorted(missing)]
-    said += [f"{_words(grant)} is too much" for grant in sorted(surplus)]
+    said += [f"{_words(grant)} is not declared" for grant in sorted(surplus)]
     # To revoke the right to a table revokes those to its columns.
     again = {
         grant
@@ -170,7 +170,7 @@ def grants(connection: Connection) -> Finding:
     return problem(
         check,
         shortened(said),
-        "revoke what is too much, grant what is missing",
+        "revoke what is not declared, grant what is missing",
         *(psql(_statement("REVOKE", grant, connection)) for grant in sorted(surplus)),
         *(psql(_statement("GRANT", grant, connection)) for grant in sorted(missing | again)),
     )
@@ -197,7 +197,7 @@ def row_security(connection: Connection) -> Finding:
         policy = wanted.get(key)
         if policy is None:
             if row.permissive == "PERMISSIVE":
-                said.append(f"{row.policyname} on {row.tablename} lets more through")
+                said.append(f"{row.policyname} on {row.tablename} lets more rows through")
                 commands.append(drop)
             continue
         there.add(key)
@@ -214,7 +214,7 @@ def row_security(connection: Connection) -> Finding:
         said.append(f"{key[1]} on {key[0]} is missing")
         commands.append(psql(wanted[key].statement))
     if said:
-        return problem(check, shortened(said), "make it as declared", *commands)
+        return problem(check, shortened(said), "change it to the declaration", *commands)
     return ok(check, f"on for {len(rows)} tables, with {len(wanted)} policies as declared")
 
 
@@ -235,7 +235,7 @@ def functions(connection: Connection) -> Finding:
         return problem(
             check,
             shortened(said),
-            "create it anew (CREATE OR REPLACE), as the migrations do: qforge db upgrade --sql",
+            "create it again (CREATE OR REPLACE), as the migrations do: qforge db upgrade --sql",
         )
     if unpinned:
         return problem(
@@ -271,7 +271,7 @@ def tables(connection: Connection) -> Finding:
             "restore the database from a backup; a read model alone comes back with "
             "`qforge db upgrade --sql` and `qforge rebuild`",
         )
-    return ok(check, f"all {len(METADATA.tables)} are there")
+    return ok(check, f"all {len(METADATA.tables)} exist")
 
 
 def _bare(condition: str | None) -> str:

@@ -41,13 +41,13 @@ def answers(connection: Connection) -> Finding:
     if is_standby(connection):
         return warning(
             check,
-            f"{found}; it is a standby, which can be read and takes no writes",
-            "set DATABASE_URL to the primary for whatever records",
+            f"{found}; it is a standby, which is read-only",
+            "set DATABASE_URL to the primary for commands that record",
         )
     if not row["is_ready"]:
         return problem(
             check,
-            f"{found}, but takes no writes: it is read-only",
+            f"{found}, but it is read-only",
             "end its read-only mode",
             psql("ALTER SYSTEM RESET default_transaction_read_only"),
         )
@@ -71,7 +71,7 @@ def version(connection: Connection) -> Finding:
     if row.major < OLDEST_SUPPORTED:
         return problem(check, found, "upgrade the server")
     if row.major > NEWEST:
-        return warning(check, found, "a newer quantum-forge may know it: upgrade it")
+        return warning(check, found, "a newer quantum-forge may support it: upgrade quantum-forge")
     return ok(check, found)
 
 
@@ -90,7 +90,7 @@ def durability(connection: Connection) -> Finding:
     return problem(
         check,
         "; ".join(f"{row.name} is off ({row.source}): {DURABILITY[row.name]}" for row in off),
-        "switch it on, where it was switched off",
+        "turn it on where it was turned off",
         *(psql(f"ALTER SYSTEM RESET {row.name}") for row in off),
         psql("SELECT pg_reload_conf()"),
     )
@@ -114,8 +114,8 @@ def clock(
     if abs(offset) - best > SKEW:
         return warning(
             check,
-            f"{found}: occurred_at and recorded_at of one event differ by so much",
-            "let both hosts follow a time server",
+            f"{found}: occurred_at and recorded_at of one event differ by as much",
+            "synchronise both hosts with a time server",
             "timedatectl set-ntp true",
         )
     return ok(check, found)

@@ -18,7 +18,7 @@ def spool(home: Path) -> Finding:
             check,
             f"waiting: {counted(state.events, 'event')}; some appends were rejected, or bytes are "
             f"damaged, or entries cannot be used{unusable}",
-            "see which, and why",
+            "list them and the reasons",
             "qforge spool status",
         )
     waiting = [each for each in state.segments if each.events and not each.is_in_use]
@@ -26,7 +26,7 @@ def spool(home: Path) -> Finding:
         return warning(
             check,
             f"waiting for the database: {counted(sum(each.events for each in waiting), 'event')}",
-            "bring them there",
+            "append them to the log",
             "qforge spool drain",
         )
     if state.events:

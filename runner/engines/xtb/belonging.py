@@ -110,7 +110,9 @@ def _is_of_run(run: XtbRun) -> bool:
 def _moved_away(run: XtbRun, optimised: str) -> str:
     noted = next((note for note in run.notes if note.file == optimised), None)
     found = f"{optimised} {noted.reason}" if noted else f"there is no {optimised}"
-    return f"the geometry of the energy is not there: the run moved the atoms, and {found}"
+    return (
+        f"the geometry that the energy belongs to is missing: the run moved the atoms, and {found}"
+    )
 
 
 def _coincide(one: NamedGeometry, other: Geometry) -> bool:
@@ -141,4 +143,4 @@ def _contradiction(
             return found
     distances = () if run.printout is None else run.printout.distances
     found = differs_from_distances(chosen.geometry, distances, tolerance=TOLERANCE)
-    return None if found is None else f"{chosen.name} is not what {log} describes: {found}"
+    return None if found is None else f"{chosen.name} does not agree with {log}: {found}"

@@ -87,7 +87,7 @@ def run(
         raise _gave_up(found, status)
     optimised = found.printout is not None and found.printout.is_optimised is not None
     if optimization_level is not None and not optimised and len(geometry) > 1 and not found.failure:
-        raise _gave_up(found, status, "xtb did not optimise the geometry although it was asked to")
+        raise _gave_up(found, status, "xtb did not optimise the geometry, although --opt was given")
     final = geometry
     if found.optimised is not None:
         final = replace(geometry, positions=turned.back(found.optimised.geometry.positions))

@@ -183,7 +183,7 @@ def read_run(
             ("optimised", the_optimised),
         ):
             if present is not None:
-                note(kind, "is of another run: the log stops before it states an energy")
+                note(kind, "belongs to another run: the log ends before it states an energy")
         the_dump = the_charges = the_gradient = the_engrad = the_energy = the_optimised = None
     contradictions: list[str] = []
     has_energy = printout is not None and printout.energy is not None
@@ -207,7 +207,7 @@ def read_run(
             if not run.optimises:
                 the_optimised = None  # this run began with it
         elif _reached_the_end(printout) and not run.optimises:
-            note("optimised", "is of an earlier run: this one did not optimise")
+            note("optimised", "belongs to an earlier run: this one did not optimise")
             the_optimised = None
     # The comment that `--bhess` writes has the energy of the first geometry.
     is_biased = printout is not None and printout.bias is not None
@@ -276,7 +276,7 @@ def result_of(
     if run.failure is not None:
         raise _failed(run, run.failure)
     if run.energy is None:
-        stopped = "the output of xtb stops before it states an energy"
+        stopped = "the output of xtb ends before it states an energy"
         raise _failed(run, stopped if run.printout else "no file states an energy")
     charges = dump.charges if dump.charges is not None else run.charges
     if charges is not None and len(charges) != len(geometry):
@@ -330,7 +330,7 @@ def _failed(run: XtbRun, reason: str) -> EngineError:
 
 
 def _stale(printout: Printout, dump: Dump) -> str | None:
-    """Why the JSON is of another run than the log; None when it may be of the same."""
+    """Why the JSON belongs to another run than the log; None when it may be of the same."""
     methods = (printout.method, dump.method)
     # The JSON of IPEA1-xTB says GFN1-xTB.
     if all(methods) and methods[0] != methods[1] and methods != ("IPEA1-xTB", "GFN1-xTB"):
@@ -343,7 +343,7 @@ def _stale(printout: Printout, dump: Dump) -> str | None:
     if _differ(dump.energy, printout.energy):
         return _of_another_run("energy", dump.energy, printout.energy, "Eh")
     if printout.error is not None:
-        return "is of an earlier run: this one ended with an error"
+        return "belongs to an earlier run: this one ended with an error"
     return None
 
 
@@ -364,7 +364,7 @@ def _is_same_call(printout: Printout | None, dump: Dump) -> bool:
 def _of_another_run(
     what: str, here: object, there: object, unit: str = "", named: str = "the log"
 ) -> str:
-    return f"is of another run: its {what} is {here} {unit}".rstrip() + (
+    return f"belongs to another run: its {what} is {here} {unit}".rstrip() + (
         f", that of {named} {there} {unit}".rstrip()
     )
 
@@ -372,7 +372,7 @@ def _of_another_run(
 def _other_gradient(
     file: GradientFile, energy: float | None, printout: Printout | None, named: str
 ) -> str | None:
-    """Why a gradient is of another run or species; None when it may be of this one."""
+    """Why a gradient belongs to another run or species; None when it may be of this one."""
     if _differ(file.energy, energy):
         return _of_another_run("energy", file.energy, energy, "Eh", named)
     # A Hessian prints a second norm.
@@ -387,7 +387,7 @@ def _other_gradient(
 def _other_charges(
     charges: tuple[float, ...], printout: Printout | None, dump: Dump | None
 ) -> str | None:
-    """Why the file `charges` is of another run or species; None when it may be of this one."""
+    """Why the file `charges` belongs to another run or species; None when it may be of this one."""
     told = printout or Printout()
     if (
         told.other_energy is not None
@@ -397,7 +397,7 @@ def _other_charges(
         total = math.fsum(charges)
         if abs(total - told.charge) > 0.5:
             return (
-                "is of another species that the run calculated last: its charges add up to "
+                "belongs to another species that the run calculated last: its charges add up to "
                 f"{total:+.3f}, and those of the log to {told.charge:+.3f}"
             )
     for expected, tolerance, named in (
@@ -409,7 +409,7 @@ def _other_charges(
         for number, (here, there) in enumerate(zip(charges, expected, strict=True), start=1):
             if abs(here - there) > tolerance:
                 return (
-                    f"is of another run: atom {number} has {here:+.4f} e, and {there:+.4f} e "
+                    f"belongs to another run: atom {number} has {here:+.4f} e, and {there:+.4f} e "
                     f"in {named}"
                 )
     return None

@@ -66,7 +66,7 @@ def find_initial_geometry(
             return replace(read, elsewhere=path if is_elsewhere else "")
     if overwritten:
         return InitialGeometry(
-            file=by_run, missing=f"the run wrote over {by_run}, with which it began"
+            file=by_run, missing=f"the run overwrote {by_run}, with which it began"
         )
     if by_run:
         return InitialGeometry(
@@ -78,7 +78,7 @@ def find_initial_geometry(
         missing = (
             f"no geometry: {wanted or '*.xyz'} is missing or not read"
             if not there or wanted
-            else f"nothing says which of these is the geometry{among}"
+            else f"it is unclear which of these is the geometry{among}"
         )
         return InitialGeometry(file=wanted or "*.xyz", missing=missing)
     return _read_geometry(contents, there[0], by_xtb=is_of_xtb(run))
@@ -119,7 +119,7 @@ def _read_geometry(contents: FolderContents, name: str, *, by_xtb: bool) -> Init
         geometry = coord_file(data.decode("latin-1"))
         if geometry is None:
             return InitialGeometry(
-                file=name, missing=f"{name} is not in a format that is read: xyz or coord"
+                file=name, missing=f"{name} is not in a supported format: xyz or coord"
             )
         return InitialGeometry(file=name, record=Input(number=1, source=name, geometry=geometry))
     found = _remembered(data) if len(data) <= _SMALL else _first_frame(data)
@@ -134,8 +134,8 @@ def _read_geometry(contents: FolderContents, name: str, *, by_xtb: bool) -> Init
     if plain is not None and found.error is None and not _are_same(found.geometry, plain):
         raise BrokenJob(
             name,
-            "has positions that xtb reads in Å from the first columns, whatever the comment says; "
-            "write them so",
+            "must have its positions in Å in the first columns: xtb reads them so, whatever the "
+            "comment says",
         )
     if found.error is not None:
         raise BrokenJob(name, found.error)

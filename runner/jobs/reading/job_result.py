@@ -64,7 +64,9 @@ def job_result(job: Job, facts: Facts, run: XtbRun, notes: list[str]) -> Result:
     )
     if facts.energy is not None and abs(facts.energy - result.energy) > ENERGY_TOLERANCE:
         # The first releases took the energy before the optimisation from the log.
-        notes.append(f"{RESULTS} has another energy than xtb's own files: {facts.energy!r} Eh")
+        notes.append(
+            f"{RESULTS} states an energy that differs from xtb's own files: {facts.energy!r} Eh"
+        )
         return result
     return replace(
         result,

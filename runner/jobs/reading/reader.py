@@ -69,8 +69,8 @@ def read_job(contents: FolderContents) -> Job:
     if why is None and run.energy is None and is_cut:
         raise BrokenJob(
             contents.called(*contents.logs),
-            "stops before it states an energy, and nothing shows that the other files are of the "
-            "same run",
+            "ends before it states an energy, and nothing shows that the other files belong to "
+            "the same run",
         )
     if why is None and run.energy is None and facts.energy is None:
         missing = metadata is not None and results is None and run.printout is None

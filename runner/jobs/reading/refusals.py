@@ -23,7 +23,7 @@ def contradictions(
         found.append(place.contradiction)
     given = source.geometry
     if given is not None and given.composition() != geometry.composition():
-        found.append("the run began with other atoms than its result has")
+        found.append("the run began with atoms that differ from those of its result")
     return found
 
 
@@ -45,9 +45,7 @@ def of_another_energy(told: Printout) -> str | None:
             f"the atoms (kpush {told.bias})"
         )
     if told.energy is not None and told.optimization_level and not told.has_closing_box:
-        return (
-            f"the log stops before the run ends, which was to optimise ({told.optimization_level})"
-        )
+        return f"the log ends before the optimisation does ({told.optimization_level})"
     return None
 
 
@@ -71,7 +69,7 @@ def without_witness(run: XtbRun, given: "InitialGeometry", topology: Geometry | 
         return None
     if run.is_unfinished:
         return (
-            f"the log stops before it states an energy, and nothing shows that {DUMP} is of "
+            f"the log ends before it states an energy, and nothing shows that {DUMP} belongs to "
             f"{given.file}"
         )
     if given.elsewhere:

@@ -176,14 +176,14 @@ def _undetermined(contents: FolderContents, facts: Facts, run: XtbRun, call: str
         part = unexplained(call)
         if part is not None:
             file = DUMP if has_dump else "the command line"
-            return f"there is no log of the run, and {file} does not say what comes of {part}"
+            return f"there is no log of the run, and {file} does not state the effect of {part}"
     if not has_dump:
         return None
     for name in (*contents.folder.geometries(), "coord"):
         if instruction := instruction_of(contents.get(name) or b""):
             return (
-                f"there is no log of the run, and {DUMP} does not say what comes of {instruction} "
-                f"in {name}"
+                f"there is no log of the run, and {DUMP} does not state the effect of "
+                f"{instruction} in {name}"
             )
     return None
 

@@ -194,7 +194,8 @@ class _Reader:
             return meant[0]
         if multiplicity is None:
             self._not_read(
-                each, f"may be the multiplicity {meant[1]}, {meant[2]} or {meant[0]}; write it so"
+                each,
+                f"may be the multiplicity {meant[1]}, {meant[2]} or {meant[0]}; state multiplicity",
             )
         elif multiplicity not in meant:
             self.contradictions.append(f"{each.path} is {value}, at multiplicity {multiplicity}")
@@ -243,7 +244,7 @@ class _Reader:
             elif (model := model_name(value)) is not None:
                 models.append((each.path, model))
             elif kind == "model":
-                self._not_read(each, f"{value} is not a solvation model that is known")
+                self._not_read(each, f"{value} is not a known solvation model")
             else:
                 solvents.append((each.path, value.strip()))
         model = self._agreed("solvation model", models, lambda a, b: a.lower() == b.lower())
@@ -253,7 +254,7 @@ class _Reader:
                 models.append((each.path, model_name(each.name) or each.name))
                 model = model or models[-1][1]
             elif solvent is None or isinstance(each.value, str):
-                self._not_read(each, "names a solvation in a way that is not understood")
+                self._not_read(each, "states a solvation that is not understood")
         if solvent == GAS:
             if models:
                 self.contradictions.append(

@@ -27,12 +27,12 @@ def read_xtb_files(contents: FolderContents) -> XtbRun:
     of_xtb = [(log, run) for log, run in runs if run.printout and run.printout.energy is not None]
     if len({_printed_energy(run) for _, run in of_xtb}) < 2:
         return of_xtb[0][1] if of_xtb else runs[0][1]
-    # Each note is a file that is of another run than the log.
+    # Each note is a file that belongs to another run than the log.
     fewest = min(len(run.notes) for _, run in of_xtb)
     best = [(log, run) for log, run in of_xtb if len(run.notes) == fewest]
     if len({_printed_energy(run) for _, run in best}) > 1:
         told = ", ".join(f"{log} ({_printed_energy(run)} Eh)" for log, run in best)
-        raise BrokenJob("*", f"which of these logs is that of the result: {told}?")
+        raise BrokenJob("*", f"it is unclear which of these logs belongs to the result: {told}")
     log, run = best[0]
     contents.prefer(log)
     return run

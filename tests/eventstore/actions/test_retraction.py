@@ -89,7 +89,7 @@ def test_the_extent_is_what_the_criteria_say(
 
 def test_a_retraction_without_a_criterion_is_refused(four: Engine) -> None:
     """Nobody takes everything back by leaving out an option."""
-    with pytest.raises(NothingChosen, match="say what to retract"):
+    with pytest.raises(NothingChosen, match="select results"):
         retract(four, AUTHOR, Criteria(), "a slip")
 
 

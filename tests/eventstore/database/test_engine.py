@@ -113,7 +113,7 @@ def test_a_user_who_is_not_let_in_is_named(server: EmbeddedServer, user: str) ->
     error = failure(address(server, user))
 
     assert isinstance(error, DatabaseRefused)
-    assert f"does not let {user} in" in str(error)
+    assert f"does not accept {user}" in str(error)
 
 
 @pytest.mark.usefixtures("roles")

@@ -91,17 +91,17 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
     [
         (
             "append-only",
-            "event_logs lets UPDATE and DELETE",
+            "event_logs accepts UPDATE and DELETE",
             ["DROP TRIGGER event_logs_refuse_change ON event_logs"],
         ),
         (
             "append-only",
-            "event_logs lets TRUNCATE",
+            "event_logs accepts TRUNCATE",
             ["DROP TRIGGER event_logs_refuse_truncate ON event_logs"],
         ),
         (
             "append-only",
-            f"{PARTITION} lets TRUNCATE",
+            f"{PARTITION} accepts TRUNCATE",
             [f"DROP TRIGGER event_logs_refuse_truncate ON {PARTITION}"],
         ),
         (
@@ -148,7 +148,7 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
         ),
         (
             "row-level security",
-            "open on event_logs lets more through",
+            "open on event_logs lets more rows through",
             ["CREATE POLICY open ON event_logs USING (true)"],
         ),
         (
@@ -163,12 +163,12 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
         ),
         (
             "grants",
-            "SELECT (hashed_password) on users for qforge_reader is too much",
+            "SELECT (hashed_password) on users for qforge_reader is not declared",
             ["GRANT SELECT (hashed_password) ON users TO qforge_reader"],
         ),
         (
             "grants",
-            "SELECT on users for qforge_reader is too much",
+            "SELECT on users for qforge_reader is not declared",
             ["GRANT SELECT ON users TO qforge_reader"],
         ),
         (
@@ -178,17 +178,17 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
         ),
         (
             "grants",
-            "INSERT on event_logs for qforge_appender is too much",
+            "INSERT on event_logs for qforge_appender is not declared",
             ["GRANT INSERT ON event_logs TO qforge_appender"],
         ),
         (
             "grants",
-            f"SELECT on {PARTITION} for PUBLIC is too much",
+            f"SELECT on {PARTITION} for PUBLIC is not declared",
             [f"GRANT SELECT ON {PARTITION} TO PUBLIC"],
         ),
         (
             "grants",
-            "EXECUTE on append_batch for PUBLIC is too much",
+            "EXECUTE on append_batch for PUBLIC is not declared",
             ["GRANT EXECUTE ON FUNCTION append_batch TO PUBLIC"],
         ),
         (
@@ -208,7 +208,7 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
         ),
         (
             "partitions",
-            "made for 1000000 positions ahead",
+            "which end 1000000 positions ahead",
             ["SELECT setval('event_logs_id_seq', 19000000)"],
         ),
     ],
@@ -381,7 +381,7 @@ def test_a_server_that_takes_no_writes_is_a_problem(diagnose: Diagnose, engine: 
     name = engine.url.database
     change(engine, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     engine.dispose()
-    assert "takes no writes" in str(diagnose()["server"]["found"])
+    assert "but it is read-only" in str(diagnose()["server"]["found"])
 
 
 def test_read_models_that_are_stale_ahead_or_late_are_found(engine: Engine) -> None:

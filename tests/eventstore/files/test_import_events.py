@@ -168,7 +168,7 @@ def test_an_id_with_other_content_is_refused(
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("log.csv", b"", "unknown kind"),
+        ("log.csv", b"", "unknown type of file"),
         ("nowhere.jsonl", None, "no such file"),
         ("log.parquet", b"PAR1 not really", "not a readable Parquet"),
     ],

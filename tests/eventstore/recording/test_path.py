@@ -59,7 +59,7 @@ def test_an_event_that_begins_an_entity_gives_it_its_id(engine: Engine) -> None:
 
         assert [version_of(each) for each in (batch, ended, project)] == [1, 2, 1]
         assert project.entity_id not in (batch.entity_id, None)
-        with pytest.raises(EventRefused, match="say which one by its id"):
+        with pytest.raises(EventRefused, match="give its id"):
             recorder.record(COMPLETED)
 
 

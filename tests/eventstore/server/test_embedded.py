@@ -204,12 +204,12 @@ def test_a_socket_directory_that_somebody_else_opened_is_refused(own_home: Path)
     elsewhere = own_home.with_name("elsewhere")
     elsewhere.mkdir(mode=0o700)
     short.symlink_to(elsewhere)
-    with pytest.raises(EmbeddedServerError, match="another user made it; set QFORGE_HOME"):
+    with pytest.raises(EmbeddedServerError, match="another user created it; set QFORGE_HOME"):
         EmbeddedServer(odd).start()
     short.unlink()
 
     short.mkdir(mode=0o755)
-    with pytest.raises(EmbeddedServerError, match="another user made it"):
+    with pytest.raises(EmbeddedServerError, match="another user created it"):
         EmbeddedServer(odd).start()
     short.rmdir()
 
@@ -241,7 +241,7 @@ def test_a_server_that_cannot_start_shows_its_log(
         file.write("no_such_setting = on\n")
 
     with pytest.raises(
-        EmbeddedServerError, match=r"stops while starting.*no_such_setting"
+        EmbeddedServerError, match=r"stopped during its start.*no_such_setting"
     ) as caught:
         EmbeddedServer(own_home).start()
 

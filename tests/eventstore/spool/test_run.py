@@ -82,7 +82,7 @@ def test_a_run_whose_server_stays_away_ends_by_saying_how_to_go_on(
     assert status == 2
     assert "Traceback" not in err, err
     (error,) = [line for line in err.splitlines() if line.startswith("Error:")]
-    assert "the database has been away for" in error
+    assert "the database has been unreachable for" in error
     waiting = spool_state(spool).events
     assert f"The spool has {waiting} events" in err
     assert "qforge spool drain, or the same command again" in err

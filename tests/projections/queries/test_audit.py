@@ -213,7 +213,7 @@ def test_who_may_not_ask_is_recorded(qforge_here: Qforge, people: Engine) -> Non
 
     denied = asked(qforge_here, "--action", "audit_read")
     assert [each["user_id"] for each in denied] == [str(BOB), str(EVE)]
-    assert "needs the role admin, and you are viewer" in denied[0]["reason"]
+    assert "requires the role admin, and yours is viewer" in denied[0]["reason"]
     assert "does not belong to tenant" in denied[1]["reason"]
     assert counted(people)["access_denied"] == 2
 

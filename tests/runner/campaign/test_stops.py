@@ -61,7 +61,7 @@ def test_a_signal_stops_a_run_at_once_and_the_same_command_goes_on(
     assert took < 4, "it takes 0.6 s where nothing else runs"
     assert out == ""
     (error,) = [line for line in err.splitlines() if line.startswith("Error:")]
-    assert "run the same command again to go on" in error
+    assert "run the same command again to continue" in error
     assert "Traceback" not in err
     for pid in workers:
         until_gone(pid, 1)

@@ -120,7 +120,7 @@ def test_what_the_engine_does_not_know_is_the_users_to_correct() -> None:
         run_singlepoint(WATER, solvent="beer")
     with pytest.raises(InputError, match="IPEA1-xTB has no solvation model"):
         run_singlepoint(WATER, method="IPEA1-xTB", solvent="water")
-    with pytest.raises(InputError, match="known are GFN2-xTB, GFN1-xTB, IPEA1-xTB"):
+    with pytest.raises(InputError, match="the methods are GFN2-xTB, GFN1-xTB, IPEA1-xTB"):
         run_singlepoint(WATER, method="B3LYP")
     with pytest.raises(InputError, match=r"atoms 1 and 2 are 0\.100 Å apart"):
         run_singlepoint(Geometry((1, 1), ((0, 0, 0), (0, 0, 0.1))))

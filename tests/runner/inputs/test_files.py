@@ -390,7 +390,9 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
 
     with pytest.raises(InputFileError, match="no such file"):
         read_inputs(tmp_path / "missing.smi")
-    with pytest.raises(InputFileError, match=r"unknown kind of file '\.pdb'; known are \.smi"):
+    with pytest.raises(
+        InputFileError, match=r"unknown type of file '\.pdb'; supported types are \.smi"
+    ):
         read_inputs(written(tmp_path, "a.pdb", "C"))
     with pytest.raises(InputFileError, match="directory"):
         read_inputs(tmp_path / "folder.smi")

@@ -336,7 +336,7 @@ def test_a_record_with_hydrogens_gets_no_others() -> None:
     (single,) = written(".sdf", three_dimensional(formaldehyde, "C=O"))
 
     assert radical.error is not None
-    assert "lacks 1 at O1; none is added: write a radical as M  RAD" in radical.error
+    assert "lacks 1 at O1 by its bonds; none is added: write a radical as M  RAD" in radical.error
     assert single.error is not None
     assert "lacks 2 at C1, O2" in single.error
 

@@ -305,7 +305,7 @@ def test_the_energy_of_xtbs_own_files_outweighs_that_of_results_json(
     (row,) = rows(database.engine, "calculations", ["id", "energy", "metadata"])
     assert outcome.status == COMPLETED
     assert row["energy"] == pytest.approx(true, abs=1e-11)
-    assert "another energy" in row["metadata"]["import_notes"][0]
+    assert "an energy that differs" in row["metadata"]["import_notes"][0]
 
 
 def test_a_folder_that_ends_its_process_stops_no_other(

@@ -96,7 +96,7 @@ def test_many_problems_are_cut_short_with_the_command_for_the_rest(
     ("arguments", "reason"),
     [
         (("missing.smi",), "missing.smi: no such file"),
-        (("here.doc",), "unknown kind of file '.doc'"),
+        (("here.doc",), "unknown type of file '.doc'"),
         (("empty.smi",), "no molecules in this file"),
         (("table.csv",), "no column named smiles; the columns are: a, b"),
         (("few.smi", "--solvent", "vodka"), "unknown solvent 'vodka'"),

@@ -128,7 +128,7 @@ def test_an_unknown_type_hears_which_ones_it_resembles(qforge_here: Qforge) -> N
     far = qforge_here("events", "list", "--type", "zzz", status=2)
 
     assert "did you mean calculation_completed" in near.stderr
-    assert "there is " in far.stderr
+    assert "the types are " in far.stderr
     assert ", molecule_created, " in far.stderr
 
 

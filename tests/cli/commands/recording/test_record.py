@@ -61,7 +61,7 @@ def test_what_means_nothing_alone_is_not_recorded_alone(
     assert (deleted.event_type, deleted.data["structure_count"]) == ("project_deleted", 1)
     assert structure_deleted.event_type == "protein_structure_deleted"
     assert structure_deleted.data["project_id"] == project
-    assert "user_registered: is never recorded alone; use Users.register" in refused.stderr
+    assert "user_registered: cannot be recorded by itself; use Users.register" in refused.stderr
 
 
 def test_a_thing_with_a_natural_id_is_found_by_its_fields(qforge_here: Qforge) -> None:
@@ -87,7 +87,7 @@ def test_what_does_not_fit_is_named(qforge_here: Qforge, engine: Engine) -> None
         (("project_created", "--data", '{"title": "a"}'), 1, "unknown field `title`"),
         (("project_created", "--data", "{"), 1, "project_created"),
         (("project_created", "--data", "@missing.json"), 2, "missing.json: No such file"),
-        (("project_updated",), 1, "say which one by its id"),
+        (("project_updated",), 1, "give its id"),
         (("project_updated", "--entity-id", anybody), 1, "does not exist"),
         (("projekt_created",), 2, "no event type 'projekt_created'"),
         ((), 2, "give an EVENT"),

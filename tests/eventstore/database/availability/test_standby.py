@@ -259,7 +259,7 @@ def test_a_change_on_a_standby_names_the_primary(engine: Engine, replica: Engine
 
 
 READS = "works"
-WRITES = "needs the primary"
+WRITES = "requires the primary"
 """What a command does on a standby."""
 
 COMMANDS: dict[str, tuple[str, str]] = {

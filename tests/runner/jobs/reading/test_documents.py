@@ -224,7 +224,7 @@ def test_a_command_in_the_documents_states_the_conditions(tmp_path: Path) -> Non
     assert (found.charge, found.multiplicity, found.method) == (1, 2, "GFN1-xTB")
     assert found.solvation_model == "ALPB(water)"
     other = job(tmp_path / "job", {"command": f"{command[:-11]} --input c.inp"}, {"energy": -4.4})
-    assert "does not say what comes of --input" in (other.refused or "")
+    assert "does not state the effect of --input" in (other.refused or "")
     third = job(tmp_path / "job", {"command": command, "charge": 0}, {"energy": -4.4})
     assert "the charge is 1 in the command line, and 0 in metadata.json" in (third.refused or "")
 
@@ -267,7 +267,7 @@ def test_a_geometry_that_xtb_reads_differently_needs_a_file_of_xtb(tmp_path: Pat
     (found,) = discover(folder)
     assert isinstance(found, Folder)
 
-    with pytest.raises(BrokenJob, match="xtb reads in Å"):
+    with pytest.raises(BrokenJob, match="positions in Å in the first columns"):
         read_job(FolderContents(found))
 
 

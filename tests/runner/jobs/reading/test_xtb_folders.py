@@ -171,7 +171,7 @@ def test_a_log_that_xtb_leaves_when_it_crashes_does_not_count(tmp_path: Path) ->
 
     job = read(folder)
 
-    assert "the log stops before the run ends" in (job.refused or "")
+    assert "the log ends before the optimisation does" in (job.refused or "")
 
 
 @pytest.mark.parametrize("options", [("--opt",), ("--grad",), ("--hess",), ("--vfukui",)])
@@ -439,7 +439,7 @@ def test_a_log_that_stops_in_its_optimisation_does_not_count(folder: Path) -> No
     log = (folder / "xtb.out").read_bytes()
     (folder / "xtb.out").write_bytes(log[: log.index(b"CYCLE    3")])
 
-    assert "the log stops before the run ends" in (read(folder).refused or "")
+    assert "the log ends before the optimisation does" in (read(folder).refused or "")
 
 
 def test_a_gradient_of_another_species_is_not_that_of_the_molecule(folder: Path) -> None:
@@ -503,7 +503,7 @@ def test_a_run_that_was_killed_has_no_energy_of_the_run_before(
     log = (folder / "xtb.out").read_bytes()
     (folder / "xtb.out").write_bytes(log[: log.index(cut)])
 
-    with pytest.raises(BrokenJob, match="stops before it states an energy"):
+    with pytest.raises(BrokenJob, match="ends before it states an energy"):
         read(folder)
 
 
@@ -521,7 +521,7 @@ def test_a_run_that_was_killed_has_the_energy_of_the_same_command_at_the_same_ge
     (folder / "mol.xyz").write_text(OTHER_WATER)
     assert "in xtbtopo.mol" in (read(folder).refused or "")
     (folder / "xtbtopo.mol").unlink()
-    assert "nothing shows that xtbout.json is of mol.xyz" in (read(folder).refused or "")
+    assert "nothing shows that xtbout.json belongs to mol.xyz" in (read(folder).refused or "")
 
 
 @pytest.mark.parametrize(
@@ -551,7 +551,7 @@ def test_without_a_log_an_option_that_the_json_does_not_explain_is_named(
 
     refused = read(folder).refused or ""
 
-    assert refused.endswith(f"xtbout.json does not say what comes of {part}")
+    assert refused.endswith(f"xtbout.json does not state the effect of {part}")
 
 
 @pytest.mark.parametrize(
