@@ -14,7 +14,7 @@ from quantum_forge.eventstore.base.envelope import Position
 from quantum_forge.eventstore.log.place import require_place
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.projections.history.difference import Change, Kind, difference
+from quantum_forge.projections.history.difference import Change, ChangeKind, difference
 from quantum_forge.projections.history.moment import position_at
 
 NO_LONGER_ASKED_FOR = "not_asked_for"
@@ -93,7 +93,7 @@ def compare(
             select(gone.c.reason, func.count()).group_by(gone.c.reason).order_by(gone.c.reason)
         )
         removed_because = {row[0]: row[1] for row in because}
-        ids = [c.key["calculation_id"] for c in found.examples if c.kind is Kind.REMOVED]
+        ids = [c.key["calculation_id"] for c in found.examples if c.kind is ChangeKind.REMOVED]
         named = connection.execute(
             select(gone.c.calculation_id, gone.c.reason).where(gone.c.calculation_id.in_(ids))
         )

@@ -15,9 +15,9 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
 from quantum_forge.eventstore.database.availability.outage import AWAY, pause_after, reason_of
-from quantum_forge.eventstore.spool.drain import Drained, SegmentDrain, refuse_followers
 from quantum_forge.eventstore.spool.entries import described, events_of
 from quantum_forge.eventstore.spool.segment import Segment
+from quantum_forge.eventstore.spool.segment_drain import Drained, SegmentDrain, refuse_followers
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 8.0

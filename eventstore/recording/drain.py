@@ -25,9 +25,9 @@ from quantum_forge.eventstore.database.time_limit import begin_within
 from quantum_forge.eventstore.log.append import append_wire, decode_wire
 from quantum_forge.eventstore.recording.rules import append_checked, find_recorded
 from quantum_forge.eventstore.spool.directory import segment_paths, unusable
-from quantum_forge.eventstore.spool.drain import Drained, Report, SegmentDrain
 from quantum_forge.eventstore.spool.entries import events_of
 from quantum_forge.eventstore.spool.segment import Segment
+from quantum_forge.eventstore.spool.segment_drain import Drained, Report, SegmentDrain
 
 DRAIN_DEADLINE = 30.0
 """Seconds that one append of a drain may take."""

@@ -50,8 +50,8 @@ from quantum_forge.eventstore.recording.rules import (
     find_recorded,
     foresee,
 )
-from quantum_forge.eventstore.spool.drain import Drained
 from quantum_forge.eventstore.spool.entries import events_of
+from quantum_forge.eventstore.spool.segment_drain import Drained
 from quantum_forge.schema.domains.calculations import CalculationStarted
 from quantum_forge.schema.language.event import Event, identity_of
 from quantum_forge.schema.language.lifecycle import NEW, rule_of

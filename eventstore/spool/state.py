@@ -8,10 +8,10 @@ import msgspec
 
 from quantum_forge.eventstore.base.errors import SpoolEntryUnusable
 from quantum_forge.eventstore.spool.directory import SUFFIX, open_file, spool_files
-from quantum_forge.eventstore.spool.drain import REJECTED, rejections
 from quantum_forge.eventstore.spool.entries import events_of
 from quantum_forge.eventstore.spool.frames import Damage, appends
 from quantum_forge.eventstore.spool.segment import DAMAGED, TORN, Segment
+from quantum_forge.eventstore.spool.segment_drain import REJECTED, rejections
 
 
 class SegmentState(msgspec.Struct, frozen=True, kw_only=True):

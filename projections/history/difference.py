@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import array
 Row = dict[str, Any]
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What happened to a row between two states."""
 
     ADDED = "added"
@@ -41,7 +41,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     in the order of the table; empty for a row that is on one side only.
     """
 
-    kind: Kind
+    kind: ChangeKind
     key: Row
     before: Row | None
     after: Row | None
@@ -73,7 +73,9 @@ def select_changes(
     )
     differing = (
         select(
-            case((added, Kind.ADDED), (removed, Kind.REMOVED), else_=Kind.CHANGED).label("kind"),
+            case(
+                (added, ChangeKind.ADDED), (removed, ChangeKind.REMOVED), else_=ChangeKind.CHANGED
+            ).label("kind"),
             func.array_remove(names, cast(null(), Text)).label("columns"),
             *(func.coalesce(before.c[name], after.c[name]).label(f"key_{name}") for name in key),
             *(column.label(f"before_{column.name}") for column in before.c),
@@ -89,7 +91,7 @@ def select_changes(
     )
     numbers = [
         func.count().filter(differing.c.kind == kind).over().label(f"number_{kind}")
-        for kind in Kind
+        for kind in ChangeKind
     ]
     return (
         select(differing, *numbers)
@@ -118,19 +120,19 @@ def difference(
     rows = connection.execute(select_changes(before, after, key, limit)).mappings().all()
     names = [str(column.name) for column in before.c]
     return Difference(
-        **{kind.value: rows[0][f"number_{kind}"] if rows else 0 for kind in Kind},
+        **{kind.value: rows[0][f"number_{kind}"] if rows else 0 for kind in ChangeKind},
         examples=[_change(row, key, names) for row in rows],
     )
 
 
 def _change(row: RowMapping, key: Sequence[str], names: Sequence[str]) -> Change:
-    kind = Kind(row["kind"])
+    kind = ChangeKind(row["kind"])
     return Change(
         kind=kind,
         key=_part(row, "key_", key),
-        before=None if kind is Kind.ADDED else _part(row, "before_", names),
-        after=None if kind is Kind.REMOVED else _part(row, "after_", names),
-        columns=list(row["columns"]) if kind is Kind.CHANGED else [],
+        before=None if kind is ChangeKind.ADDED else _part(row, "before_", names),
+        after=None if kind is ChangeKind.REMOVED else _part(row, "after_", names),
+        columns=list(row["columns"]) if kind is ChangeKind.CHANGED else [],
     )
 
 

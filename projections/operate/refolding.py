@@ -14,10 +14,10 @@ from quantum_forge.projections.compiler.dead_letters import list_dead_letters, n
 from quantum_forge.projections.compiler.reference import Reference
 from quantum_forge.projections.history.as_of import folded_at
 from quantum_forge.projections.project.checkpoint import fingerprint, lock_checkpoint
-from quantum_forge.projections.project.folding import FoldFailed, fold, refusal, tune
+from quantum_forge.projections.project.folding import FoldFailed, as_fold_failure, fold, tune
 from quantum_forge.projections.project.poison import refusal_of
 from quantum_forge.projections.project.projector import RebuildNeeded
-from quantum_forge.projections.rebuild.copy import Kind, lock_copy, onto
+from quantum_forge.projections.rebuild.copy import CopyKind, lock_copy, onto
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.tables import event_logs
 
@@ -81,14 +81,14 @@ def refold(
 def _refold(connection: Connection, projection: Projection, position: int) -> str | None:
     tune(connection)
     # In the order in which a swap takes them.
-    shadow = lock_copy(connection, projection.name, Kind.SHADOW)
+    shadow = lock_copy(connection, projection.name, CopyKind.SHADOW)
     checkpoint = lock_checkpoint(connection, projection)
     if checkpoint is None or checkpoint.fingerprint != fingerprint(projection):
         raise RebuildNeeded([projection.name])
     targets = [(projection, checkpoint.position)]
     if shadow is not None and shadow.fingerprint == checkpoint.fingerprint:
         # Or the swap would undo it.
-        targets.append((onto(projection, Kind.SHADOW), shadow.position))
+        targets.append((onto(projection, CopyKind.SHADOW), shadow.position))
     (event,) = fetch(connection, matching(EVERYTHING).where(event_logs.c.id == position))
     reasons = []
     for target, at in targets:
@@ -112,7 +112,7 @@ def _refold_rows(connection: Connection, target: Projection, event: RecordedEven
         # It gives no row; but a fold of the log would still fail where SQL cannot read it.
         fold(connection, target, after=event.position - 1, upto=event.position)
         return
-    with refusal(target, event.position - 1, event.position):
+    with as_fold_failure(target, event.position - 1, event.position):
         connection.execute(delete(target.table).where(*_among(target.table, concerned)))
         folded = folded_at(target, at).subquery("folded")
         columns = [str(column.name) for column in folded.c]

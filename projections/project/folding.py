@@ -56,7 +56,7 @@ class FoldFailed(QuantumForgeError):
 
 
 @contextmanager
-def refusal(projection: Projection, after: int, upto: int) -> Iterator[None]:
+def as_fold_failure(projection: Projection, after: int, upto: int) -> Iterator[None]:
     """Raise what the database refuses as `FoldFailed`."""
     try:
         yield
@@ -84,7 +84,7 @@ def fold(connection: Connection, projection: Projection, *, after: int, upto: in
         FoldFailed: when the database refuses.
     """
     bounds = {"after": after, "upto": upto}
-    with refusal(projection, after, upto):
+    with as_fold_failure(projection, after, upto):
         trimmed = compiler.delete_trimmed(projection)
         if trimmed is not None:
             connection.execute(trimmed, bounds)
@@ -99,5 +99,5 @@ def fold_few(connection: Connection, projection: Projection, *, after: int, upto
     if not is_direct(connection):
         fold(connection, projection, after=after, upto=upto)
         return
-    with refusal(projection, after, upto):
+    with as_fold_failure(projection, after, upto):
         run_prepared(connection, projection, after, upto)

@@ -30,7 +30,7 @@ from quantum_forge.schema.language.projection import Projection
 LOSSES = 5
 """Connections that may be lost one after the other, without a batch between them."""
 
-TOGETHER = 1_000
+SHARED_EVENTS = 1_000
 """Events of a projection up to which its batch shares a transaction with those of others."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
@@ -260,11 +260,11 @@ class Projector:
         with self._engine.connect() as connection:
             found = look(connection, after, upto)
         contents = {each.name: found.of(each.reads) for each in group}
-        alone = [each for each in group if contents[each.name].events > TOGETHER]
-        together = [each for each in group if each not in alone]
+        alone = [each for each in group if contents[each.name].events > SHARED_EVENTS]
+        shared = [each for each in group if each not in alone]
         began = time.monotonic()
         try:
-            for part in [together, *([each] for each in alone)]:
+            for part in [shared, *([each] for each in alone)]:
                 if part:
                     self._fold(part, contents, after, upto)
         finally:
@@ -332,7 +332,7 @@ class Projector:
         self, part: Sequence[Projection], contents: dict[str, Contents], after: int, upto: int
     ) -> list[str]:
         """Fold a range into the tables and move the checkpoints; say whose were moved."""
-        few = all(contents[each.name].events <= TOGETHER for each in part)
+        few = all(contents[each.name].events <= SHARED_EVENTS for each in part)
         with self._engine.begin() as connection:
             tune(connection, few=few)
             ready = self._hold(part, connection, after)

@@ -279,7 +279,7 @@ def add_checks(connection: Connection, live: int, other: int, name: str) -> None
     run(connection, [check.statement for check in checks])
 
 
-def missing_indexes(
+def index_statements(
     connection: Connection, live: int, other: int, name: str
 ) -> list[tuple[str, str]]:
     """The indexes and keys of the live table that `other` lacks: names and statements."""

@@ -3,7 +3,7 @@
 from sqlalchemy import Column, Connection, MetaData, Table, func, select, text
 
 from quantum_forge.projections.history.difference import Difference, difference
-from quantum_forge.projections.rebuild.copy import Kind, onto
+from quantum_forge.projections.rebuild.copy import CopyKind, onto
 from quantum_forge.projections.rebuild.shadow import shadow_name
 from quantum_forge.schema.language.projection import Projection
 
@@ -22,7 +22,7 @@ def compare_tables(
     common = [name for name in new if live.get(name) == new[name]]
     gained = [name for name in new if name not in common]
     lost = [name for name in live if name not in common]
-    shadow = onto(projection, Kind.SHADOW).table
+    shadow = onto(projection, CopyKind.SHADOW).table
     before = Table(
         projection.name,
         MetaData(),

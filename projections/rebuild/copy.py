@@ -21,7 +21,7 @@ from quantum_forge.schema.language.table import METADATA
 from quantum_forge.schema.tables import projection_copies
 
 
-class Kind(StrEnum):
+class CopyKind(StrEnum):
     """What a copy is there for."""
 
     SHADOW = "shadow"
@@ -47,7 +47,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """A row of projection_copies; its numbers mean what those of a checkpoint mean."""
 
     projection: str
-    kind: Kind
+    kind: CopyKind
     stage: Stage
     fingerprint: str
     position: int
@@ -68,7 +68,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @cache
-def onto(projection: Projection, kind: Kind) -> Projection:
+def onto(projection: Projection, kind: CopyKind) -> Projection:
     """The same projection onto its table among the copies: statements name that one."""
     metadata = MetaData(naming_convention=METADATA.naming_convention)
     moved = copy.copy(projection)
@@ -83,7 +83,7 @@ def start_of(projection: Projection) -> Copy:
     """A shadow without a row."""
     return Copy(
         projection=projection.name,
-        kind=Kind.SHADOW,
+        kind=CopyKind.SHADOW,
         stage=Stage.FILLING,
         fingerprint=fingerprint(projection),
         position=0,
@@ -95,10 +95,10 @@ def start_of(projection: Projection) -> Copy:
 def kept_at(checkpoint: Checkpoint) -> Copy:
     """A kept table with the checkpoint that it had while it was live."""
     numbers = msgspec.structs.asdict(checkpoint)
-    return Copy(kind=Kind.KEPT, stage=Stage.DONE, **numbers)
+    return Copy(kind=CopyKind.KEPT, stage=Stage.DONE, **numbers)
 
 
-def lock_copy(connection: Connection, name: str, kind: Kind) -> Copy | None:
+def lock_copy(connection: Connection, name: str, kind: CopyKind) -> Copy | None:
     """Take the row of a copy for this transaction; waits for whoever has it, be it a dead client's.
 
     What a killed rebuild had begun goes on in the server until it notices.
@@ -128,13 +128,13 @@ def enter_stage(connection: Connection, name: str, stage: Stage) -> None:
         update(projection_copies)
         .where(
             projection_copies.c.projection == name,
-            projection_copies.c.kind == Kind.SHADOW,
+            projection_copies.c.kind == CopyKind.SHADOW,
         )
         .values(stage=stage, updated_at=func.clock_timestamp())
     )
 
 
-def forget_copy(connection: Connection, name: str, kind: Kind) -> None:
+def forget_copy(connection: Connection, name: str, kind: CopyKind) -> None:
     """Delete what is known of a copy, in the transaction that drops or moves its table."""
     dead_letters.forget(connection, [name], kind)
     connection.execute(

@@ -15,11 +15,11 @@ from quantum_forge.projections.project.checkpoint import (
     lock_checkpoint,
     read_checkpoints,
 )
-from quantum_forge.projections.project.folding import FoldFailed, refusal
+from quantum_forge.projections.project.folding import FoldFailed, as_fold_failure
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.rebuild import attached
 from quantum_forge.projections.rebuild.comparison import compare_tables, read_columns
-from quantum_forge.projections.rebuild.copy import Copy, Kind, Stage, enter_stage, lock_copy
+from quantum_forge.projections.rebuild.copy import Copy, CopyKind, Stage, enter_stage, lock_copy
 from quantum_forge.projections.rebuild.errors import RebuildStopped
 from quantum_forge.projections.rebuild.shadow import (
     add_key,
@@ -28,7 +28,7 @@ from quantum_forge.projections.rebuild.shadow import (
     fill,
     missing_indexes,
     shadow_name,
-    tune,
+    tune_rebuild,
 )
 from quantum_forge.projections.rebuild.swap import persistently, swap_in_shadow, wait_for_snapshots
 from quantum_forge.schema.language.projection import Projection
@@ -75,7 +75,7 @@ class Filling:
         """Find what a killed rebuild of this definition left, or begin at the start of the log."""
         live = examine(self.engine, self.projection)
         with self._step() as connection:
-            found = lock_copy(connection, self.projection.name, Kind.SHADOW)
+            found = lock_copy(connection, self.projection.name, CopyKind.SHADOW)
             if found is None or found.fingerprint != fingerprint(self.projection):
                 found = create_shadow(connection, self.projection, live)
         self.copy = found
@@ -96,7 +96,7 @@ class Filling:
 
     def _fold(self, upto: int) -> None:
         with self._step() as connection:
-            shadow = lock_copy(connection, self.projection.name, Kind.SHADOW)
+            shadow = lock_copy(connection, self.projection.name, CopyKind.SHADOW)
             assert shadow is not None
             if shadow.position < upto:
                 shadow = fill(connection, self.projection, shadow, upto)
@@ -124,8 +124,8 @@ class Filling:
 
     @contextmanager
     def _indexing(self) -> Iterator[Connection]:
-        with refusal(self.projection, 0, self.copy.position), self._step() as connection:
-            lock_copy(connection, self.projection.name, Kind.SHADOW)
+        with as_fold_failure(self.projection, 0, self.copy.position), self._step() as connection:
+            lock_copy(connection, self.projection.name, CopyKind.SHADOW)
             yield connection
 
     def compare(self) -> tuple[int, Difference, list[str], list[str]]:
@@ -141,7 +141,7 @@ class Filling:
             position = 0 if checkpoint is None else checkpoint.position
             if position > self.copy.position:
                 self._fold(position)
-            tune(snapshot)
+            tune_rebuild(snapshot)
             columns = read_columns(snapshot, self.projection)
             holding.rollback()
             return (position, *compare_tables(snapshot, self.projection, *columns))
@@ -178,7 +178,7 @@ class Filling:
         if self.stop.is_set():
             raise RebuildStopped(self.projection.name)
         with self.engine.begin() as connection:
-            tune(connection)
+            tune_rebuild(connection)
             yield connection
 
     def _enter(self, stage: Stage) -> None:
@@ -208,7 +208,7 @@ def examine(engine: Engine, projection: Projection) -> int:
 def discard(engine: Engine, projection: Projection) -> None:
     """Drop the new table."""
     with engine.begin() as connection:
-        lock_copy(connection, projection.name, Kind.SHADOW)
+        lock_copy(connection, projection.name, CopyKind.SHADOW)
         drop_shadow(connection, projection)
 
 

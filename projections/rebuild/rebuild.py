@@ -22,7 +22,7 @@ from quantum_forge.projections.rebuild.filling import (
     examine,
     goal_of_comparison,
 )
-from quantum_forge.projections.rebuild.shadow import tune
+from quantum_forge.projections.rebuild.shadow import tune_rebuild
 from quantum_forge.projections.rebuild.swap import persistently, swap_in_kept
 from quantum_forge.schema.language.projection import Projection
 
@@ -197,7 +197,7 @@ def _alone(engine: Engine, projection: Projection) -> Iterator[None]:
     is a courtesy: two rebuilds at once would wait for each other's steps and do no harm.
     """
     with engine.connect() as connection:
-        tune(connection)
+        tune_rebuild(connection)
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         # Of two numbers: a single one could be taken for an append's.
         locked = select(

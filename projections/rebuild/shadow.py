@@ -10,13 +10,13 @@ from sqlalchemy.schema import (
 
 from quantum_forge.projections import compiler
 from quantum_forge.projections.compiler.dead_letters import inherit, leaves_out, sparing
-from quantum_forge.projections.project.folding import fold, refusal
+from quantum_forge.projections.project.folding import as_fold_failure, fold
 from quantum_forge.projections.project.log_range import count_events
 from quantum_forge.projections.project.poison import fold_around, refusal_of
 from quantum_forge.projections.rebuild import attached
 from quantum_forge.projections.rebuild.copy import (
     Copy,
-    Kind,
+    CopyKind,
     forget_copy,
     onto,
     start_of,
@@ -34,10 +34,10 @@ REBUILDING = "quantum-forge rebuild"
 
 def shadow_name(projection: Projection) -> str:
     """The shadow's table as SQL names it."""
-    return f"{Kind.SHADOW.schema}.{projection.name}"
+    return f"{CopyKind.SHADOW.schema}.{projection.name}"
 
 
-def tune(connection: Connection) -> None:
+def tune_rebuild(connection: Connection) -> None:
     """Give this transaction the memory that large sorts need, and a name that says whose it is."""
     connection.exec_driver_sql(
         f"SET LOCAL application_name = '{REBUILDING}';"
@@ -49,7 +49,7 @@ def tune(connection: Connection) -> None:
 def create_shadow(connection: Connection, projection: Projection, live: int) -> Copy:
     """Make the empty shadow, in place of one that there may be."""
     drop_shadow(connection, projection)
-    table = onto(projection, Kind.SHADOW).table
+    table = onto(projection, CopyKind.SHADOW).table
     connection.execute(CreateTable(table))
     # Indexes of a full table are made in a fraction of the time that keeping them costs.
     name = shadow_name(projection)
@@ -66,7 +66,7 @@ def create_shadow(connection: Connection, projection: Projection, live: int) -> 
 def drop_shadow(connection: Connection, projection: Projection) -> None:
     """Drop the shadow and its row, if there is one."""
     connection.execute(text(f"DROP TABLE IF EXISTS {shadow_name(projection)}"))
-    forget_copy(connection, projection.name, Kind.SHADOW)
+    forget_copy(connection, projection.name, CopyKind.SHADOW)
 
 
 def fill(connection: Connection, projection: Projection, shadow: Copy, upto: int) -> Copy:
@@ -82,7 +82,7 @@ def fill(connection: Connection, projection: Projection, shadow: Copy, upto: int
     """
     after = shadow.position
     events, ids_hash = count_events(connection, projection, after, upto)
-    target = onto(projection, Kind.SHADOW)
+    target = onto(projection, CopyKind.SHADOW)
     inherit(connection, target, shadow.fingerprint, after, upto)
     if leaves_out(connection, target, after, upto):
         target = sparing(target)
@@ -100,7 +100,7 @@ def _insert(connection: Connection, target: Projection, shadow: Copy, upto: int)
         add_key(connection, target)
         fold(connection, target, after=shadow.position, upto=upto)
         return
-    with refusal(target, shadow.position, upto):
+    with as_fold_failure(target, shadow.position, upto):
         bounds = {"after": shadow.position, "upto": upto}
         connection.execute(compiler.insert_all(target), bounds)
 
@@ -128,7 +128,9 @@ def missing_indexes(connection: Connection, projection: Projection, live: int) -
     }
     declared = [
         index
-        for index in sorted(onto(projection, Kind.SHADOW).table.indexes, key=lambda i: str(i.name))
+        for index in sorted(
+            onto(projection, CopyKind.SHADOW).table.indexes, key=lambda i: str(i.name)
+        )
         if index.name not in there
     ]
     names = {index.name for index in declared}
@@ -136,7 +138,7 @@ def missing_indexes(connection: Connection, projection: Projection, live: int) -
         *(str(CreateIndex(index).compile(connection)) for index in declared),
         *(
             statement
-            for index, statement in attached.missing_indexes(connection, live, shadow, name)
+            for index, statement in attached.index_statements(connection, live, shadow, name)
             if index not in names
         ),
     ]

@@ -25,7 +25,7 @@ from quantum_forge.projections.project.checkpoint import (
 from quantum_forge.projections.rebuild import attached
 from quantum_forge.projections.rebuild.copy import (
     Copy,
-    Kind,
+    CopyKind,
     forget_copy,
     kept_at,
     lock_copy,
@@ -37,7 +37,7 @@ from quantum_forge.projections.rebuild.shadow import (
     add_key,
     fill,
     missing_indexes,
-    tune,
+    tune_rebuild,
 )
 from quantum_forge.schema.language.projection import Projection
 
@@ -92,7 +92,7 @@ def swap_in_shadow(connection: Connection, projection: Projection, *, keep: bool
     Returns:
         What is live now, and how far it has come.
     """
-    shadow = lock_copy(connection, projection.name, Kind.SHADOW)
+    shadow = lock_copy(connection, projection.name, CopyKind.SHADOW)
     assert shadow is not None
     live = _live(connection, projection)
     before = _lock_checkpoint(connection, projection)
@@ -101,13 +101,15 @@ def swap_in_shadow(connection: Connection, projection: Projection, *, keep: bool
     attached.run(connection, missing_indexes(connection, projection, live))
 
     views = _lock_live(connection, projection, live)
-    _drop(connection, projection, Kind.KEPT)
-    _exchange(connection, projection, live, incoming=Kind.SHADOW, outgoing=Kind.KEPT, views=views)
-    forget_copy(connection, projection.name, Kind.SHADOW)
+    _drop(connection, projection, CopyKind.KEPT)
+    _exchange(
+        connection, projection, live, incoming=CopyKind.SHADOW, outgoing=CopyKind.KEPT, views=views
+    )
+    forget_copy(connection, projection.name, CopyKind.SHADOW)
     if keep:
         store_copy(connection, kept_at(before))
     else:
-        _drop(connection, projection, Kind.KEPT)
+        _drop(connection, projection, CopyKind.KEPT)
     move_checkpoint(connection, shadow.as_checkpoint())
     return shadow
 
@@ -120,23 +122,26 @@ def swap_in_kept(connection: Connection, projection: Projection, *, keep: bool) 
     Raises:
         NothingKept
     """
-    kept = lock_copy(connection, projection.name, Kind.KEPT)
+    kept = lock_copy(connection, projection.name, CopyKind.KEPT)
     if kept is None:
         raise NothingKept(projection.name)
-    lock_copy(connection, projection.name, Kind.SHADOW)
-    _drop(connection, projection, Kind.SHADOW)
+    lock_copy(connection, projection.name, CopyKind.SHADOW)
+    _drop(connection, projection, CopyKind.SHADOW)
     live = _live(connection, projection)
     before = _lock_checkpoint(connection, projection)
     views = _lock_live(connection, projection, live)
-    _exchange(connection, projection, live, incoming=Kind.KEPT, outgoing=Kind.SHADOW, views=views)
-    forget_copy(connection, projection.name, Kind.KEPT)
+    _exchange(
+        connection, projection, live, incoming=CopyKind.KEPT, outgoing=CopyKind.SHADOW, views=views
+    )
+    forget_copy(connection, projection.name, CopyKind.KEPT)
     if keep:
-        moved = f"ALTER TABLE {Kind.SHADOW.schema}.{projection.name} SET SCHEMA {Kind.KEPT.schema}"
+        schema = CopyKind.KEPT.schema
+        moved = f"ALTER TABLE {CopyKind.SHADOW.schema}.{projection.name} SET SCHEMA {schema}"
         attached.run(connection, [moved])
-        dead_letters.hand_over(connection, projection.name, Kind.SHADOW, Kind.KEPT)
+        dead_letters.hand_over(connection, projection.name, CopyKind.SHADOW, CopyKind.KEPT)
         store_copy(connection, kept_at(before))
     else:
-        _drop(connection, projection, Kind.SHADOW)
+        _drop(connection, projection, CopyKind.SHADOW)
     move_checkpoint(connection, kept.as_checkpoint())
     return kept
 
@@ -167,7 +172,7 @@ def persistently(
         attempts += 1
         try:
             with engine.begin() as connection:
-                tune(connection)
+                tune_rebuild(connection)
                 return swap(connection)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) not in _GAVE_WAY:
@@ -235,8 +240,8 @@ def _exchange(
     projection: Projection,
     live: int,
     *,
-    incoming: Kind,
-    outgoing: Kind,
+    incoming: CopyKind,
+    outgoing: CopyKind,
     views: Sequence[str],
 ) -> None:
     name = f"{incoming.schema}.{projection.name}"
@@ -260,7 +265,7 @@ def _exchange(
     dead_letters.hand_over(connection, projection.name, incoming, dead_letters.LIVE)
 
 
-def _drop(connection: Connection, projection: Projection, kind: Kind) -> None:
+def _drop(connection: Connection, projection: Projection, kind: CopyKind) -> None:
     connection.execute(text(f"DROP TABLE IF EXISTS {kind.schema}.{projection.name}"))
     forget_copy(connection, projection.name, kind)
 

@@ -165,14 +165,14 @@ def _split(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Yield whole lines without their ends, a list for each chunk."""
     rest = b""  # of the line that the next chunk goes on with
     is_dropping = False  # the line was too long, and was yielded
-    held = b""  # carriage returns that a line feed may follow
+    pending = b""  # carriage returns that a line feed may follow
     for chunk in chunks:
-        chunk = held + chunk
-        held = b""
+        chunk = pending + chunk
+        pending = b""
         if b"\r" in chunk:
             body = chunk.rstrip(b"\r")
             if len(chunk) - len(body) < _HELD_LIMIT:
-                chunk, held = body, chunk[len(body) :]
+                chunk, pending = body, chunk[len(body) :]
             chunk = _LINE_END.sub(b"\n", chunk)
         first, *others = chunk.split(b"\n")
         if not is_dropping:
@@ -186,8 +186,8 @@ def _split(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
             yield [_shortened(rest)]
             rest, is_dropping = b"", True
     last = [] if is_dropping else [rest]
-    if held:
-        last += [b""] * len(held)
+    if pending:
+        last += [b""] * len(pending)
     if last and not last[-1]:
         last.pop()
     yield last

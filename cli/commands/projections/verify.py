@@ -10,11 +10,11 @@ from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.projections.history.difference import Change, Kind
+from quantum_forge.projections.history.difference import Change, ChangeKind
 from quantum_forge.projections.history.verify import Verification
 from quantum_forge.projections.registry import PROJECTIONS, named
 
-WORDS = {Kind.ADDED: "surplus", Kind.REMOVED: "missing", Kind.CHANGED: "changed"}
+WORDS = {ChangeKind.ADDED: "surplus", ChangeKind.REMOVED: "missing", ChangeKind.CHANGED: "changed"}
 """What a difference between log and table means for the table."""
 
 

@@ -16,7 +16,7 @@ from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.spool.directory import spool_directory
-from quantum_forge.eventstore.spool.drain import Drained
+from quantum_forge.eventstore.spool.segment_drain import Drained
 from quantum_forge.eventstore.spool.state import SpoolState, spool_state
 
 SHOWN = 10

@@ -21,8 +21,8 @@ from quantum_forge.eventstore.log.read import read_all
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.drain import rejections
 from quantum_forge.eventstore.spool.segment import Segment
+from quantum_forge.eventstore.spool.segment_drain import rejections
 from quantum_forge.schema.domains.batches import BatchCreated
 from tests.support.appending import append_and_commit, small_event
 

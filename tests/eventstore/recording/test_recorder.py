@@ -20,7 +20,7 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.directory import segment_paths
-from quantum_forge.eventstore.spool.drain import Drained
+from quantum_forge.eventstore.spool.segment_drain import Drained
 from quantum_forge.schema.domains.batches import BatchResumed
 from tests.eventstore.spool.test_drain import ids_in_log
 from tests.support.appending import TENANT, append_and_commit, small_event, versions_of

@@ -14,8 +14,8 @@ from sqlalchemy import Engine, text
 from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.spool.directory import segment_paths
-from quantum_forge.eventstore.spool.drain import rejections
 from quantum_forge.eventstore.spool.segment import Segment
+from quantum_forge.eventstore.spool.segment_drain import rejections
 from quantum_forge.eventstore.spool.state import spool_state
 from quantum_forge.schema.domains.batches import BatchResumed
 from tests.conftest import Qforge

@@ -16,9 +16,9 @@ from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
 from quantum_forge.eventstore.recording.drain import drain
-from quantum_forge.eventstore.spool.drain import SegmentDrain
 from quantum_forge.eventstore.spool.frames import frame
 from quantum_forge.eventstore.spool.segment import Segment
+from quantum_forge.eventstore.spool.segment_drain import SegmentDrain
 from quantum_forge.eventstore.spool.state import spool_state
 from tests.conftest import Qforge
 from tests.eventstore.spool.test_drain import ids_in_log

@@ -31,7 +31,7 @@ from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.log.time_range import LONGEST_APPEND
 from quantum_forge.projections.compiler.reference import Reference
 from quantum_forge.projections.history.as_of import as_of
-from quantum_forge.projections.history.difference import Change, Kind, difference
+from quantum_forge.projections.history.difference import Change, ChangeKind, difference
 from quantum_forge.projections.history.moment import position_at
 from quantum_forge.projections.project.folding import fold
 from quantum_forge.projections.registry import PROJECTIONS
@@ -108,7 +108,7 @@ def test_a_difference_leads_from_one_past_to_the_other(
         assert rows == past_rows(connection, projection, later)
         numbers = (found.added, found.removed, found.changed)
         assert numbers == tuple(
-            sum(change.kind is kind for change in found.examples) for kind in Kind
+            sum(change.kind is kind for change in found.examples) for kind in ChangeKind
         )
         assert bool(found) == (earlier != later and bool(found.examples))
 
