@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.runner.engines.result import HARTREE_EV
+from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM
 
-# CODATA 2018, as tblite's xTB and the runner have them: https://physics.nist.gov/cuu/Constants
-HARTREE_EV = 27.211386245988
-BOHR_ANGSTROM = 0.529177210903
+# CODATA 2018, as those of the runner: https://physics.nist.gov/cuu/Constants
 HARTREE_KJ_PER_MOL = 2625.4996394799
 KJ_PER_KCAL = 4.184
 

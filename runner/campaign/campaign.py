@@ -37,15 +37,12 @@ from quantum_forge.runner.errors import CampaignInterrupted
 from quantum_forge.runner.inputs.files import read_records
 from quantum_forge.runner.molecules.records import Input
 from quantum_forge.runner.workers.pool import WorkerPool
-from quantum_forge.runner.workers.stopping import StopRequest
+from quantum_forge.runner.workers.stopping import ATTENTION_SECONDS, StopRequest
 from quantum_forge.schema.domains.calculations import ErrorType
 from quantum_forge.schema.language.event import Event
 
 PROGRESS_SECONDS = 5.0
 """How often a running batch records how far it has come."""
-
-ATTENTION_SECONDS = 0.2
-"""How long a request to stop may go unnoticed while calculations run."""
 
 CONFLICTS = 20
 """How often a chunk is looked up again because others recorded the same at the same moment."""

@@ -15,7 +15,7 @@ from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.descriptors import TOOLKIT, Described, toolkit_version
 from quantum_forge.runner.engines.tasks import Outcome, Task
 from quantum_forge.runner.workers.pool import WorkerPool
-from quantum_forge.runner.workers.stopping import StopRequest
+from quantum_forge.runner.workers.stopping import ATTENTION_SECONDS, StopRequest
 from quantum_forge.schema.domains.molecules import (
     MoleculeDeleted,
     MoleculePropertiesComputed,
@@ -28,9 +28,6 @@ PAGE = 1_000
 
 APPEND = 500
 """Events of one append: what a kill can cost is less than a second of work."""
-
-ATTENTION_SECONDS = 0.2
-"""How long a request to stop may go unnoticed."""
 
 TIMEOUT_SECONDS = 60.0
 """For one molecule, which takes a millisecond: a worker that hangs is replaced."""
@@ -62,7 +59,7 @@ class Computed(msgspec.Struct, kw_only=True):
     signal: int | None = None
 
 
-def count_undescribed(
+def count_without_descriptors(
     connection: Connection, tenant_id: UUID, version: str, where: Conditions = ()
 ) -> int:
     """How many molecules with a SMILES have no descriptors of this version of the toolkit."""

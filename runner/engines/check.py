@@ -35,4 +35,4 @@ def try_out(
 
 def program_version(engine: str) -> str:
     """Return the version of an engine as it is installed."""
-    return xtb.version() if engine == XTB else tblite.program_version()
+    return xtb.version() if engine == XTB else tblite.version()

@@ -32,7 +32,7 @@ class Convergence(msgspec.Struct, frozen=True):
     gradient_norm: float
 
 
-LEVELS = {
+CONVERGENCE = {
     "crude": Convergence(5e-4, 1e-2),
     "sloppy": Convergence(1e-4, 6e-3),
     "loose": Convergence(5e-5, 4e-3),
@@ -99,7 +99,7 @@ def optimise(
         verbosity=0,
     )
     try:
-        cycles, is_converged = _descend(atoms, LEVELS[level])
+        cycles, is_converged = _descend(atoms, CONVERGENCE[level])
     except CalculationFailed as error:
         raise EngineError(str(error), stdout_log="", scf_iterations=0) from error
     final = Geometry(

@@ -89,7 +89,7 @@ def run_singlepoint(
         cpu_time_seconds=cpu,
         memory_peak_mb=peak_mb(),
         program="tblite",
-        program_version=program_version(),
+        program_version=version(),
         stdout_log="\n".join(log),
     )
 
@@ -100,7 +100,7 @@ _QUANTITIES = (
 )
 
 
-def program_version() -> str:
+def version() -> str:
     """Return tblite's version, as `0.8.0`."""
     return ".".join(str(part) for part in library.get_version())
 

@@ -13,13 +13,10 @@ from quantum_forge.runner.jobs.outcome import FAILED, SKIPPED, FolderOutcome, Im
 from quantum_forge.runner.jobs.reading.folders import Folder, Passed, discover
 from quantum_forge.runner.jobs.worker import Chunk, ChunkDone, Target, readable
 from quantum_forge.runner.workers.pool import WorkerPool
-from quantum_forge.runner.workers.stopping import StopRequest
+from quantum_forge.runner.workers.stopping import ATTENTION_SECONDS, StopRequest
 
 CHUNK = 64
 """Jobs that share a round trip to the database."""
-
-ATTENTION_SECONDS = 0.2
-"""How long a request to stop may go unnoticed."""
 
 TIMEOUT_SECONDS = 120.0
 """For a chunk, which takes a tenth of a second: neither a disk that hangs nor a search of RDKit

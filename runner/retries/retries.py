@@ -31,13 +31,12 @@ from quantum_forge.runner.retries.failed_calculations import (
 )
 from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.workers.pool import WorkerPool
-from quantum_forge.runner.workers.stopping import StopRequest
+from quantum_forge.runner.workers.stopping import ATTENTION_SECONDS, StopRequest
 from quantum_forge.schema.domains.batches import BatchCompleted, BatchResumed
 from quantum_forge.schema.domains.calculations import CalculationRetryScheduled
 from quantum_forge.schema.domains.molecules import MoleculeCreated
 from quantum_forge.schema.language.event import Event
 
-ATTENTION_SECONDS = 0.2
 LOOK_SECONDS = 2.0
 """How often it looks for what failed elsewhere."""
 

@@ -7,6 +7,9 @@ import time
 from types import FrameType, TracebackType
 from typing import Self
 
+ATTENTION_SECONDS = 0.2
+"""How long a request to stop may go unnoticed while workers calculate."""
+
 INSISTENCE = 2.0
 """Seconds after which a second signal no longer waits for the present step to end."""
 

@@ -21,11 +21,13 @@ from quantum_forge.datasets.export import export_file
 from quantum_forge.datasets.formats import FORMATS, Header
 from quantum_forge.datasets.manifest import Recipe
 from quantum_forge.datasets.selection import EVERYTHING
-from quantum_forge.datasets.units import BOHR_ANGSTROM, HARTREE_EV, STORED, Quantity, Units
+from quantum_forge.datasets.units import STORED, Quantity, Units
 from quantum_forge.eventstore.base.csv_text import csv_text, text_of_csv
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
+from quantum_forge.runner.engines.result import HARTREE_EV
+from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM
 from quantum_forge.schema.domains.calculations import Atom
 from tests.conftest import _fresh
 from tests.support.chemical_history import record

@@ -3,13 +3,13 @@
 import pytest
 
 from quantum_forge.datasets.units import (
-    BOHR_ANGSTROM,
-    HARTREE_EV,
     STORED,
     Quantity,
     UnknownUnit,
     parse_units,
 )
+from quantum_forge.runner.engines.result import HARTREE_EV
+from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM
 
 
 @pytest.mark.parametrize(

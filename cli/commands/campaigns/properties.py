@@ -59,7 +59,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
         from quantum_forge.runner.campaign.descriptors import toolkit_version
         from quantum_forge.runner.campaign.properties import (
             compute_properties,
-            count_undescribed,
+            count_without_descriptors,
             count_without_smiles,
         )
         from quantum_forge.runner.workers.liveness import identity
@@ -71,7 +71,9 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
     with open_forge(settings, writes=True) as forge:
         catch_up(forge.engine, named(["molecules", "molecule_properties_computed"]))
         with forge.connect() as connection:
-            missing = count_undescribed(connection, settings.tenant_id, toolkit_version(), where)
+            missing = count_without_descriptors(
+                connection, settings.tenant_id, toolkit_version(), where
+            )
             without = count_without_smiles(connection, settings.tenant_id, where)
         total = missing if limit is None else min(missing, limit)
         recorder = Recorder(

@@ -111,7 +111,7 @@ def test_a_finer_level_ends_closer_to_the_minimum() -> None:
     norms = [optimization.optimise(start, level=level)[0].gradient_norm for level in LEVELS]
 
     assert all(
-        norm is not None and norm < optimization.LEVELS[level].gradient_norm
+        norm is not None and norm < optimization.CONVERGENCE[level].gradient_norm
         for level, norm in zip(LEVELS, norms, strict=True)
     )
 
