@@ -34,7 +34,7 @@ def table(entries: Sequence[Entry]) -> None:
 def printer(form: str | None) -> Callable[[Entry], None]:
     """Return the function that prints an entry; prints the header, where there is one."""
     if form == "json":
-        return lambda entry: console.emit(msgspec.json.encode(entry).decode())
+        return console.emit_json_line
     if form == "csv":
         console.emit(_csv(FIELDS))
         return lambda entry: console.emit(_csv(_values(entry)))

@@ -49,6 +49,12 @@ def emit_json(value: Any) -> None:
         click.echo(encoded)
 
 
+def emit_json_line(value: Any) -> None:
+    """Print one of many values as one line of JSON, its fields in the order of declaration."""
+    text = msgspec.json.encode(value, enc_hook=_plain).decode()
+    click.echo(_escaped_json(text) if is_terminal() else text)
+
+
 def _plain(value: object) -> object:
     """Return what to encode instead of a value: the value of encoded JSON, the text of a str."""
     if isinstance(value, msgspec.Raw):
@@ -207,7 +213,7 @@ def harmless(text: str) -> str:
 
 
 def _escaped_json(text: str) -> str:
-    """Return indented JSON, equal in value, that cannot command a terminal or reorder its text."""
+    """Return the same JSON, equal in value, that cannot command a terminal or reorder its text."""
     return "".join(
         character if character == "\n" or character.isprintable() else json.dumps(character)[1:-1]
         for character in text

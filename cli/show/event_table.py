@@ -53,11 +53,6 @@ def line(event: RecordedEvent) -> None:
         )
 
 
-def json_line(event: RecordedEvent) -> None:
-    """Print one event with everything that the log holds of it, as one line of JSON."""
-    console.emit(msgspec.json.encode(event).decode())
-
-
 def _aligned(values: Iterable[object]) -> str:
     """A line with the position flush right, and nothing in it that commands a terminal."""
     position, *others, data = (console.printable(str(value)) for value in values)

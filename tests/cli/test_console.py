@@ -25,6 +25,7 @@ from quantum_forge.cli.show import console
 evil = "a\\x1b]0;t\\x07\\x9b31m\\u202egnp\\x7f\\rb"
 console.emit(evil + "\\n" + evil)
 console.emit_json({"name": evil})
+console.emit_json_line({"name": evil})
 console.note(evil)
 console.error(evil)
 console.row([evil])
@@ -80,6 +81,9 @@ def test_nothing_that_is_printed_on_a_terminal_commands_it() -> None:
     assert "".join(plain.split("\n")).isprintable(), ascii(plain)
     assert "31m" in plain
     assert "\x1b]" not in seen
+    evil = "a\x1b]0;t\x07\x9b31m\u202egnp\x7f\rb"
+    (line,) = [line for line in plain.split("\n") if line.startswith('{"')]
+    assert json.loads(line) == {"name": evil}
 
 
 def test_a_program_gets_the_data_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from quantum_forge.cli.parse.event_type import types_option
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import json_option, limit_option, span_options
 from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
-from quantum_forge.cli.show import event_table
+from quantum_forge.cli.show import console, event_table
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log.place import Place, place_at
@@ -85,7 +85,7 @@ def list_(
 
         where, end, newest = patience_of(follow).persist(look)
         if as_json or follow:
-            show = event_table.json_line if as_json else event_table.line
+            show = console.emit_json_line if as_json else event_table.line
             if not as_json:
                 event_table.header()
             for event in newest:
