@@ -28,11 +28,15 @@ _POWER = {"owner": Role.ADMIN, "admin": Role.ADMIN, "member": Role.RESEARCHER}
 class AccessRefused(QuantumForgeError):
     """A user may not do what was asked; the refusal is recorded where possible."""
 
-    def __init__(self, action: str, reason: str, *, is_recorded: bool) -> None:
+    def __init__(self, action: str, reason: str, *, needed: str, is_recorded: bool) -> None:
         self.action = action
         self.reason = reason
+        self.needed = needed
         recorded = "; the attempt was recorded" if is_recorded else ""
-        super().__init__(f"{action} is not allowed: {reason}{recorded}")
+        super().__init__(
+            f"{action} is not allowed: {reason}{recorded}; set QFORGE_USER_ID to the id of a user"
+            f" with the role {needed}, as `qforge users list` shows it"
+        )
 
 
 def roles_of(connection: Connection, tenant_id: UUID, user_id: UUID) -> set[Role] | None:
@@ -95,7 +99,8 @@ def require_role(
     denied = AccessDenied(
         action=action, reason=reason, target_type=target_type, target_id=target_id
     )
-    raise AccessRefused(action, reason, is_recorded=_record(engine, author, denied))
+    is_recorded = _record(engine, author, denied)
+    raise AccessRefused(action, reason, needed=needed, is_recorded=is_recorded)
 
 
 @contextmanager
