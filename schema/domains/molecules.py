@@ -1,9 +1,9 @@
 """Molecules, their properties, and the project that each belongs to."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, StructMeta, UnsetType
 from sqlalchemy import BigInteger, Double, Index, Integer, Text, Uuid, text
 
 from quantum_forge.schema.domains.calculations import (
@@ -40,8 +40,23 @@ def _by_structure(tenant_id: UUID, created: Any) -> UUID:
     return molecule_id(tenant_id, created.structure, created.charge, created.multiplicity)
 
 
+class _Identified(StructMeta):
+    """Type of an event whose fields follow from a SMILES, which a person should not work out."""
+
+    if not TYPE_CHECKING:  # a type checker shall know the fields
+
+        def __call__(cls, *args, **kwargs):  # noqa: N805  # of a metaclass
+            try:
+                return super().__call__(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(
+                    f"{cls.__name__}: {error}; forge.molecule(smiles) works out every field of a"
+                    " molecule and records it"
+                ) from error
+
+
 @event("molecule", identity=_by_structure)
-class MoleculeCreated(Event, frozen=True, kw_only=True):
+class MoleculeCreated(Event, frozen=True, kw_only=True, metaclass=_Identified):
     """A molecule entered the system; its id is derived from tenant, SMILES, charge, multiplicity.
 
     smiles: canonical; null for a molecule that is known by its identity_key instead, from which its

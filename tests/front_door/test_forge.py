@@ -59,6 +59,12 @@ def test_molecule_identifies_and_records_once(forge: qf.Forge) -> None:
     assert len(list(forge.events(entity=methane))) == 3
 
 
+def test_an_event_of_a_molecule_without_its_identity_names_the_remedy() -> None:
+    """Who gives the SMILES alone is told what fills in the rest."""
+    with pytest.raises(TypeError, match=r"'charge'; forge\.molecule\(smiles\)"):
+        qf.MoleculeCreated(smiles="C")  # type: ignore[call-arg]
+
+
 def test_molecules_of_many_threads_are_recorded_once(forge: qf.Forge) -> None:
     """Threads share a forge; whoever is second finds the molecule present."""
     events = [created(smiles) for smiles in ("C", "CC", "CCC", "O")]
