@@ -134,7 +134,7 @@ class ConnectionLost(DatabaseUnavailable):
 
 
 class UnsupportedPostgres(DatabaseUnavailable):
-    """The server is older than this program supports."""
+    """The server is older than this program supports, or the database is not in UTF-8."""
 
 
 class LockHeld(DatabaseUnavailable):

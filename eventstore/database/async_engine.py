@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from quantum_forge.eventstore.database.engine import engine_options, translate_failures
+from quantum_forge.eventstore.database.session_settings import set_session
 from quantum_forge.eventstore.database.settings import EMBEDDED, Settings
 from quantum_forge.eventstore.database.tenancy import act_always_for
 
@@ -24,6 +26,11 @@ def make_async_engine(url: URL, *, source: str = EMBEDDED) -> "AsyncEngine":
 
     engine = create_async_engine(url, **engine_options(url))
     translate_failures(engine.sync_engine, url, source)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(driver: object, _: ConnectionPoolEntry) -> None:
+        set_session(driver)
+
     return engine
 
 

@@ -237,15 +237,25 @@ def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseU
 
 
 def require_supported(engine: Engine) -> None:
-    """Raise `UnsupportedPostgres` if the server is too old."""
+    """Raise `UnsupportedPostgres` if the server is too old, or the database is not in UTF-8."""
     with engine.connect() as connection:
-        version = connection.scalar(select(func.current_setting("server_version_num")))
-    major = int(version or 0) // 10_000
+        version, encoding = connection.execute(
+            select(
+                func.current_setting("server_version_num"), func.current_setting("server_encoding")
+            )
+        ).one()
+    major = int(version) // 10_000
     if major < OLDEST_SUPPORTED:
         raise UnsupportedPostgres(
             where(engine.url),
             f"the server at {_server(engine.url)} is PostgreSQL {major}",
             f"Quantum Forge needs {OLDEST_SUPPORTED} or newer: upgrade it, or use another",
+        )
+    if encoding != "UTF8":
+        raise UnsupportedPostgres(
+            where(engine.url),
+            f"the database {where(engine.url)} has the encoding {encoding}, not UTF8",
+            "create one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
         )
 
 

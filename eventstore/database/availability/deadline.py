@@ -16,6 +16,8 @@ from psycopg.abc import PQGen
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from quantum_forge.eventstore.database.session_settings import set_session
+
 DEADLINE = "qforge_deadline"
 """Execution option of an engine or a connection: seconds that the server has for one answer."""
 
@@ -80,13 +82,23 @@ class LimitedConnection(psycopg.Connection):
 
 
 def limit_waits(engine: Engine) -> None:
-    """From now on, make this engine's connections such, and heed the execution option DEADLINE."""
+    """From now on, make this engine's connections such, and heed the execution option DEADLINE.
+
+    They also get the settings of eventstore/database/session_settings.py: a connection that breaks
+    meanwhile counts as one that could not be made.
+    """
 
     @event.listens_for(engine, "do_connect")
     def connect(
         _dialect: object, _record: object, arguments: list[str], options: dict[str, object]
     ) -> LimitedConnection:
-        return LimitedConnection.connect(*arguments, **options)  # type: ignore[arg-type]  # libpq's
+        driver = LimitedConnection.connect(*arguments, **options)  # type: ignore[arg-type]  # libpq's
+        try:
+            set_session(driver)
+        except BaseException:
+            driver.close()
+            raise
+        return driver
 
     @event.listens_for(engine, "checkout")
     def taken(driver: object, _: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
