@@ -13,7 +13,7 @@ import click
 from quantum_forge.cli.lazy import Lazy, LazyGroup
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.runner.workers.stopping import leave_closed_terminal, stopping_signals
+from quantum_forge.eventstore.base.stop_signals import leave_closed_terminal, stopping_signals
 
 COMMANDS = {
     "run": Lazy(

@@ -1,37 +1,18 @@
 """Ctrl-C, SIGTERM and the end of the terminal as a question that is asked between two steps."""
 
-import os
 import signal
 import threading
 import time
 from types import FrameType, TracebackType
 from typing import Self
 
+from quantum_forge.eventstore.base.stop_signals import leave_closed_terminal, stopping_signals
+
 ATTENTION_SECONDS = 0.2
 """How long a request to stop may go unnoticed while workers calculate."""
 
 INSISTENCE = 2.0
 """Seconds after which a second signal no longer waits for the present step to end."""
-
-
-def stopping_signals() -> list[int]:
-    """Return the signals that ask this process to stop.
-
-    SIGHUP, which says that the terminal is gone, is not among them under `nohup`.
-    """
-    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
-
-
-def leave_closed_terminal() -> None:
-    """Let output that would go to a terminal that is gone go nowhere, instead of raising EIO."""
-    for descriptor in (1, 2):
-        try:
-            os.write(descriptor, b"")
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
 
 
 class StopRequest:
