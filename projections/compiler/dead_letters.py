@@ -19,8 +19,8 @@ from quantum_forge.eventstore.base.envelope import Position
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.tables import event_logs, projection_checkpoints
 from quantum_forge.schema.tables import projection_dead_letters as dead_letters
-
-LIVE = "live"
+from quantum_forge.schema.tables.dead_letters import LIVE as LIVE
+from quantum_forge.schema.tables.log import CopyKind
 
 _SCHEMA = "qforge_"
 
@@ -183,7 +183,7 @@ def discard(connection: Connection, name: str, positions: Collection[int]) -> li
         update(dead_letters)
         .where(
             dead_letters.c.projection == name,
-            dead_letters.c.copy != "kept",
+            dead_letters.c.copy != CopyKind.KEPT,
             dead_letters.c.position.in_(list(positions)),
             dead_letters.c.discarded_at.is_(None),
         )

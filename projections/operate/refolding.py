@@ -17,9 +17,10 @@ from quantum_forge.projections.project.checkpoint import fingerprint, lock_check
 from quantum_forge.projections.project.folding import FoldFailed, as_fold_failure, fold, tune
 from quantum_forge.projections.project.poison import refusal_of
 from quantum_forge.projections.project.projector import RebuildNeeded
-from quantum_forge.projections.rebuild.copy import CopyKind, lock_copy, onto
+from quantum_forge.projections.rebuild.copy import lock_copy, onto
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.tables import event_logs
+from quantum_forge.schema.tables.log import CopyKind
 
 
 class NotParked(QuantumForgeError):

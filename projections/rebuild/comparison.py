@@ -3,9 +3,10 @@
 from sqlalchemy import Column, Connection, MetaData, Table, func, select, text
 
 from quantum_forge.projections.history.difference import Difference, difference
-from quantum_forge.projections.rebuild.copy import CopyKind, onto
+from quantum_forge.projections.rebuild.copy import onto
 from quantum_forge.projections.rebuild.shadow import shadow_name
 from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.tables.log import CopyKind
 
 EXAMPLES = 5
 """Rows that differ and are listed."""

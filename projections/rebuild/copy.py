@@ -6,7 +6,6 @@ have their final names from the start, and a swap renames nothing.
 
 import copy
 from dataclasses import replace
-from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -19,28 +18,7 @@ from quantum_forge.projections.project.checkpoint import Checkpoint, fingerprint
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.language.table import METADATA
 from quantum_forge.schema.tables import projection_copies
-
-
-class CopyKind(StrEnum):
-    """What a copy is there for."""
-
-    SHADOW = "shadow"
-    KEPT = "kept"
-
-    @property
-    def schema(self) -> str:
-        """Where copies of this kind are."""
-        return f"qforge_{self.value}"
-
-
-class Stage(StrEnum):
-    """What a rebuild is at; the last one says that there is nothing left to do."""
-
-    FILLING = "filling"
-    INDEXING = "indexing"
-    COMPARING = "comparing"
-    SWAPPING = "swapping"
-    DONE = "done"
+from quantum_forge.schema.tables.log import CopyKind, Stage
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):

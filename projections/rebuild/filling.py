@@ -19,7 +19,7 @@ from quantum_forge.projections.project.folding import FoldFailed, as_fold_failur
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.rebuild import attached
 from quantum_forge.projections.rebuild.comparison import compare_tables, read_columns
-from quantum_forge.projections.rebuild.copy import Copy, CopyKind, Stage, enter_stage, lock_copy
+from quantum_forge.projections.rebuild.copy import Copy, enter_stage, lock_copy
 from quantum_forge.projections.rebuild.errors import RebuildStopped
 from quantum_forge.projections.rebuild.shadow import (
     add_key,
@@ -32,6 +32,7 @@ from quantum_forge.projections.rebuild.shadow import (
 )
 from quantum_forge.projections.rebuild.swap import persistently, swap_in_shadow, wait_for_snapshots
 from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.tables.log import CopyKind, Stage
 
 BATCH = 2_000_000
 """Positions that one transaction folds, and that a kill costs: some seconds. Most logs take one

@@ -14,15 +14,9 @@ from quantum_forge.projections.project.folding import as_fold_failure, fold
 from quantum_forge.projections.project.log_range import count_events
 from quantum_forge.projections.project.poison import fold_around, refusal_of
 from quantum_forge.projections.rebuild import attached
-from quantum_forge.projections.rebuild.copy import (
-    Copy,
-    CopyKind,
-    forget_copy,
-    onto,
-    start_of,
-    store_copy,
-)
+from quantum_forge.projections.rebuild.copy import Copy, forget_copy, onto, start_of, store_copy
 from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.tables.log import CopyKind
 
 WORK_MEM = "64MB"
 MAINTENANCE_WORK_MEM = "256MB"

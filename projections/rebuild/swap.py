@@ -23,14 +23,7 @@ from quantum_forge.projections.project.checkpoint import (
     move_checkpoint,
 )
 from quantum_forge.projections.rebuild import attached
-from quantum_forge.projections.rebuild.copy import (
-    Copy,
-    CopyKind,
-    forget_copy,
-    kept_at,
-    lock_copy,
-    store_copy,
-)
+from quantum_forge.projections.rebuild.copy import Copy, forget_copy, kept_at, lock_copy, store_copy
 from quantum_forge.projections.rebuild.errors import SwapBlocked
 from quantum_forge.projections.rebuild.shadow import (
     REBUILDING,
@@ -40,6 +33,7 @@ from quantum_forge.projections.rebuild.shadow import (
     tune_rebuild,
 )
 from quantum_forge.schema.language.projection import Projection
+from quantum_forge.schema.tables.log import CopyKind
 
 LOCK_TIMEOUT = 0.2
 """Seconds for which readers may have to queue behind a swap that waits for one of them. Well below

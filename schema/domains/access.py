@@ -7,13 +7,14 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import BigInteger, Index, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
+from quantum_forge.schema.domains.users import Theme
 from quantum_forge.schema.language.event import Event, event
 from quantum_forge.schema.language.fields import Count, Timestamp
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.secrecy import SECRET
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at
 
 SecretHash = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", extra=SECRET)]
@@ -127,7 +128,7 @@ user_sessions = read_model(
     column("active_calculation_id", Uuid, "The calculation that is looked at"),
     column("editor_content", JSONB, "What the editor holds, saved or not"),
     column("sidebar_state", JSONB, "What is folded, what is open"),
-    column("theme_preference", Text, "light, dark or auto"),
+    column("theme_preference", Text, either(Theme)),
     column("ui_preferences", JSONB, "Whatever else the pages remember"),
     column("last_activity", TIMESTAMP, "When something last happened in it", required=True),
     column("expires_at", TIMESTAMP, "Until when the token is good", required=True),

@@ -13,7 +13,7 @@ from quantum_forge.schema.language.fold import count, last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
 
 
@@ -99,10 +99,10 @@ quantum_apps = read_model(
     column("user_id", Uuid, "Who created it"),
     column("name", Text, "What people call it", required=True),
     column("description", Text, "What it does"),
-    column("visibility", Text, "private, unlisted or public", required=True),
+    column("visibility", Text, either(Visibility), required=True),
     column("version_count", BigInteger, "Versions published", required=True),
     column("latest_version", Text, "The version published last"),
-    check("visibility_is_known", "visibility IN ('private', 'unlisted', 'public')"),
+    one_of("visibility_is_known", "visibility", Visibility),
     Index("quantum_apps_name_idx", "tenant_id", "name"),
     Index("quantum_apps_project_idx", "tenant_id", "project_id"),
 )

@@ -44,7 +44,7 @@ from quantum_forge.schema.language.event import EVENTS, Event, event
 from quantum_forge.schema.language.fields import Changed, Count
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import check, column, read_model
+from quantum_forge.schema.language.table import column, either, one_of, read_model
 from quantum_forge.schema.language.value import (
     always,
     entity_id,
@@ -118,9 +118,9 @@ user_audit_log = read_model(
     column("details", JSONB, _DETAILS, required=True),
     column("ip_address", Text, "Where the request came from"),
     column("user_agent", Text, "With what"),
-    column("status", Text, "success or denied", required=True),
+    column("status", Text, either(AuditStatus), required=True),
     column("reason", Text, "Why it was done, or denied"),
-    check("audit_status_is_known", "status IN ('success', 'denied')"),
+    one_of("audit_status_is_known", "status", AuditStatus),
     Index("user_audit_log_user_idx", "tenant_id", "user_id", "created_at"),
     Index("user_audit_log_entity_idx", "tenant_id", "entity_id", "created_at"),
     Index("user_audit_log_action_idx", "tenant_id", "action", "created_at"),
@@ -197,7 +197,11 @@ projection(
         "details": last(short_facts),
         "ip_address": last(from_metadata("ip_address")),
         "user_agent": last(from_metadata("user_agent")),
-        "status": last(always("success", *_DONE), always("denied", *_DENIED), ActionAudited.status),
+        "status": last(
+            always(AuditStatus.SUCCESS.value, *_DONE),
+            always(AuditStatus.DENIED.value, *_DENIED),
+            ActionAudited.status,
+        ),
     },
     retained=True,
 )

@@ -25,7 +25,7 @@ from quantum_forge.schema.language.fold import constant, count, first, last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, column, either, one_of, read_model
 from quantum_forge.schema.language.value import (
     element_part,
     entity_id,
@@ -216,7 +216,7 @@ class BatchCancelled(Event, frozen=True, kw_only=True):
 
 _BEGUN = ("pending", "processing", "completed", "failed", "cancelled")
 
-lifecycle(
+LIFECYCLE = lifecycle(
     "batch",
     {
         BatchCreated: when(NEW, then="pending"),
@@ -239,7 +239,7 @@ batch_jobs = read_model(
     [column("id", Uuid, "uuid5 of tenant, name, parameters and source; once of tenant and name")],
     column("name", Text, "What people call it", required=True),
     column("user_id", Uuid, "Who started it"),
-    column("status", Text, "pending, processing, completed, failed or cancelled", required=True),
+    column("status", Text, either(LIFECYCLE.states), required=True),
     column("parameters", JSONB, "Method, charge, solvent, … of its calculations", required=True),
     column("source", Text, "The file whose batch it is, as host:/path; null if it was named"),
     column(
@@ -254,14 +254,23 @@ batch_jobs = read_model(
     ),
     column("started_at", TIMESTAMP, "When it first began"),
     column("completed_at", TIMESTAMP, "When it last ended, well or badly"),
-    check(
-        "batch_status_is_known",
-        "status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')",
-    ),
+    one_of("batch_status_is_known", "status", LIFECYCLE.states),
     Index("batch_jobs_name_idx", "tenant_id", "name"),
     Index("batch_jobs_status_idx", "tenant_id", "status"),
     metadata=True,
 )
+
+_ITEM_STATUS: dict[type[Event], str] = {
+    BatchItemsAdded: "pending",
+    CalculationStarted: "processing",
+    BatchItemReused: "completed",
+    CalculationCompleted: "completed",
+    BatchItemRefused: "failed",
+    CalculationFailed: "failed",
+    CalculationLost: "failed",
+    CalculationInvalidated: "failed",
+}
+"""Status of an item after each event, as far as its batch knows."""
 
 batch_items = read_model(
     "batch_items",
@@ -275,7 +284,7 @@ batch_items = read_model(
     column(
         "status",
         Text,
-        "pending, processing, completed or failed, as far as this batch knows; what holds now is in"
+        f"{either(_ITEM_STATUS.values())}, as far as this batch knows; what holds now is in"
         " calculations; null for what was named and never added",
     ),
     column(
@@ -285,18 +294,20 @@ batch_items = read_model(
     column(
         "charge_source",
         Text,
-        "given where an input of the batch states the charge, else assumed",
+        f"{ValueSource.GIVEN} where an input of the batch states the charge, else"
+        f" {ValueSource.ASSUMED}",
         added=True,
     ),
     column(
         "multiplicity_source",
         Text,
-        "given where an input of the batch states the multiplicity, else assumed",
+        f"{ValueSource.GIVEN} where an input of the batch states the multiplicity, else"
+        f" {ValueSource.ASSUMED}",
         added=True,
     ),
-    check("item_charge_source_is_known", "charge_source IN ('given', 'assumed')"),
-    check("item_multiplicity_source_is_known", "multiplicity_source IN ('given', 'assumed')"),
-    check("item_status_is_known", "status IN ('pending', 'processing', 'completed', 'failed')"),
+    one_of("item_charge_source_is_known", "charge_source", ValueSource),
+    one_of("item_multiplicity_source_is_known", "multiplicity_source", ValueSource),
+    one_of("item_status_is_known", "status", _ITEM_STATUS.values()),
     Index("batch_items_status_idx", "tenant_id", "batch_id", "status"),
     Index("batch_items_calculation_idx", "tenant_id", "calculation_id"),
 )
@@ -369,18 +380,7 @@ projection(
     },
     elements=BatchItemsEvent.items,
     columns={
-        "status": constant(
-            {
-                BatchItemsAdded: "pending",
-                BatchItemReused: "completed",
-                BatchItemRefused: "failed",
-                CalculationStarted: "processing",
-                CalculationCompleted: "completed",
-                CalculationFailed: "failed",
-                CalculationLost: "failed",
-                CalculationInvalidated: "failed",
-            }
-        ),
+        "status": constant(_ITEM_STATUS),
         "retry_count": count(CalculationFailed, CalculationLost),
         "error_message": last(
             nothing(CalculationStarted, BatchItemReused),

@@ -18,7 +18,7 @@ from quantum_forge.schema.language.fields import Count, Timestamp
 from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, nothing, occurred_at, user_id
 
 Multiplicity = Annotated[int, Meta(ge=1)]
@@ -252,7 +252,7 @@ class CalculationErrorResolved(Event, frozen=True, kw_only=True):
     resolved_at: Timestamp
 
 
-lifecycle(
+LIFECYCLE = lifecycle(
     "calculation",
     {
         CalculationRequested: when(NEW, "failed", "lost", "invalidated", then="pending"),
@@ -279,9 +279,7 @@ calculations = read_model(
         "The batch that last ran it; its batches are in batch_items",
     ),
     column("user_id", Uuid, "Who last asked for it"),
-    column(
-        "status", Text, "pending, running, completed, failed, lost or invalidated", required=True
-    ),
+    column("status", Text, either(LIFECYCLE.states), required=True),
     column("attempt", Integer, "Number of the latest attempt, from 1; 0 while none has begun"),
     column("method", Text, "GFN2-xTB, GFN1-xTB or IPEA1-xTB"),
     column("solvation_model", Text, "Implicit solvation as model(solvent); null in the gas phase"),
@@ -304,11 +302,11 @@ calculations = read_model(
     column("completed_at", TIMESTAMP, "When the latest attempt ended, well or badly"),
     column("error_type", Text, "Why the latest attempt failed"),
     column("error_message", Text, "What the latest failure said"),
+    column("identity", Text, f"How its molecule was identified: {', '.join(Identity)}", added=True),
+    column("charge_source", Text, f"Whether the charge was {either(ValueSource)}", added=True),
     column(
-        "identity", Text, "How its molecule was identified: given, perceived, geometry", added=True
+        "multiplicity_source", Text, f"Whether multiplicity was {either(ValueSource)}", added=True
     ),
-    column("charge_source", Text, "Whether the charge was given or assumed", added=True),
-    column("multiplicity_source", Text, "Whether multiplicity was given or assumed", added=True),
     column("warnings", JSONB, "Why what was assumed may be wrong, as a list of texts", added=True),
     column(
         "geometry_source",
@@ -318,13 +316,10 @@ calculations = read_model(
     ),
     column("geometry_warning", Text, "Why a structure so made is doubtful", added=True),
     column("max_force", Double, "Largest force on an atom in Eh/Bohr", added=True),
-    check("identity_is_known", "identity IN ('given', 'perceived', 'geometry')"),
-    check("charge_source_is_known", "charge_source IN ('given', 'assumed')"),
-    check("multiplicity_source_is_known", "multiplicity_source IN ('given', 'assumed')"),
-    check(
-        "status_is_known",
-        "status IN ('pending', 'running', 'completed', 'failed', 'lost', 'invalidated')",
-    ),
+    one_of("identity_is_known", "identity", Identity),
+    one_of("charge_source_is_known", "charge_source", ValueSource),
+    one_of("multiplicity_source_is_known", "multiplicity_source", ValueSource),
+    one_of("status_is_known", "status", LIFECYCLE.states),
     check(
         "energy_is_finite", "energy BETWEEN '-1.7976931348623157e308' AND '1.7976931348623157e308'"
     ),

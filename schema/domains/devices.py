@@ -12,7 +12,7 @@ from quantum_forge.schema.language.fields import Name, Timestamp
 from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import check, column, read_model
+from quantum_forge.schema.language.table import check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, nothing
 
 
@@ -118,6 +118,8 @@ platforms = read_model(
     Index("platforms_name_idx", "tenant_id", "name"),
 )
 
+_STATES = status_after(DeviceWentOnline, DeviceWentOffline, DeviceMaintenanceStarted).values()
+
 devices = read_model(
     "devices",
     "One row per quantum device",
@@ -125,10 +127,10 @@ devices = read_model(
     column("platform_id", Uuid, "Of which platform", required=True),
     column("name", Text, "What it is called", required=True),
     column("qubits", Integer, "How many qubits it has", required=True),
-    column("status", Text, "online, offline or maintenance", required=True),
+    column("status", Text, either(_STATES), required=True),
     column("status_reason", Text, "Why it is so"),
     column("properties", JSONB, "Topology, error rates, … as the platform tells them"),
-    check("device_status_is_known", "status IN ('online', 'offline', 'maintenance')"),
+    one_of("device_status_is_known", "status", _STATES),
     check("device_has_qubits", "qubits > 0"),
     Index("devices_platform_idx", "tenant_id", "platform_id"),
     Index("devices_status_idx", "tenant_id", "status"),

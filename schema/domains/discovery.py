@@ -22,7 +22,7 @@ from quantum_forge.schema.language.fields import Name
 from quantum_forge.schema.language.fold import balance, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import check, column, read_model
+from quantum_forge.schema.language.table import check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, user_id
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -216,16 +216,13 @@ admet_predictions = read_model(
     column(
         "prediction_type",
         Text,
-        "absorption, distribution, metabolism, excretion or toxicity",
+        either(PredictionType),
         required=True,
     ),
     column("results", JSONB, "As the model gave them", required=True),
     column("confidence_score", Double, "How sure the model is, from 0 to 1"),
     column("model_version", Text, "Model and version that predicted it", required=True),
-    check(
-        "prediction_type_is_known",
-        "prediction_type IN ('absorption', 'distribution', 'metabolism', 'excretion', 'toxicity')",
-    ),
+    one_of("prediction_type_is_known", "prediction_type", PredictionType),
     check("confidence_is_a_fraction", "confidence_score BETWEEN 0 AND 1"),
     Index("admet_predictions_molecule_idx", "tenant_id", "molecule_id", "prediction_type"),
     Index("admet_predictions_project_idx", "tenant_id", "project_id"),
@@ -240,8 +237,8 @@ protein_structures = read_model(
     column("sequence", Text, "Amino acids in one-letter code", required=True),
     column("pdb_id", Text, "Its entry in the Protein Data Bank"),
     column("pdb_file_s3_key", Text, "Where the file is"),
-    column("structure_method", Text, "ESMFold, RCSB or AlphaFold", required=True),
-    check("structure_method_is_known", "structure_method IN ('ESMFold', 'RCSB', 'AlphaFold')"),
+    column("structure_method", Text, either(StructureMethod), required=True),
+    one_of("structure_method_is_known", "structure_method", StructureMethod),
     Index("protein_structures_project_idx", "tenant_id", "project_id"),
     Index("protein_structures_pdb_idx", "tenant_id", "pdb_id"),
 )

@@ -12,7 +12,7 @@ from quantum_forge.schema.language.fields import Count
 from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
 
 
@@ -59,7 +59,7 @@ class JobCancelled(Event, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-lifecycle(
+LIFECYCLE = lifecycle(
     "job",
     {
         JobQueued: when(
@@ -84,17 +84,14 @@ jobs = read_model(
     column("app_version_id", Uuid, "Which version of which app", required=True),
     column("device_id", Uuid, "On which device", required=True),
     column("user_id", Uuid, "Who queued it"),
-    column("status", Text, "queued, running, completed, failed or cancelled", required=True),
+    column("status", Text, either(LIFECYCLE.states), required=True),
     column("shots", BigInteger, "How often it is measured", required=True),
     column("parameters", JSONB, "What the app is given", required=True),
     column("queued_at", TIMESTAMP, "When it was queued", required=True),
     column("started_at", TIMESTAMP, "When the device began"),
     column("finished_at", TIMESTAMP, "When it ended, well or badly"),
     column("error_message", Text, "Why it failed"),
-    check(
-        "job_status_is_known",
-        "status IN ('queued', 'running', 'completed', 'failed', 'cancelled')",
-    ),
+    one_of("job_status_is_known", "status", LIFECYCLE.states),
     check("shots_are_positive", "shots > 0"),
     Index("jobs_version_idx", "tenant_id", "app_version_id"),
     Index("jobs_device_idx", "tenant_id", "device_id", "status"),

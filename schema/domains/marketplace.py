@@ -12,7 +12,7 @@ from quantum_forge.schema.language.fields import Count, Name, Timestamp
 from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
 
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
@@ -104,7 +104,7 @@ class SubscriptionKeyRevoked(Event, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-lifecycle(
+LISTING = lifecycle(
     "marketplace_listing",
     {
         MarketplaceListingCreated: when(
@@ -116,7 +116,7 @@ lifecycle(
     },
 )
 
-lifecycle(
+SUBSCRIPTION = lifecycle(
     "subscription",
     {
         SubscriptionStarted: when(
@@ -148,8 +148,8 @@ marketplace_listings = read_model(
     column("description", Text, "What buyers read"),
     column("price_cents", BigInteger, "A month, in hundredths of the currency", required=True),
     column("currency", Text, "Three letters of ISO 4217", required=True),
-    column("status", Text, "draft, published or withdrawn", required=True),
-    check("listing_status_is_known", "status IN ('draft', 'published', 'withdrawn')"),
+    column("status", Text, either(LISTING.states), required=True),
+    one_of("listing_status_is_known", "status", LISTING.states),
     check("price_is_not_negative", "price_cents >= 0"),
     Index("marketplace_listings_app_idx", "tenant_id", "app_id"),
     Index("marketplace_listings_status_idx", "tenant_id", "status"),
@@ -162,10 +162,10 @@ subscriptions = read_model(
     column("listing_id", Uuid, "To which listing", required=True),
     column("user_id", Uuid, "Who subscribes", required=True),
     column("plan", Text, "What was chosen", required=True),
-    column("status", Text, "active, past_due or cancelled", required=True),
+    column("status", Text, either(SUBSCRIPTION.states), required=True),
     column("period_start", TIMESTAMP, "When the current period began", required=True),
     column("period_end", TIMESTAMP, "When it ends", required=True),
-    check("subscription_status_is_known", "status IN ('active', 'past_due', 'cancelled')"),
+    one_of("subscription_status_is_known", "status", SUBSCRIPTION.states),
     Index("subscriptions_user_idx", "tenant_id", "user_id"),
     Index("subscriptions_listing_idx", "tenant_id", "listing_id", "status"),
     Index("subscriptions_period_idx", "tenant_id", "period_end"),

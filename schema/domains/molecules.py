@@ -22,7 +22,15 @@ from quantum_forge.schema.language.fold import count, last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, derived, read_model
+from quantum_forge.schema.language.table import (
+    TIMESTAMP,
+    check,
+    column,
+    derived,
+    either,
+    one_of,
+    read_model,
+)
 from quantum_forge.schema.language.value import entity_id, user_id
 
 Structure = Annotated[str, Meta(min_length=1)]
@@ -207,9 +215,9 @@ molecules = read_model(
     column(
         "failed_calculation_count", BigInteger, "Attempts that failed or were lost", required=True
     ),
-    column("identity", Text, "Identified first by given, perceived or geometry", added=True),
+    column("identity", Text, f"Identified first by {either(Identity)}", added=True),
     column("identity_key", Text, "Key of the connectivity; null with a SMILES", added=True),
-    check("identity_is_known", "identity IN ('given', 'perceived', 'geometry')"),
+    one_of("identity_is_known", "identity", Identity),
     check("has_either_smiles_or_identity_key", "num_nonnulls(smiles, identity_key) = 1"),
     check("multiplicity_is_positive", "multiplicity > 0"),
     check("molecular_weight_is_positive", "molecular_weight > 0"),

@@ -13,7 +13,7 @@ from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, nothing, occurred_at
 
 
@@ -117,10 +117,10 @@ organization_members = read_model(
         column("organization_id", Uuid, "The organisation"),
         column("user_id", Uuid, "The member"),
     ],
-    column("role", Text, "owner, admin or member", required=True),
+    column("role", Text, either(MemberRole), required=True),
     column("joined_at", TIMESTAMP, "When the member last joined", required=True),
     column("left_at", TIMESTAMP, "When the member left; null while there"),
-    check("member_role_is_known", "role IN ('owner', 'admin', 'member')"),
+    one_of("member_role_is_known", "role", MemberRole),
     Index("organization_members_user_idx", "tenant_id", "user_id"),
 )
 

@@ -10,10 +10,12 @@ from quantum_forge.schema.domains.calculations import (
     CalculationInvalidated,
     CalculationLost,
     CalculationStarted,
+    ErrorSeverity,
+    ErrorType,
 )
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import element_index, entity_id, position
 
 atomic_properties = read_model(
@@ -64,7 +66,7 @@ calculation_errors = read_model(
     column("calculation_id", Uuid, "The calculation that failed", required=True),
     column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
     column("error_type", Text, "Why, as one of the known types", required=True),
-    column("error_severity", Text, "info, warning, error or critical", required=True),
+    column("error_severity", Text, either(ErrorSeverity), required=True),
     column("error_message", Text, "What went wrong, for a person", required=True),
     column("error_code", Text, "The program's own code, if it has one"),
     column("stack_trace", Text, "Where it went wrong"),
@@ -73,12 +75,8 @@ calculation_errors = read_model(
     column("user_action_required", Boolean, "Whether only a person can help"),
     column("resolution_notes", Text, "How it was dealt with"),
     column("resolved_at", TIMESTAMP, "When it was dealt with"),
-    check(
-        "error_type_is_known",
-        "error_type IN ('input_error', 'convergence_error', 'timeout', 'resource_error',"
-        " 'random_error', 'compute_lost', 'unknown_error')",
-    ),
-    check("error_severity_is_known", "error_severity IN ('info', 'warning', 'error', 'critical')"),
+    one_of("error_type_is_known", "error_type", ErrorType),
+    one_of("error_severity_is_known", "error_severity", ErrorSeverity),
     Index("calculation_errors_type_idx", "tenant_id", "error_type", "created_at"),
     Index("calculation_errors_calculation_idx", "tenant_id", "calculation_id"),
 )

@@ -12,7 +12,15 @@ from quantum_forge.schema.language.event import Event, event
 from quantum_forge.schema.language.fields import Count
 from quantum_forge.schema.language.fold import count, largest, last, smallest, total
 from quantum_forge.schema.language.projection import projection
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, derived, read_model
+from quantum_forge.schema.language.table import (
+    TIMESTAMP,
+    check,
+    column,
+    derived,
+    either,
+    one_of,
+    read_model,
+)
 from quantum_forge.schema.language.value import hour_of, occurred_at, position, user_id
 
 Milliseconds = Annotated[float, Meta(ge=0)]
@@ -120,13 +128,13 @@ errors = read_model(
     "One row per error that a service met",
     [column("id", BigInteger, "Position of its event in the log")],
     column("service", Text, "Who met it", required=True),
-    column("severity", Text, "info, warning, error or critical", required=True),
+    column("severity", Text, either(ErrorSeverity), required=True),
     column("error_type", Text, "What kind it is", required=True),
     column("message", Text, "What it said", required=True),
     column("stack_trace", Text, "Where it was raised"),
     column("context", JSONB, "What the service knew when it met it"),
     column("correlated_id", Uuid, "The entity that it concerned"),
-    check("severity_of_error_is_known", "severity IN ('info', 'warning', 'error', 'critical')"),
+    one_of("severity_of_error_is_known", "severity", ErrorSeverity),
     Index("errors_type_idx", "tenant_id", "error_type", "created_at"),
     Index("errors_service_idx", "tenant_id", "service", "created_at"),
 )

@@ -13,7 +13,7 @@ from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.secrecy import SECRET
-from quantum_forge.schema.language.table import TIMESTAMP, check, column, read_model
+from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at
 
 Email = Annotated[str, Meta(pattern=r"\A[^@\s]+@[^@\s]+\Z", max_length=254)]
@@ -235,12 +235,12 @@ users = read_model(
     ),
     column("full_name", Text, "How the user is called"),
     column("institution", Text, "Where the user works"),
-    column("role", Text, "admin, researcher or viewer", required=True),
+    column("role", Text, either(Role), required=True),
     column("tier", Text, "free, …", required=True),
     column("is_active", Boolean, "Whether the account is open", required=True),
     column("two_factor_enabled", Boolean, "Whether a second factor is asked for", required=True),
     column("last_login_at", TIMESTAMP, "When the user last signed in"),
-    check("role_is_known", "role IN ('admin', 'researcher', 'viewer')"),
+    one_of("role_is_known", "role", Role),
     check("password_is_hashed", "hashed_password ~ '^\\$(argon2id|scrypt)\\$'"),
     Index("users_email_idx", "tenant_id", "email"),
     Index("users_username_idx", "tenant_id", "username"),
@@ -261,12 +261,12 @@ user_preferences = read_model(
     "user_preferences",
     "One row per user who changed a preference; null: the default",
     [column("user_id", Uuid, "The user")],
-    column("display_units", Text, "Unit in which energies are shown: hartree or ev"),
+    column("display_units", Text, f"Unit in which energies are shown: {either(DisplayUnits)}"),
     column("display_precision", Integer, "Decimals of shown numbers"),
     column("default_optimization_level", Text, "Of new calculations"),
     column("default_method", Text, "Of new calculations"),
     column("default_solvation", Text, "Of new calculations"),
-    column("theme", Text, "light, dark or auto"),
+    column("theme", Text, either(Theme)),
     column("language", Text, "BCP 47 tag: en, de-CH, …"),
     column("enable_email_notifications", Boolean, "Whether to send e-mail"),
     column("enable_slack_notifications", Boolean, "Whether to write to Slack"),
@@ -275,8 +275,8 @@ user_preferences = read_model(
     ),
     column("notification_on_completion", Boolean, "Whether to tell that a batch is done"),
     column("notification_on_error", Boolean, "Whether to tell that something failed"),
-    check("display_units_are_known", "display_units IN ('hartree', 'ev')"),
-    check("theme_is_known", "theme IN ('light', 'dark', 'auto')"),
+    one_of("display_units_are_known", "display_units", DisplayUnits),
+    one_of("theme_is_known", "theme", Theme),
     check("slack_webhook_url_is_encrypted", "slack_webhook_url LIKE 'gAAAA%'"),
 )
 

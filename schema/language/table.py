@@ -1,6 +1,6 @@
 """How tables are declared: one MetaData, constraints named alike, a comment on every column."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -69,6 +69,18 @@ def derived(
 def check(name: str, condition: str) -> CheckConstraint:
     """A CHECK named as a sentence: `gap_is_never_negative`."""
     return CheckConstraint(condition, name=name)
+
+
+def one_of(name: str, column: str, words: Iterable[str]) -> CheckConstraint:
+    """A CHECK that a column holds one of the words: an enum, or states of a lifecycle."""
+    quoted = ", ".join(f"'{word}'" for word in dict.fromkeys(words))
+    return check(name, f"{column} IN ({quoted})")
+
+
+def either(words: Iterable[str]) -> str:
+    """The words in a sentence: draft, published or withdrawn."""
+    *most, last = dict.fromkeys(words)
+    return f"{', '.join(most)} or {last}"
 
 
 def read_model(

@@ -2,7 +2,11 @@
 
 from sqlalchemy import BigInteger, Index, Integer, PrimaryKeyConstraint, Table, Text, Uuid
 
-from quantum_forge.schema.language.table import METADATA, TIMESTAMP, check, column
+from quantum_forge.schema.language.table import METADATA, TIMESTAMP, check, column, one_of
+from quantum_forge.schema.tables.log import CopyKind
+
+LIVE = "live"
+"""The copy that is the read model itself."""
 
 projection_dead_letters = Table(
     "projection_dead_letters",
@@ -11,7 +15,8 @@ projection_dead_letters = Table(
     column(
         "copy",
         Text,
-        "Whose table leaves the event out: live; shadow: being filled; kept: before the last swap",
+        f"Whose table leaves the event out: {LIVE}; {CopyKind.SHADOW}: being filled;"
+        f" {CopyKind.KEPT}: before the last swap",
         required=True,
     ),
     column("position", BigInteger, "Position of the event in the log", required=True),
@@ -23,7 +28,7 @@ projection_dead_letters = Table(
     column("retried_at", TIMESTAMP, "When it was last tried again; null for never"),
     column("discarded_at", TIMESTAMP, "When somebody decided to do without it; null: it waits"),
     PrimaryKeyConstraint("projection", "copy", "position"),
-    check("copy_is_known", "copy IN ('live', 'shadow', 'kept')"),
+    one_of("copy_is_known", "copy", [LIVE, *CopyKind]),
     check("retries_is_not_negative", "retries >= 0"),
     Index("projection_dead_letters_tenant_idx", "tenant_id", "position"),
     comment="Events that a projection leaves out because its table cannot take them",

@@ -1,5 +1,7 @@
 """The log and what keeps it in order: events, stream heads, checkpoints."""
 
+from enum import StrEnum
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -16,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from quantum_forge.schema.language.table import METADATA, TIMESTAMP, check, column
+from quantum_forge.schema.language.table import METADATA, TIMESTAMP, check, column, one_of
 
 POSITIONS = Sequence("event_logs_id_seq", metadata=METADATA, data_type=BigInteger, cache=1)
 """Hands out positions. CACHE must stay 1: cached values would lie below last_value, and readers
@@ -128,12 +130,38 @@ published_head = Table(
     comment="The safe head for readers on standby servers, which cannot see who appends",
 )
 
+
+class CopyKind(StrEnum):
+    """Purpose of a copy of a read model."""
+
+    SHADOW = "shadow"
+    KEPT = "kept"
+
+    @property
+    def schema(self) -> str:
+        """Where copies of this kind are."""
+        return f"qforge_{self.value}"
+
+
+class Stage(StrEnum):
+    """Stage of a rebuild; after the last there is nothing left to do."""
+
+    FILLING = "filling"
+    INDEXING = "indexing"
+    COMPARING = "comparing"
+    SWAPPING = "swapping"
+    DONE = "done"
+
+
 projection_copies = Table(
     "projection_copies",
     METADATA,
     column("projection", Text, "Name of the projection and of its table", required=True),
     column(
-        "kind", Text, "shadow: being filled; kept: the table before the last swap", required=True
+        "kind",
+        Text,
+        f"{CopyKind.SHADOW}: being filled; {CopyKind.KEPT}: the table before the last swap",
+        required=True,
     ),
     column(
         "stage",
@@ -150,8 +178,8 @@ projection_copies = Table(
         "updated_at", TIMESTAMP, "When the copy last moved, by the database's clock", required=True
     ),
     PrimaryKeyConstraint("projection", "kind"),
-    check("kind_is_known", "kind IN ('shadow', 'kept')"),
-    check("stage_is_known", "stage IN ('filling', 'indexing', 'comparing', 'swapping', 'done')"),
+    one_of("kind_is_known", "kind", CopyKind),
+    one_of("stage_is_known", "stage", Stage),
     check("copy_position_is_not_negative", "position >= 0"),
     comment="Tables beside the live ones: how far a shadow, or a kept table, has come",
 )
