@@ -1,5 +1,7 @@
 """The installed package: one top-level name, and each module under one name."""
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -70,3 +72,19 @@ def test_the_wheel_holds_quantum_forge_alone(tmp_path: Path) -> None:
         assert f"quantum_forge/{room}/py.typed" in names
     assert "quantum_forge/schema/sql/append_events.sql" in names
     assert "quantum_forge/schema/migrations/script.py.mako" in names
+
+
+def test_each_folder_states_its_purpose_in_contributing_as_in_its_docstring() -> None:
+    """A reader finds every room, and what belongs there, in one table."""
+    rows = re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    purposes = {}
+    for path in (ROOT / "quantum_forge/__init__.py", *_initialisers()):
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        folder = path.parent.relative_to(ROOT).as_posix()
+        purposes[folder] = docstring.partition("\n")[0].removesuffix(".")
+
+    assert dict(rows) == purposes
+
+
+def _initialisers() -> list[Path]:
+    return [path for room in ROOMS for path in (ROOT / room).rglob("__init__.py")]
