@@ -32,7 +32,7 @@ def limit_option(what: str, default: int = 50) -> Callable[[Command], Command]:
     )
 
 
-def span_options(what: str = "") -> Callable[[Command], Command]:
+def time_range_options(what: str = "") -> Callable[[Command], Command]:
     """--since and --until, the end excluded; `what` with a blank: of what it is the time."""
 
     def both(command: Command) -> Command:

@@ -75,7 +75,7 @@ def record(row: Mapping[str, Any], of: Table, *, title: str | None = None) -> No
     console.table(
         ("column", "value", "meaning"),
         (
-            (column.name, _told(row[column.name]), column.comment)
+            (column.name, _cell(row[column.name]), column.comment)
             for column in of.columns
             if row[column.name] is not None and column.name != "tenant_id"
         ),
@@ -98,10 +98,10 @@ def _shown(value: object, column: Shown) -> object:
         return str(value)[:SHOWN_DIGITS]
     if isinstance(value, float) and column.decimals is not None:
         return f"{value:.{column.decimals}f}"
-    return _told(value)
+    return _cell(value)
 
 
-def _told(value: object) -> object:
+def _cell(value: object) -> object:
     if not console.is_terminal():
         return value
     if isinstance(value, datetime):

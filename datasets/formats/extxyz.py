@@ -10,7 +10,7 @@ import pyarrow as pa
 from quantum_forge.datasets.columns import OF_CALCULATIONS
 from quantum_forge.datasets.formats.writer import Header
 
-_TOLD = [column for column in OF_CALCULATIONS if column.name != "completed_at"]
+_COMMENT_COLUMNS = [column for column in OF_CALCULATIONS if column.name != "completed_at"]
 _NAMES = {"dipole": "dipole_norm"}
 
 
@@ -25,7 +25,7 @@ class ExtxyzFile:
         self._file = file
         units = {
             f"{column.name}_unit": header.units.of(column.quantity)
-            for column in _TOLD
+            for column in _COMMENT_COLUMNS
             if column.quantity is not None and column.name in ("energy", "gap", "dipole")
         }
         units["length_unit"] = header.units.length or "angstrom"
@@ -50,7 +50,7 @@ class ExtxyzFile:
             columns.append([[charge] for charge in row["partial_charges"]])
         values = "".join(
             f" {_NAMES.get(column.name, column.name)}={_comment_value(row[column.name])}"
-            for column in _TOLD
+            for column in _COMMENT_COLUMNS
             if row[column.name] is not None
         )
         lines = [

@@ -17,7 +17,7 @@ RECORD_LIMIT = 64 * 2**20
 
 _CHUNK = 2**14
 _SHOWN = 16
-_HELD_LIMIT = 2**12  # carriage returns at the end of a chunk; more are blank lines
+_PENDING_LIMIT = 2**12  # carriage returns at the end of a chunk; more are blank lines
 
 _GZIP = b"\x1f\x8b"
 _ARCHIVES = {
@@ -171,7 +171,7 @@ def _split(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
         pending = b""
         if b"\r" in chunk:
             body = chunk.rstrip(b"\r")
-            if len(chunk) - len(body) < _HELD_LIMIT:
+            if len(chunk) - len(body) < _PENDING_LIMIT:
                 chunk, pending = body, chunk[len(body) :]
             chunk = _LINE_END.sub(b"\n", chunk)
         first, *others = chunk.split(b"\n")

@@ -61,7 +61,7 @@ class History:
             number=1,
         )
         outcome = _outcome(job, molecule, self.calculation_id, keep_logs=keep_logs)
-        self.status, self.reason = _told(outcome)
+        self.status, self.reason = _category(outcome)
         self._ended = outcomes.ended(attempt, outcome)
         if isinstance(self._ended, CalculationCompleted):
             assert job.result is not None
@@ -89,9 +89,9 @@ class History:
 
     def _started(self) -> CalculationEvent:
         job = self._job
-        told: dict[str, object] = {"job_id": job.job_id, "content_sha256": job.sha256}
+        metadata: dict[str, object] = {"job_id": job.job_id, "content_sha256": job.sha256}
         if job.notes:
-            told["import_notes"] = [storable(note) for note in job.notes]
+            metadata["import_notes"] = [storable(note) for note in job.notes]
         geometry = job.source.geometry
         return CalculationStarted(
             molecule_id=self.molecule_id,
@@ -113,7 +113,7 @@ class History:
                 UNSET if self.molecule is None else self.molecule.multiplicity_source
             ),
             warnings=outcomes.warnings_of(self.molecule),
-            metadata=told,
+            metadata=metadata,
         )
 
     def _new(self, entity_id: UUID, event: Event, version: int, occurred_at: datetime) -> NewEvent:
@@ -161,7 +161,7 @@ def _outcome(job: Job, molecule: Molecule | None, task_id: UUID, *, keep_logs: b
     )
 
 
-def _told(outcome: Outcome) -> tuple[str, str | None]:
+def _category(outcome: Outcome) -> tuple[str, str | None]:
     match outcome:
         case Completed():
             return COMPLETED, None

@@ -9,7 +9,7 @@ import click
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.event_type import types_option
-from quantum_forge.cli.parse.options import json_option, place, span_options
+from quantum_forge.cli.parse.options import json_option, place, time_range_options
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
@@ -40,7 +40,7 @@ from quantum_forge.eventstore.recording.author import Author
 @types_option()
 @click.option("--tenant", type=click.UUID, help="Only events of this tenant.  [default: yours]")
 @click.option("--all-tenants", is_flag=True, help="Events of every tenant that you may read.")
-@span_options("what occurred ")
+@time_range_options("what occurred ")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option("a summary as one JSON document, unless FILE is -")
 def export(

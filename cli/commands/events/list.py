@@ -11,7 +11,7 @@ from quantum_forge.cli.commands.events.export import export
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.event_type import types_option
 from quantum_forge.cli.parse.ids import ID, Beginning
-from quantum_forge.cli.parse.options import json_option, limit_option, span_options
+from quantum_forge.cli.parse.options import json_option, limit_option, time_range_options
 from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import console, event_table
 from quantum_forge.eventstore.base.envelope import RecordedEvent
@@ -39,7 +39,7 @@ events.add_command(export)
 @types_option()
 @click.option("--entity", type=ID, help="Only events of this entity.")
 @click.option("--user", type=ID, help="Only events of this user.")
-@span_options()
+@time_range_options()
 @limit_option("the newest")
 @click.option(
     "--follow", is_flag=True, help="Continue with new ones as they are recorded, until Ctrl-C."

@@ -11,7 +11,7 @@ import msgspec
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
-from quantum_forge.cli.parse.options import limit_option, span_options
+from quantum_forge.cli.parse.options import limit_option, time_range_options
 from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import audit_entries
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
@@ -48,7 +48,7 @@ from quantum_forge.schema.domains.users import Role
     type=click.Choice([s.value for s in AuditStatus]),
     help="Only actions with this outcome.",
 )
-@span_options()
+@time_range_options()
 @limit_option("the newest")
 @click.option(
     "--follow", is_flag=True, help="Continue with new ones as they are recorded, until Ctrl-C."

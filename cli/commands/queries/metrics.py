@@ -6,7 +6,7 @@ import click
 from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.parse.options import json_option, span_options
+from quantum_forge.cli.parse.options import json_option, time_range_options
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_lag
@@ -57,7 +57,7 @@ def metrics(context: click.Context) -> None:
     show_default=True,
     help="Length of the period to average over, in UTC.",
 )
-@span_options()
+@time_range_options()
 @json_option()
 def show(
     name: str | None,

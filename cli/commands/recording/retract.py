@@ -7,7 +7,7 @@ import click
 from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.parse.options import json_option, span_options
+from quantum_forge.cli.parse.options import json_option, time_range_options
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_lag
@@ -36,7 +36,7 @@ from quantum_forge.projections.registry import PROJECTIONS
     is_flag=True,
     help="With --batch: also the results that the batch reused, whichever batch computed them.",
 )
-@span_options("what completed ")
+@time_range_options("what completed ")
 @click.option("--reason", help="The reason, which is stored with every result.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be retracted.")
 @json_option()
@@ -100,7 +100,7 @@ def retract(
                 "--with-reused includes them."
             )
         if done.reused_by:
-            console.note(f"Other batches used these results, too: {_told(done.reused_by)}.")
+            console.note(f"Other batches used these results, too: {_counts_text(done.reused_by)}.")
         console.emit(
             f"Retracted {counted(done.calculation_count, 'result')} by retraction "
             f"{done.retraction_id}."
@@ -119,16 +119,16 @@ def _print(covered: Extent, as_json: bool) -> None:
             ("batches", covered.batch_count),
             ("first completed", covered.first_completed_at),
             ("last completed", covered.last_completed_at),
-            ("program versions", _told(covered.program_versions)),
-            ("hosts", _told(covered.hosts)),
+            ("program versions", _counts_text(covered.program_versions)),
+            ("hosts", _counts_text(covered.hosts)),
             ("reused by the batch, left out", covered.reused_count),
-            ("reused by other batches", _told(covered.reused_by)),
+            ("reused by other batches", _counts_text(covered.reused_by)),
             ("for example", ", ".join(map(str, covered.examples))),
         ],
     )
 
 
-def _told(counts: dict[str, int]) -> str:
+def _counts_text(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or 'unknown'}: {count}" for name, count in sorted(counts.items()))
 
 

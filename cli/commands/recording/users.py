@@ -86,7 +86,7 @@ def register(
             institution=institution,
             role=Role(role),
         )
-    _told(user_id, as_json)
+    _print_id(user_id, as_json)
 
 
 @users.command("list")
@@ -183,7 +183,7 @@ def _password(*, from_stdin: bool) -> Secret:
     return Secret(click.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
-def _told(user_id: UUID, as_json: bool) -> None:
+def _print_id(user_id: UUID, as_json: bool) -> None:
     if as_json:
         console.emit_json({"id": user_id})
     else:
