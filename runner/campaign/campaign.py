@@ -20,7 +20,7 @@ from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.batch import Batch
 from quantum_forge.runner.campaign.identification import AHEAD, Identification
-from quantum_forge.runner.campaign.outage import Outage
+from quantum_forge.runner.campaign.lookup_outage import LookupOutage
 from quantum_forge.runner.campaign.outcomes import Attempt
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.tally import Tally
@@ -99,7 +99,7 @@ class Campaign:
         self._total = total
         self._jobs = jobs
         self._on_input = on_input
-        self._outage = Outage(patience, on_wait)
+        self._outage = LookupOutage(patience, on_wait)
         self._function = function
         self._program_version = program_version(plan.engine)
         self._began: int | None = None

@@ -84,22 +84,22 @@ class XtbRun(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def optimises(self) -> bool:
         """Whether the log has an optimisation, and so its energy is not of the input geometry."""
-        told = self._told
+        printed = self._printed
         return (
-            told.is_optimised is not None
-            or told.bias is not None
-            or told.final_geometry is not None
+            printed.is_optimised is not None
+            or printed.bias is not None
+            or printed.final_geometry is not None
         )
 
     @property
     def method(self) -> str | None:
         """Such as GFN2-xTB."""
-        return self._told.method or self._dumped.method
+        return self._printed.method or self._dumped.method
 
     @property
     def version(self) -> str | None:
         """Such as 6.5.1."""
-        return self._told.version or self._dumped.version
+        return self._printed.version or self._dumped.version
 
     @property
     def unpaired_count(self) -> int | None:
@@ -107,7 +107,7 @@ class XtbRun(msgspec.Struct, frozen=True, kw_only=True):
         return self._dumped.unpaired_count
 
     @property
-    def _told(self) -> Printout:
+    def _printed(self) -> Printout:
         return self.printout or Printout()
 
     @property
@@ -379,8 +379,8 @@ def _other_gradient(
     printed = () if printout is None else printout.norms
     norm = file.norm
     if printed and all(abs(norm - each) > 1e-5 + 1e-3 * each for each in printed):
-        told = " and ".join(f"{each:.6g}" for each in printed)
-        return f"has a gradient of norm {norm:.6g} Eh/Bohr, and the log one of {told}"
+        norms = " and ".join(f"{each:.6g}" for each in printed)
+        return f"has a gradient of norm {norm:.6g} Eh/Bohr, and the log one of {norms}"
     return None
 
 
@@ -388,20 +388,20 @@ def _other_charges(
     charges: tuple[float, ...], printout: Printout | None, dump: Dump | None
 ) -> str | None:
     """Why the file `charges` belongs to another run or species; None when it may be of this one."""
-    told = printout or Printout()
+    printed = printout or Printout()
     if (
-        told.other_energy is not None
-        and told.charge is not None
+        printed.other_energy is not None
+        and printed.charge is not None
         and all(map(math.isfinite, charges))
     ):
         total = math.fsum(charges)
-        if abs(total - told.charge) > 0.5:
+        if abs(total - printed.charge) > 0.5:
             return (
                 "belongs to another species that the run calculated last: its charges add up to "
-                f"{total:+.3f}, and those of the log to {told.charge:+.3f}"
+                f"{total:+.3f}, and those of the log to {printed.charge:+.3f}"
             )
     for expected, tolerance, named in (
-        (told.table_charges, CHARGE_TOLERANCE, "the log"),
+        (printed.table_charges, CHARGE_TOLERANCE, "the log"),
         (None if dump is None else dump.charges, 1e-5, "the JSON"),
     ):
         if expected is None or len(expected) != len(charges):

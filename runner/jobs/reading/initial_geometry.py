@@ -52,11 +52,11 @@ def find_initial_geometry(
 
     A file that the run itself wrote over (xtbopt.xyz, optimised again) is not what it began with.
     """
-    told = run.printout or Printout()
-    call = told.program_call or (run.dump.program_call if run.dump is not None else None)
+    printed = run.printout or Printout()
+    call = printed.program_call or (run.dump.program_call if run.dump is not None else None)
     call = call or facts.conditions.command or ""
     there = contents.folder.geometries()
-    path = told.coordinate_file or _geometry_of_call(call, contents)
+    path = printed.coordinate_file or _geometry_of_call(call, contents)
     by_run = _base(path)
     overwritten = moved and by_run in OPTIMISED
     for name in (by_run, _base(facts.xyz_file)):

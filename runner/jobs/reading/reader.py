@@ -118,11 +118,11 @@ def read_job(contents: FolderContents) -> Job:
         return replace(job, failure=failure, notes=tuple(notes))
     if job.geometry is None:
         raise BrokenJob(given.file, place.reason or given.missing)
-    told = run.printout or Printout()
-    if told.other_energy is not None:
+    printed = run.printout or Printout()
+    if printed.other_energy is not None:
         notes.append(
             f"{contents.called(*contents.logs)} ends with the energy of another species, "
-            f"{told.other_energy} Eh; the molecule has {told.energy} Eh"
+            f"{printed.other_energy} Eh; the molecule has {printed.energy} Eh"
         )
     result = without_doubtful_gradient(
         job_result(job, facts, run, notes), job, run, settings, notes
@@ -133,7 +133,7 @@ def read_job(contents: FolderContents) -> Job:
         or place.reason
         or settings.undetermined
         or (None if moved else without_witness(run, given, topology))
-        or of_another_energy(told)
+        or of_another_energy(printed)
         or physical_refusal(job, result)
     )
     return replace(job, result=result, refused=refused, notes=tuple(notes))

@@ -35,17 +35,17 @@ def two_energies(facts: Facts) -> str | None:
     return None
 
 
-def of_another_energy(told: Printout) -> str | None:
+def of_another_energy(printed: Printout) -> str | None:
     """Why an energy of xtb is not that of the method at a geometry; None where it is."""
-    if told.restraint is not None and abs(told.restraint) > FILE_TOLERANCE:
-        return f"the energy {told.energy} Eh contains {told.restraint} Eh of a restraint"
-    if told.bias is not None and told.bias != 0:
+    if printed.restraint is not None and abs(printed.restraint) > FILE_TOLERANCE:
+        return f"the energy {printed.energy} Eh contains {printed.restraint} Eh of a restraint"
+    if printed.bias is not None and printed.bias != 0:
         return (
-            f"the energy {told.energy} Eh contains that of the potential with which --bhess holds "
-            f"the atoms (kpush {told.bias})"
+            f"the energy {printed.energy} Eh contains that of the potential with which --bhess "
+            f"holds the atoms (kpush {printed.bias})"
         )
-    if told.energy is not None and told.optimization_level and not told.has_closing_box:
-        return f"the log ends before the optimisation does ({told.optimization_level})"
+    if printed.energy is not None and printed.optimization_level and not printed.has_closing_box:
+        return f"the log ends before the optimisation does ({printed.optimization_level})"
     return None
 
 
@@ -64,8 +64,13 @@ def physical_refusal(job: Job, result: Result) -> str | None:
 
 def without_witness(run: XtbRun, given: "InitialGeometry", topology: Geometry | None) -> str | None:
     """Why the given geometry may not be that of the run; None where something of it shows that."""
-    told = run.printout or Printout()
-    if topology is not None or told.distances or run.gradient is not None or run.engrad is not None:
+    printed = run.printout or Printout()
+    if (
+        topology is not None
+        or printed.distances
+        or run.gradient is not None
+        or run.engrad is not None
+    ):
         return None
     if run.is_unfinished:
         return (

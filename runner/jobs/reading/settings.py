@@ -68,9 +68,9 @@ def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSett
     """Return the settings of a run, and where what states them differs."""
     log = contents.called(*contents.logs)
     documents = METADATA if contents.get(METADATA) is not None else RESULTS
-    told = run.printout or Printout()
+    printed = run.printout or Printout()
     stated = facts.conditions
-    call = told.program_call or (run.dump and run.dump.program_call) or stated.command or ""
+    call = printed.program_call or (run.dump and run.dump.program_call) or stated.command or ""
     options = options_of(call)
     # xtb heeds .CHRG and .UHF unless the command line or an input file says otherwise.
     heeds_files = not options.keys() & {"--input", "-I"}
@@ -93,7 +93,7 @@ def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSett
     charge = agreed(
         "charge",
         (
-            (log, _rounded(told.charge)),
+            (log, _rounded(printed.charge)),
             (DUMP, _total(run.dump.charges if run.dump is not None else None)),
             ("the command line", asked),
             (
@@ -110,8 +110,8 @@ def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSett
     unpaired = agreed(
         "number of unpaired electrons",
         (
-            (f"the orbitals of {log}", told.orbital_unpaired_count),
-            (log, told.unpaired_count),
+            (f"the orbitals of {log}", printed.orbital_unpaired_count),
+            (log, printed.unpaired_count),
             (DUMP, run.unpaired_count),
             ("the command line", asked),
             (
@@ -126,8 +126,8 @@ def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSett
     method = agreed(
         "method",
         (
-            (log, told.method),
-            (DUMP, run.method if told.method is None else None),
+            (log, printed.method),
+            (DUMP, run.method if printed.method is None else None),
             ("the command line", None if switches else _method(options)),
             (documents, stated.method),
         ),
@@ -136,7 +136,7 @@ def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSett
     solvation_model = agreed(
         "solvation",
         (
-            (log, _printed_solvation(told)),
+            (log, _printed_solvation(printed)),
             ("the command line", _asked_solvation(options)),
             (documents, stated.solvation_model),
         ),
@@ -145,19 +145,19 @@ def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSett
     temperature = agreed(
         "electronic temperature",
         (
-            (log, told.electronic_temperature),
+            (log, printed.electronic_temperature),
             ("the command line", temperature_of(options)),
             (documents, stated.temperature),
         ),
         float.__eq__,
     )
-    condition = _condition(told, options, temperature)
+    condition = _condition(printed, options, temperature)
     return JobSettings(
         charge=charge,
         multiplicity=None if unpaired is None else unpaired + 1,
         method=(method or USUAL_METHOD) + condition if condition else method,
         solvation_model=None if solvation_model == GAS else solvation_model,
-        optimization_level=_level(told, stated, options),
+        optimization_level=_level(printed, stated, options),
         options=options,
         contradictions=(*contradictions, *run.contradictions, *stated.contradictions),
         undetermined=_undetermined(contents, facts, run, call),
@@ -199,33 +199,33 @@ def _method(options: Mapping[str, str]) -> str | None:
     return method_name(options.get("--gfn"))
 
 
-def _condition(told: Printout, options: dict[str, str], temperature: float | None) -> str:
+def _condition(printed: Printout, options: dict[str, str], temperature: float | None) -> str:
     """What makes an energy another than that of the plain method, in parentheses."""
     conditions = [option for option in _CHANGES_METHOD if option in options]
     if temperature is not None and temperature != ROOM_TEMPERATURE:
         conditions.append(f"{temperature:g} K")
-    if told.has_point_charges:
+    if printed.has_point_charges:
         conditions.append("point charges")
-    accuracy = told.accuracy if told.accuracy is not None else accuracy_of(options)
+    accuracy = printed.accuracy if printed.accuracy is not None else accuracy_of(options)
     if accuracy is not None and accuracy > USUAL_ACCURACY:
         conditions.append(f"accuracy {accuracy:g}")
     return f" ({', '.join(conditions)})" if conditions else ""
 
 
-def _level(told: Printout, stated: StatedConditions, options: Mapping[str, str]) -> str | None:
+def _level(printed: Printout, stated: StatedConditions, options: Mapping[str, str]) -> str | None:
     """Of the log, which says nothing of it for a single point; of the documents without a log."""
-    if told.bias is not None and told.optimization_level is None:
+    if printed.bias is not None and printed.optimization_level is None:
         level = options.get("--bhess", "")  # of which the log says nothing
         return level if level in LEVELS else "normal"
-    if told.energy is not None:
-        return told.optimization_level
-    return told.optimization_level or stated.optimization_level
+    if printed.energy is not None:
+        return printed.optimization_level
+    return printed.optimization_level or stated.optimization_level
 
 
-def _printed_solvation(told: Printout) -> str | None:
-    if told.energy is None:
-        return told.solvation_model
-    return GAS if told.solvation_model is None else told.solvation_model
+def _printed_solvation(printed: Printout) -> str | None:
+    if printed.energy is None:
+        return printed.solvation_model
+    return GAS if printed.solvation_model is None else printed.solvation_model
 
 
 def _asked_solvation(options: Mapping[str, str]) -> str | None:

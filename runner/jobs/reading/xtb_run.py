@@ -31,8 +31,10 @@ def read_xtb_files(contents: FolderContents) -> XtbRun:
     fewest = min(len(run.notes) for _, run in of_xtb)
     best = [(log, run) for log, run in of_xtb if len(run.notes) == fewest]
     if len({_printed_energy(run) for _, run in best}) > 1:
-        told = ", ".join(f"{log} ({_printed_energy(run)} Eh)" for log, run in best)
-        raise BrokenJob("*", f"it is unclear which of these logs belongs to the result: {told}")
+        candidates = ", ".join(f"{log} ({_printed_energy(run)} Eh)" for log, run in best)
+        raise BrokenJob(
+            "*", f"it is unclear which of these logs belongs to the result: {candidates}"
+        )
     log, run = best[0]
     contents.prefer(log)
     return run
@@ -59,8 +61,8 @@ def is_moved(run: XtbRun, settings: JobSettings) -> bool:
 def read_topology(contents: FolderContents, run: XtbRun) -> Geometry | None:
     """Of xtbtopo.mol, where the log says that this run wrote it, or where no log says anything."""
     data = contents.get(TOPOLOGY)
-    told = run.printout or Printout()
-    if data is None or (told.energy is not None and not told.writes_topology):
+    printed = run.printout or Printout()
+    if data is None or (printed.energy is not None and not printed.writes_topology):
         return None
     return topology_file(data.decode("latin-1"))
 

@@ -7,7 +7,7 @@ from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.runner.errors import DatabaseStayedAway
 
 
-class Outage:
+class LookupOutage:
     """Whether look-ups are impossible, and for how long they have been.
 
     Args:
