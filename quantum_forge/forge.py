@@ -109,11 +109,13 @@ class Forge(Door):
             encryption = load_encryption(self.settings)
         except EncryptionKeyMissing:
             encryption = None  # only webhooks need it
-        return Users(self.engine, self.author, encryption=encryption)
+        self._require_open()
+        return Users(self._recorder, encryption=encryption)
 
     @property
     def keys(self) -> "ApiKeys":
         """API keys of the tenant's users: issue, use, revoke; see `ApiKeys`."""
         from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 
-        return ApiKeys(self.engine, self.author)
+        self._require_open()
+        return ApiKeys(self._recorder)

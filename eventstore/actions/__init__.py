@@ -1,1 +1,1 @@
-"""Recorders by domain: what they record, in the words of that domain."""
+"""Actions that decide what is recorded: accounts, keys, sessions, cascades, retractions."""

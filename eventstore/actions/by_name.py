@@ -5,8 +5,8 @@ from uuid import UUID
 
 import msgspec
 
-from quantum_forge.eventstore.actions import discovery
-from quantum_forge.eventstore.actions.accounts import organizations
+from quantum_forge.eventstore.actions.accounts.organizations import Organizations
+from quantum_forge.eventstore.actions.projects import delete_project
 from quantum_forge.eventstore.base.codec import decode
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.log.read import read_stream
@@ -58,14 +58,11 @@ def record_event(
     """
     if (instead := NOT_ALONE.get(event.event_type)) is not None:
         raise EventRefused(event.event_type, f"cannot be recorded by itself; use {instead}")
-    engine, author = recorder.engine, recorder.author
     match event:
         case ProjectDeleted() if of is not None:
-            projects = discovery.Projects(engine, author)
-            projects.delete(of, reason=event.reason, expected_version=expected_version)
+            delete_project(recorder, of, reason=event.reason, expected_version=expected_version)
         case OrganizationDeleted() if of is not None:
-            its = organizations.Organizations(engine, author)
-            its.delete(of, expected_version=expected_version)
+            Organizations(recorder).delete(of, expected_version=expected_version)
         case _:
             receipt = recorder.record(event, of=of, expected_version=expected_version)
             assert receipt.placed is not None, "the recorder has a spool"
@@ -77,7 +74,7 @@ def record_event(
                 position=receipt.placed.position,
                 version=receipt.placed.version,
             )
-    with engine.connect() as connection:
+    with recorder.engine.connect() as connection:
         stream = recorder.stream(event.entity_type, of)
         (last,) = islice(read_stream(connection, stream, backward=True), 1)
     return Recorded(

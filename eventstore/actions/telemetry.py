@@ -2,22 +2,17 @@
 
 import re
 import traceback
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, Self, overload
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-
-from sqlalchemy import Engine
 
 from quantum_forge.eventstore.base.envelope import Placed
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.recording.attempt import storable
-from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.calculations import ErrorSeverity
 from quantum_forge.schema.domains.telemetry import ApiRequestServed, Error, PerformanceMetric
-from quantum_forge.schema.language.event import Event
-
-Arguments = ParamSpec("Arguments")
 
 HIDDEN = "***"
 _SECRET_NAME = re.compile(
@@ -28,48 +23,16 @@ _SECRET_NAME = re.compile(
 """Names of parameters whose values nobody but their owner may see: better one too many."""
 
 
-class reports(Generic[Arguments]):  # noqa: N801  # used as if it were a keyword
-    """An action of a service, named by the event's fields."""
-
-    def __init__(self, event: Callable[Arguments, Event]) -> None:
-        self._event = event
-        self.__doc__ = event.__doc__
-
-    @overload
-    def __get__(self, domain: None, owner: type["Telemetry"]) -> Self: ...
-    @overload
-    def __get__(
-        self, domain: "Telemetry", owner: type["Telemetry"]
-    ) -> Callable[Arguments, Placed]: ...
-
-    def __get__(
-        self, domain: "Telemetry | None", owner: type["Telemetry"]
-    ) -> Self | Callable[Arguments, Placed]:
-        if domain is None:
-            return self
-
-        def report(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Placed:
-            (placed,) = domain.record((domain.source_id, self._event(*args, **kwargs)))
-            return placed
-
-        report.__doc__ = self.__doc__
-        return report
-
-
 class Telemetry(Domain):
     """Metrics, requests and errors of one running service.
 
     Args:
-        engine: of the database.
-        author: on whose behalf; of a request, its user.
+        recorder: on whose behalf; of a request, its user. Its spool is not used.
     """
 
-    def __init__(self, engine: Engine, author: Author) -> None:
-        super().__init__(engine, author)
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
         self.source_id = uuid7()
-
-    record_metric = reports(PerformanceMetric)
-    report_error = reports(Error)
 
     def record_metrics(self, *metrics: PerformanceMetric) -> list[Placed]:
         """Record measurements, all or none, in one append."""
@@ -84,7 +47,7 @@ class Telemetry(Domain):
         context: dict[str, object] | None = None,
     ) -> Placed:
         """Record an exception with where it was raised; never the values of variables."""
-        return self.report_error(
+        reported = Error(
             service=service,
             severity=severity,
             error_type=type(error).__name__,
@@ -92,6 +55,7 @@ class Telemetry(Domain):
             stack_trace=storable("".join(traceback.format_exception(error))),
             context=context,
         )
+        return self.record((self.source_id, reported))[0]
 
     def record_request(
         self,

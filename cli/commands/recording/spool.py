@@ -10,11 +10,12 @@ from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
-from quantum_forge.eventstore.actions.system import Spools
+from quantum_forge.eventstore.actions.spool_report import report_spool
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.eventstore.spool.segment_drain import Drained
 from quantum_forge.eventstore.spool.state import SpoolState, spool_state
@@ -103,10 +104,12 @@ def report_command() -> None:
     """
     settings = load_settings()
     author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
-    with open_forge(settings, writes=True) as forge:
-        Spools(forge.engine, author).report(
-            host=socket.gethostname(), directory=spool_directory(settings.home)
-        )
+    directory = spool_directory(settings.home)
+    with (
+        open_forge(settings, writes=True) as forge,
+        Recorder(forge.engine, author) as recorder,
+    ):
+        report_spool(recorder, host=socket.gethostname(), directory=directory)
 
 
 def show(state: SpoolState) -> None:

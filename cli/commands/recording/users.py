@@ -12,10 +12,8 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_lag
-from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.forge import Forge
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.schema.domains.users import Role
 
@@ -78,7 +76,7 @@ def register(
     settings = load_settings()
     password = None if no_password else _password(from_stdin=password_stdin)
     with open_forge(settings, writes=True) as forge:
-        user_id = _users(forge).register(
+        user_id = forge.users.register(
             email=email,
             username=username,
             password=password,
@@ -122,7 +120,7 @@ def password(user: str, password_stdin: bool) -> None:
     """
     settings = load_settings()
     with open_forge(settings, writes=True) as forge:
-        recorder = _users(forge)
+        recorder = forge.users
         user_id = recorder.find(user)
         recorder.change_password(user_id, password=_password(from_stdin=password_stdin))
     console.note(f"{user} has a new password.")
@@ -155,7 +153,7 @@ def key(
     """
     settings = load_settings()
     with open_forge(settings, writes=True) as forge:
-        user_id = _users(forge).find(user)
+        user_id = forge.users.find(user)
         issued = forge.keys.issue(
             user_id,
             name=name,
@@ -169,10 +167,6 @@ def key(
         return
     console.emit(issued.key.reveal())
     console.note("Keep it: only its hash is stored, and it cannot be shown again.")
-
-
-def _users(forge: Forge) -> Users:
-    return Users(forge.engine, forge.author)
 
 
 def _password(*, from_stdin: bool) -> Secret:

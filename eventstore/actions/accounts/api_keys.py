@@ -8,18 +8,18 @@ from typing import NoReturn
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Engine, Uuid, bindparam, text
+from sqlalchemy import Connection, Uuid, bindparam, text
 
 from quantum_forge.eventstore.actions.accounts.users import require_active
-from quantum_forge.eventstore.actions.audit import Audit
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import latest_values
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
 from quantum_forge.schema.domains.access import ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed
+from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.language.identity import natural_id
 
 _ALPHABET = string.ascii_letters + string.digits
@@ -56,19 +56,17 @@ class ApiKeys(Domain):
     """Keys with which programs act for a user; found by their hash in the log itself.
 
     Args:
-        engine: of the database.
-        author: on whose behalf.
+        recorder: on whose behalf; its spool is not used.
         clock: what time it is.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        author: Author,
+        recorder: Recorder,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        super().__init__(engine, author)
+        super().__init__(recorder)
         self.clock = clock
 
     revoke = happens(ApiKeyRevoked)
@@ -176,9 +174,10 @@ class ApiKeys(Domain):
     def _deny(self, key_id: UUID, holders: list[KeyHolder], reason: str) -> NoReturn:
         user_id = holders[-1].user_id if holders else self.author.user_id
         author = msgspec.structs.replace(self.author, user_id=user_id)
-        Audit(self.engine, author).deny(
+        denied = AccessDenied(
             action="api_key_use", reason=reason, target_type="api_key", target_id=key_id
         )
+        self.recorder.acting_as(author).record(denied)
         raise NotLetIn("API key", reason)
 
     def _id(self, key: Secret) -> UUID:

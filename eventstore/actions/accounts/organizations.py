@@ -7,11 +7,10 @@ from sqlalchemy import Connection
 from quantum_forge.eventstore.actions.accounts.revisions import revises, with_changes
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Placed, Stream
 from quantum_forge.eventstore.log.read import Filter, fetch, matching
-from quantum_forge.eventstore.recording.domain import Domain, creates
+from quantum_forge.eventstore.recording.domain import Domain
 from quantum_forge.eventstore.recording.rules import hold, read_standings
 from quantum_forge.schema.domains.organizations import (
     MemberRole,
-    OrganizationCreated,
     OrganizationDeleted,
     OrganizationMemberAdded,
     OrganizationMemberRemoved,
@@ -22,11 +21,9 @@ from quantum_forge.schema.domains.organizations import (
 
 
 class Organizations(Domain):
-    """Organisations of a tenant."""
+    """Organisations of a tenant, and their members."""
 
-    create = creates(OrganizationCreated)
     rename = revises(OrganizationRenamed)
-    add_member = creates(OrganizationMemberAdded)
 
     def delete(
         self, organization_id: UUID, /, *, expected_version: int | None = ANY_VERSION

@@ -6,16 +6,15 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from quantum_forge.eventstore.actions.accounts.users import require_active
-from quantum_forge.eventstore.actions.audit import Audit
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import latest_values
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
 from quantum_forge.schema.domains.access import (
     SessionClosed,
@@ -24,6 +23,7 @@ from quantum_forge.schema.domains.access import (
     SessionOpened,
     SessionStateSaved,
 )
+from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.identity import natural_id
 
@@ -54,21 +54,19 @@ class Sessions(Domain):
     """Sessions are found by their token's hash in the log itself, so that none is ever behind.
 
     Args:
-        engine: of the database.
-        author: on whose behalf.
+        recorder: on whose behalf; its spool is not used.
         lifetime: for how long a session that nobody uses can be resumed.
         clock: what time it is.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        author: Author,
+        recorder: Recorder,
         *,
         lifetime: timedelta = LIFETIME,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        super().__init__(engine, author)
+        super().__init__(recorder)
         self.lifetime = lifetime
         self.clock = clock
 
@@ -150,9 +148,10 @@ class Sessions(Domain):
             raise RuleBroken(str(self._stream(session_id)), "expired", event.event_type, ("open",))
 
     def _deny(self, session_id: UUID, reason: str) -> NoReturn:
-        Audit(self.engine, self.author).deny(
+        denied = AccessDenied(
             action="session_resume", reason=reason, target_type="session", target_id=session_id
         )
+        self.recorder.record(denied)
         raise NotLetIn("session", reason)
 
     def _id(self, token: Secret) -> UUID:

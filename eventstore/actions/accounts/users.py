@@ -4,7 +4,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from quantum_forge.eventstore.actions.accounts.names import (
     EMAIL,
@@ -19,9 +19,9 @@ from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import NoSuchUser, NotLetIn, RuleBroken, WeakPassword
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import latest_values
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.rules import read_standings
 from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.eventstore.security.hashing import (
@@ -55,15 +55,12 @@ class Users(Domain):
     """Accounts of a tenant; an email address and a username belong to one of them, whatever case.
 
     Args:
-        engine: of the database.
-        author: on whose behalf.
+        recorder: on whose behalf; its spool is not used.
         encryption: of webhooks' URLs; needed where one is set or read.
     """
 
-    def __init__(
-        self, engine: Engine, author: Author, *, encryption: Encryption | None = None
-    ) -> None:
-        super().__init__(engine, author)
+    def __init__(self, recorder: Recorder, *, encryption: Encryption | None = None) -> None:
+        super().__init__(recorder)
         self.encryption = encryption
 
     change_role = revises(UserRoleChanged)
@@ -197,13 +194,15 @@ class Users(Domain):
         is_right = password_matches(password, hashed)
         if user_id is None:
             # What was typed is not recorded: people type passwords where names belong.
-            self.record((uuid7(), AccessDenied(action="login", reason="unknown_user")))
+            self.recorder.record(AccessDenied(action="login", reason="unknown_user"))
             raise NotLetIn("login", "unknown_user")
         if not is_right or state != "active":
             reason = "wrong_password" if not is_right else f"{state}_user"
             self.record((user_id, UserLoginFailed(reason=reason)))
             raise NotLetIn("login", reason)
-        self._as(user_id).record((user_id, UserLoggedIn(login_method=login_method)))
+        themselves = msgspec.structs.replace(self.author, user_id=user_id)
+        logged_in = UserLoggedIn(login_method=login_method)
+        self.recorder.acting_as(themselves).record(logged_in, of=user_id)
         return user_id
 
     def set_webhook(self, user_id: UUID, /, url: Secret | None) -> Placed:
@@ -240,9 +239,6 @@ class Users(Domain):
 
     def _name(self, kind: str, name: str) -> Stream:
         return name_stream(self.author.tenant_id, kind, name)
-
-    def _as(self, user_id: UUID) -> Domain:
-        return Domain(self.engine, msgspec.structs.replace(self.author, user_id=user_id))
 
 
 def require_active(connection: Connection, tenant_id: UUID, user_id: UUID, event_type: str) -> None:

@@ -1,35 +1,58 @@
 """Actions of recorders that no story elsewhere tells: each leaves its mark in its table."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import Engine, select
 
 from quantum_forge.eventstore.actions.accounts.sessions import Sessions
 from quantum_forge.eventstore.actions.accounts.users import Users
-from quantum_forge.eventstore.actions.audit import Audit
-from quantum_forge.eventstore.actions.batches import Batches
-from quantum_forge.eventstore.actions.chemistry import Calculations, Molecules
 from quantum_forge.eventstore.actions.telemetry import Telemetry
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS, named
-from quantum_forge.schema.domains.audit import AuditStatus
-from quantum_forge.schema.domains.batches import BatchItem
-from quantum_forge.schema.domains.calculations import ErrorSeverity, ErrorType
+from quantum_forge.schema.domains.audit import AccessDenied, ActionAudited, AuditStatus
+from quantum_forge.schema.domains.batches import (
+    BatchItem,
+    BatchItemRefused,
+    BatchItemReused,
+    BatchItemsAdded,
+    BatchItemsNamed,
+    BatchProgressed,
+    BatchStarted,
+)
+from quantum_forge.schema.domains.calculations import (
+    CalculationErrorResolved,
+    CalculationFailed,
+    CalculationRequested,
+    CalculationRetryScheduled,
+    CalculationStarted,
+    ErrorSeverity,
+    ErrorType,
+)
 from quantum_forge.schema.domains.devices import (
     DeviceMaintenanceStarted,
     DeviceRegistered,
     PlatformRegistered,
 )
-from quantum_forge.schema.domains.telemetry import PerformanceMetric
+from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculePropertiesComputed
+from quantum_forge.schema.domains.telemetry import Error, PerformanceMetric
 from tests.support.appending import TENANT
 
 USER = UUID(int=9, version=4)
 AUTHOR = Author(tenant_id=TENANT, user_id=USER)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def recorder(engine: Engine) -> Iterator[Recorder]:
+    """Return a recorder, which is closed afterwards."""
+    with Recorder(engine, AUTHOR) as recorder:
+        yield recorder
 
 
 def told(engine: Engine, table: str, *columns: str) -> list[tuple[Any, ...]]:
@@ -41,16 +64,19 @@ def told(engine: Engine, table: str, *columns: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_a_service_tells_of_its_metrics_and_errors(engine: Engine) -> None:
+def test_a_service_tells_of_its_metrics_and_errors(recorder: Recorder, engine: Engine) -> None:
     """One by one or together; an exception comes with where it was raised."""
-    telemetry = Telemetry(engine, AUTHOR)
+    telemetry = Telemetry(recorder)
     depth = PerformanceMetric(metric_type="gauge", metric_name="depth", value=4.0, unit="1")
 
-    telemetry.record_metric(metric_type="timer", metric_name="scf", value=0.5, unit="s")
+    telemetry.record_metrics(
+        PerformanceMetric(metric_type="timer", metric_name="scf", value=0.5, unit="s")
+    )
     telemetry.record_metrics(depth, depth)
-    telemetry.report_error(
+    slow_answer = Error(
         service="web", severity=ErrorSeverity.WARNING, error_type="Slow", message="took 3 s"
     )
+    telemetry.recorder.record(slow_answer, of=telemetry.source_id)
     try:
         raise ValueError("no\0text")
     except ValueError as error:
@@ -64,9 +90,9 @@ def test_a_service_tells_of_its_metrics_and_errors(engine: Engine) -> None:
     assert "test_a_service_tells" in broken[3]
 
 
-def test_an_account_changes_and_its_session_ends(engine: Engine) -> None:
+def test_an_account_changes_and_its_session_ends(recorder: Recorder, engine: Engine) -> None:
     """The tier, the second factor; logged out, and nobody came back in time."""
-    users, sessions = Users(engine, AUTHOR), Sessions(engine, AUTHOR)
+    users, sessions = Users(recorder), Sessions(recorder)
     ada = users.register(email="ada@example.org", username="ada")
     session = sessions.open(ada)
     account = ("tier", "two_factor_enabled")
@@ -82,28 +108,40 @@ def test_an_account_changes_and_its_session_ends(engine: Engine) -> None:
     assert told(engine, "user_sessions", "id") == []
 
 
-def test_a_calculation_is_asked_for_tried_again_and_its_error_resolved(engine: Engine) -> None:
+def test_a_calculation_is_asked_for_tried_again_and_its_error_resolved(
+    recorder: Recorder, engine: Engine
+) -> None:
     """From the request to the note of the person who dealt with it."""
-    calculations = Calculations(engine, AUTHOR)
     inputs: dict[str, Any] = {"molecule_id": uuid4(), "batch_id": None}
     asked: dict[str, Any] = {**inputs, "method": "GFN2-xTB", "charge": 0, "multiplicity": 1}
 
-    its_id = calculations.request(**asked)
+    its_id = recorder.record(CalculationRequested(**asked)).entity_id
     assert told(engine, "calculations", "status") == [("pending",)]
-    calculations.start(
-        its_id, **asked, attempt=1, program="tblite", program_version="1", timeout_seconds=60.0
-    )
-    failed = calculations.fail(
-        its_id,
-        **inputs,
-        attempt=1,
-        error_type=ErrorType.TIMEOUT,
-        error_severity=ErrorSeverity.ERROR,
-        error_message="too slow",
-    )
-    calculations.schedule_retry(its_id, **inputs, attempt=2, retry_at=NOON, delay_seconds=60.0)
-    calculations.resolve_error(
-        its_id, error_id=failed.position, resolution_notes="a faster machine", resolved_at=NOON
+    begun: dict[str, Any] = {
+        "attempt": 1,
+        "program": "tblite",
+        "program_version": "1",
+        "timeout_seconds": 60.0,
+    }
+    recorder.record(CalculationStarted(**asked, **begun), of=its_id)
+    failed = recorder.record(
+        CalculationFailed(
+            **inputs,
+            attempt=1,
+            error_type=ErrorType.TIMEOUT,
+            error_severity=ErrorSeverity.ERROR,
+            error_message="too slow",
+        ),
+        of=its_id,
+    ).placed
+    assert failed is not None
+    again: dict[str, Any] = {"attempt": 2, "retry_at": NOON, "delay_seconds": 60.0}
+    recorder.record(CalculationRetryScheduled(**inputs, **again), of=its_id)
+    recorder.record(
+        CalculationErrorResolved(
+            error_id=failed.position, resolution_notes="a faster machine", resolved_at=NOON
+        ),
+        of=its_id,
     )
 
     assert told(engine, "calculations", "status") == [("pending",)]
@@ -112,26 +150,23 @@ def test_a_calculation_is_asked_for_tried_again_and_its_error_resolved(engine: E
     ]
 
 
-def test_what_a_batch_does_not_run_counts_in_it(engine: Engine) -> None:
+def test_what_a_batch_does_not_run_counts_in_it(recorder: Recorder, engine: Engine) -> None:
     """An item that has its result already, one that can have none, and how far the rest is."""
-    batches = Batches(engine, AUTHOR)
-    batch = batches.start(name="night", parameters={}, total_count=2)
+    batch = recorder.record(BatchStarted(name="night", parameters={}, total_count=2)).entity_id
     known, hopeless = uuid4(), uuid4()
     first, second = sorted([uuid4(), uuid4()])
+    aspirin = BatchItem(calculation_id=first, molecule_id=known, name="aspirin")
+    nameless = BatchItem(calculation_id=second, molecule_id=hopeless)
+    renamed = BatchItem(calculation_id=first, molecule_id=known, name="my-id-17")
 
-    batches.add_items(
-        batch,
-        items=[
-            BatchItem(calculation_id=first, molecule_id=known, name="aspirin"),
-            BatchItem(calculation_id=second, molecule_id=hopeless),
-        ],
-    )
-    batches.reuse_item(batch, molecule_id=known, calculation_id=first)
-    batches.name_items(
-        batch, items=[BatchItem(calculation_id=first, molecule_id=known, name="my-id-17")]
-    )
-    batches.refuse_item(batch, molecule_id=hopeless, calculation_id=second, reason="no such ion")
-    batches.report_progress(batch, successful_count=1, failed_count=1)
+    for event in (
+        BatchItemsAdded(items=[aspirin, nameless]),
+        BatchItemReused(molecule_id=known, calculation_id=first),
+        BatchItemsNamed(items=[renamed]),
+        BatchItemRefused(molecule_id=hopeless, calculation_id=second, reason="no such ion"),
+        BatchProgressed(successful_count=1, failed_count=1),
+    ):
+        recorder.record(event, of=batch)
 
     assert told(engine, "batch_items", "molecule_id", "name", "status", "error_message") == [
         (known, "my-id-17", "completed", None),
@@ -144,11 +179,11 @@ def test_what_a_batch_does_not_run_counts_in_it(engine: Engine) -> None:
     assert told(engine, "batch_jobs", "successful_count", "failed_count") == [(1, 1)]
 
 
-def test_descriptors_maintenance_and_what_auditors_are_told(engine: Engine) -> None:
+def test_descriptors_maintenance_and_what_auditors_are_told(
+    recorder: Recorder, engine: Engine
+) -> None:
     """A molecule's properties, a device that is worked on, actions of other programs."""
-    recorder = Recorder(engine, AUTHOR)
-    molecules, audit = Molecules(engine, AUTHOR), Audit(engine, AUTHOR)
-    water = molecules.create(
+    created = MoleculeCreated(
         smiles="O",
         charge=0,
         multiplicity=1,
@@ -158,8 +193,8 @@ def test_descriptors_maintenance_and_what_auditors_are_told(engine: Engine) -> N
         toolkit="RDKit",
         toolkit_version="1",
     )
-    molecules.record_properties(
-        water,
+    water = recorder.record(created).entity_id
+    properties = MoleculePropertiesComputed(
         molecular_weight=18.015,
         logp=-0.82,
         hydrogen_bond_donors=0,
@@ -172,6 +207,7 @@ def test_descriptors_maintenance_and_what_auditors_are_told(engine: Engine) -> N
         toolkit_version="1",
         computed_at=NOON,
     )
+    recorder.record(properties, of=water)
     platform = recorder.record(PlatformRegistered(name="Q", provider="QC")).entity_id
     heron = recorder.record(
         DeviceRegistered(platform_id=platform, name="Heron", qubits=156)
@@ -179,8 +215,8 @@ def test_descriptors_maintenance_and_what_auditors_are_told(engine: Engine) -> N
     recorder.record(
         DeviceMaintenanceStarted(reason="coolant", until=NOON + timedelta(days=1)), of=heron
     )
-    audit.deny(action="report_read", reason="not yours")
-    audit.record_action(action="report_print", status=AuditStatus.SUCCESS)
+    recorder.record(AccessDenied(action="report_read", reason="not yours"))
+    recorder.record(ActionAudited(action="report_print", status=AuditStatus.SUCCESS))
 
     assert told(engine, "molecule_properties_computed", "molecule_id", "logp") == [(water, -0.82)]
     assert told(engine, "devices", "status") == [("maintenance",)]

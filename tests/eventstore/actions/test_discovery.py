@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,8 +11,7 @@ from sqlalchemy import Engine, select, text
 
 import quantum_forge.eventstore.recording.rules
 from quantum_forge.eventstore.actions.by_name import record_by_name
-from quantum_forge.eventstore.actions.chemistry import Molecules
-from quantum_forge.eventstore.actions.discovery import Projects
+from quantum_forge.eventstore.actions.projects import delete_project, move_molecule
 from quantum_forge.eventstore.base.errors import EventRefused, RuleBroken, VersionConflict
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.author import Author
@@ -23,30 +23,42 @@ from quantum_forge.schema.domains.discovery import (
     AdmetPredictionRecorded,
     DockingResultRecorded,
     PredictionType,
+    ProjectCreated,
     ProjectDeleted,
+    ProjectUpdated,
     ProteinStructureAdded,
     ProteinStructureDeleted,
     StructureMethod,
 )
-from quantum_forge.schema.domains.molecules import MoleculeCreated
+from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted
 from tests.support.appending import TENANT
 
 AUTHOR = Author(tenant_id=TENANT, user_id=UUID(int=9, version=4))
 TABLES = ["molecules", "projects", "admet_predictions", "protein_structures", "docking_results"]
 
 
+@pytest.fixture
+def recorder(engine: Engine) -> Iterator[Recorder]:
+    """Return a recorder, which is closed afterwards."""
+    with Recorder(engine, AUTHOR) as recorder:
+        yield recorder
+
+
 class Lab:
     """A project's recorders, and what they made."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.recorder = Recorder(engine, AUTHOR)
-        self.projects = Projects(engine, AUTHOR)
-        self.molecules = Molecules(engine, AUTHOR)
+    def __init__(self, recorder: Recorder) -> None:
+        self.engine = recorder.engine
+        self.recorder = recorder
 
     def molecule(self, smiles: str, project: UUID | None) -> UUID:
         """Create one."""
-        return self.molecules.create(**molecule(smiles), project_id=project)
+        created = MoleculeCreated(**molecule(smiles), project_id=project)
+        return self.recorder.record(created).entity_id
+
+    def begin(self, name: str) -> UUID:
+        """Create a project."""
+        return self.recorder.record(ProjectCreated(name=name)).entity_id
 
     def prediction(self, of: UUID, project: UUID | None) -> UUID:
         """Predict something of a molecule."""
@@ -117,34 +129,34 @@ def molecule(smiles: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def lab(engine: Engine) -> Lab:
-    """Return recorders of one author."""
-    return Lab(engine)
+def lab(recorder: Recorder) -> Lab:
+    """Return a laboratory of one author."""
+    return Lab(recorder)
 
 
 def test_counts_follow_what_comes_goes_and_moves(lab: Lab) -> None:
     """Each event of a part names its project; where the caller need not, the recorder does."""
-    one, two = lab.projects.create(name="one"), lab.projects.create(name="two")
+    one, two = lab.begin("one"), lab.begin("two")
     methane, ethane = lab.molecule("C", one), lab.molecule("CC", None)
     prediction = lab.prediction(methane, one)
     structure = lab.structure(one)
     lab.docking(methane, structure, one)
     assert lab.counts(one) == (1, 1, 1, 1)
 
-    lab.molecules.move(ethane, project_id=one)
-    lab.molecules.move(methane, project_id=two)
+    move_molecule(lab.recorder, ethane, project_id=one)
+    move_molecule(lab.recorder, methane, project_id=two)
     lab.recorder.record(AdmetPredictionDeleted(), of=prediction)
     assert lab.counts(one) == (1, 0, 1, 1)
     assert lab.counts(two) == (1, 0, 0, 0)
 
-    lab.molecules.move(methane, project_id=two)  # it is there already
-    lab.molecules.move(ethane, project_id=None)
-    lab.molecules.delete(methane)
+    move_molecule(lab.recorder, methane, project_id=two)  # it is there already
+    move_molecule(lab.recorder, ethane, project_id=None)
+    lab.recorder.record(MoleculeDeleted(), of=methane)
     assert lab.counts(one) == (0, 0, 1, 1)
     assert lab.counts(two) == (0, 0, 0, 0)
 
     lab.molecule("C", one)  # again, elsewhere
-    lab.projects.update(one, name="first")
+    lab.recorder.record(ProjectUpdated(name="first"), of=one)
     assert lab.counts(one) == (1, 0, 1, 1)
 
 
@@ -152,13 +164,13 @@ def test_counts_follow_what_comes_goes_and_moves(lab: Lab) -> None:
 def test_a_deleted_project_takes_everything_with_it(lab: Lab, projected: str) -> None:
     """Whether it was projected or not: parts, and what hangs on its molecules and structures."""
     # Given: a project, another one, and things of either that hang on things of the other
-    doomed, other = lab.projects.create(name="doomed"), lab.projects.create(name="other")
+    doomed, other = lab.begin("doomed"), lab.begin("other")
     inside, outside = lab.molecule("C", doomed), lab.molecule("CC", other)
     moved_in, moved_out = lab.molecule("CCC", other), lab.molecule("CCCC", doomed)
     if projected != "none":
         lab.project()
-    lab.molecules.move(moved_in, project_id=doomed)
-    lab.molecules.move(moved_out, project_id=other)
+    move_molecule(lab.recorder, moved_in, project_id=doomed)
+    move_molecule(lab.recorder, moved_out, project_id=other)
     protein, foreign_protein = lab.structure(doomed), lab.structure(other)
     lab.prediction(inside, doomed)
     lab.prediction(inside, None)
@@ -170,7 +182,7 @@ def test_a_deleted_project_takes_everything_with_it(lab: Lab, projected: str) ->
         lab.project()
 
     # When: it is deleted
-    deleted = lab.projects.delete(doomed, reason="done")
+    deleted = delete_project(lab.recorder, doomed, reason="done")
 
     # Then: so is all of it, in one transaction, caused by one event; and nothing else
     assert deleted == ProjectDeleted(
@@ -191,14 +203,14 @@ def test_a_deleted_project_takes_everything_with_it(lab: Lab, projected: str) ->
 
 def test_nothing_happens_to_or_in_a_deleted_project(lab: Lab) -> None:
     """It is neither renamed, nor deleted twice, nor added to."""
-    project, ethane = lab.projects.create(name="a"), lab.molecule("CC", None)
-    lab.projects.delete(project)
+    project, ethane = lab.begin("a"), lab.molecule("CC", None)
+    delete_project(lab.recorder, project)
 
     for forbidden in (
-        lambda: lab.projects.update(project, name="b"),
-        lambda: lab.projects.delete(project),
+        lambda: lab.recorder.record(ProjectUpdated(name="b"), of=project),
+        lambda: delete_project(lab.recorder, project),
         lambda: lab.molecule("C", project),
-        lambda: lab.molecules.move(ethane, project_id=project),
+        lambda: move_molecule(lab.recorder, ethane, project_id=project),
         lambda: lab.prediction(ethane, project),
         lambda: lab.structure(project),
     ):
@@ -212,7 +224,7 @@ def test_nothing_happens_to_or_in_a_deleted_project(lab: Lab) -> None:
 
 def test_a_wrong_project_is_refused_and_a_missing_one_filled_in(lab: Lab) -> None:
     """Otherwise a count would be wrong for ever."""
-    project = lab.projects.create(name="a")
+    project = lab.begin("a")
     structure = lab.structure(project)
 
     with pytest.raises(EventRefused, match=r"project_id is None, but was"):
@@ -224,7 +236,7 @@ def test_a_wrong_project_is_refused_and_a_missing_one_filled_in(lab: Lab) -> Non
 
 def test_a_molecule_is_in_one_project_at_a_time(lab: Lab) -> None:
     """An event changes one row: a move is two, whoever records it, and by no other event."""
-    one, two = lab.projects.create(name="one"), lab.projects.create(name="two")
+    one, two = lab.begin("one"), lab.begin("two")
     methane = lab.molecule("C", one)
     add = json.dumps({"project_id": str(two)}).encode()
 
@@ -242,7 +254,7 @@ def test_a_molecule_is_in_one_project_at_a_time(lab: Lab) -> None:
 
 def test_what_is_added_while_a_project_is_deleted_is_deleted_or_refused(lab: Lab) -> None:
     """Ten threads add while one deletes: no molecule of a deleted project is left."""
-    project = lab.projects.create(name="a")
+    project = lab.begin("a")
     added, refused = [], []
     begun = threading.Event()
 
@@ -258,7 +270,7 @@ def test_what_is_added_while_a_project_is_deleted_is_deleted_or_refused(lab: Lab
     for thread in threads:
         thread.start()
     begun.wait(30)
-    deleted = lab.projects.delete(project)
+    deleted = delete_project(lab.recorder, project)
     for thread in threads:
         thread.join()
 
@@ -272,10 +284,10 @@ def test_a_big_project_is_deleted_in_chunks_all_or_none(
 ) -> None:
     """An append of several statements that fails in its last one leaves everything as it was."""
     monkeypatch.setattr(quantum_forge.eventstore.recording.rules, "CHUNK", 50)
-    project = lab.projects.create(name="a")
-    lab.molecules.record(
+    project = lab.begin("a")
+    lab.recorder.record_all(
         *(
-            (uuid4(), MoleculeCreated(**molecule("C" * n), project_id=project))
+            AUTHOR.new(uuid4(), MoleculeCreated(**molecule("C" * n), project_id=project))
             for n in range(1, 201)
         )
     )
@@ -292,11 +304,11 @@ def test_a_big_project_is_deleted_in_chunks_all_or_none(
         patch.setattr(quantum_forge.eventstore.recording.rules, "TRIES", 1)
         patch.setattr(quantum_forge.eventstore.recording.rules, "append", breaking)
         with pytest.raises(VersionConflict):
-            lab.projects.delete(project)
+            delete_project(lab.recorder, project)
     assert sent == 5
     assert lab.counts(project) == (200, 0, 0, 0)
 
-    assert lab.projects.delete(project).molecule_count == 200
+    assert delete_project(lab.recorder, project).molecule_count == 200
     assert lab.rows("molecules") == 0
     assert causes(engine) == {(None, 1), ("project_deleted", 200)}
 

@@ -1,5 +1,6 @@
 """The rules that recorders keep: what may happen to an entity when, whoever writes at once."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -10,12 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from sqlalchemy import Engine, text
 
 import quantum_forge.eventstore.recording.rules
-from quantum_forge.eventstore.actions.batches import Batches
-from quantum_forge.eventstore.actions.chemistry import Molecules
-from quantum_forge.eventstore.base.envelope import Stream
+from quantum_forge.eventstore.base.envelope import Placed, Stream
 from quantum_forge.eventstore.base.errors import EventRefused, RuleBroken, VersionConflict
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.rules import append_checked, read_standings
 from quantum_forge.schema.domains import EVENTS, LIFECYCLES
 from quantum_forge.schema.domains.batches import (
@@ -29,7 +29,7 @@ from quantum_forge.schema.domains.batches import (
     BatchStarted,
     batch_id,
 )
-from quantum_forge.schema.domains.molecules import MoleculeCreated
+from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted, MoleculeUpdated
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from tests.support.appending import OTHER_TENANT, TENANT, append_and_commit
@@ -46,13 +46,22 @@ WITHOUT_RULES = {
 """Types of entity to which anything may happen at any time, each on purpose."""
 
 AUTHOR = Author(tenant_id=TENANT)
+ITEM = BatchItem(calculation_id=UUID(int=1), molecule_id=None)
 TALLY = {"successful_count": 0, "failed_count": 0}
 
 
 @pytest.fixture
-def batches(engine: Engine) -> Batches:
-    """Return a recorder of batches."""
-    return Batches(engine, AUTHOR)
+def recorder(engine: Engine) -> Iterator[Recorder]:
+    """Return a recorder that nobody has used."""
+    with Recorder(engine, AUTHOR) as recorder:
+        yield recorder
+
+
+def record(recorder: Recorder, *happened: tuple[UUID, Event]) -> list[Placed]:
+    """Record what happened to these entities, all or none."""
+    placed = recorder.record_all(*(recorder.new(id_, event) for id_, event in happened))
+    assert placed is not None
+    return placed
 
 
 def test_every_event_type_has_a_rule() -> None:
@@ -97,16 +106,16 @@ def test_a_wrong_lifecycle_is_refused_where_it_is_declared(
         lifecycle("batch", {BatchCreated: when(NEW, "gone", then="pending")})
 
 
-def test_the_error_names_entity_state_event_and_what_it_needs(batches: Batches) -> None:
+def test_the_error_names_entity_state_event_and_what_it_needs(recorder: Recorder) -> None:
     """Nobody has to look a rule up."""
     with pytest.raises(RuleBroken) as missing:
-        batches.complete(UUID(int=7), total_count=0, **TALLY)
-    batch = batches.start(name="a", parameters={}, total_count=0)
-    batches.complete(batch, total_count=0, **TALLY)
+        recorder.record(BatchCompleted(total_count=0, **TALLY), of=UUID(int=7))
+    batch = recorder.record(BatchStarted(name="a", parameters={}, total_count=0)).entity_id
+    recorder.record(BatchCompleted(total_count=0, **TALLY), of=batch)
     with pytest.raises(RuleBroken) as twice:
-        batches.complete(batch, total_count=0, **TALLY)
+        recorder.record(BatchCompleted(total_count=0, **TALLY), of=batch)
     with pytest.raises(RuleBroken) as again:
-        batches.plan(name="a", parameters={})
+        recorder.record(BatchCreated(name="a", parameters={}))
 
     assert str(missing.value) == (
         f"batch {UUID(int=7)} does not exist; batch_completed needs it to be processing:"
@@ -117,16 +126,16 @@ def test_the_error_names_entity_state_event_and_what_it_needs(batches: Batches) 
     assert twice.value.allowed == ("processing",)
 
 
-def test_of_many_that_end_a_batch_at_once_one_does(engine: Engine, batches: Batches) -> None:
+def test_of_many_that_end_a_batch_at_once_one_does(engine: Engine, recorder: Recorder) -> None:
     """With connections of their own; the others are told that it has ended."""
-    batch = batches.start(name="a", parameters={}, total_count=0)
+    batch = recorder.record(BatchStarted(name="a", parameters={}, total_count=0)).entity_id
 
     def end(number: int) -> type[Exception] | None:
         try:
             if number % 2:
-                batches.complete(batch, total_count=number, **TALLY)
+                recorder.record(BatchCompleted(total_count=number, **TALLY), of=batch)
             else:
-                batches.cancel(batch, reason="enough", **TALLY)
+                recorder.record(BatchCancelled(reason="enough", **TALLY), of=batch)
         except RuleBroken as broken:
             return type(broken)
         return None
@@ -139,31 +148,29 @@ def test_of_many_that_end_a_batch_at_once_one_does(engine: Engine, batches: Batc
 
 
 def test_writers_that_do_not_contradict_each_other_all_succeed(
-    engine: Engine, batches: Batches
+    engine: Engine, recorder: Recorder
 ) -> None:
     """A conflict of versions is settled by reading again, and nobody is bothered with it."""
-    batch = batches.start(name="a", parameters={}, total_count=0)
+    batch = recorder.record(BatchStarted(name="a", parameters={}, total_count=0)).entity_id
 
     with ThreadPoolExecutor(4) as pool:
         placed = list(
             pool.map(
-                lambda _: batches.add_items(
-                    batch, items=[BatchItem(calculation_id=uuid4(), molecule_id=None)]
-                ),
+                lambda _: record(recorder, (batch, BatchItemsAdded(items=[ITEM]))),
                 range(20),
             )
         )
 
-    assert sorted(one.version for one in placed) == list(range(2, 22))
+    assert sorted(one.version for (one,) in placed) == list(range(2, 22))
     assert types(engine, batch)[1:] == ["batch_items_added"] * 20
 
 
 def test_it_gives_up_when_others_are_always_faster(
-    engine: Engine, batches: Batches, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bounded: a stream that is written all the time ends in an error, not in waiting for ever."""
     monkeypatch.setattr(quantum_forge.eventstore.recording.rules, "TRIES", 3)
-    batch = batches.start(name="a", parameters={}, total_count=0)
+    batch = recorder.record(BatchStarted(name="a", parameters={}, total_count=0)).entity_id
     checked = quantum_forge.eventstore.recording.rules.checked
     tries = []
 
@@ -175,73 +182,80 @@ def test_it_gives_up_when_others_are_always_faster(
 
     monkeypatch.setattr(quantum_forge.eventstore.recording.rules, "checked", too_late)
 
-    with pytest.raises(VersionConflict):
-        batches.cancel(batch, reason="enough", **TALLY)
+    # It does not know the stream, and has to read it.
+    with Recorder(engine, AUTHOR) as another, pytest.raises(VersionConflict):
+        another.record(BatchCancelled(reason="enough", **TALLY), of=batch)
 
     assert len(tries) == 3
     assert "batch_cancelled" not in types(engine, batch)
 
 
 def test_an_expected_version_of_the_caller_is_not_decided_anew(
-    engine: Engine, batches: Batches
+    engine: Engine, recorder: Recorder
 ) -> None:
     """Who has read a version and insists on it, is told when it is not there."""
-    batch = batches.start(name="a", parameters={}, total_count=0)
+    batch = recorder.record(BatchStarted(name="a", parameters={}, total_count=0)).entity_id
     stale = AUTHOR.new(batch, BatchResumed(total_count=1), expected_version=7)
 
     with pytest.raises(VersionConflict, match="at version 7 but is at version 1"):
         append_checked(engine, lambda _: [stale], tries=1)
 
 
-def test_many_streams_are_written_all_or_none(engine: Engine, batches: Batches) -> None:
+def test_many_streams_are_written_all_or_none(engine: Engine, recorder: Recorder) -> None:
     """One that may not happen keeps the others from being recorded."""
-    there = batches.start(name="there", parameters={}, total_count=0)
+    there = recorder.record(BatchStarted(name="there", parameters={}, total_count=0)).entity_id
     new = uuid4()
     good = (new, BatchStarted(name="new", parameters={}, total_count=0))
 
     with pytest.raises(RuleBroken, match=str(there)):
-        batches.record(good, (there, BatchStarted(name="x", parameters={}, total_count=0)))
+        record(recorder, good, (there, BatchStarted(name="x", parameters={}, total_count=0)))
     assert types(engine, new) == []
 
-    batches.record(good, (there, BatchCancelled(reason="enough", **TALLY)))
+    record(recorder, good, (there, BatchCancelled(reason="enough", **TALLY)))
     assert types(engine, new) == ["batch_started"]
     assert types(engine, there) == ["batch_started", "batch_cancelled"]
 
 
-def test_within_an_append_each_event_sees_the_one_before(engine: Engine, batches: Batches) -> None:
+def test_within_an_append_each_event_sees_the_one_before(
+    engine: Engine, recorder: Recorder
+) -> None:
     """A stream may begin and end in one append, in this order only."""
     batch = uuid4()
     begin = (batch, BatchStarted(name="a", parameters={}, total_count=0))
     end = (batch, BatchCompleted(total_count=0, **TALLY))
 
     with pytest.raises(RuleBroken, match="does not exist"):
-        batches.record(end, begin)
-    batches.record(begin, end)
+        record(recorder, end, begin)
+    record(recorder, begin, end)
 
     assert types(engine, batch) == ["batch_started", "batch_completed"]
 
 
 def test_an_append_of_several_chunks_is_one(
-    engine: Engine, batches: Batches, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Streams cut by a chunk included; positions come back in the given order."""
     monkeypatch.setattr(quantum_forge.eventstore.recording.rules, "CHUNK", 5)
+
+    def appended(*happened: tuple[UUID, Event]) -> list[Placed]:
+        return append_checked(engine, lambda _: [AUTHOR.new(*each) for each in happened])
+
     ids = [uuid4() for _ in range(9)]
     begun = [(id_, BatchStarted(name=str(id_), parameters={}, total_count=0)) for id_ in ids]
     ended: list[tuple[UUID, Event]] = [(id_, BatchCompleted(total_count=0, **TALLY)) for id_ in ids]
 
-    placed = batches.record(*begun, *ended)
+    placed = appended(*begun, *ended)
 
     assert [one.version for one in placed] == [1] * 9 + [2] * 9
     assert all(types(engine, id_) == ["batch_started", "batch_completed"] for id_ in ids)
     with pytest.raises(RuleBroken):
-        batches.record(*begun[:8], ended[8])
+        appended(*begun[:8], ended[8])
     broken = [(uuid4(), event) for _, event in begun[:8]]
     with engine.connect() as connection:
         head = connection.scalar(text("SELECT max(id) FROM event_logs"))
     refused = BatchStarted(name="z", parameters={}, total_count=-1)
     with pytest.raises(EventRefused, match="total_count"):
-        batches.record(*broken, (UUID(int=2**128 - 1), refused))
+        appended(*broken, (UUID(int=2**128 - 1), refused))
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT max(id) FROM event_logs")) == head
 
@@ -258,7 +272,8 @@ def test_an_event_says_where_it_came_from(engine: Engine) -> None:
         more={"host": "node1"},
     )
 
-    batch = Batches(engine, author.because_of(cause)).plan(name="a", parameters={})
+    with Recorder(engine, author.because_of(cause)) as recorder:
+        batch = recorder.record(BatchCreated(name="a", parameters={})).entity_id
 
     with engine.connect() as connection:
         (event,) = read_stream(connection, Stream(OTHER_TENANT, "batch", batch))
@@ -274,12 +289,13 @@ def test_an_event_says_where_it_came_from(engine: Engine) -> None:
     assert Author(tenant_id=TENANT).metadata == {}
 
 
-def test_a_deleted_molecule_may_come_back_and_is_not_changed_meanwhile(engine: Engine) -> None:
+def test_a_deleted_molecule_may_come_back_and_is_not_changed_meanwhile(
+    recorder: Recorder,
+) -> None:
     """And a molecule that is there is not created twice."""
-    molecules = Molecules(engine, AUTHOR)
 
     def create() -> UUID:
-        return molecules.create(
+        created = MoleculeCreated(
             smiles="C",
             charge=0,
             multiplicity=1,
@@ -289,13 +305,14 @@ def test_a_deleted_molecule_may_come_back_and_is_not_changed_meanwhile(engine: E
             toolkit="RDKit",
             toolkit_version="1",
         )
+        return recorder.record(created).entity_id
 
     methane = create()
     with pytest.raises(RuleBroken, match=r"exists already|needs it to be not yet there or deleted"):
         create()
-    molecules.delete(methane)
+    recorder.record(MoleculeDeleted(), of=methane)
     with pytest.raises(RuleBroken, match="is deleted"):
-        molecules.update(methane, name="methane")
+        recorder.record(MoleculeUpdated(name="methane"), of=methane)
 
     assert create() == methane
 
@@ -309,10 +326,14 @@ class BatchesMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         type(self).run += 1
-        self.batches = Batches(self.engine, AUTHOR)
+        self.recorder = Recorder(self.engine, AUTHOR)
         self.ids = [batch_id(TENANT, f"{self.run}-{n}") for n in range(2)]
         self.states = dict.fromkeys(self.ids, NEW)
         self.lengths = dict.fromkeys(self.ids, 0)
+
+    def teardown(self) -> None:
+        """Close the connection."""
+        self.recorder.close()
 
     @rule(
         which=st.integers(0, 1),
@@ -333,13 +354,13 @@ class BatchesMachine(RuleBasedStateMachine):
         id_ = self.ids[which]
         rule = LIFECYCLES["batch"].rules[event.event_type]
         if self.states[id_] in rule.states:
-            (placed,) = self.batches.record((id_, event))
+            (placed,) = record(self.recorder, (id_, event))
             self.states[id_] = rule.then or self.states[id_]
             self.lengths[id_] += 1
             assert placed.version == self.lengths[id_]
         else:
             with pytest.raises(RuleBroken) as broken:
-                self.batches.record((id_, event))
+                record(self.recorder, (id_, event))
             assert broken.value.state == self.states[id_]
 
     @invariant()

@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from quantum_forge.eventstore.actions.system import Spools
+from quantum_forge.eventstore.actions.spool_report import report_spool
 from quantum_forge.eventstore.database.engine import Database, make_engine
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.database.tenancy import act_for
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
@@ -54,7 +55,7 @@ def populated(engine: Engine, tmp_path: Path) -> Engine:
         append_and_commit(engine, *(author.new(id_, STARTED) for id_ in ids))
         if tenant == OURS:
             append_and_commit(engine, author.new(ids[0], FAILED))
-        Spools(engine, author).report(host="node1", directory=tmp_path)
+        report_spool(Recorder(engine, author), host="node1", directory=tmp_path)
     catch_up(engine, PROJECTIONS.values())
     return engine
 

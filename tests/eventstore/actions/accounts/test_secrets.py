@@ -8,6 +8,7 @@ import pkgutil
 import re
 import stat
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
@@ -58,6 +59,13 @@ PASSWORD = "correct horse battery staple"
 WEBHOOK = "https://hooks.example.org/services/T0001/B0001/verysecretwebhook"
 
 
+@pytest.fixture
+def recorder(engine: Engine) -> Iterator[Recorder]:
+    """Return a recorder, which is closed afterwards."""
+    with Recorder(engine, AUTHOR) as recorder:
+        yield recorder
+
+
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords as cheaply as Argon2 allows."""
@@ -66,7 +74,7 @@ def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_plain_secret_is_in_the_log_a_table_the_spool_a_log_file_or_a_traceback(
-    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    recorder: Recorder, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Everything that uses a secret, right and wrong, with every log switched on."""
     # Given: a program that logs all it does, statements and their parameters included
@@ -75,8 +83,8 @@ def test_no_plain_secret_is_in_the_log_a_table_the_spool_a_log_file_or_a_traceba
     engine.echo = "debug"
     said = io.StringIO()
     encryption = Encryption([Secret(Fernet.generate_key().decode())])
-    users = Users(engine, AUTHOR, encryption=encryption)
-    sessions, keys = Sessions(engine, AUTHOR), ApiKeys(engine, AUTHOR)
+    users = Users(recorder, encryption=encryption)
+    sessions, keys = Sessions(recorder), ApiKeys(recorder)
 
     # When: secrets are used, right and wrong
     ada = users.register(email="ada@example.org", username="ada", password=Secret(PASSWORD))
@@ -86,7 +94,7 @@ def test_no_plain_secret_is_in_the_log_a_table_the_spool_a_log_file_or_a_traceba
     session, issued = sessions.open(ada), keys.issue(ada, name="script", scopes=["read"])
     sessions.resume(session.token)
     keys.use(issued.key, scope="read")
-    telemetry = Telemetry(engine, AUTHOR)
+    telemetry = Telemetry(recorder)
     telemetry.record_request(
         url=f"/v1/molecules?limit=5&api_key={issued.key.reveal()}&password={PASSWORD}",
         method="get",
@@ -104,7 +112,7 @@ def test_no_plain_secret_is_in_the_log_a_table_the_spool_a_log_file_or_a_traceba
             EventRefused,
         ),
         (lambda: keys.use(issued.key), NotLetIn),
-        (lambda: Users(engine, AUTHOR).set_webhook(ada, Secret(WEBHOOK)), TypeError),
+        (lambda: Users(recorder).set_webhook(ada, Secret(WEBHOOK)), TypeError),
         (lambda: users.change_password(UUID(int=7), password=Secret(PASSWORD)), RuleBroken),
     ):
         with pytest.raises(expected) as caught:

@@ -1,5 +1,6 @@
 """Use case 1: a browser that closes while a molecule is edited comes back to the exact state."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database, make_engine
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.security import hashing
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries.people import select_sessions
@@ -22,6 +24,13 @@ AUTHOR = Author(tenant_id=TENANT, ip_address="192.0.2.7", user_agent="Firefox")
 PASSWORD = Secret("correct horse battery")
 
 
+@pytest.fixture
+def recorder(engine: Engine) -> Iterator[Recorder]:
+    """Return a recorder, which is closed afterwards."""
+    with Recorder(engine, AUTHOR) as recorder:
+        yield recorder
+
+
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords as cheaply as Argon2 allows."""
@@ -29,11 +38,13 @@ def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashing, "ITERATIONS", 1)
 
 
-def test_a_browser_that_comes_back_finds_the_exact_state(database: Database) -> None:
+def test_a_browser_that_comes_back_finds_the_exact_state(
+    recorder: Recorder, database: Database
+) -> None:
     """At once, from the table, and after the table was rebuilt from the log."""
     # Given: somebody who edits a molecule, autosaved as it changes
     engine = database.engine
-    users, sessions = Users(engine, AUTHOR), Sessions(engine, AUTHOR)
+    users, sessions = Users(recorder), Sessions(recorder)
     ada = users.register(email="ada@example.org", username="ada", password=PASSWORD)
     session = sessions.open(users.log_in("ada", PASSWORD))
     molecule, calculation = uuid4(), uuid4()
@@ -63,7 +74,7 @@ def test_a_browser_that_comes_back_finds_the_exact_state(database: Database) -> 
     # When: the browser is closed, the service too, and both come back with the token alone
     engine.dispose()
     again = make_engine(database.url)
-    resumed = Sessions(again, AUTHOR).resume(Secret(session.token.reveal()))
+    resumed = Sessions(Recorder(again, AUTHOR)).resume(Secret(session.token.reveal()))
 
     # Then: nothing is missing, though the table has not seen the last edit yet
     assert (resumed.id, resumed.user_id) == (session.id, ada)
@@ -72,34 +83,36 @@ def test_a_browser_that_comes_back_finds_the_exact_state(database: Database) -> 
     assert state_in_table(again, ada) == expected
     rebuild(again, PROJECTIONS["user_sessions"])
     assert state_in_table(again, ada) == expected
-    assert Sessions(again, AUTHOR).resume(session.token).state == expected
+    assert Sessions(Recorder(again, AUTHOR)).resume(session.token).state == expected
 
     # And when the user logs out, the session is gone, also after a rebuild
-    Sessions(again, AUTHOR).close(session.id)
+    Sessions(Recorder(again, AUTHOR)).close(session.id)
     catch_up(again, [PROJECTIONS["user_sessions"]])
     rebuild(again, PROJECTIONS["user_sessions"])
     assert state_in_table(again, ada) is None
     again.dispose()
 
 
-def test_a_token_of_one_tenant_opens_nothing_of_another(engine: Engine) -> None:
+def test_a_token_of_one_tenant_opens_nothing_of_another(recorder: Recorder, engine: Engine) -> None:
     """Nor does a reader of the other tenant see the row."""
-    users, sessions = Users(engine, AUTHOR), Sessions(engine, AUTHOR)
+    users, sessions = Users(recorder), Sessions(recorder)
     ada = users.register(email="ada@example.org", username="ada", password=PASSWORD)
     session = sessions.open(ada)
     sessions.save_state(session.id, editor_content={"smiles": "CCO"})
     catch_up(engine, [PROJECTIONS["user_sessions"]])
 
     with pytest.raises(Exception, match="session: not let in"):
-        Sessions(engine, Author(tenant_id=OTHER_TENANT)).resume(session.token)
+        Sessions(Recorder(engine, Author(tenant_id=OTHER_TENANT))).resume(session.token)
 
     assert seen_by_reader(engine, TENANT) == 1
     assert seen_by_reader(engine, OTHER_TENANT) == 0
 
 
-def test_the_sessions_of_a_deactivated_user_are_not_listed(engine: Engine) -> None:
+def test_the_sessions_of_a_deactivated_user_are_not_listed(
+    recorder: Recorder, engine: Engine
+) -> None:
     """Until the account is open again, as they let nobody in."""
-    users, sessions = Users(engine, AUTHOR), Sessions(engine, AUTHOR)
+    users, sessions = Users(recorder), Sessions(recorder)
     ada = users.register(email="ada@example.org", username="ada", password=PASSWORD)
     sessions.open(ada)
     tables = [PROJECTIONS["user_sessions"], PROJECTIONS["users"]]

@@ -1,5 +1,6 @@
 """Accounts, sessions and keys: their rules, and that no secret is stored anywhere."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,13 +36,25 @@ from quantum_forge.schema.domains.bookmarks import (
     BookmarkRelabelled,
     BookmarkRemoved,
 )
-from quantum_forge.schema.domains.organizations import MemberRole, member_id
+from quantum_forge.schema.domains.organizations import (
+    MemberRole,
+    OrganizationCreated,
+    OrganizationMemberAdded,
+    member_id,
+)
 from quantum_forge.schema.domains.users import Role
 from tests.support.appending import OTHER_TENANT, TENANT
 
 AUTHOR = Author(tenant_id=TENANT, ip_address="192.0.2.7", user_agent="Firefox")
 PASSWORD = Secret("correct horse battery")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def recorder(engine: Engine) -> Iterator[Recorder]:
+    """Return a recorder, which is closed afterwards."""
+    with Recorder(engine, AUTHOR) as recorder:
+        yield recorder
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +65,9 @@ def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def users(engine: Engine) -> Users:
+def users(recorder: Recorder) -> Users:
     """Return a recorder of users."""
-    return Users(engine, AUTHOR)
+    return Users(recorder)
 
 
 @pytest.fixture
@@ -89,7 +102,7 @@ def test_an_address_or_name_belongs_to_one_account_whatever_its_case(
         users.register(email="other@example.org", username="ADA")
 
     assert users.register(email="other@example.org", username="lovelace") != ada
-    elsewhere = Users(users.engine, Author(tenant_id=OTHER_TENANT))
+    elsewhere = Users(Recorder(users.engine, Author(tenant_id=OTHER_TENANT)))
     assert elsewhere.register(email="ada@example.org", username="ada")
 
 
@@ -128,9 +141,11 @@ def test_a_changed_address_frees_the_old_one_and_says_what_it_was(users: Users, 
     }
 
 
-def test_what_profile_and_preferences_were_before_is_told(engine: Engine, ada: UUID) -> None:
+def test_what_profile_and_preferences_were_before_is_told(
+    recorder: Recorder, engine: Engine, ada: UUID
+) -> None:
     """Field by field; of the encrypted webhook neither the old nor the new one is repeated."""
-    users = Users(engine, AUTHOR, encryption=Encryption([Secret(Fernet.generate_key().decode())]))
+    users = Users(recorder, encryption=Encryption([Secret(Fernet.generate_key().decode())]))
     users.update_profile(ada, bio="Analyst", affiliation="London")
     users.update_profile(ada, bio=None, affiliation="London")
     assert last_data(engine, ada)["changes"] == {"bio": {"old": "Analyst", "new": None}}
@@ -192,9 +207,11 @@ def test_a_plain_password_does_not_fit_into_an_event(users: Users, ada: UUID) ->
     assert "hooks.example.org" not in str(refused.value)
 
 
-def test_a_session_is_resumed_until_it_ends(engine: Engine, ada: UUID, clock: Clock) -> None:
+def test_a_session_is_resumed_until_it_ends(
+    recorder: Recorder, engine: Engine, ada: UUID, clock: Clock
+) -> None:
     """Not after it was closed, nor after its time, nor by whom there is no session."""
-    sessions = Sessions(engine, AUTHOR, clock=clock)
+    sessions = Sessions(recorder, clock=clock)
     first, second = sessions.open(ada), sessions.open(ada)
 
     clock.now += timedelta(days=6)
@@ -217,10 +234,10 @@ def test_a_session_is_resumed_until_it_ends(engine: Engine, ada: UUID, clock: Cl
 
 
 def test_without_an_active_user_there_is_no_session_and_no_key(
-    engine: Engine, users: Users, ada: UUID
+    recorder: Recorder, users: Users, ada: UUID
 ) -> None:
     """Neither a new one nor one from before."""
-    sessions, keys = Sessions(engine, AUTHOR), ApiKeys(engine, AUTHOR)
+    sessions, keys = Sessions(recorder), ApiKeys(recorder)
     session, issued = sessions.open(ada), keys.issue(ada, name="script")
     users.deactivate(ada, reason="left")
 
@@ -238,10 +255,10 @@ def test_without_an_active_user_there_is_no_session_and_no_key(
 
 
 def test_a_key_opens_what_it_is_for_until_it_is_revoked(
-    engine: Engine, ada: UUID, clock: Clock
+    recorder: Recorder, engine: Engine, ada: UUID, clock: Clock
 ) -> None:
     """Each refusal is recorded with its reason, and in the name of its user."""
-    keys = ApiKeys(engine, AUTHOR, clock=clock)
+    keys = ApiKeys(recorder, clock=clock)
     issued = keys.issue(ada, name="script", scopes=["read"], expires_at=NOON + timedelta(days=1))
 
     holder = keys.use(issued.key, scope="read")
@@ -261,9 +278,11 @@ def test_a_key_opens_what_it_is_for_until_it_is_revoked(
         assert list(connection.scalars(query)) == [ada, ada, ada, None]
 
 
-def test_a_key_keeps_its_quota_and_its_rate_under_concurrent_use(engine: Engine, ada: UUID) -> None:
+def test_a_key_keeps_its_quota_and_its_rate_under_concurrent_use(
+    recorder: Recorder, ada: UUID
+) -> None:
     """Whoever comes at once: as many are let in as the limit says."""
-    keys = ApiKeys(engine, AUTHOR)
+    keys = ApiKeys(recorder)
     rationed = keys.issue(ada, name="rationed", usage_quota=3)
     hasty = keys.issue(ada, name="hasty", rate_limit=2)
 
@@ -276,26 +295,26 @@ def test_a_key_keeps_its_quota_and_its_rate_under_concurrent_use(engine: Engine,
 
     assert sorted(map(str, rations)) == ["None"] * 3 + ["quota is used up"] * 3
     assert sorted(map(str, rates)) == ["None"] * 2 + ["rate limit is reached"] * 2
-    later = ApiKeys(engine, AUTHOR, clock=lambda: datetime.now(UTC) + timedelta(minutes=2))
+    later = ApiKeys(recorder, clock=lambda: datetime.now(UTC) + timedelta(minutes=2))
     assert later.use(hasty.key).user_id == ada
 
 
-def test_members_join_once_and_leave_once(engine: Engine, ada: UUID) -> None:
+def test_members_join_once_and_leave_once(recorder: Recorder, engine: Engine, ada: UUID) -> None:
     """And may come back."""
-    organizations = Organizations(engine, AUTHOR)
-    lab = organizations.create(name="Lab")
+    organizations = Organizations(recorder)
+    lab = organizations.recorder.record(OrganizationCreated(name="Lab")).entity_id
     member: dict[str, Any] = {"organization_id": lab, "user_id": ada}
     with pytest.raises(RuleBroken, match="does not exist"):
         organizations.remove_member(**member)
-    organizations.add_member(**member)
+    organizations.recorder.record(OrganizationMemberAdded(**member))
     with pytest.raises(RuleBroken, match="member"):
-        organizations.add_member(**member)
+        organizations.recorder.record(OrganizationMemberAdded(**member))
     organizations.change_member_role(**member, role=MemberRole.OWNER)
     assert last_data(engine, member_id(TENANT, lab, ada))["changes"] == {
         "role": {"old": "member", "new": "owner"}
     }
     organizations.remove_member(**member)
-    organizations.add_member(**member)
+    organizations.recorder.record(OrganizationMemberAdded(**member))
     organizations.rename(lab, name="Laboratory")
     organizations.delete(lab)
     with pytest.raises(RuleBroken, match="left"):
@@ -303,17 +322,24 @@ def test_members_join_once_and_leave_once(engine: Engine, ada: UUID) -> None:
     with pytest.raises(RuleBroken, match="deleted"):
         organizations.rename(lab, name="Lab")
     with pytest.raises(RuleBroken, match=r"organization .* is deleted"):
-        organizations.add_member(organization_id=lab, user_id=uuid4())
+        organizations.recorder.record(OrganizationMemberAdded(organization_id=lab, user_id=uuid4()))
 
 
-def test_who_was_in_a_deleted_organisation_has_no_power_left(engine: Engine, ada: UUID) -> None:
+def test_who_was_in_a_deleted_organisation_has_no_power_left(
+    recorder: Recorder, engine: Engine, ada: UUID
+) -> None:
     """Its members leave with it, in one append; those of another one and who had left do not."""
-    organizations = Organizations(engine, AUTHOR)
-    lab, other = organizations.create(name="Lab"), organizations.create(name="Other")
+    organizations = Organizations(recorder)
+    lab, other = (
+        organizations.recorder.record(OrganizationCreated(name=name)).entity_id
+        for name in ("Lab", "Other")
+    )
     owner, guest, gone = uuid4(), uuid4(), uuid4()
     for user_id, role in ((owner, MemberRole.OWNER), (gone, MemberRole.MEMBER)):
-        organizations.add_member(organization_id=lab, user_id=user_id, role=role)
-    organizations.add_member(organization_id=other, user_id=guest)
+        organizations.recorder.record(
+            OrganizationMemberAdded(organization_id=lab, user_id=user_id, role=role)
+        )
+    organizations.recorder.record(OrganizationMemberAdded(organization_id=other, user_id=guest))
     organizations.remove_member(organization_id=lab, user_id=gone)
 
     deleted = organizations.delete(lab)
@@ -330,12 +356,14 @@ def test_who_was_in_a_deleted_organisation_has_no_power_left(engine: Engine, ada
 
 
 def test_a_closed_account_has_no_power_as_a_member_either(
-    engine: Engine, users: Users, ada: UUID
+    recorder: Recorder, engine: Engine, users: Users, ada: UUID
 ) -> None:
     """Whoever left the laboratory is no owner of it any more."""
-    organizations = Organizations(engine, AUTHOR)
-    lab = organizations.create(name="Lab")
-    organizations.add_member(organization_id=lab, user_id=ada, role=MemberRole.OWNER)
+    organizations = Organizations(recorder)
+    lab = organizations.recorder.record(OrganizationCreated(name="Lab")).entity_id
+    organizations.recorder.record(
+        OrganizationMemberAdded(organization_id=lab, user_id=ada, role=MemberRole.OWNER)
+    )
     users.deactivate(ada)
 
     catch_up(engine, named(["users", "organization_members"]))
@@ -343,9 +371,8 @@ def test_a_closed_account_has_no_power_as_a_member_either(
         assert roles_of(connection, TENANT, ada) == set()
 
 
-def test_a_thing_is_marked_once(engine: Engine, ada: UUID) -> None:
+def test_a_thing_is_marked_once(recorder: Recorder, ada: UUID) -> None:
     """And again after the mark was removed."""
-    recorder = Recorder(engine, AUTHOR)
     thing: dict[str, Any] = {"user_id": ada, "target_type": "molecule", "target_id": uuid4()}
     mark = recorder.record(BookmarkAdded(**thing)).entity_id
     with pytest.raises(RuleBroken):
