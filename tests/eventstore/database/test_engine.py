@@ -159,7 +159,8 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         error = failure(f"postgresql://u@127.0.0.1:{port}/d?connect_timeout=2")
 
     assert isinstance(error, DatabaseUnreachable)
-    assert time.monotonic() - began < 10
+    # psycopg's own limit is 130 s.
+    assert time.monotonic() - began < 65
 
 
 def test_an_old_server_is_refused(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
