@@ -14,13 +14,10 @@ import atexit
 import contextlib
 import fcntl
 import os
-import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -31,41 +28,20 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
 from quantum_forge.eventstore.base.errors import EmbeddedServerError, ServerInUse
-from quantum_forge.eventstore.server import binaries as postgres_binaries
-from quantum_forge.eventstore.server import keeper
+from quantum_forge.eventstore.server import binaries, keeper
+from quantum_forge.eventstore.server.data_directory import DATABASE, initialise, programs_for
+from quantum_forge.eventstore.server.data_directory import SUPERUSER as SUPERUSER
 from quantum_forge.eventstore.server.directories import make_private, socket_directory
-from quantum_forge.eventstore.server.unprivileged import Identity, identity_for
-
-DATABASE = "qforge"
-SUPERUSER = "postgres"
-PORT = 5432
-"""Only names the socket file: the server has no TCP port."""
+from quantum_forge.eventstore.server.launch import LOG, failure, launch
+from quantum_forge.eventstore.server.launch import PORT as PORT
+from quantum_forge.eventstore.server.lingering import is_kept, start_keeper, stops_at
+from quantum_forge.eventstore.server.unprivileged import identity_for
 
 START_TIMEOUT = 300.0
 """Seconds; recovery after a crash reads back everything since the last checkpoint."""
 
 RETRY_FOR = 5.0
 """Seconds during which a server that exits while starting is started again."""
-
-LARGEST_LOG = 10_000_000
-
-BOUNDARY = {
-    "listen_addresses": "",
-    "unix_socket_permissions": "0700",
-    "port": str(PORT),
-    "logging_collector": "off",
-    "log_destination": "stderr",
-}
-"""What keeps others out, given at every start so that no configuration file can undo it."""
-
-TUNING = """
-# Quantum Forge: change what follows as you like; it is written once.
-max_connections = 200
-shared_buffers = 256MB
-max_wal_size = 4GB
-jit = off
-log_line_prefix = '%m [%p] '
-"""
 
 
 KEEPER_TIMEOUT = 10.0
@@ -101,7 +77,7 @@ class EmbeddedServer:
         self,
         home: Path,
         *,
-        major: int = postgres_binaries.NEWEST,
+        major: int = binaries.NEWEST,
         bin_directory: Path | None = None,
         settings: Mapping[str, str] | None = None,
         start_timeout: float = START_TIMEOUT,
@@ -109,7 +85,7 @@ class EmbeddedServer:
     ) -> None:
         self.directory = home.absolute() / "postgres"
         self.data = self.directory / "data"
-        self.log = self.directory / "server.log"
+        self.log = self.directory / LOG
         self._major = major
         self._bin_directory = bin_directory
         self._settings = dict(settings or {})
@@ -130,8 +106,8 @@ class EmbeddedServer:
             try:
                 fcntl.flock(use, fcntl.LOCK_SH)
                 keeper.write_lock(use, f"{self._linger:g}")
-                if self._linger:
-                    self._ensure_kept()
+                if self._linger and not start_keeper(self.directory, self.socket_directory):
+                    self._linger = 0.0  # so that `close` stops the server at once
                 self._ensure_running()
                 self._ensure_database()
             except KeyboardInterrupt:
@@ -187,7 +163,7 @@ class EmbeddedServer:
                 if users is not None:
                     os.close(users)
         deadline = time.monotonic() + KEEPER_TIMEOUT
-        while self._is_kept() and time.monotonic() < deadline:
+        while is_kept(self.directory) and time.monotonic() < deadline:
             time.sleep(0.02)
         return True
 
@@ -200,7 +176,7 @@ class EmbeddedServer:
         with self._lifecycle():
             if not self.is_running():
                 return ServerState(directory=directory, is_running=False)
-            stops_at = self._stops_at()
+            stops = stops_at(self.directory)
             users = keeper.try_lock(self.directory, keeper.USERS)
             if users is not None:
                 os.close(users)
@@ -216,7 +192,7 @@ class EmbeddedServer:
             pid=self._postmaster(),
             version=row[0],
             started_at=row[1],
-            stops_at=stops_at if users is not None else None,
+            stops_at=stops if users is not None else None,
         )
 
     def url(self, database: str = DATABASE) -> URL:
@@ -250,52 +226,13 @@ class EmbeddedServer:
 
     # Starting
 
-    def _ensure_kept(self) -> None:
-        """Start the keeper unless it runs; without one, `close` stops the server at once."""
-        lock = keeper.try_lock(self.directory, keeper.KEEPER)
-        if lock is None:
-            return
-        # Root has no need of its rights here, in a directory that is another user's.
-        owner = self.directory.stat()
-        lowered = os.geteuid() == 0 and owner.st_uid != 0
-        user, group = (owner.st_uid, owner.st_gid) if lowered else (None, None)
-        try:
-            keeper.write_lock(lock, "")
-            # It forks and returns: this process need not wait for its end.
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    Path(keeper.__file__).absolute(),
-                    self.directory,
-                    self.socket_directory,
-                    str(lock),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env={},
-                pass_fds=(lock,),
-                start_new_session=True,
-                check=True,
-                user=user,
-                group=group,
-                extra_groups=() if lowered else None,
-            )
-        except (OSError, subprocess.CalledProcessError):
-            self._linger = 0.0
-        finally:
-            os.close(lock)
-
     def _ensure_running(self) -> None:
         began = time.monotonic()
         first_launch: float | None = None
         while self._ping() != pq.Ping.OK:
             now = time.monotonic()
             if now - began > self._start_timeout:
-                raise self._failure(f"did not start in {self._start_timeout:.0f} s")
+                raise failure(self.directory, f"did not start in {self._start_timeout:.0f} s")
             lock = keeper.try_lock(self.directory, keeper.SERVER)
             if lock is None:
                 # It is starting, recovering, or its last processes are on their way out.
@@ -304,101 +241,27 @@ class EmbeddedServer:
                 continue
             try:
                 if first_launch is not None and now - first_launch > RETRY_FOR:
-                    raise self._failure("stopped during its start")
+                    raise failure(self.directory, "stopped during its start")
                 if first_launch is not None:
                     time.sleep(0.5)
                 first_launch = first_launch or now
-                self._launch(lock)
+                programs = programs_for(
+                    self.directory, major=self._major, bin_directory=self._bin_directory
+                )
+                identity = identity_for(self.directory, programs / "postgres")
+                if not self.data.exists():
+                    sync = self._settings.get("fsync") != "off"
+                    initialise(self.directory, identity, programs, sync=sync)
+                launch(
+                    self.directory,
+                    self.socket_directory,
+                    identity,
+                    programs,
+                    settings=self._settings,
+                    lock=lock,
+                )
             finally:
                 os.close(lock)
-
-    def _launch(self, lock: int) -> None:
-        """Start the server's processes, which inherit the lock."""
-        programs = self._programs()
-        identity = identity_for(self.directory, programs / "postgres")
-        if not self.data.exists():
-            self._initialise(identity, programs)
-        # A killed server's number may be another process's by now; the lock proves it is gone.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
-        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        keeper.write_lock(lock, socket.gethostname())
-        settings = {
-            **self._settings,
-            **BOUNDARY,
-            "unix_socket_directories": str(self.socket_directory),
-        }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        # The shell exits at once, so this process need not wait for the server. Its own session
-        # keeps Ctrl-C away from it, its own log the caller's pipes.
-        started = identity.run(
-            [
-                "/bin/sh",
-                "-c",
-                'umask 077; "$@" </dev/null >>"$0" 2>&1 &',
-                self.log,
-                programs / "postgres",
-                "-D",
-                self.data,
-                *options,
-            ],
-            cwd="/",
-            env=_environment(),
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
-        if started.returncode != 0:
-            raise self._failure(f"cannot be launched: {started.stderr.strip()}")
-
-    def _programs(self) -> Path:
-        """Return the folder of the programs that fit the data directory."""
-        wanted = self._bin_directory
-        version = self.data / "PG_VERSION"
-        if not self.data.exists():
-            return wanted or postgres_binaries.bin_directory(self._major)
-        found = int(version.read_text())
-        if wanted is not None and postgres_binaries.major_version(wanted) == found:
-            return wanted
-        shipped = postgres_binaries.shipped_majors()
-        if found not in shipped:
-            aside = self.directory.with_name("postgres-old")
-            raise EmbeddedServerError(
-                f"in {self.data} was created by PostgreSQL {found}, but {_listed(shipped)} are "
-                "installed",
-                f"dump it with PostgreSQL {found} (pg_ctl -D {self.data} start, "
-                f"pg_dump {DATABASE}), move {self.directory} to {aside}, "
-                "and load the dump with: qforge db psql -- -f FILE",
-            )
-        return shipped[found]
-
-    def _initialise(self, identity: Identity, programs: Path) -> None:
-        """Make the data directory; it gets its name only when it is complete."""
-        unfinished = self.directory / "data.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        made = identity.run(
-            [
-                programs / "initdb",
-                f"--pgdata={unfinished}",
-                f"--username={SUPERUSER}",
-                "--auth=trust",  # the directory is the boundary
-                "--encoding=UTF8",
-                "--no-locale",
-                "--data-checksums",
-                "--no-instructions",
-                *(["--no-sync"] if self._settings.get("fsync") == "off" else []),
-            ],
-            cwd="/",
-            env=_environment(),
-        )
-        if made.returncode != 0:
-            reason = " / ".join((made.stderr or made.stdout).split("\n")).strip(" /")
-            raise EmbeddedServerError(
-                f"could not be created in {self.directory}: {reason}",
-                "set QFORGE_HOME to another place, or set DATABASE_URL",
-            )
-        configuration = unfinished / "postgresql.conf"
-        identity.run(["/bin/sh", "-c", 'printf %s "$1" >>"$0"', configuration, TUNING], cwd="/")
-        unfinished.rename(self.data)
 
     def _ensure_database(self) -> None:
         with psycopg.connect(self._conninfo(), autocommit=True) as connection:
@@ -425,7 +288,7 @@ class EmbeddedServer:
         try:
             keeper.stop_server(self.directory, self.socket_directory)
         except keeper.StopTimeout:
-            raise self._failure(f"did not stop in {keeper.STOP_TIMEOUT:.0f} s") from None
+            raise failure(self.directory, f"did not stop in {keeper.STOP_TIMEOUT:.0f} s") from None
         self._socket_directory = None
 
     def _close_at_exit(self) -> None:
@@ -444,22 +307,6 @@ class EmbeddedServer:
         if lock is not None:
             os.close(lock)
         return lock is None
-
-    def _is_kept(self) -> bool:
-        lock = keeper.try_lock(self.directory, keeper.KEEPER)
-        if lock is not None:
-            os.close(lock)
-        return lock is None
-
-    def _stops_at(self) -> datetime | None:
-        """Return when the keeper stops the server, if it has begun to wait for that."""
-        if not self._is_kept():
-            return None
-        try:
-            at = float(keeper.read_lock(self.directory, keeper.KEEPER))
-        except ValueError:
-            return None
-        return datetime.fromtimestamp(at, UTC)
 
     def _postmaster(self) -> int | None:
         return keeper.postmaster(self.directory)
@@ -483,17 +330,3 @@ class EmbeddedServer:
                 f"in {self.directory} is running on the host {host}",
                 "set QFORGE_HOME to a directory of this host, or set DATABASE_URL",
             )
-
-    def _failure(self, problem: str) -> EmbeddedServerError:
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        tail = " / ".join(lines[-5:])
-        return EmbeddedServerError(problem, f"its log, {self.log}, ends with: {tail}")
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment without what libpq and PostgreSQL would take for orders."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-
-
-def _listed(majors: Mapping[int, Path]) -> str:
-    return " and ".join(map(str, sorted(majors))) or "none"

@@ -227,7 +227,7 @@ def test_a_data_directory_of_a_version_not_shipped_says_how_to_go_on(own_home: P
     """The error names the versions and the way: dump, move, load."""
     (own_home / "postgres/data/PG_VERSION").write_text("14\n")
 
-    with pytest.raises(EmbeddedServerError, match=r"version 14.*16 and 18.*pg_dump.*move"):
+    with pytest.raises(EmbeddedServerError, match=r"PostgreSQL 14.*16 and 18.*pg_dump.*move"):
         EmbeddedServer(own_home).start()
 
 
