@@ -11,7 +11,7 @@ from sqlalchemy import Table
 from quantum_forge.cli.show import console
 
 SHOWN_DIGITS = 8
-"""Digits of an id that people get to see, and may type."""
+"""Digits of an id that people get to see, and may type; more where two rows begin alike."""
 
 LONGEST_TEXT = 120
 """Characters that people get to see of what a program printed."""
@@ -57,9 +57,17 @@ def table(
         column.label if column.label is not None and console.is_terminal() else column.name
         for column in columns
     ]
+    if console.is_terminal():
+        rows = list(rows)
+        digits = {each.name: _distinct_digits(row[each.name] for row in rows) for each in columns}
+    else:
+        digits = {}
     console.table(
         headers,
-        ([_shown(row[column.name], column) for column in columns] for row in rows),
+        (
+            [_shown(row[column.name], column, digits.get(column.name)) for column in columns]
+            for row in rows
+        ),
         right=[
             header
             for header, column in zip(headers, columns, strict=True)
@@ -89,13 +97,20 @@ def local(time: datetime) -> str:
     return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _shown(value: object, column: Shown) -> object:
+def _distinct_digits(values: Iterable[object]) -> int:
+    """How much of the ids tells them apart: those made within a minute begin alike."""
+    ids = {str(value) for value in values if isinstance(value, UUID)}
+    lengths = (SHOWN_DIGITS, 13, 18, 23)  # where a group of digits ends
+    return next((n for n in lengths if len({id_[:n] for id_ in ids}) == len(ids)), 36)
+
+
+def _shown(value: object, column: Shown, digits: int | None) -> object:
     if not console.is_terminal():
         return value
     if value is None:
         return column.null
     if isinstance(value, UUID):
-        return str(value)[:SHOWN_DIGITS]
+        return str(value)[:digits]
     if isinstance(value, float) and column.decimals is not None:
         return f"{value:.{column.decimals}f}"
     return _cell(value)

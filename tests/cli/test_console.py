@@ -53,6 +53,22 @@ def test_a_table_on_a_terminal_shows_values_as_they_are() -> None:
     assert b"\x1b[31m" not in seen
 
 
+IDS = """
+from uuid import UUID
+from quantum_forge.cli.show import columns
+ids = ["01a224a3-3df6-7579-a592-f28da2431690", "01a224a3-5182-7436-9f05-1b378f6f94d5"]
+columns.table([columns.Shown("id")], [{"id": UUID(id_)} for id_ in ids])
+columns.table([columns.Shown("id")], [{"id": UUID(ids[0])}, {"id": None}])
+"""
+
+
+def test_ids_on_a_terminal_are_as_long_as_it_takes_to_tell_them_apart() -> None:
+    """What is shown may be typed: ids made within a minute begin with the same eight digits."""
+    seen = _on_a_terminal(IDS).decode()
+
+    assert re.findall(r"01a2[\w-]*", seen) == ["01a224a3-3df6", "01a224a3-5182", "01a224a3"]
+
+
 def _on_a_terminal(program: str) -> bytes:
     """Return what a program writes on a terminal, to stdout and stderr."""
     ours, theirs = pty.openpty()

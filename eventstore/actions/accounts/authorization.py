@@ -35,7 +35,7 @@ class AccessRefused(QuantumForgeError):
         recorded = "; the attempt was recorded" if is_recorded else ""
         super().__init__(
             f"{action} is not allowed: {reason}{recorded}; set QFORGE_USER_ID to the id of a user"
-            f" with the role {needed}, as `qforge users list` shows it"
+            f" with the role {needed}, as `qforge users list --json` shows it"
         )
 
 
