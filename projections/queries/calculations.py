@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from quantum_forge.eventstore.log.abbreviations import id_range
+from quantum_forge.schema.domains import LIFECYCLES
 from quantum_forge.schema.domains.batches import batch_item_names, batch_items, batch_jobs
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.molecules import molecule_properties_computed, molecules
@@ -52,7 +53,7 @@ DESCRIPTORS = (
 )
 """Computed properties that a molecule is shown with, beside its weight."""
 
-STATUSES = ("pending", "running", "completed", "failed", "lost", "invalidated")
+STATUSES = LIFECYCLES["calculation"].states
 
 
 class Range(msgspec.Struct, frozen=True):

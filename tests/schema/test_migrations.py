@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -16,7 +17,9 @@ from quantum_forge.eventstore.base.errors import (
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.server.binaries import tool_path
+from quantum_forge.schema import sql as schema_sql
 from quantum_forge.schema.create import create_all
+from quantum_forge.schema.sql import OBJECTS, PRELUDE
 
 LEFTOVERS = text("""
     SELECT 'relation ' || relname AS what FROM pg_class
@@ -53,6 +56,13 @@ def test_the_migrations_make_what_the_metadata_declares(
         create_all(connection)
 
     assert schema_dump(database) == schema_dump(another_database)
+
+
+def test_every_sql_file_is_in_the_order_of_creation() -> None:
+    """A file that nothing runs would be an object that no database has."""
+    folder = Path(schema_sql.__file__).parent
+
+    assert sorted(file.stem for file in folder.glob("*.sql")) == sorted([*PRELUDE, *OBJECTS])
 
 
 def test_going_down_leaves_nothing(database: Database) -> None:

@@ -106,6 +106,28 @@ def test_a_new_table_costs_one_file(qforge: Qforge, engine: Engine, tmp_path: Pa
     assert "instruments" in tables(engine)
 
 
+def test_an_installed_package_adds_its_domain_by_an_entry_point(
+    qforge: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """Without QFORGE_DOMAINS; one that names no module is a clear error."""
+    variables = {"PYTHONPATH": write_domain(tmp_path)["PYTHONPATH"]}
+    installed = tmp_path / "lab" / "mylab-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: mylab\nVersion: 1.0\n")
+    points = "[quantum_forge.domains]\nspectra = mylab.spectra\n"
+    (installed / "entry_points.txt").write_text(points)
+
+    qforge("db", "upgrade", env=variables)
+    measure(qforge, variables, 520.5)
+    qforge("project", "--once", env=variables)
+
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT peak FROM instruments")) == 520.5
+
+    (installed / "entry_points.txt").write_text(points.replace("spectra\n", "nothing\n"))
+    assert "no module mylab.nothing" in qforge("status", env=variables, status=2).stderr
+
+
 def test_a_process_without_the_domain_goes_on(
     qforge: Qforge, engine: Engine, tmp_path: Path
 ) -> None:
