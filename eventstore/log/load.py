@@ -179,17 +179,17 @@ def _stage(
         connection.execute(text("SELECT prepare_load()"))
     with _translated_copy(connection), _driver(connection).cursor().copy(_COPY) as copy:
         rows = [_SIGNATURE]
-        count = size = held = 0
+        count = size = buffered = 0
         event: NewEvent | EncodedEvent | None = first
         while event is not None:
             count += 1
             row = _row(count, event if isinstance(event, EncodedEvent) else encoded(event))
             rows.append(row)
-            held += len(row)
-            if held >= _WRITE_BYTES:
+            buffered += len(row)
+            if buffered >= _WRITE_BYTES:
                 copy.write(b"".join(rows))
-                size += held
-                held = 0
+                size += buffered
+                buffered = 0
                 rows.clear()
             event = next(rest, None) if count < chunk and size < CHUNK_BYTES else None
         rows.append(_TRAILER)

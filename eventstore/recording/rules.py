@@ -271,19 +271,19 @@ class _Carried:
     """The ids that entities were given, for the events that repeat them or need none."""
 
     def __init__(self, connection: Connection, events: Sequence[NewEvent]) -> None:
-        self._told: dict[Stream, dict[str, UUID | None]] = defaultdict(dict)
+        self._latest: dict[Stream, dict[str, UUID | None]] = defaultdict(dict)
         wanted: dict[tuple[UUID, str, str], list[Stream]] = defaultdict(list)
         for event in events:
             rule = rule_of(type(event.event))
             for name in (*rule.carries.values(), *rule.lacks) if rule else ():
                 wanted[event.tenant_id, event.event.entity_type, name].append(event.stream)
         for (_, _, name), streams in wanted.items():
-            for stream, told in latest_ids(connection, streams, name).items():
-                self._told[stream][name] = told
+            for stream, latest in latest_ids(connection, streams, name).items():
+                self._latest[stream][name] = latest
 
     def into(self, event: NewEvent, rule: When) -> NewEvent:
         """The event with what it repeats, which counts from now on for those after it."""
-        known = self._told.get(event.stream)
+        known = self._latest.get(event.stream)
         if known is None:
             return event
         for name in rule.lacks:
@@ -294,11 +294,11 @@ class _Carried:
                 )
         fields: dict[str, UUID | None] = {}
         for name, source in rule.carries.items():
-            fields[name] = told = known[source]
-            if (claimed := getattr(event.event, name)) not in (msgspec.UNSET, told):
+            fields[name] = latest = known[source]
+            if (claimed := getattr(event.event, name)) not in (msgspec.UNSET, latest):
                 raise EventRefused(
                     event.event.event_type,
-                    f"{name} is {claimed}, but {told} was recorded before - at `$.{name}`",
+                    f"{name} is {claimed}, but {latest} was recorded before - at `$.{name}`",
                 )
         if fields:
             payload = msgspec.structs.replace(event.event, **fields)
@@ -333,9 +333,9 @@ def hold(
             if getattr(error.orig, "sqlstate", None) != "55P03":
                 raise
             with connection.engine.connect() as another:
-                held = refuse_foreign(another, Purpose.RULES)
-            holder = str(held[0]) if held else "a session that has ended meanwhile"
-            raise LockHeld(Purpose.RULES, holder, held[0].pid if held else None) from error
+                holders = refuse_foreign(another, Purpose.RULES)
+            holder = str(holders[0]) if holders else "a session that has ended meanwhile"
+            raise LockHeld(Purpose.RULES, holder, holders[0].pid if holders else None) from error
 
 
 def _needs(event: NewEvent) -> Iterator[tuple[Stream, str]]:
