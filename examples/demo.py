@@ -22,7 +22,7 @@ from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.runner.campaign.campaign import Campaign
 from quantum_forge.runner.campaign.plan import Plan
-from quantum_forge.runner.inputs.files import count_inputs
+from quantum_forge.runner.inputs.files import MoleculeFile
 from quantum_forge.runner.workers.liveness import identity
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.molecules import molecules
@@ -40,7 +40,8 @@ def main() -> None:
             before = safe_head(connection)
 
         plan = Plan(batch=MOLECULES.stem, method="GFN2-xTB", optimization_level="normal")
-        total = count_inputs(MOLECULES)
+        file = MoleculeFile(MOLECULES)
+        total = file.total
         console.note(f"Optimising the {total} lines of {MOLECULES.name} with GFN2-xTB …")
         with console.progress("calculating", total) as report:
             campaign = Campaign(
@@ -53,8 +54,7 @@ def main() -> None:
                     ),
                 ),
                 plan,
-                MOLECULES,
-                total=total,
+                file,
                 jobs=len(os.sched_getaffinity(0)),
                 on_input=lambda successful: report(1, 0 if successful else 1),
             )

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +33,7 @@ from quantum_forge.runner.campaign.triage import (
 from quantum_forge.runner.engines.check import program_version
 from quantum_forge.runner.engines.tasks import Completed, Invalidated, Lost, Outcome, Task
 from quantum_forge.runner.errors import CampaignInterrupted
-from quantum_forge.runner.inputs.files import read_records
+from quantum_forge.runner.inputs.files import MoleculeFile
 from quantum_forge.runner.molecules.records import Input
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import ATTENTION_SECONDS, StopRequest
@@ -64,28 +63,21 @@ class Campaign:
     Args:
         recorder: appends on behalf of the tenant and the user.
         plan: what to compute.
-        path: the file of molecules.
-        total: how many inputs will be read.
+        file: of molecules; its records are taken.
         jobs: how many worker processes.
-        limit: read at most so many inputs.
         on_input: called for each input that is accounted for, with whether it has a result.
         patience: seconds to wait for a database that went away while inputs are to be looked up.
         on_wait: called once when that begins, with the reason.
         function: what the workers run, as `module:name`.
-
-    Raises:
-        InputFileError: when the file cannot be used.
     """
 
     def __init__(
         self,
         recorder: Recorder,
         plan: Plan,
-        path: Path,
+        file: MoleculeFile,
         *,
-        total: int,
         jobs: int,
-        limit: int | None = None,
         on_input: Callable[[bool], None] = lambda _: None,
         patience: float = PATIENCE,
         on_wait: Callable[[str], None] = lambda _: None,
@@ -93,10 +85,10 @@ class Campaign:
     ) -> None:
         self.recorder = recorder
         self.plan = plan
-        self.batch = Batch(recorder, plan, total, jobs)
+        self.batch = Batch(recorder, plan, file.total, jobs)
         self.tally = Tally()
-        self._records = read_records(path, limit=limit)
-        self._total = total
+        self._records = file.records()
+        self._total = file.total
         self._jobs = jobs
         self._on_input = on_input
         self._outage = LookupOutage(patience, on_wait)

@@ -1,5 +1,6 @@
 """Read molecules from a file: .smi, .csv, .sdf, .xyz, also gzip-compressed."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
@@ -27,9 +28,8 @@ __all__ = [
     "SUFFIXES",
     "Count",
     "Input",
+    "MoleculeFile",
     "Unread",
-    "count",
-    "count_inputs",
     "interpret",
     "read_inputs",
     "read_records",
@@ -38,6 +38,13 @@ __all__ = [
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".sdf", ".sd", ".xyz", ".extxyz")
 """Each may be followed by .gz."""
+
+
+KEPT_CHARACTERS = 16 * 2**20
+KEPT_RECORDS = 20_000
+"""What is kept at most of a file that was read to its end, so that it need not be read again."""
+
+_EMPTY = "no molecules in this file"
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -98,7 +105,7 @@ def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Unre
     records = _records(path, _Counter())
     first = next(records, None)
     if first is None:
-        raise InputFileError(path, "no molecules in this file")
+        raise InputFileError(path, _EMPTY)
     return islice(chain([first], records), limit)
 
 
@@ -130,19 +137,50 @@ def read_inputs(path: Path | str, *, limit: int | None = None) -> Iterator[Input
     return map(interpret, read_records(path, limit=limit))
 
 
-def count(path: Path | str) -> Count:
-    """Count the records that `read_inputs` would yield, without interpreting any, and the lines."""
-    counter = _Counter()
-    inputs = within = 0
-    for unread in _records(Path(path), counter):
-        inputs += 1
-        within += unread.record.lines
-    return Count(inputs, counter.lines, counter.lines - within)
+class MoleculeFile:
+    """A file of molecules that was read to its end, so that its damage and its size are known.
 
+    A gzip file is known to be whole at its last byte, and a batch states at its beginning how many
+    inputs it has: both are needed before anything is computed. The records that were split off are
+    kept for `records` as far as they fit in memory; those of a larger file are read again.
 
-def count_inputs(path: Path | str) -> int:
-    """Return how many molecules `read_inputs` would yield, without interpreting any of them."""
-    return count(path).inputs
+    Args:
+        path: of the file.
+        limit: use at most so many records; the others are counted.
+
+    Raises:
+        InputFileError: as `read_records` does, for damage anywhere in the file, too.
+    """
+
+    def __init__(self, path: Path | str, *, limit: int | None = None) -> None:
+        self._path = Path(path)
+        self._limit = limit
+        self._kept: deque[Unread] | None = deque()
+        counter = _Counter()
+        inputs = within = characters = 0
+        for unread in _records(self._path, counter):
+            inputs += 1
+            within += unread.record.lines
+            if self._kept is None or (limit is not None and inputs > limit):
+                continue
+            self._kept.append(unread)
+            characters += len(unread.text)
+            if characters > KEPT_CHARACTERS or len(self._kept) > KEPT_RECORDS:
+                self._kept = None
+        if not inputs:
+            raise InputFileError(self._path, _EMPTY)
+        self.count = Count(inputs, counter.lines, counter.lines - within)
+        """What is in the whole file."""
+        self.total = inputs if limit is None else min(inputs, limit)
+        """Records that are used."""
+
+    def records(self) -> Iterator[Unread]:
+        """Yield the records that are used, in order; each is forgotten when it is taken."""
+        if self._kept is None:
+            yield from read_records(self._path, limit=self._limit)
+            return
+        while self._kept:
+            yield self._kept.popleft()
 
 
 _Split = tuple[Iterable[Record], Callable[[Any], Input]]

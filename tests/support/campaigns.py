@@ -23,7 +23,7 @@ from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.runner.campaign.campaign import Campaign
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.tally import Tally
-from quantum_forge.runner.inputs.files import count_inputs
+from quantum_forge.runner.inputs.files import MoleculeFile
 from quantum_forge.runner.workers.liveness import identity
 from quantum_forge.schema.tables import event_logs
 from tests.conftest import OTHERS_VARIABLES
@@ -126,12 +126,10 @@ def campaign(
 ) -> Tally:
     """Run a file in this process, with a function in place of chemistry."""
     recorder = Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity()))
-    total = count_inputs(file)
     return Campaign(
         recorder,
         Plan(batch=file.stem, **settings),
-        file,
-        total=total,
+        MoleculeFile(file),
         jobs=2,
         function=function,
         on_input=on_input,

@@ -1,7 +1,6 @@
 """`qforge run`: xTB on the molecules of a file."""
 
 import contextlib
-import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -118,7 +117,7 @@ def run(
     try:
         from quantum_forge.runner.campaign.campaign import Campaign
         from quantum_forge.runner.engines.check import try_out
-        from quantum_forge.runner.inputs.files import count
+        from quantum_forge.runner.inputs.files import MoleculeFile
         from quantum_forge.runner.workers.liveness import identity
     except ImportError as error:
         raise EngineMissing(error) from error
@@ -134,8 +133,8 @@ def run(
         engine=engine,
         optimization_level=optimization_level,
     )
-    in_file = count(file)
-    total = min(in_file.inputs, limit or sys.maxsize)
+    molecules = MoleculeFile(file, limit=limit)
+    in_file, total = molecules.count, molecules.total
     try:
         try_out(method, solvent, engine=engine, optimization_level=optimization_level)
     except ImportError as error:
@@ -169,10 +168,8 @@ def run(
             campaign = Campaign(
                 recorder,
                 plan,
-                file,
-                total=total,
+                molecules,
                 jobs=min(jobs, total),
-                limit=limit,
                 on_input=lambda successful: report(1, 0 if successful else 1),
                 patience=patience,
                 on_wait=lambda why: console.note(

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from quantum_forge.runner.inputs.files import Input, count, read_inputs
+from quantum_forge.runner.inputs.files import Input, MoleculeFile, read_inputs
 from tests.conftest import Qforge
 
 WATER = ("O", "H", "H")
@@ -68,7 +68,7 @@ def check(folder: Path, qforge: Qforge) -> None:
             assert (reason or "") in (each.error or ""), name
             assert (each.error is None) == (reason is None), name
     for name, inputs in read.items():
-        counted = count(folder / name)
+        counted = MoleculeFile(folder / name).count
         assert counted.inputs == len(inputs)
         assert counted.lines == counted.skipped + sum(each.lines for each in inputs)
     bohr = read["bohr.xyz"][0].geometry

@@ -13,7 +13,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from quantum_forge.runner.errors import InputFileError, RunnerError
-from quantum_forge.runner.inputs.files import Count, Input, count, count_inputs, read_inputs
+from quantum_forge.runner.inputs.files import Count, Input, MoleculeFile, interpret, read_inputs
 from quantum_forge.runner.inputs.text_lines import TextLines
 from quantum_forge.runner.molecules.conformers import embed
 
@@ -27,7 +27,7 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
 def read(folder: Path, name: str, content: str | bytes) -> list[Input]:
     path = written(folder, name, content)
     inputs = list(read_inputs(path))
-    assert count_inputs(path) == len(inputs), "count_inputs agrees with read_inputs"
+    assert MoleculeFile(path).total == len(inputs), "MoleculeFile agrees with read_inputs"
     return inputs
 
 
@@ -99,7 +99,7 @@ def test_encodings_line_ends_and_gzip_do_not_change_what_is_read(
         assert first.name == "méthanol"
         assert first.error is None
         assert first.smiles == "CO" or first.geometry is not None
-        assert count(tmp_path / (name + suffix)).lines == text.count("\n")
+        assert MoleculeFile(tmp_path / (name + suffix)).count.lines == text.count("\n")
 
 
 def test_gzip_is_recognised_by_its_first_bytes_too(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_bytes_after_the_gzip_data_are_one_failed_record(
     assert [record.error for record in records] == [None, None]
     assert last.error is not None
     assert f"{len(garbage.lstrip(bytes(1))):,} bytes after the end of the gzip data" in last.error
-    assert count(tmp_path / name).inputs == 3
+    assert MoleculeFile(tmp_path / name).total == 3
     assert last.number == records[-1].number + 1
 
 
@@ -177,7 +177,7 @@ def test_an_archive_or_a_damaged_file_is_one_clear_error(
     with pytest.raises(InputFileError, match=message):
         list(read_inputs(path))
     with pytest.raises(InputFileError, match=message):
-        count(path)
+        MoleculeFile(path)
 
 
 @pytest.mark.parametrize("name", ["a.smi", "a.csv", "a.sdf", "a.xyz"])
@@ -449,7 +449,7 @@ def test_any_bytes_are_inputs_or_an_error_of_the_file(suffix: str, content: byte
             inputs = list(read_inputs(path))
         except InputFileError:
             return
-        counted = count(path)
+        counted = MoleculeFile(path).count
         with path.open("rb") as file:
             lines = list(TextLines(file))
     within: set[int] = set()
@@ -505,3 +505,20 @@ def test_a_bad_geometry_in_a_csv_row_is_refused(
     assert (last.error, last.smiles) == (None, None)
     assert last.geometry is not None
     assert last.geometry.positions[1] == pytest.approx((0, 0, 2.13 * 0.529177210903))
+
+
+@pytest.mark.parametrize(("kept", "limit"), [(10, None), (2, 2), (2, None)])
+def test_a_file_is_read_once_unless_it_is_too_large_to_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, limit: int | None
+) -> None:
+    """What was counted is what is run, whatever happens to the file meanwhile."""
+    monkeypatch.setattr("quantum_forge.runner.inputs.files.KEPT_RECORDS", kept)
+    path = written(tmp_path, "a.smi", b"C first\nCC second\nCCC third\n")
+    file = MoleculeFile(path, limit=limit)
+    path.write_bytes(b"O changed\n")
+
+    names = [interpret(unread).name for unread in file.records()]
+
+    assert file.count == Count(inputs=3, lines=3, skipped=0)
+    is_read_again = kept == 2 and limit is None
+    assert names == (["changed"] if is_read_again else ["first", "second", "third"][:limit])

@@ -22,7 +22,7 @@ from quantum_forge.datasets.formats import format_named
 from quantum_forge.datasets.formats.writer import Header
 from quantum_forge.datasets.units import STORED, Quantity, Units
 from quantum_forge.runner.errors import InputError
-from quantum_forge.runner.inputs.files import Input, count, read_inputs
+from quantum_forge.runner.inputs.files import Input, MoleculeFile, read_inputs
 from quantum_forge.runner.molecules.conformers import embed
 from quantum_forge.runner.molecules.geometry import ATOMIC_NUMBERS, Geometry
 from quantum_forge.runner.molecules.identity import Molecule, identify
@@ -64,7 +64,7 @@ def written(suffix: str, content: bytes) -> list[Input]:
         path = Path(folder) / f"a{suffix}"
         path.write_bytes(content)
         inputs = list(read_inputs(path))
-        assert count(path).inputs == len(inputs)
+        assert MoleculeFile(path).count.inputs == len(inputs)
         return inputs
 
 
