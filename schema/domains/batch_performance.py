@@ -28,30 +28,35 @@ _TIMED = "successful_jobs + failed_jobs + invalidated_jobs - untimed_jobs"
 
 batch_job_performance = read_model(
     "batch_job_performance",
-    "One row per batch: what its jobs, the attempts at its calculations, took and how they ended",
+    "One row per batch: cost and outcomes of its jobs, which are the attempts at its calculations",
     [column("batch_id", Uuid, "The batch")],
-    column("execution_start_time", TIMESTAMP, "When its first runner began"),
-    column("execution_end_time", TIMESTAMP, "When its last runner ended; null while one works"),
+    column("execution_start_time", TIMESTAMP, "Start of its first runner"),
+    column("execution_end_time", TIMESTAMP, "End of its last runner; null while one is running"),
     column("workers", Integer, "Worker processes of its last runner"),
     column("successful_jobs", BigInteger, "Attempts that completed", required=True),
-    column("failed_jobs", BigInteger, "Attempts that failed or were lost", required=True),
+    column("failed_jobs", BigInteger, "Number of attempts that failed or were lost", required=True),
     column(
-        "invalidated_jobs", BigInteger, "Results that physics or a person refused", required=True
+        "invalidated_jobs",
+        BigInteger,
+        "Results that were invalidated by a physical check or a person",
+        required=True,
     ),
-    column("timeout_jobs", BigInteger, "Failed attempts that took too long", required=True),
+    column(
+        "timeout_jobs", BigInteger, "Failed attempts that exceeded their time limit", required=True
+    ),
     column(
         "convergence_failure_jobs",
         BigInteger,
         "Failed attempts that did not converge",
         required=True,
     ),
-    column("untimed_jobs", BigInteger, "Ended attempts of which no time is known", required=True),
+    column("untimed_jobs", BigInteger, "Ended attempts whose wall time is unknown", required=True),
     column("total_job_time", Numeric, "Wall time of all attempts in s", required=True),
     derived(
         "average_job_time",
         Double,
         f"total_job_time / nullif({_TIMED}, 0)",
-        "Mean wall time of an attempt in s, of those whose time is known",
+        "Mean wall time in s of the attempts whose time is known",
     ),
     column("min_job_time", Double, "Wall time of the shortest attempt in s"),
     column("max_job_time", Double, "Wall time of the longest attempt in s"),
@@ -81,7 +86,7 @@ batch_job_performance = read_model(
         "parallelization_efficiency",
         Double,
         f"total_job_time / nullif({_ELAPSED} * workers, 0)",
-        "Share of its workers' time between start and end that attempts took: 1 is ideal",
+        "Share of the workers' time between start and end that was spent on attempts: 1 is ideal",
     ),
     column("error_breakdown", JSONB, "Failed attempts by error type: {type: count}", required=True),
     Index("batch_job_performance_start_idx", "tenant_id", "execution_start_time"),

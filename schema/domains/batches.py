@@ -237,23 +237,29 @@ batch_jobs = read_model(
     "batch_jobs",
     "One row per batch",
     [column("id", Uuid, "uuid5 of tenant, name, parameters and source; once of tenant and name")],
-    column("name", Text, "What people call it", required=True),
-    column("user_id", Uuid, "Who started it"),
+    column("name", Text, "Name of the batch", required=True),
+    column("user_id", Uuid, "User who started it"),
     column("status", Text, either(LIFECYCLE.states), required=True),
-    column("parameters", JSONB, "Method, charge, solvent, … of its calculations", required=True),
-    column("source", Text, "The file whose batch it is, as host:/path; null if it was named"),
+    column(
+        "parameters",
+        JSONB,
+        "Settings of its calculations: method, charge, solvent, …",
+        required=True,
+    ),
+    column("source", Text, "Input file as host:/path; null if the batch was named"),
     column(
         "total_count",
         BigInteger,
-        "Its items, of all its runs and files; while it runs, at least the inputs of the last run",
+        "Number of its items, of all runs and files; during a run, at least the number of inputs "
+        "of that run",
         required=True,
     ),
     column("successful_count", BigInteger, "Completed, as last reported by its runner"),
     column(
         "failed_count", BigInteger, "Failed, lost or invalidated, as last reported by its runner"
     ),
-    column("started_at", TIMESTAMP, "When it first began"),
-    column("completed_at", TIMESTAMP, "When it last ended, well or badly"),
+    column("started_at", TIMESTAMP, "Start of the first run"),
+    column("completed_at", TIMESTAMP, "End of the last run, successful or not"),
     one_of("batch_status_is_known", "status", LIFECYCLE.states),
     Index("batch_jobs_name_idx", "tenant_id", "name"),
     Index("batch_jobs_status_idx", "tenant_id", "status"),
@@ -280,17 +286,21 @@ batch_items = read_model(
         column("calculation_id", Uuid, "The calculation"),
     ],
     column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
-    column("name", Text, "What the batch's input calls the molecule; of several names the last"),
+    column(
+        "name",
+        Text,
+        "Name of the molecule in the input of the batch; the last one of several names",
+    ),
     column(
         "status",
         Text,
-        f"{either(_ITEM_STATUS.values())}, as far as this batch knows; what holds now is in"
-        " calculations; null for what was named and never added",
+        f"{either(_ITEM_STATUS.values())}, as recorded by this batch; the present status is in "
+        "calculations; null for an item that was named and never added",
     ),
     column(
         "retry_count", BigInteger, "Attempts in this batch that failed or were lost", required=True
     ),
-    column("error_message", Text, "What the latest failure said"),
+    column("error_message", Text, "Message of the latest failure"),
     column(
         "charge_source",
         Text,

@@ -51,12 +51,12 @@ lifecycle(
 
 bookmarks = read_model(
     "bookmarks",
-    "One row per thing that a person marked to find it again",
+    "One row per bookmark of a user",
     [column("id", Uuid, "uuid5 of tenant, person and thing")],
-    column("user_id", Uuid, "Who marked it", required=True),
-    column("entity_type", Text, "What kind of thing it is", required=True),
-    column("entity_id", Uuid, "Which one", required=True),
-    column("label", Text, "What the person calls it"),
+    column("user_id", Uuid, "User who set the bookmark", required=True),
+    column("entity_type", Text, "Type of the bookmarked entity", required=True),
+    column("entity_id", Uuid, "Id of the bookmarked entity", required=True),
+    column("label", Text, "Label given by the user"),
     Index("bookmarks_user_idx", "tenant_id", "user_id", "created_at"),
 )
 

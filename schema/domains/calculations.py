@@ -276,11 +276,11 @@ calculations = read_model(
     column(
         "batch_id",
         Uuid,
-        "The batch that last ran it; its batches are in batch_items",
+        "Batch that last ran it; batch_items lists all its batches",
     ),
-    column("user_id", Uuid, "Who last asked for it"),
+    column("user_id", Uuid, "User who last requested it"),
     column("status", Text, either(LIFECYCLE.states), required=True),
-    column("attempt", Integer, "Number of the latest attempt, from 1; 0 while none has begun"),
+    column("attempt", Integer, "Number of the latest attempt, from 1; 0 before the first one"),
     column("method", Text, "GFN2-xTB, GFN1-xTB or IPEA1-xTB"),
     column("solvation_model", Text, "Implicit solvation as model(solvent); null in the gas phase"),
     column(
@@ -296,25 +296,28 @@ calculations = read_model(
     column("lumo", Double, "Energy of the lowest unoccupied orbital in eV"),
     column("gap", Double, "lumo − homo in eV"),
     column("dipole", Double, "Norm of the dipole moment in Debye"),
-    column("convergence_status", Text, "How the calculation converged"),
+    column("convergence_status", Text, "Convergence status"),
     column("execution_time_seconds", Double, "Wall time of the latest attempt in s"),
-    column("started_at", TIMESTAMP, "When the latest attempt began"),
-    column("completed_at", TIMESTAMP, "When the latest attempt ended, well or badly"),
-    column("error_type", Text, "Why the latest attempt failed"),
-    column("error_message", Text, "What the latest failure said"),
+    column("started_at", TIMESTAMP, "Start of the latest attempt"),
+    column("completed_at", TIMESTAMP, "End of the latest attempt, successful or not"),
+    column("error_type", Text, "Error type of the latest failure"),
+    column("error_message", Text, "Message of the latest failure"),
     column("identity", Text, f"How its molecule was identified: {', '.join(Identity)}", added=True),
     column("charge_source", Text, f"Whether the charge was {either(ValueSource)}", added=True),
     column(
         "multiplicity_source", Text, f"Whether multiplicity was {either(ValueSource)}", added=True
     ),
-    column("warnings", JSONB, "Why what was assumed may be wrong, as a list of texts", added=True),
+    column(
+        "warnings", JSONB, "Reasons why an assumption may be wrong, as a list of texts", added=True
+    ),
     column(
         "geometry_source",
         Text,
-        "How the structure was made, as ETKDGv3+MMFF94; null for a given geometry",
+        "Method by which the structure was generated, such as ETKDGv3+MMFF94; null for a given "
+        "geometry",
         added=True,
     ),
-    column("geometry_warning", Text, "Why a structure so made is doubtful", added=True),
+    column("geometry_warning", Text, "Reason why a generated structure is doubtful", added=True),
     column("max_force", Double, "Largest force on an atom in Eh/Bohr", added=True),
     one_of("identity_is_known", "identity", Identity),
     one_of("charge_source_is_known", "charge_source", ValueSource),

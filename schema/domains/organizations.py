@@ -106,7 +106,7 @@ organizations = read_model(
     "organizations",
     "One row per organisation",
     [column("id", Uuid, "The organisation")],
-    column("name", Text, "What it is called", required=True),
+    column("name", Text, "Name of the organisation", required=True),
     Index("organizations_name_idx", "tenant_id", "name"),
 )
 
@@ -118,8 +118,8 @@ organization_members = read_model(
         column("user_id", Uuid, "The member"),
     ],
     column("role", Text, either(MemberRole), required=True),
-    column("joined_at", TIMESTAMP, "When the member last joined", required=True),
-    column("left_at", TIMESTAMP, "When the member left; null while there"),
+    column("joined_at", TIMESTAMP, "Time at which the member last joined", required=True),
+    column("left_at", TIMESTAMP, "Time at which the member left; null for a present member"),
     one_of("member_role_is_known", "role", MemberRole),
     Index("organization_members_user_idx", "tenant_id", "user_id"),
 )

@@ -30,14 +30,14 @@ class SpoolReported(Event, frozen=True, kw_only=True):
 
 spools = read_model(
     "spools",
-    "One row per machine that has reported what waits there for the database",
+    "One row per machine that has reported the size of its spool",
     [column("id", Uuid, "uuid5 of tenant and host")],
     column("host", Text, "Name of the machine", required=True),
-    column("events", BigInteger, "Events that waited when it last reported", required=True),
-    column("bytes", BigInteger, "Bytes of the files that held them", required=True),
-    column("rejected", BigInteger, "Appends that the database had refused", required=True),
-    column("oldest_at", TIMESTAMP, "When the first of the events happened"),
-    column("reported_at", TIMESTAMP, "When it last reported", required=True),
+    column("events", BigInteger, "Number of events in the spool at the last report", required=True),
+    column("bytes", BigInteger, "Size of the spool in bytes", required=True),
+    column("rejected", BigInteger, "Number of appends that the database rejected", required=True),
+    column("oldest_at", TIMESTAMP, "Time at which the oldest of the events occurred"),
+    column("reported_at", TIMESTAMP, "Time of the last report", required=True),
 )
 
 projection(

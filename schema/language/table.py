@@ -107,9 +107,7 @@ def read_model(
     for part in key:
         part.nullable = False
     extra = (
-        [column("metadata", JSONB, "Whatever else the events told, as they told it")]
-        if metadata
-        else []
+        [column("metadata", JSONB, "Other facts of the events, as recorded")] if metadata else []
     )
     columns = [part for part in parts if isinstance(part, Column)]
     return Table(
@@ -118,7 +116,7 @@ def read_model(
         column(
             "tenant_id",
             Uuid,
-            "Who owns the row: a person's own space or an organisation",
+            "Tenant that owns the row: a user's own space or an organisation",
             required=True,
         ),
         *key,

@@ -37,21 +37,19 @@ event_logs = Table(
     column(
         "event_id", Uuid, "The client's id of the event (UUIDv7); a retry repeats it", required=True
     ),
-    column("tenant_id", Uuid, "Who owns the data", required=True),
-    column("entity_type", Text, "What kind of thing it happened to", required=True),
-    column("entity_id", Uuid, "Which thing; with tenant and type, the stream", required=True),
-    column("version", Integer, "1, 2, … within the stream, dense", required=True),
-    column("event_type", Text, "What happened", required=True),
+    column("tenant_id", Uuid, "Tenant that owns the data", required=True),
+    column("entity_type", Text, "Type of the entity", required=True),
+    column("entity_id", Uuid, "Id of the entity; with tenant and type, the stream", required=True),
+    column("version", Integer, "Version in the stream: 1, 2, …, without gaps", required=True),
+    column("event_type", Text, "Type of the event", required=True),
     column("schema_version", SmallInteger, "Version of the event type's fields", required=True),
-    column("data", JSONB, "The event's own facts", required=True),
+    column("data", JSONB, "Payload of the event", required=True),
     column(
         "metadata", JSONB, "host, service, program versions, ip, correlation_id, …", required=True
     ),
-    column("user_id", Uuid, "Who did it; null for the system itself"),
-    column("occurred_at", TIMESTAMP, "When it happened, by the client's clock", required=True),
-    column(
-        "recorded_at", TIMESTAMP, "When it was appended, by the database's clock", required=True
-    ),
+    column("user_id", Uuid, "User who caused it; null for the system itself"),
+    column("occurred_at", TIMESTAMP, "Time of occurrence, by the client's clock", required=True),
+    column("recorded_at", TIMESTAMP, "Time of the append, by the database's clock", required=True),
     PrimaryKeyConstraint("id"),
     Index("event_logs_stream_idx", "entity_id", "version"),
     Index("event_logs_event_id_idx", "event_id"),
@@ -74,14 +72,14 @@ event_logs = Table(
 event_streams = Table(
     "event_streams",
     METADATA,
-    column("tenant_id", Uuid, "Who owns the stream", required=True),
-    column("entity_type", Text, "What kind of thing", required=True),
-    column("entity_id", Uuid, "Which thing", required=True),
+    column("tenant_id", Uuid, "Tenant that owns the stream", required=True),
+    column("entity_type", Text, "Type of the entity", required=True),
+    column("entity_id", Uuid, "Id of the entity", required=True),
     column("version", Integer, "Version of the stream's last event", required=True),
     column("first_position", BigInteger, "No event of the stream lies below it", required=True),
     PrimaryKeyConstraint("tenant_id", "entity_type", "entity_id"),
     check("head_version_is_positive", "version > 0"),
-    comment="The head of each stream; an append locks the heads that it touches",
+    comment="The head of each stream; an append locks the heads of its streams",
     postgresql_with={"fillfactor": 80},
 )
 
@@ -89,20 +87,24 @@ projection_checkpoints = Table(
     "projection_checkpoints",
     METADATA,
     column("projection", Text, "Name of the projection and of its table", required=True),
-    column("fingerprint", Text, "Of the definition that filled the table", required=True),
+    column(
+        "fingerprint", Text, "Fingerprint of the definition that filled the table", required=True
+    ),
     column("position", BigInteger, "Every event up to here is folded in", required=True),
-    column("consumed", BigInteger, "How many events of its types that were", required=True),
+    column(
+        "consumed", BigInteger, "Number of events of its types up to the position", required=True
+    ),
     column("ids_hash", BigInteger, "XOR of the hashes of their positions", required=True),
     column(
         "updated_at",
         TIMESTAMP,
-        "When the checkpoint last moved, by the database's clock",
+        "Time of the last move of the checkpoint, by the database's clock",
         required=True,
     ),
-    column("event_id", Uuid, "Of the last event up to the position; null before the first move"),
+    column("event_id", Uuid, "Id of the last event up to the position; null before the first move"),
     PrimaryKeyConstraint("projection"),
     check("position_is_not_negative", "position >= 0"),
-    comment="How far each projection has come; moves in the transaction that moves its rows",
+    comment="Checkpoint of each projection; updated in the transaction that changes its rows",
 )
 
 published_head = Table(
@@ -122,7 +124,10 @@ published_head = Table(
         required=True,
     ),
     column(
-        "published_at", TIMESTAMP, "When that was known, by the database's clock", required=True
+        "published_at",
+        TIMESTAMP,
+        "Time at which the head was computed, by the database's clock",
+        required=True,
     ),
     PrimaryKeyConstraint("is_only"),
     check("there_is_one_row", "is_only"),
@@ -166,20 +171,30 @@ projection_copies = Table(
     column(
         "stage",
         Text,
-        "What a rebuild does now: filling, indexing, comparing, swapping",
+        "Stage of the rebuild: filling, indexing, comparing, swapping",
         required=True,
     ),
-    column("fingerprint", Text, "Of the definition that fills the copy", required=True),
+    column("fingerprint", Text, "Fingerprint of the definition that fills the copy", required=True),
     column("position", BigInteger, "Every event up to here is folded in", required=True),
-    column("consumed", BigInteger, "How many events of its types that were", required=True),
-    column("ids_hash", BigInteger, "XOR of the hashes of their positions", required=True),
-    column("began_at", TIMESTAMP, "When the copy was made, by the database's clock", required=True),
     column(
-        "updated_at", TIMESTAMP, "When the copy last moved, by the database's clock", required=True
+        "consumed", BigInteger, "Number of events of its types up to the position", required=True
+    ),
+    column("ids_hash", BigInteger, "XOR of the hashes of their positions", required=True),
+    column(
+        "began_at",
+        TIMESTAMP,
+        "Time at which the copy was created, by the database's clock",
+        required=True,
+    ),
+    column(
+        "updated_at",
+        TIMESTAMP,
+        "Time of the last move of the copy, by the database's clock",
+        required=True,
     ),
     PrimaryKeyConstraint("projection", "kind"),
     one_of("kind_is_known", "kind", CopyKind),
     one_of("stage_is_known", "stage", Stage),
     check("copy_position_is_not_negative", "position >= 0"),
-    comment="Tables beside the live ones: how far a shadow, or a kept table, has come",
+    comment="Checkpoints of tables beside the live ones: shadow tables and kept tables",
 )
