@@ -20,7 +20,7 @@ from quantum_forge.eventstore.base.envelope import (
 from quantum_forge.eventstore.base.errors import QuantumForgeError, RuleBroken
 from quantum_forge.eventstore.log.append import append as append_events
 from quantum_forge.eventstore.recording.calculation import CalculationRecording, Classify
-from quantum_forge.eventstore.recording.rules import read_standings
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id
 from quantum_forge.schema.language.event import Event
 

@@ -6,10 +6,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Table
 
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Stream
+from quantum_forge.eventstore.recording.entity_locks import hold
 from quantum_forge.eventstore.recording.latest_fields import latest_ids
 from quantum_forge.eventstore.recording.members import members
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.recording.rules import hold, read_standings
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.schema.domains.discovery import (
     AdmetPredictionDeleted,
     DockingResultDeleted,

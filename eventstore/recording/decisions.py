@@ -11,13 +11,8 @@ from sqlalchemy import Connection, Engine
 
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
-from quantum_forge.eventstore.recording.rules import (
-    TRIES,
-    Standing,
-    append_checked,
-    pause_after_conflict,
-    read_standings,
-)
+from quantum_forge.eventstore.recording.rules import TRIES, append_checked, pause_after_conflict
+from quantum_forge.eventstore.recording.standings import Standing, read_standings
 
 
 def append_decided(

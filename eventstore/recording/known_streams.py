@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
-from quantum_forge.eventstore.recording.rules import Standing
+from quantum_forge.eventstore.recording.standings import Standing
 
 CAPACITY = 10_000
 """Streams; those that were not written for longest are forgotten."""

@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Connection, Table, Text, TextClause, Uuid, bindpar
 
 from quantum_forge.eventstore.base.envelope import Stream
 from quantum_forge.eventstore.recording.latest_fields import latest_ids
-from quantum_forge.eventstore.recording.rules import read_standings
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.schema.domains import EVENTS
 
 _CANDIDATES = """

@@ -43,13 +43,8 @@ from quantum_forge.eventstore.recording.decisions import append_decided
 from quantum_forge.eventstore.recording.delivery import Delivery
 from quantum_forge.eventstore.recording.drain import append_spooled
 from quantum_forge.eventstore.recording.known_streams import KnownStreams
-from quantum_forge.eventstore.recording.rules import (
-    CHUNK,
-    append_checked,
-    conform,
-    find_recorded,
-    foresee,
-)
+from quantum_forge.eventstore.recording.lifecycle_check import conform, foresee
+from quantum_forge.eventstore.recording.rules import CHUNK, append_checked, find_recorded
 from quantum_forge.eventstore.spool.entries import events_of
 from quantum_forge.eventstore.spool.segment_drain import Drained
 from quantum_forge.schema.domains.calculations import CalculationStarted

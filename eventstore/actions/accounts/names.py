@@ -9,7 +9,7 @@ from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import NameTaken
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.latest_fields import latest_values
-from quantum_forge.eventstore.recording.rules import read_standings
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.schema.domains.users import NameClaimed, NameReleased
 from quantum_forge.schema.language.identity import natural_id
 

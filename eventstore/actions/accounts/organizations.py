@@ -8,7 +8,8 @@ from quantum_forge.eventstore.actions.accounts.revisions import revises, with_ch
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent, Placed, Stream
 from quantum_forge.eventstore.log.read import Filter, fetch, matching
 from quantum_forge.eventstore.recording.domain import Domain
-from quantum_forge.eventstore.recording.rules import hold, read_standings
+from quantum_forge.eventstore.recording.entity_locks import hold
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.schema.domains.organizations import (
     MemberRole,
     OrganizationDeleted,

@@ -22,7 +22,7 @@ from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.recording.rules import read_standings
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.eventstore.security.hashing import (
     SHORTEST_PASSWORD,

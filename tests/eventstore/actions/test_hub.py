@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.base.errors import EventRefused, LockHeld, RuleBroken
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.lifecycle_check import checked
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.recording.rules import checked
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
 from quantum_forge.schema.domains.apps import (

@@ -17,7 +17,7 @@ from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.eventstore.log.read import read_all, safe_head
 from quantum_forge.eventstore.log.statistics import read_head
-from quantum_forge.eventstore.recording.rules import hold
+from quantum_forge.eventstore.recording.entity_locks import hold
 from quantum_forge.projections.operate.checks import projections as check_projections
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.rebuild import rebuild

@@ -17,7 +17,7 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.known_streams import KnownStreams
 from quantum_forge.eventstore.recording.recorder import Receipt, Recorder
-from quantum_forge.eventstore.recording.rules import Standing
+from quantum_forge.eventstore.recording.standings import Standing
 from quantum_forge.eventstore.spool.segment_drain import Drained
 from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.domains.batches import BatchCompleted, BatchResumed, BatchStarted

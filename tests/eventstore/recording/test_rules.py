@@ -15,8 +15,10 @@ from quantum_forge.eventstore.base.envelope import Placed, Stream
 from quantum_forge.eventstore.base.errors import EventRefused, RuleBroken, VersionConflict
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.lifecycle_check import checked
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.recording.rules import append_checked, read_standings
+from quantum_forge.eventstore.recording.rules import append_checked
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.schema.domains import EVENTS, LIFECYCLES
 from quantum_forge.schema.domains.batches import (
     BatchCancelled,
@@ -171,7 +173,6 @@ def test_it_gives_up_when_others_are_always_faster(
     """Bounded: a stream that is written all the time ends in an error, not in waiting for ever."""
     monkeypatch.setattr(quantum_forge.eventstore.recording.rules, "TRIES", 3)
     batch = recorder.record(BatchStarted(name="a", parameters={}, total_count=0)).entity_id
-    checked = quantum_forge.eventstore.recording.rules.checked
     tries = []
 
     def too_late(*arguments: object) -> object:
