@@ -1,6 +1,7 @@
 """The site: its pages name tests that exist, and its references cover what there is."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
+@cache
+def tests_by_name() -> frozenset[str]:
+    """The names of all tests."""
+    files = (ROOT / "tests").rglob("test_*.py")
+    return frozenset(
+        name for file in files for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))
+    )
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_test_that_a_page_names_is_there(page: Path) -> None:
     """Whoever doubts a sentence finds its proof."""
@@ -30,6 +40,8 @@ def test_every_test_that_a_page_names_is_there(page: Path) -> None:
     for file, test in named:
         assert (ROOT / file).exists(), f"{page} names {file}"
         assert f"def {test}" in (ROOT / file).read_text("utf-8"), f"{page} names {file}::{test}"
+    for test in re.findall(r"`(test_\w+)`", page.read_text("utf-8")):
+        assert test in tests_by_name(), f"{page} names {test}"
 
 
 def test_every_command_and_option_is_in_the_reference() -> None:
