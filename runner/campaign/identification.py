@@ -8,7 +8,7 @@ import msgspec
 
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.triage import Identified, identified
-from quantum_forge.runner.inputs.files import Unread, interpret, refused
+from quantum_forge.runner.inputs.files import Record, interpret, refused, text_of
 from quantum_forge.runner.workers.isolation import Isolation
 from quantum_forge.runner.workers.pool import WorkerPool
 
@@ -27,19 +27,19 @@ TIMEOUT_SECONDS = 60.0
 class Unidentified(msgspec.Struct, frozen=True):
     """A record of a file, on whose behalf and for which plan it is to be identified."""
 
-    unread: Unread
+    record: Record
     tenant_id: UUID
     plan: Plan
 
 
 def identify_record(item: Unidentified) -> Identified:
     """What workers run: a record becomes an input, and that a molecule, or a reason why not."""
-    return identified(item.tenant_id, item.plan, interpret(item.unread))
+    return identified(item.tenant_id, item.plan, interpret(item.record))
 
 
 def _blamed(item: Unidentified, reason: str) -> Identified:
     why = f"cannot be read as a molecule: {reason}"
-    return identified(item.tenant_id, item.plan, refused(item.unread, why))
+    return identified(item.tenant_id, item.plan, refused(item.record, why))
 
 
 class Identification:
@@ -50,7 +50,7 @@ class Identification:
     """
 
     def __init__(
-        self, pool: WorkerPool, records: Iterator[Unread], tenant_id: UUID, plan: Plan
+        self, pool: WorkerPool, records: Iterator[Record], tenant_id: UUID, plan: Plan
     ) -> None:
         self._records = records
         self._sizes: deque[int] = deque()
@@ -66,11 +66,11 @@ class Identification:
 
     def _next_ones(self) -> Iterator[Unidentified]:
         while len(self._sizes) < AHEAD and sum(self._sizes) < CHARACTERS_AHEAD:
-            unread = next(self._records, None)
-            if unread is None:
+            record = next(self._records, None)
+            if record is None:
                 return
-            self._sizes.append(len(unread.text))
-            yield Unidentified(unread, self._tenant_id, self._plan)
+            self._sizes.append(len(text_of(record)))
+            yield Unidentified(record, self._tenant_id, self._plan)
 
     def heed(self, outcome: object) -> bool:
         """Take note of an outcome of the pool; False where it is of a calculation."""

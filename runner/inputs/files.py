@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from quantum_forge.runner.inputs.smiles_files import (
     NoColumnError,
     Row,
     SmilesLine,
-    csv_table,
+    csv_rows,
     read_csv,
     read_smi,
     smi_lines,
@@ -29,11 +28,12 @@ __all__ = [
     "Count",
     "Input",
     "MoleculeFile",
-    "Unread",
+    "Record",
     "interpret",
     "read_inputs",
     "read_records",
     "refused",
+    "text_of",
 ]
 
 SUFFIXES = (".smi", ".smiles", ".csv", ".sdf", ".sd", ".xyz", ".extxyz")
@@ -68,33 +68,27 @@ class Trailing(msgspec.Struct, frozen=True):
 
 
 Record = SmilesLine | Row | SdfRecord | XyzFrame | Trailing
+"""A record of a file, split off and not interpreted.
+
+Splitting is plain text work in bounded memory; interpreting runs a toolkit over the text, which can
+be done in another process.
+"""
 
 
-class Unread(msgspec.Struct, frozen=True):
-    """A record of a file, split off and not interpreted, and what interprets it.
-
-    Splitting is plain text work in bounded memory; interpreting runs a toolkit over the text, and
-    can be sent to another process.
-    """
-
-    record: Record
-    read: Callable[[Any], Input]
-
-    @property
-    def text(self) -> str:
-        """What the file has there, but for delimiters and the ends of lines."""
-        match self.record:
-            case SmilesLine(text=text) | SdfRecord(text=text):
-                return text
-            case Row(fields=fields, source=source):
-                return "\t".join(fields) if source is None else source
-            case XyzFrame(comment=comment, atoms=atoms):
-                return "\n".join([comment, *(line.rstrip() for line in atoms)])
-            case Trailing(bytes=TrailingBytes(size=size, first=first)):
-                return f"({size:,} bytes after the gzip data, beginning with {first.hex(' ')})"
+def text_of(record: Record) -> str:
+    """Return what the file has there, but for delimiters and the ends of lines."""
+    match record:
+        case SmilesLine(text=text) | SdfRecord(text=text):
+            return text
+        case Row(fields=fields, source=source):
+            return "\t".join(fields) if source is None else source
+        case XyzFrame(comment=comment, atoms=atoms):
+            return "\n".join([comment, *(line.rstrip() for line in atoms)])
+        case Trailing(bytes=TrailingBytes(size=size, first=first)):
+            return f"({size:,} bytes after the gzip data, beginning with {first.hex(' ')})"
 
 
-def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Unread]:
+def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Record]:
     """Yield the records of a file in its order, at most `limit` of them, in bounded memory.
 
     Raises InputFileError at once, not on the first `next`, when the file is missing, empty, of an
@@ -109,22 +103,21 @@ def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Unre
     return islice(chain([first], records), limit)
 
 
-def interpret(unread: Unread) -> Input:
+def interpret(record: Record) -> Input:
     """Return the molecule of a record; whatever its reader raises makes it an unreadable one."""
     try:
-        return unread.read(unread.record)
+        return _INTERPRETERS[type(record)](record)
     except Exception as error:
-        return refused(unread, f"cannot be read: {_reason(error)}")
+        return refused(record, f"cannot be read: {_reason(error)}")
 
 
-def refused(unread: Unread, error: str) -> Input:
+def refused(record: Record, error: str) -> Input:
     """Return the input of a record that is not interpreted, for this reason."""
-    record = unread.record
     return Input(
         number=record.number,
         line=record.line,
         lines=record.lines,
-        source=shown(unread.text),
+        source=shown(text_of(record)),
         error=error,
     )
 
@@ -155,16 +148,16 @@ class MoleculeFile:
     def __init__(self, path: Path | str, *, limit: int | None = None) -> None:
         self._path = Path(path)
         self._limit = limit
-        self._kept: deque[Unread] | None = deque()
+        self._kept: deque[Record] | None = deque()
         counter = _Counter()
         inputs = within = characters = 0
-        for unread in _records(self._path, counter):
+        for record in _records(self._path, counter):
             inputs += 1
-            within += unread.record.lines
+            within += record.lines
             if self._kept is None or (limit is not None and inputs > limit):
                 continue
-            self._kept.append(unread)
-            characters += len(unread.text)
+            self._kept.append(record)
+            characters += len(text_of(record))
             if characters > KEPT_CHARACTERS or len(self._kept) > KEPT_RECORDS:
                 self._kept = None
         if not inputs:
@@ -174,7 +167,7 @@ class MoleculeFile:
         self.total = inputs if limit is None else min(inputs, limit)
         """Records that are used."""
 
-    def records(self) -> Iterator[Unread]:
+    def records(self) -> Iterator[Record]:
         """Yield the records that are used, in order; each is forgotten when it is taken."""
         if self._kept is None:
             yield from read_records(self._path, limit=self._limit)
@@ -183,20 +176,17 @@ class MoleculeFile:
             yield self._kept.popleft()
 
 
-_Split = tuple[Iterable[Record], Callable[[Any], Input]]
-
-
 class _Counter(msgspec.Struct):
     lines: int = 0
 
 
-def _records(path: Path, counter: _Counter) -> Iterator[Unread]:
-    """Yield the records with what reads them; `counter` has the number of lines at the end."""
+def _records(path: Path, counter: _Counter) -> Iterator[Record]:
+    """Yield the records; `counter` has the number of lines at the end."""
     suffix = path.suffix.lower()
     if suffix == ".gz":
         suffix = Path(path.stem).suffix.lower()
-    reader = _READERS.get(suffix)
-    if reader is None:
+    split = _SPLITTERS.get(suffix)
+    if split is None:
         kind = f"unknown type of file {path.suffix!r}" if path.suffix else "a file without a suffix"
         raise InputFileError(
             path, f"{kind}; supported types are {', '.join(SUFFIXES)}, also with .gz"
@@ -205,14 +195,13 @@ def _records(path: Path, counter: _Counter) -> Iterator[Unread]:
     try:
         with path.open("rb") as file:
             text = TextLines(file)
-            records, read = reader(text)
             number = 0
-            for record in records:
+            for record in split(text):
                 number = record.number
-                yield Unread(record, read)
+                yield record
             counter.lines = text.count
             if text.trailing is not None:
-                yield Unread(Trailing(number + 1, text.count + 1, text.trailing), _read_trailing)
+                yield Trailing(number + 1, text.count + 1, text.trailing)
     except FileNotFoundError as error:
         raise InputFileError(path, "no such file") from error
     except IsADirectoryError as error:
@@ -237,30 +226,20 @@ def _reason(error: Exception) -> str:
     return str(error)[:200] or type(error).__name__
 
 
-def _smi(lines: Iterable[str]) -> _Split:
-    return smi_lines(lines), read_smi
+_SPLITTERS: dict[str, Callable[[Iterable[str]], Iterable[Record]]] = {
+    ".smi": smi_lines,
+    ".smiles": smi_lines,
+    ".csv": csv_rows,
+    ".sdf": sdf_records,
+    ".sd": sdf_records,
+    ".xyz": xyz_frames,
+    ".extxyz": xyz_frames,
+}
 
-
-def _csv(lines: Iterable[str]) -> _Split:
-    columns, rows = csv_table(lines)
-    # Not a lambda: it is sent to other processes.
-    return rows, partial(read_csv, columns=columns)
-
-
-def _sdf(lines: Iterable[str]) -> _Split:
-    return sdf_records(lines), read_sdf
-
-
-def _xyz(lines: Iterable[str]) -> _Split:
-    return xyz_frames(lines), read_xyz
-
-
-_READERS: dict[str, Callable[[Iterable[str]], _Split]] = {
-    ".smi": _smi,
-    ".smiles": _smi,
-    ".csv": _csv,
-    ".sdf": _sdf,
-    ".sd": _sdf,
-    ".xyz": _xyz,
-    ".extxyz": _xyz,
+_INTERPRETERS: dict[type[Record], Callable[[Any], Input]] = {
+    SmilesLine: read_smi,
+    Row: read_csv,
+    SdfRecord: read_sdf,
+    XyzFrame: read_xyz,
+    Trailing: _read_trailing,
 }

@@ -147,6 +147,7 @@ class Row(msgspec.Struct, frozen=True):
 
     number: int
     fields: tuple[str, ...]
+    columns: Columns
     error: str | None = None
     lines: int = 1
     source: str | None = None
@@ -166,8 +167,8 @@ class NoColumnError(RunnerError):
         self.columns = columns
 
 
-def csv_table(lines: Iterable[str]) -> tuple[Columns, Iterator[Row]]:
-    """Read the header; return its columns and the rows below it.
+def csv_rows(lines: Iterable[str]) -> Iterator[Row]:
+    """Read the header, and return the rows below it.
 
     The delimiter is the commonest of comma, semicolon and tab in the header, or what a line such
     as `sep=;` above it says, which spreadsheets write. Names of columns are compared without
@@ -198,7 +199,7 @@ def csv_table(lines: Iterable[str]) -> tuple[Columns, Iterator[Row]]:
     if feed.was_cut:
         raise ValueError("the header opens a quote that is not closed")
     columns = _columns([name.strip() for name in names], delimiter)
-    return columns, _rows(feed, delimiter)
+    return _rows(feed, columns, delimiter)
 
 
 def _columns(names: Sequence[str], delimiter: str) -> Columns:
@@ -263,7 +264,7 @@ class _Feed:
         return line + "\n"
 
 
-def _rows(feed: _Feed, delimiter: str) -> Iterator[Row]:
+def _rows(feed: _Feed, columns: Columns, delimiter: str) -> Iterator[Row]:
     """Yield the rows, blank ones skipped; an unreadable row has an error.
 
     A quoted field may contain line ends. A quote that is not closed within _ROW_LINES lines makes
@@ -295,13 +296,14 @@ def _rows(feed: _Feed, delimiter: str) -> Iterator[Row]:
         number, lines = feed.count - len(feed.parts) + 1, len(feed.parts)
         if error is not None:
             where = f"line {number}" if lines == 1 else f"lines {number} to {feed.count}"
-            yield Row(number, (), f"{where}: {error}", lines, shown("\n".join(feed.parts)))
+            yield Row(number, (), columns, f"{where}: {error}", lines, shown("\n".join(feed.parts)))
         elif any(field.strip() for field in fields):
-            yield Row(number, tuple(fields), lines=lines)
+            yield Row(number, tuple(fields), columns, lines=lines)
 
 
-def read_csv(row: Row, columns: Columns) -> Input:
+def read_csv(row: Row) -> Input:
     """Return the molecule of one row."""
+    columns = row.columns
     text = (columns.delimiter or " ").join(row.fields)
     name = smiles = geometry = None
     stated = Stated()

@@ -142,6 +142,6 @@ def echo(item: str) -> str:
 
 def identify_but_for_poison(item: Unidentified) -> Identified:
     """Identify a record as campaigns do; crash over the name `crash`, hang over `hang`."""
-    name = interpret(item.unread).name or ""
+    name = interpret(item.record).name or ""
     echo(name)
     return identify_record(item)

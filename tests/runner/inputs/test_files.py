@@ -517,7 +517,7 @@ def test_a_file_is_read_once_unless_it_is_too_large_to_keep(
     file = MoleculeFile(path, limit=limit)
     path.write_bytes(b"O changed\n")
 
-    names = [interpret(unread).name for unread in file.records()]
+    names = [interpret(record).name for record in file.records()]
 
     assert file.count == Count(inputs=3, lines=3, skipped=0)
     is_read_again = kept == 2 and limit is None
