@@ -4,10 +4,12 @@ import contextlib
 from collections.abc import Iterator
 
 import click
+from sqlalchemy import Engine
 
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.accounts.authorization import refusals_recorded
 from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.base.errors import NeedsPrimary
 from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
 from quantum_forge.eventstore.database.availability.standby import require_primary
 from quantum_forge.eventstore.database.settings import Settings, load_settings
@@ -40,8 +42,19 @@ def open_forge(
     ):
         if writes:
             command = click.get_current_context().command_path
-            patience.persist(lambda: require_primary(forge.engine, command))
+            refused = patience.persist(lambda: _refusal(forge.engine, command))
+            if refused is not None:
+                raise refused
         yield forge
+
+
+def _refusal(engine: Engine, command: str) -> NeedsPrimary | None:
+    """Why the server takes no changes; a follower does not wait for a standby's promotion."""
+    try:
+        require_primary(engine, command)
+    except NeedsPrimary as refused:
+        return refused
+    return None
 
 
 def patience_of(follows: bool) -> Patience:
