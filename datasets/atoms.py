@@ -32,7 +32,7 @@ _TYPES: dict[str, pa.DataType] = {
 }
 _REQUIRED = ("element", "number", "x", "y", "z")
 BETWEEN = "], ["
-"""What PostgreSQL writes between two atoms."""
+"""Separator that PostgreSQL writes between two atoms."""
 
 LINE_END = "\n"
 """What documents have there; JSON escapes it everywhere else."""

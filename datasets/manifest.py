@@ -19,7 +19,7 @@ SUFFIX = ".manifest.json"
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides the content of a dataset: the same recipe always gives the same rows."""
+    """The query of a dataset: the same recipe always gives the same rows."""
 
     name: str
     tenant_id: UUID
@@ -109,7 +109,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def beside_of(path: Path) -> Path:
-    """Where the manifest of a dataset's file is."""
+    """Return the path of the manifest of a dataset's file."""
     return path.with_name(path.name + SUFFIX)
 
 

@@ -59,7 +59,7 @@ class UnknownSelection(QuantumForgeError):
 
 
 class Sequence(StrEnum):
-    """In which order the rows of a dataset stand; both are the same whenever they are asked for."""
+    """Order of the rows of a dataset; each order is reproducible."""
 
     AS_COMPLETED = "as_completed"
     BY_MOLECULE = "by_molecule"
@@ -188,7 +188,7 @@ def select_judged(candidates: Subquery, selection: Selection) -> Subquery:
 
 
 def select_counts(judged: Subquery) -> Select[Any]:
-    """How many calculations there are by reason; null: those that the dataset holds."""
+    """Number of calculations by reason; null: those that the dataset holds."""
     return select(judged.c.reason, func.count().label("calculations")).group_by(judged.c.reason)
 
 

@@ -19,10 +19,10 @@ ENERGIES = {
     "kj/mol": HARTREE_KJ_PER_MOL,
     "kcal/mol": HARTREE_KJ_PER_MOL / KJ_PER_KCAL,
 }
-"""How much of each unit is one hartree."""
+"""Value of one hartree in each unit."""
 
 LENGTHS = {"angstrom": 1.0, "bohr": 1 / BOHR_ANGSTROM, "nm": 0.1}
-"""How much of each unit is one ångström."""
+"""Value of one ångström in each unit."""
 
 _ALIASES = {"eh": "hartree", "ha": "hartree", "å": "angstrom", "a0": "bohr"}
 
@@ -75,7 +75,7 @@ class Units(msgspec.Struct, frozen=True):
         return str(quantity.value)
 
     def factor(self, quantity: Quantity) -> float:
-        """What a stored number is multiplied by."""
+        """Factor by which a stored number is multiplied."""
         match quantity:
             case Quantity.ENERGY:
                 return ENERGIES[self.of(quantity)]

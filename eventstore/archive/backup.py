@@ -83,7 +83,7 @@ class BackedUp(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What a restored log holds, and up to which position."""
+    """Number of events of a restored log, and its last position."""
 
     events: int
     head: int
@@ -191,7 +191,7 @@ def _major(connection: Connection) -> int:
 
 
 def _table_count(program: str, path: Path) -> int:
-    """How many tables the archive's table of contents names.
+    """Return the number of tables in the archive's table of contents.
 
     Raises:
         BackupUnreadable: when it has none.

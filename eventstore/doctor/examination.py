@@ -119,7 +119,7 @@ def is_well(findings: Sequence[Finding]) -> bool:
 
 
 def _checked(engine: Engine, name: str, check: Check, *, patience: float = PATIENCE) -> Finding:
-    """What a check finds, in a transaction of its own that changes nothing."""
+    """Return the finding of a check, which runs in its own transaction and changes nothing."""
 
     def run() -> Finding:
         with engine.connect() as connection:

@@ -81,7 +81,7 @@ def list_dead_letters(
 
 
 def count_parked(connection: Connection) -> dict[str, int]:
-    """How many events wait for a retry or to be discarded, by projection; none where there is none.
+    """Count the events that wait for a retry or to be discarded, by projection, if any.
 
     A session that sees one tenant only counts that tenant's.
     """

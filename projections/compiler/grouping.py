@@ -108,7 +108,7 @@ def _presence(fold: ColumnFold, live: FromClause) -> list[ColumnElement[bool]]:
 
 
 def counted_values(shape: Shape, live: FromClause, fold: ColumnFold) -> Select[Any]:
-    """How often each value came, a row per key and value."""
+    """The count of each value, a row per key and value."""
     keys = [live.c[name] for name in shape.keys]
     value = cast(_of_live(fold, live, Text()), Text)
     return (
@@ -119,7 +119,7 @@ def counted_values(shape: Shape, live: FromClause, fold: ColumnFold) -> Select[A
 
 
 def tally_of(shape: Shape, counted: FromClause) -> Select[Any]:
-    """How often each value came, as one document per key."""
+    """The count of each value, as one document per key."""
     keys = [counted.c[name] for name in shape.keys]
     tally = func.jsonb_object_agg(counted.c.value, counted.c.n, type_=JSONB)
     return select(*keys, tally.label("tally")).group_by(*keys)

@@ -50,7 +50,7 @@ def in_range(logged: FromClause, event_types: Sequence[str]) -> tuple[ColumnElem
 
 
 def in_order(projection: Projection, events: FromClause) -> list[ColumnElement[Any]]:
-    """What events are sorted by: their position, and of one event the place in its list.
+    """Sort key of events: the position, and within one event the place in its list.
 
     Several elements of a list can concern one row.
     """

@@ -14,7 +14,7 @@ from quantum_forge.schema.tables import event_logs
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a projection is behind a head of the log.
+    """Lag of a projection behind a head of the log.
 
     `positions`: from its checkpoint to the head, whatever is there. `seconds`: since the oldest
     event that it has yet to fold was recorded, by the database's clock; None when there is none,
@@ -42,7 +42,7 @@ def oldest_unfolded(projection: Projection, after: int, upto: int) -> Select[Any
 
 
 def read_lags(connection: Connection, projections: Iterable[Projection], head: int) -> list[Lag]:
-    """How far each projection is behind a safe head, which an earlier statement has read.
+    """Return the lag of each projection behind a safe head that an earlier statement has read.
 
     One that never ran is behind by the whole log.
     """

@@ -49,7 +49,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """How many rows differ; of them, the first ones by key."""
+    """Number of rows that differ, and the first of them by key."""
 
     added: int
     removed: int

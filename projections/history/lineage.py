@@ -45,7 +45,7 @@ class NoSuchRow(QuantumForgeError):
 
 
 class SeveralRows(QuantumForgeError):
-    """What was given fits several rows."""
+    """A key or its prefix matches several rows."""
 
     def __init__(self, table: str, key: Sequence[str], candidates: Sequence[str]) -> None:
         self.table = table
@@ -57,7 +57,7 @@ class SeveralRows(QuantumForgeError):
 
 
 class Effect(StrEnum):
-    """What an event did to the row."""
+    """Effect of an event on the row."""
 
     BEGAN = "began"
     FOLDED = "folded"

@@ -15,7 +15,7 @@ from quantum_forge.projections.project.prepared import run_prepared
 from quantum_forge.schema.language.projection import Projection
 
 PAUSE_SECONDS = 1.5
-"""For how long a batch may stand still between two statements: then its process was paused or cut
+"""Seconds for which a batch may be idle between two statements: then its process was paused or cut
 off, and the server ends the transaction, so that another process can go on."""
 
 _TUNED = (

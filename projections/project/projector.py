@@ -58,7 +58,7 @@ class RebuildNeeded(QuantumForgeError):
 
 
 class Advance(msgspec.Struct, frozen=True):
-    """What one batch did to one projection.
+    """Effect of one batch on one projection.
 
     events: of its types. parked: how many of them could not be folded, and are left out.
     """
@@ -70,7 +70,7 @@ class Advance(msgspec.Struct, frozen=True):
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """What came of bringing projections up to the safe head once.
+    """Outcome of one pass that brings projections up to the safe head.
 
     folded: events, each counted once for every projection that reads it. stale: what another
     definition filled, and was left as it is. diverged: what was filled from another log, and was

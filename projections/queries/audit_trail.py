@@ -37,7 +37,7 @@ class UnknownAction(QuantumForgeError):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What an auditor asks; what is None does not restrict.
+    """Conditions of an audit; None does not restrict.
 
     actions: names such as `login` and `data_export`, or event types. since, until: the first
     included and the second not.

@@ -40,7 +40,7 @@ ATOM = (
     *("atom_index", "element", "atomic_number", "partial_charge"),
     *("position_x", "position_y", "position_z", "force_x", "force_y", "force_z"),
 )
-"""What a training set wants to know of an atom."""
+"""Columns of an atom that a training set needs."""
 
 DESCRIPTORS = (
     "logp",
@@ -64,7 +64,7 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class Order(StrEnum):
-    """What calculations can be sorted by; each has an index."""
+    """Columns that calculations can be sorted by; each has an index."""
 
     STARTED = "started"
     GAP = "gap"
@@ -72,7 +72,7 @@ class Order(StrEnum):
 
 
 class CalculationFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which calculations to find; what is None does not restrict. gap in eV, energy in Eh.
+    """Conditions on calculations; None does not restrict. gap in eV, energy in Eh.
 
     batch_ids: items of any of these batches, whichever batch computed them. name: of the molecule,
     or what the input of any batch calls it.
@@ -236,7 +236,7 @@ def select_atoms(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any
 
 
 def count_undescribed(connection: Connection, tenant_id: UUID) -> int:
-    """How many molecules with a SMILES have no computed properties: none is found by them."""
+    """Count the molecules with a SMILES that have no computed properties: conditions miss them."""
     counts = [
         connection.scalar(select(func.count(column)).where(column.table.c.tenant_id == tenant_id))
         or 0
@@ -287,7 +287,7 @@ def select_by_prefix(table: Table, tenant_id: UUID, digits: str) -> Select[Any]:
 
 
 def calculations_by_status(connection: Connection, tenant_id: UUID) -> dict[str, int]:
-    """How many calculations of a tenant are in each status, in the order of their lives."""
+    """Count the calculations of a tenant by status, in the order of the lifecycle."""
     query = (
         select(calculations.c.status, func.count().label("calculations"))
         .where(calculations.c.tenant_id == tenant_id)

@@ -42,7 +42,7 @@ class NotFound(QuantumForgeError):
 
 
 class Ambiguous(QuantumForgeError):
-    """What was given fits several calculations, molecules or batches."""
+    """A reference matches several calculations, molecules or batches."""
 
     def __init__(self, kind: str, reference: str, candidates: Sequence[str], ways: str) -> None:
         self.kind = kind

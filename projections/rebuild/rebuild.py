@@ -31,7 +31,7 @@ PATIENCE = 600.0
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild did.
+    """Outcome of a rebuild.
 
     events: of its types, in the new table. compared_at: the position of the live table when the new
     one was compared with it, brought to the same one; 0 where the live one was never filled.

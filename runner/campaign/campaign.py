@@ -41,10 +41,10 @@ from quantum_forge.schema.domains.calculations import ErrorType
 from quantum_forge.schema.language.event import Event
 
 PROGRESS_SECONDS = 5.0
-"""How often a running batch records how far it has come."""
+"""Seconds between two records of a running batch's progress."""
 
 CONFLICTS = 20
-"""How often a chunk is looked up again because others recorded the same at the same moment."""
+"""Number of times that a chunk is looked up again because others recorded the same events."""
 
 
 class _InFlight(msgspec.Struct, frozen=True):
@@ -399,7 +399,7 @@ class Campaign:
 
 
 def _input_text(candidate: Candidate) -> str | None:
-    """What a later attempt needs, and the log would not know otherwise."""
+    """Facts that a later attempt needs and that only this record holds."""
     if candidate.molecule is None:
         return candidate.source.source
     geometry = candidate.source.geometry

@@ -16,7 +16,7 @@ TOOLKIT = "RDKit"
 
 
 class Descriptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What RDKit says of a molecule.
+    """Descriptors of a molecule, computed by RDKit.
 
     molecular_weight in g/mol, the average over isotopes. logp and molar_refractivity by Wildman and
     Crippen (J. Chem. Inf. Comput. Sci. 39, 868, 1999). topological_polar_surface_area in Å² by Ertl

@@ -16,12 +16,13 @@ AHEAD = 100
 """Records that are identified before the campaign asks for them."""
 
 CHARACTERS_AHEAD = 64 * 2**20
-"""Of these records: memory must not depend on the largest."""
+"""Characters of these records together: memory must not depend on the largest."""
 
 FUNCTION = "quantum_forge.runner.campaign.identification:identify_record"
 
 TIMEOUT_SECONDS = 60.0
-"""For a record alone. The largest molecules that `runner.molecules.limits` allows take 5 s."""
+"""Seconds for a record that is tried alone. The largest molecules that `runner.molecules.limits`
+allows take 5 s."""
 
 
 class Unidentified(msgspec.Struct, frozen=True):

@@ -30,10 +30,10 @@ APPEND = 500
 """Events of one append: what a kill can cost is less than a second of work."""
 
 TIMEOUT_SECONDS = 60.0
-"""For one molecule, which takes a millisecond: a worker that hangs is replaced."""
+"""Seconds for one molecule, which takes a millisecond: a worker that hangs is replaced."""
 
 MEMORY_BYTES = 2 * 2**30
-"""For one molecule: what the largest ones need is below 200 MB."""
+"""Bytes of memory for one molecule; the largest ones need less than 200 MB."""
 
 Conditions = Sequence[ColumnElement[bool]]
 
@@ -62,13 +62,13 @@ class Computed(msgspec.Struct, kw_only=True):
 def count_without_descriptors(
     connection: Connection, tenant_id: UUID, version: str, where: Conditions = ()
 ) -> int:
-    """How many molecules with a SMILES have no descriptors of this version of the toolkit."""
+    """Count the molecules with a SMILES that have no descriptors by this version of the toolkit."""
     query = select(func.count()).select_from(_JOINED)
     return connection.execute(query.where(*_lacking(tenant_id, version), *where)).scalar_one()
 
 
 def count_without_smiles(connection: Connection, tenant_id: UUID, where: Conditions = ()) -> int:
-    """How many molecules have no SMILES, and so no descriptors."""
+    """Count the molecules without a SMILES, which have no descriptors."""
     query = select(func.count()).where(
         molecules.c.tenant_id == tenant_id, molecules.c.smiles.is_(None), *where
     )

@@ -38,7 +38,7 @@ class Caution(msgspec.Struct, kw_only=True):
 
 
 class Tally(msgspec.Struct):
-    """What became of the inputs; the counts add up to the number of inputs accounted for.
+    """Outcomes of the inputs; the counts add up to the number of inputs accounted for.
 
     before: completed in an earlier run, or by another process in this one. failed, lost,
     invalidated: in this run or, where no retry could help, in an earlier one. elsewhere: running in

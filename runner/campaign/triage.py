@@ -33,7 +33,7 @@ from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDele
 
 
 class CalculationState(Enum):
-    """How a calculation stands before this campaign touches it."""
+    """State of a calculation before this campaign changes it."""
 
     TO_RUN = "to run"
     ABANDONED = "begun by a process that is gone"
@@ -224,7 +224,7 @@ def _state_of(connection: Connection, last: RecordedEvent | None, began: int) ->
 def _failed_attempts(
     connection: Connection, last: RecordedEvent | None
 ) -> tuple[dict[str, Any], ...]:
-    """What is known of earlier attempts that failed; almost always there is none to ask for."""
+    """Earlier failed attempts; in almost all cases there are none."""
     if last is None or last.event_type == CalculationCompleted.event_type:
         return ()
     return earlier_in(read_stream(connection, last.stream))

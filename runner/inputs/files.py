@@ -48,7 +48,7 @@ _EMPTY = "no molecules in this file"
 
 
 class Count(msgspec.Struct, frozen=True):
-    """How much is in a file: records, lines, and lines that belong to no record.
+    """Counts of a file: records, lines, and lines that belong to no record.
 
     Those are a header, comments of .smi files, blank lines.
     """
@@ -163,7 +163,7 @@ class MoleculeFile:
         if not inputs:
             raise InputFileError(self._path, _EMPTY)
         self.count = Count(inputs, counter.lines, counter.lines - within)
-        """What is in the whole file."""
+        """Counts of the whole file."""
         self.total = inputs if limit is None else min(inputs, limit)
         """Records that are used."""
 

@@ -23,20 +23,20 @@ TIMEOUT_SECONDS = 120.0
 without end stops an import. Its folders are then imported one by one."""
 
 FOLDER_SECONDS = 60.0
-"""For a folder that is imported alone."""
+"""Seconds for a folder that is imported alone."""
 
 MEMORY_BYTES = 4 * 2**30
-"""For a chunk: files of 64 MB, decoded, may be ten times as large."""
+"""Bytes of memory for a chunk: files of 64 MB may be ten times as large when decoded."""
 
 AHEAD = 2
 """Chunks for each process: the one that it has, and the next."""
 
 APART = 4
-"""How many chunks lie between those that two processes have at a time."""
+"""Number of chunks between those that two processes work on at the same time."""
 
 
 def count_folders(directory: Path, limit: int | None = None) -> int:
-    """How many folders `import_jobs` will account for."""
+    """Return the number of folders that `import_jobs` will account for."""
     return sum(1 for _ in _limited(discover(directory), limit))
 
 

@@ -28,7 +28,7 @@ class FolderOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Imported(msgspec.Struct):
-    """What an import did; the four counts add up to the folders that it met.
+    """Outcome of an import; the four counts add up to the number of folders found.
 
     without_result: the first folders that were skipped, or whose result was invalidated.
     """

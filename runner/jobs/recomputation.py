@@ -43,7 +43,7 @@ DIPOLE_TOLERANCE = 2e-2
 """Debye; a log prints the dipole with three decimals."""
 
 TIMEOUT_SECONDS = 300.0
-"""For one calculation; a single point of a hundred atoms takes seconds."""
+"""Seconds for one calculation; a single point of a hundred atoms takes a few."""
 
 _UNITS = {"energy": "Eh", "force": "Eh/Bohr", "charge": "e", "dipole": "Debye"}
 
@@ -108,7 +108,7 @@ class NotRecomputed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checked(msgspec.Struct, kw_only=True):
-    """What a check found. `agreed` have the same numbers within their tolerances."""
+    """Outcome of a check. `agreed` counts results with the same numbers within their tolerances."""
 
     sampled: int = 0
     agreed: int = 0
@@ -270,7 +270,7 @@ def _each(charges: tuple[float, ...] | None) -> _Values | None:
 
 
 def _tolerance(recorded: RecordedResult) -> float:
-    """How far the energies of tblite and xtb may be apart, in Eh."""
+    """Tolerance between the energies of tblite and xtb, in Eh."""
     is_large = recorded.method == "GFN2-xTB" and is_beyond_three_body(recorded.geometry)
     return TOLERANCE_OF_LARGE if is_large else TOLERANCE
 

@@ -29,7 +29,7 @@ from quantum_forge.runner.jobs.reading.reader import read_job
 from quantum_forge.schema.domains.molecules import MoleculeDeleted
 
 CONFLICTS = 5
-"""How often a chunk is looked up again because others recorded the same at the same moment."""
+"""Number of times that a chunk is looked up again because others recorded the same events."""
 
 REMEMBERED = 50_000
 """Molecules that are known to be in the log."""
@@ -61,7 +61,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChunkDone(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of each folder of a chunk; `away` is why the database took none of them."""
+    """Outcome of each folder of a chunk; `away` is why the database accepted none of them."""
 
     task_id: UUID
     outcomes: tuple[FolderOutcome, ...] = ()

@@ -113,7 +113,7 @@ def _embedded(part: Chem.Mol, smiles: str, seed: int) -> list[tuple[float, float
 
 
 def _violation(error: RuntimeError) -> str:
-    """What RDKit's invariant violation says, without the place in its source and its versions."""
+    """Message of RDKit's invariant violation, without the place in its source and its versions."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines[:1] == ["Invariant Violation"] and len(lines) > 1:
         return f"RDKit gave up ({lines[1]})"

@@ -375,7 +375,7 @@ def _read(smiles: str) -> Chem.Mol:
 
 
 class _Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What else follows from a SMILES."""
+    """Other properties that follow from a SMILES."""
 
     formula: str
     molecular_weight: float

@@ -8,13 +8,13 @@ ends well below: its matrices have a row for each orbital, and 10,000 atoms need
 from quantum_forge.runner.errors import InputError
 
 MOST_CHARACTERS = 10_000
-"""Of a SMILES, with its extension; an atom has at least one character."""
+"""Characters of a SMILES, with its extension; an atom has at least one character."""
 
 DEEPEST_BRANCH = 1_000
 """Branches of a SMILES that are open at once."""
 
 MOST_ATOMS = 10_000
-"""Of a geometry, or of a structure with bonds."""
+"""Atoms of a geometry, or of a structure with bonds."""
 
 
 def refuse_large_smiles(smiles: str) -> None:

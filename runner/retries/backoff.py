@@ -36,13 +36,13 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     longest_seconds: float = LONGEST_SECONDS
 
     def allowed(self, error_type: ErrorType) -> int:
-        """How many retries there are after errors of this type."""
+        """Return the number of retries after errors of this type."""
         if self.limit is None or error_type is ErrorType.INPUT_ERROR:
             return RETRIES[error_type]
         return self.limit
 
     def delay(self, failures: int, draw: float) -> timedelta:
-        """How long after its last failure a calculation is tried again.
+        """Return the delay between the last failure of a calculation and its next attempt.
 
         Args:
             failures: so far, at least 1; each one doubles the delay.

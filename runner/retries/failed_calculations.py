@@ -31,7 +31,7 @@ _CHUNK = 200
 
 
 class Verdict(StrEnum):
-    """What is to be done with a calculation that failed."""
+    """Decision about a calculation that failed."""
 
     ABANDONED = "its process has ended"
     TO_SCHEDULE = "to be scheduled"

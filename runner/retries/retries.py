@@ -38,7 +38,7 @@ from quantum_forge.schema.domains.molecules import MoleculeCreated
 from quantum_forge.schema.language.event import Event
 
 LOOK_SECONDS = 2.0
-"""How often it looks for what failed elsewhere."""
+"""Seconds between two searches for calculations that failed in other processes."""
 
 OVERRULED = (VersionConflict, RuleBroken)
 """Another process did something to the same calculation first; what it did stands."""
@@ -166,7 +166,7 @@ class Retries:
     def _asked(
         self, question: Callable[[Connection], list[FailedCalculation]]
     ) -> list[FailedCalculation]:
-        """What the log says; waits for a database that is away."""
+        """Read the state from the log; waits for a database that is unreachable."""
 
         def ask() -> list[FailedCalculation]:
             with self.recorder.engine.connect() as connection:
@@ -180,7 +180,7 @@ class Retries:
         self._patience.persist(lambda: self.recorder.record_all(*events))
 
     def _due(self, known: Iterable[FailedCalculation]) -> list[FailedCalculation]:
-        """What can be begun now, the longest overdue last."""
+        """Calculations that can be started now, the longest overdue last."""
         now = self._clock.now()
         due = [
             each

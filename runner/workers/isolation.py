@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 60.0
 allow take 5 s; what takes longer is a search without end."""
 
 MEMORY_BYTES = 2 * 2**30
-"""For a portion: what the largest molecules need is below 200 MB."""
+"""Bytes of memory for a portion; the largest molecules need less than 200 MB."""
 
 
 class _Slot(Generic[Item, Result]):

@@ -9,7 +9,7 @@ from typing import Self
 from quantum_forge.eventstore.base.stop_signals import leave_closed_terminal, stopping_signals
 
 ATTENTION_SECONDS = 0.2
-"""How long a request to stop may go unnoticed while workers calculate."""
+"""Seconds between two checks for a request to stop while workers calculate."""
 
 INSISTENCE = 2.0
 """Seconds after which a second signal no longer waits for the present step to end."""

@@ -186,7 +186,7 @@ def summary(drained: Drained) -> dict[str, object]:
 
 def tell(drained: Drained) -> None:
     """Say on stderr what a drain did."""
-    console.note(f"Brought {counted(drained.events, 'event')} from the spool into the log.")
+    console.note(f"Appended {counted(drained.events, 'event')} from the spool to the log.")
     for reason in drained.rejected[:SHOWN]:
         console.note(f"Rejected: {reason}")
     if drained.rejected:

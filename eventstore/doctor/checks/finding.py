@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 
 class Level(StrEnum):
-    """How bad it is. A problem breaks a promise, or will; a warning does not yet."""
+    """Severity of a finding. A problem breaks a promise, or will; a warning does not yet."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,7 +17,7 @@ class Level(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What one check found; `commands` are those that put it right, to be run in their order."""
+    """Finding of one check; `commands` correct the fault, to be run in their order."""
 
     check: str
     level: Level

@@ -81,7 +81,7 @@ _USUAL_REFERENCE = "gsolv [1 M gas/solution]"
 
 
 class Printout(msgspec.Struct, frozen=True, kw_only=True):
-    """What a captured standard output says; None where it does not.
+    """Values of a captured standard output; None where it states none.
 
     energy Eh; gradient_norm Eh/Bohr; gap, homo, lumo eV; dipole Debye; charge e; times s. Numbers
     that xtb could not write (`NaN`, `****`) are NaN. `started_at`, `finished_at` are by the clock

@@ -25,14 +25,14 @@ ENERGY_UNITS = {
     "kj_mol": 1.0 / 2625.4996394799,
     "kj/mol": 1.0 / 2625.4996394799,
 }
-"""What one of each is in Eh (CODATA 2018)."""
+"""Value of each unit in Eh (CODATA 2018)."""
 
 FORCE_UNITS = {
     **dict.fromkeys(("eh/bohr", "hartree/bohr", "ha/bohr", "eh/a0", "au", "a.u."), 1.0),
     **dict.fromkeys(("ev/angstrom", "ev/å", "ev/a", "ev/ang"), BOHR_ANGSTROM / HARTREE_EV),
     **dict.fromkeys(("eh/angstrom", "hartree/angstrom", "eh/å"), BOHR_ANGSTROM),
 }
-"""What one of each is in Eh/Bohr; a gradient in another unit is not read."""
+"""Value of each unit in Eh/Bohr; a gradient in another unit is not read."""
 
 _ENDS = frozenset(unit.rpartition("_")[2] for unit in ENERGY_UNITS)
 

@@ -11,7 +11,7 @@ from quantum_forge.runner.molecules.records import Input
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder tells of one calculation that has ended.
+    """One calculation that has ended, as its folder describes it.
 
     `source` is the molecule as it was given, with the charge and multiplicity asked for.
     `geometry` is the one that the result belongs to. Exactly one of `result` and `failure` is

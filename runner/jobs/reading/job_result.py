@@ -19,11 +19,11 @@ _SUPPLEMENTED = (
     *("homo", "lumo", "gap", "dipole", "charges", "gradient", "gradient_norm"),
     *("scf_iterations", "optimization_cycles"),
 )
-"""What documents add where the files of xtb do not have it and the energy is the same."""
+"""Fields that documents add where the files of xtb lack them and the energy is the same."""
 
 
 _SCF_ERROR = re.compile(r"-\d+- scf: .*did not converge")
-"""How xtb names the function of an error, and the error."""
+"""Pattern of xtb's error messages: the function, and the error."""
 
 
 def job_result(job: Job, facts: Facts, run: XtbRun, notes: list[str]) -> Result:

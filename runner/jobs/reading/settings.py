@@ -36,7 +36,7 @@ from quantum_forge.runner.jobs.reading.statements import (
 )
 
 USUAL_METHOD = "GFN2-xTB"
-"""What xtb runs unless told otherwise."""
+"""Default method of xtb."""
 
 _OF_OTHER_SPECIES = ("--vip", "--vea", "--vipea", "--vomega")
 """With these, xtb takes IPEA1-xTB or GFN1-xTB unless told otherwise."""
@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 
 class JobSettings(NamedTuple):
-    """What a result was calculated with; None where nothing states it.
+    """Settings of a result's calculation; None where nothing states them.
 
     `contradictions` are sentences with both values. `undetermined` says what changes the energy in
     a way that no file of the run states; None where there is nothing of the kind.
@@ -165,7 +165,7 @@ def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSett
 
 
 def _undetermined(contents: FolderContents, facts: Facts, run: XtbRun, call: str) -> str | None:
-    """What only a log could tell: xtbout.json has neither solvent nor temperature nor restraint."""
+    """Settings that only a log states: xtbout.json has no solvent, temperature or restraint."""
     has_log = run.printout is not None and run.printout.energy is not None
     if has_log:
         return None
@@ -254,7 +254,7 @@ def _rounded(value: float | None) -> int | None:
 
 
 def _total(charges: tuple[float, ...] | None) -> int | None:
-    """What atomic charges add up to, where it is a whole number."""
+    """Sum of the atomic charges, where it is a whole number."""
     if charges is None or not all(map(math.isfinite, charges)):
         return None
     total = math.fsum(charges)
