@@ -174,7 +174,7 @@ def test_a_stranger_with_the_migration_key_is_named(engine: Engine, stranger: Co
     """An upgrade does not wait for a session that could not migrate."""
     lock(stranger, "pg_advisory_lock", advisory.MIGRATION_KEY)
 
-    with pytest.raises(LockHeld, match=f"migrations cannot go on.*pid {pid_of(stranger)}"):
+    with pytest.raises(LockHeld, match=f"migrations cannot continue.*pid {pid_of(stranger)}"):
         migrations.upgrade(engine)
 
 
@@ -184,7 +184,7 @@ def test_a_stranger_with_the_key_of_a_rebuild_is_named(
     """A rebuild that cannot begin does not claim that another one runs."""
     stranger.execute(text("SELECT pg_advisory_lock(hashtext('rebuild'), hashtext('molecules'))"))
 
-    with pytest.raises(LockHeld, match=f"rebuilds cannot go on.*pid {pid_of(stranger)}"):
+    with pytest.raises(LockHeld, match=f"rebuilds cannot continue.*pid {pid_of(stranger)}"):
         rebuild(engine, PROJECTIONS["molecules"])
 
 
