@@ -13,7 +13,10 @@ from quantum_forge.eventstore.server.directories import make_private
 from quantum_forge.eventstore.server.embedded import PORT, SUPERUSER, EmbeddedServer
 from quantum_forge.eventstore.server.unprivileged import identity_for
 
-_WRITTEN = text("SELECT pg_current_wal_insert_lsn()::text")
+_FLUSH = text(
+    "SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'flush', '')"
+)
+_WRITTEN = text("SELECT pg_current_wal_flush_lsn()::text")
 _REPLAYED = text("SELECT pg_last_wal_replay_lsn() >= CAST(:lsn AS pg_lsn)")
 
 
@@ -50,6 +53,9 @@ def standby(primary: EmbeddedServer, programs: Path) -> Iterator[EmbeddedServer]
 
 def wait_for_replay(primary: Engine, replica: Engine) -> None:
     """Return when the standby has replayed everything that the primary has written by now."""
+    with primary.begin() as connection:
+        # A test's server commits asynchronously: what nobody flushes is sent ten seconds later.
+        connection.execute(_FLUSH)
     with primary.connect() as connection:
         lsn = connection.execute(_WRITTEN).scalar_one()
     until = time.monotonic() + 60
