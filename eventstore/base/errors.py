@@ -1,5 +1,6 @@
 """Errors of the event store; each message states what to do next."""
 
+from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
 
@@ -596,7 +597,22 @@ class WeakPassword(QuantumForgeError):
 
     def __init__(self, shortest: int) -> None:
         super().__init__(
-            f"a password must have at least {shortest} characters: choose a longer one"
+            f"a password must have at least {shortest} characters, not all the same and without "
+            "the blanks at its ends: choose a longer one"
+        )
+
+
+class MixedScripts(QuantumForgeError):
+    """A user name has letters of several scripts, which makes it look like another one."""
+
+    exit_status = 2
+
+    def __init__(self, name: str, scripts: Collection[str]) -> None:
+        self.name = name
+        self.scripts = scripts
+        super().__init__(
+            f"the user name {name!a} has letters of several scripts "
+            f"({', '.join(sorted(scripts))}): use one script"
         )
 
 

@@ -24,7 +24,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
 @cache
-def tests_by_name() -> frozenset[str]:
+def named_tests() -> frozenset[str]:
     """The names of all tests."""
     files = (ROOT / "tests").rglob("test_*.py")
     return frozenset(
@@ -41,7 +41,7 @@ def test_every_test_that_a_page_names_is_there(page: Path) -> None:
         assert (ROOT / file).exists(), f"{page} names {file}"
         assert f"def {test}" in (ROOT / file).read_text("utf-8"), f"{page} names {file}::{test}"
     for test in re.findall(r"`(test_\w+)`", page.read_text("utf-8")):
-        assert test in tests_by_name(), f"{page} names {test}"
+        assert test in named_tests(), f"{page} names {test}"
 
 
 def test_every_command_and_option_is_in_the_reference() -> None:

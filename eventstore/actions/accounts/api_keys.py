@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Uuid, bindparam, text
 
-from quantum_forge.eventstore.actions.accounts.users import require_active
+from quantum_forge.eventstore.actions.accounts.users import ended_with, require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
@@ -121,7 +121,8 @@ class ApiKeys(Domain):
 
         Raises:
             NotLetIn: when there is no such key, it is revoked or expired, does not have the scope,
-                is used up or used too often, or its user is not active; the attempt is recorded.
+                is used up or used too often, or its user is not active, was deactivated or has
+                changed the password since; the attempt is recorded.
         """
         key_id = self._id(key)
         stream = self.stream(ApiKeyIssued.entity_type, key_id)
@@ -153,6 +154,8 @@ class ApiKeys(Domain):
         self, connection: Connection, stream: Stream, key: ApiKeyIssued, scope: str | None
     ) -> str | None:
         now = self.clock()
+        if ended := ended_with(connection, key.user_id, stream):
+            return ended
         if key.expires_at is not None and key.expires_at <= now:
             return "key is expired"
         if scope is not None and scope not in key.scopes:

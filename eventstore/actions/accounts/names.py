@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
-from quantum_forge.eventstore.base.errors import NameTaken
+from quantum_forge.eventstore.base.errors import MixedScripts, NameTaken
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.standings import read_standings
@@ -20,6 +20,21 @@ USERNAME = "username"
 def name_id(tenant_id: UUID, kind: str, name: str) -> UUID:
     """The id under which a name is claimed, whatever its case."""
     return natural_id(kind, tenant_id, unicodedata.normalize("NFKC", name).strip().lower())
+
+
+def require_one_script(name: str) -> None:
+    """Refuse a name whose letters are not of one script: a Cyrillic a makes another `admin`.
+
+    Raises:
+        MixedScripts
+    """
+    scripts = {
+        unicodedata.name(letter, "unknown").split()[0].lower()
+        for letter in unicodedata.normalize("NFKC", name)
+        if letter.isalpha()
+    }
+    if len(scripts) > 1:
+        raise MixedScripts(name, scripts)
 
 
 def claim(

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from quantum_forge.eventstore.actions.accounts.users import require_active
+from quantum_forge.eventstore.actions.accounts.users import ended_with, require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
@@ -100,8 +100,8 @@ class Sessions(Domain):
         """Let a browser in that comes back with its token, and tell it what it last saved.
 
         Raises:
-            NotLetIn: when there is no such session, it has ended, or its user is not active; the
-                attempt is recorded.
+            NotLetIn: when there is no such session, it has ended, its user is not active, was
+                deactivated or has changed the password since; the attempt is recorded.
         """
         session_id = self._id(token)
         with self.engine.connect() as connection:
@@ -109,6 +109,10 @@ class Sessions(Domain):
         if known["token_hash"] is None or not token_matches(token, known["token_hash"]):
             self._deny(session_id, "unknown session")
         user_id = UUID(known["user_id"])
+        with self.engine.connect() as connection:
+            reason = ended_with(connection, user_id, self._stream(session_id))
+        if reason is not None:
+            self._deny(session_id, reason)
         try:
             self.touch(session_id)
         except RuleBroken as broken:

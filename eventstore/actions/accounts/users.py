@@ -4,7 +4,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Uuid, bindparam, text
 
 from quantum_forge.eventstore.actions.accounts.names import (
     EMAIL,
@@ -13,6 +13,7 @@ from quantum_forge.eventstore.actions.accounts.names import (
     find_holder,
     name_stream,
     release,
+    require_one_script,
 )
 from quantum_forge.eventstore.actions.accounts.revisions import revises, with_changes
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
@@ -47,6 +48,21 @@ from quantum_forge.schema.domains.users import (
     UserTwoFactorEnabled,
     UserUpdated,
 )
+
+_ENDING = text("""
+    SELECT event_type FROM event_logs
+     WHERE tenant_id = :tenant_id AND entity_type = 'user' AND entity_id = :user_id
+       AND event_type IN ('user_password_changed', 'user_deactivated')
+       AND id > (SELECT id FROM event_logs
+                  WHERE tenant_id = :tenant_id AND entity_type = :kind AND entity_id = :id
+                    AND version = 1)
+     ORDER BY version DESC LIMIT 1
+""").bindparams(*(bindparam(name, type_=Uuid) for name in ("tenant_id", "user_id", "id")))
+
+_ENDINGS = {
+    "user_password_changed": "issued before the password was changed",
+    "user_deactivated": "issued before the user was deactivated",
+}
 
 _NAMES = {"email": EMAIL, "username": USERNAME}
 
@@ -89,8 +105,10 @@ class Users(Domain):
         Raises:
             NameTaken: when another account has the email address or the username.
             WeakPassword: when the password is too short.
+            MixedScripts: when the username has letters of several scripts.
             EventRefused: when a field does not fit.
         """
+        require_one_script(username)
         user_id = uuid7()
         event = UserRegistered(
             email=email.strip(),
@@ -127,7 +145,10 @@ class Users(Domain):
 
         Raises:
             NameTaken: when another account has the email address or the username.
+            MixedScripts: when the username has letters of several scripts.
         """
+        if username is not UNSET:
+            require_one_script(username)
         event = UserUpdated(
             email=email, username=username, full_name=full_name, institution=institution
         )
@@ -151,6 +172,8 @@ class Users(Domain):
 
     def change_password(self, user_id: UUID, /, *, password: Secret) -> Placed:
         """Record another password, or the first one; whoever asks has proved who they are.
+
+        Sessions and API keys from before it open nothing any more.
 
         Raises:
             WeakPassword: when it is too short.
@@ -253,12 +276,31 @@ def require_active(connection: Connection, tenant_id: UUID, user_id: UUID, event
         raise RuleBroken(str(stream), state, event_type, ("active",))
 
 
+def ended_with(connection: Connection, user_id: UUID, credential: Stream) -> str | None:
+    """Return why a session or an API key has ended with something that happened to its user.
+
+    Whoever changes a password, or closes an account, shuts out who has got in before; opening the
+    account again does not let them in. None when nothing of the kind happened since.
+    """
+    ending: str | None = connection.scalar(
+        _ENDING,
+        {
+            "tenant_id": credential.tenant_id,
+            "user_id": user_id,
+            "kind": credential.entity_type,
+            "id": credential.entity_id,
+        },
+    )
+    return ending and _ENDINGS[ending]
+
+
 def _kind_of(name: str) -> str:
     """A username has no @."""
     return EMAIL if "@" in name else USERNAME
 
 
 def _hashed(password: Secret) -> str:
-    if len(password) < SHORTEST_PASSWORD:
+    characters = password.reveal().strip()
+    if len(characters) < SHORTEST_PASSWORD or len(set(characters)) == 1:
         raise WeakPassword(SHORTEST_PASSWORD)
     return hash_password(password)

@@ -18,6 +18,7 @@ from quantum_forge.eventstore.actions.accounts.sessions import Sessions
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.errors import (
     EventRefused,
+    MixedScripts,
     NameTaken,
     NotLetIn,
     RuleBroken,
@@ -182,7 +183,7 @@ def test_nobody_else_does_and_every_attempt_is_recorded(users: Users, ada: UUID)
     with pytest.raises(NotLetIn) as inactive:
         users.log_in("ada", PASSWORD)
 
-    assert told == {"login: not let in"}
+    assert told == {"login: access denied"}
     assert inactive.value.reason == "inactive_user"
     assert count(users.engine, "user_login_failed") == 2
     assert count(users.engine, "access_denied") == 2
@@ -246,12 +247,53 @@ def test_without_an_active_user_there_is_no_session_and_no_key(
             begin()
     with pytest.raises(RuleBroken, match="does not exist"):
         sessions.open(uuid4())
-    assert reason(sessions, session.token) == "user is inactive"
+    assert reason(sessions, session.token) == "issued before the user was deactivated"
     with pytest.raises(NotLetIn) as refused:
         keys.use(issued.key)
     assert refused.value.reason == "user is inactive"
+
+    # And when the account is open again, only what is issued from then on
     users.reactivate(ada)
-    assert keys.use(issued.key).user_id == ada
+    assert reason(sessions, session.token) == "issued before the user was deactivated"
+    with pytest.raises(NotLetIn) as refused:
+        keys.use(issued.key)
+    assert refused.value.reason == "issued before the user was deactivated"
+    assert keys.use(keys.issue(ada, name="new").key).user_id == ada
+    sessions.resume(sessions.open(ada).token)
+
+
+def test_a_new_password_shuts_out_who_had_got_in(
+    recorder: Recorder, users: Users, ada: UUID
+) -> None:
+    """Whoever has stolen a password has perhaps opened a session, or issued a key, with it."""
+    sessions, keys = Sessions(recorder), ApiKeys(recorder)
+    session, issued = sessions.open(ada), keys.issue(ada, name="script")
+
+    users.change_password(ada, password=Secret("staple, staple"))
+
+    assert reason(sessions, session.token) == "issued before the password was changed"
+    assert refusal(keys, issued.key) == "issued before the password was changed"
+    sessions.resume(sessions.open(ada).token)
+    keys.use(keys.issue(ada, name="new").key)
+
+
+@pytest.mark.parametrize("weak", ["        ", "\t" * 12, "aaaaaaaaaaaa", "   a2c4   "])
+def test_blanks_and_one_repeated_character_are_no_password(
+    users: Users, ada: UUID, weak: str
+) -> None:
+    """Length alone says little."""
+    with pytest.raises(WeakPassword):
+        users.change_password(ada, password=Secret(weak))
+
+
+@pytest.mark.parametrize("name", ["\u0430dmin", "adm\u0456n", "\u03bfliver", "p\u0430yp\u0430l"])
+def test_a_name_of_several_scripts_is_refused(users: Users, ada: UUID, name: str) -> None:
+    """It would look like somebody else's; a name of one script, whichever, is accepted."""
+    with pytest.raises(MixedScripts, match="several scripts"):
+        users.register(email="x@example.org", username=name)
+    with pytest.raises(MixedScripts):
+        users.update(ada, username=name)
+    users.register(email="y@example.org", username="\u0430\u0434\u0430-2")
 
 
 def test_a_key_opens_what_it_is_for_until_it_is_revoked(
