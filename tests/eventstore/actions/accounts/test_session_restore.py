@@ -101,7 +101,7 @@ def test_a_token_of_one_tenant_opens_nothing_of_another(recorder: Recorder, engi
     sessions.save_state(session.id, editor_content={"smiles": "CCO"})
     catch_up(engine, [PROJECTIONS["user_sessions"]])
 
-    with pytest.raises(Exception, match="session: not let in"):
+    with pytest.raises(Exception, match="session: access denied"):
         Sessions(Recorder(engine, Author(tenant_id=OTHER_TENANT))).resume(session.token)
 
     assert seen_by_reader(engine, TENANT) == 1
