@@ -233,6 +233,19 @@ class NotMigrated(QuantumForgeError):
         super().__init__("the database was never migrated; run: qforge db upgrade")
 
 
+class NotOurDatabase(QuantumForgeError):
+    """The database holds objects of another program under the names that this one needs."""
+
+    exit_status = 2
+
+    def __init__(self, found: str) -> None:
+        self.found = found
+        super().__init__(
+            f"the database is another program's: it has {found}. Nothing was changed; give Quantum "
+            "Forge one of its own (CREATE DATABASE quantum_forge), and set DATABASE_URL to it"
+        )
+
+
 class MigrationsPending(QuantumForgeError):
     """The database is older than the code."""
 

@@ -2,6 +2,8 @@
 
 from alembic import context
 
+from quantum_forge.schema.migrations import VERSION_TABLE
+
 connection = context.config.attributes.get("connection")
 
 if context.is_offline_mode():
@@ -10,10 +12,10 @@ if context.is_offline_mode():
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
         literal_binds=True,
-        transaction_per_migration=True,
+        version_table=VERSION_TABLE,
     )
 else:
-    context.configure(connection=connection, transaction_per_migration=True)
+    context.configure(connection=connection, version_table=VERSION_TABLE)
 
 with context.begin_transaction():
     context.run_migrations()

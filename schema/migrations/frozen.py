@@ -1,4 +1,4 @@
-"""How a migration runs the SQL that is frozen beside it."""
+"""How a migration runs the SQL that is frozen beside it, and where the revision is kept."""
 
 from pathlib import Path
 

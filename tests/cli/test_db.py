@@ -182,7 +182,7 @@ def test_programs_get_secrets_and_never_in_their_arguments(
 
 def test_psql_gets_its_arguments_and_gives_its_status(qforge_here: Qforge) -> None:
     """Options after `psql` are psql's own, and its failure is the command's."""
-    answer = qforge_here("db", "psql", "-XAtc", "SELECT version_num FROM alembic_version")
+    answer = qforge_here("db", "psql", "-XAtc", "SELECT version_num FROM qforge_version")
     assert answer.stdout == f"{NAMES[-1]}\n"
 
     qforge_here("db", "psql", "-Xc", "SELECT nonsense", status=1)

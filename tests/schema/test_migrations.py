@@ -23,12 +23,12 @@ from quantum_forge.schema.sql import OBJECTS, PRELUDE
 
 LEFTOVERS = text("""
     SELECT 'relation ' || relname AS what FROM pg_class
-     WHERE relnamespace = 'public'::regnamespace AND relname !~ '^alembic_version'
+     WHERE relnamespace = 'public'::regnamespace AND relname !~ '^qforge_version'
     UNION ALL
     SELECT 'function ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
     UNION ALL
     SELECT 'type ' || typname FROM pg_type
-     WHERE typnamespace = 'public'::regnamespace AND typname !~ 'alembic_version$'
+     WHERE typnamespace = 'public'::regnamespace AND typname !~ 'qforge_version$'
     UNION ALL
     SELECT 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal
     UNION ALL
@@ -176,7 +176,7 @@ def schema_dump(database: Database) -> str:
     command = [
         str(tool_path("pg_dump")),
         "--schema-only",
-        "--exclude-table=alembic_version",
+        "--exclude-table=qforge_version",
         f"--dbname={libpq_url(database.url)}",
     ]
     dump = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -194,7 +194,7 @@ def psql(database: Database, script: str) -> None:
 def set_revision(database: Database, revision: str) -> None:
     """Say that the database is at another revision."""
     with database.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
+        connection.execute(text("UPDATE qforge_version SET version_num = :to"), {"to": revision})
 
 
 def test_the_newest_revision_is_the_first_word_of_a_file_name() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import Connection, Engine, text
 
+from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import (
     DatabaseNewer,
     DatabaseOlder,
@@ -18,12 +19,14 @@ from quantum_forge.eventstore.base.errors import (
     LockHeld,
     MigrationsPending,
     NotMigrated,
+    NotOurDatabase,
     UnknownRevision,
 )
 from quantum_forge.eventstore.database.advisory_locks import MIGRATION_KEY, Purpose, refuse_foreign
 from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.eventstore.database.domains import loaded_domains
 from quantum_forge.eventstore.database.engine import Database
+from quantum_forge.schema.migrations import VERSION_TABLE
 
 if TYPE_CHECKING:
     # It takes long to import, and commands need it only where something is to be migrated.
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 HEAD = "head"
+_OLD_NAME = "alembic_version"
 BASE = "base"
 PATIENCE = 600.0
 """Seconds for which another migration is waited for."""
@@ -63,10 +67,15 @@ def revisions() -> list[Revision]:
 
 
 def upgrade(engine: Engine, revision: str = HEAD) -> list[str]:
-    """Migrate up to a revision, each migration in its own transaction; return those applied.
+    """Migrate up to a revision, in one transaction; return the migrations applied.
 
     At the newest revision, the tables of own domains are made, too, and their names returned.
     Any number of processes may do this at once: one migrates, the others wait and find it done.
+
+    Raises:
+        NotOurDatabase: when another program has tables in it whose names are needed.
+        DatabaseNewer, DatabaseOlder: when this program does not have the database's revision.
+        UnknownRevision: when there is no such revision.
     """
     applied = _move(engine, revision, up=True)
     if loaded_domains() and not migration_state(engine).pending:
@@ -110,7 +119,7 @@ def remove_empty(engine: Engine, require_empty: Callable[[Connection], None]) ->
         config = _config()
         config.attributes["connection"] = connection
         command.downgrade(config, BASE)
-        connection.execute(text("DROP TABLE alembic_version"))
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
         connection.commit()
     return revision
 
@@ -161,7 +170,8 @@ def migration_state(engine: Engine) -> MigrationState:
 
 def is_migrated(engine: Engine) -> bool:
     """Return whether the database is at the newest revision, without reading any migration."""
-    return current(engine) == newest()
+    with engine.connect() as connection:
+        return _current(connection) == newest() and not _has_old_name(connection)
 
 
 def newest() -> str | None:
@@ -230,6 +240,7 @@ def _drop_own_tables(connection: Connection) -> None:
 
 def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
     with _only_one(engine):
+        _prepare(engine)
         before = migration_state(engine)
         target = _resolve(revision, from_=before.current or BASE)
         names = [BASE, *(known.name for known in revisions())]
@@ -275,10 +286,46 @@ def _only_one(engine: Engine) -> Iterator[None]:
 
 
 def _current(connection: Connection) -> str | None:
-    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+    table = _OLD_NAME if _has_old_name(connection) else VERSION_TABLE
+    if not _exists(connection, table):
         return None
-    version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    version: str | None = connection.scalar(text(f"SELECT version_num FROM {table}"))
     return version
+
+
+def _has_old_name(connection: Connection) -> bool:
+    """Whether the revision is kept in the table that this program, too, used once."""
+    return (
+        not _exists(connection, VERSION_TABLE)
+        and _exists(connection, _OLD_NAME)
+        and _exists(connection, "event_logs")
+    )
+
+
+def _exists(connection: Connection, table: str) -> bool:
+    found = connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"public.{table}"})
+    return found is not None
+
+
+def _prepare(engine: Engine) -> None:
+    """Give the table of the revision its name, or see that a new database is free for ours.
+
+    Raises:
+        NotOurDatabase: when another program's objects have names that are needed.
+    """
+    with engine.begin() as connection:
+        if _has_old_name(connection):
+            connection.execute(text(f"ALTER TABLE {_OLD_NAME} RENAME TO {VERSION_TABLE}"))
+            connection.execute(text(f"ALTER INDEX {_OLD_NAME}_pkc RENAME TO {VERSION_TABLE}_pkc"))
+        elif _current(connection) is None:
+            if _exists(connection, _OLD_NAME):
+                raise NotOurDatabase(f"a table {_OLD_NAME}, and no event_logs beside it")
+            # The declarations of all tables take long to import.
+            from quantum_forge.schema.domains import SYSTEM_TABLES
+
+            taken = [name for name in sorted(SYSTEM_TABLES) if _exists(connection, name)]
+            if taken:
+                raise NotOurDatabase(f"{counted(len(taken), 'table')} {', '.join(taken)} already")
 
 
 def _require_known(revision: str | None, names: Sequence[str]) -> None:

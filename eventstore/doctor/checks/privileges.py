@@ -16,6 +16,7 @@ from quantum_forge.eventstore.doctor.checks.finding import (
     warning,
 )
 from quantum_forge.schema.domains import METADATA
+from quantum_forge.schema.migrations import VERSION_TABLE
 
 _LOGIN = text("""
     SELECT session_user::text AS login, r.rolsuper AS super,
@@ -134,7 +135,7 @@ def grants(connection: Connection) -> Finding:
     check = "grants"
     ours = {*PURPOSES, "PUBLIC"}
     wanted = set(declared.grants()) | {
-        Grant("table", "alembic_version", role, "SELECT") for role in PURPOSES
+        Grant("table", VERSION_TABLE, role, "SELECT") for role in PURPOSES
     }
     known = {(grant.kind, grant.name) for grant in wanted}
     found, surplus = set(), set()

@@ -3797,5 +3797,5 @@ for those only who administer';
 
 GRANT SELECT ON database_stats TO qforge_reader, qforge_auditor, qforge_projector, qforge_admin;
 
-GRANT SELECT ON alembic_version
+GRANT SELECT ON qforge_version
    TO qforge_appender, qforge_projector, qforge_reader, qforge_auditor, qforge_admin;

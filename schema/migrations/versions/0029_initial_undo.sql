@@ -81,5 +81,5 @@ DROP TABLE projection_copies;
 DROP TABLE projection_checkpoints;
 DROP SEQUENCE event_logs_id_seq;
 DROP SCHEMA qforge_private;
-REVOKE ALL ON alembic_version
+REVOKE ALL ON qforge_version
   FROM qforge_appender, qforge_projector, qforge_reader, qforge_auditor, qforge_admin;

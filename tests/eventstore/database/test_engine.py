@@ -268,7 +268,7 @@ def test_each_kind_of_failure_ends_a_command_with_status_2(
     """On the command line each is one line on stderr, nothing on stdout, and exit status 2."""
     newer = database
     with newer.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
+        connection.execute(text("UPDATE qforge_version SET version_num = 'f00d'"))
     cases = {
         "postgresql://u@127.0.0.1:1/d": "start the server",
         libpq_url(empty_database.url): "never migrated; run: qforge db upgrade",

@@ -475,7 +475,7 @@ def test_a_database_that_was_never_migrated_says_so(
 
 def test_a_newer_database_says_so(diagnose: Diagnose, engine: Engine) -> None:
     """Nothing is said of what this program does not know."""
-    change(engine, "UPDATE alembic_version SET version_num = '9999'")
+    change(engine, "UPDATE qforge_version SET version_num = '9999'")
     found = diagnose()
     assert "9999" in str(found["migrations"]["found"])
     assert found["migrations"]["level"] == "problem"
