@@ -232,7 +232,7 @@ def test_a_table_with_the_name_of_a_view_is_refused(qforge: Qforge, tmp_path: Pa
 
     refused = qforge("db", "upgrade", env=env, status=2).stderr
 
-    assert "system_health, which no domain made" in " ".join(refused.split())
+    assert "system_health, which no domain created" in " ".join(refused.split())
 
 
 def test_an_unknown_module_is_one_clear_error(qforge: Qforge) -> None:

@@ -90,7 +90,7 @@ def test_a_run_whose_server_stays_away_ends_by_saying_how_to_go_on(
 
     assert "no connection" in qforge("spool", "drain", status=2).stderr
     killable.start()
-    assert f"{waiting} events from the spool into the log" in qforge("spool", "drain").stderr
+    assert f"{waiting} events from the spool to the log" in qforge("spool", "drain").stderr
     assert set(endings(killable)) == {ONCE}
 
     qforge("run", str(molecules))
@@ -115,7 +115,7 @@ def test_the_same_command_drains_what_a_killed_run_left(
 
     said = qforge("run", str(molecules))
 
-    assert f"{waiting} events from the spool into the log" in said.stderr
+    assert f"{waiting} events from the spool to the log" in said.stderr
     again = (*ONCE[:1], "calculation_lost", *ONCE)
     found = endings(killable)
     assert set(found) <= {ONCE, again}

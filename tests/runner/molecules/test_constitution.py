@@ -186,5 +186,5 @@ def test_every_kind_of_file_is_compared(tmp_path: Path) -> None:
 
     for path in (xyz, csv, sdf):
         (record,) = read_inputs(path)
-        with pytest.raises(InputError, match="another molecule than the SMILES COC"):
+        with pytest.raises(InputError, match="a different molecule from the SMILES COC"):
             identify(record)
