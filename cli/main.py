@@ -1,10 +1,13 @@
 """The `qforge` command: its subcommands, and the one place where errors become exit statuses."""
 
+import contextlib
+import errno
 import gc
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -122,6 +125,11 @@ COMMANDS = {
     ),
 }
 
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG})
+
+_WITHOUT_DOMAINS = frozenset({"server", "completion"})
+"""Commands that work although an own domain is broken."""
+
 INTERRUPTED = 128 + signal.SIGINT
 PASSING = 2
 """As when the database cannot be reached."""
@@ -137,10 +145,22 @@ class Root(LazyGroup):
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; a closed pipe is raised as `ReaderLeft`."""
         try:
-            _load_domains()
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ReaderLeft from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; own domains are loaded before, whose names its options may have."""
+        if args[0] not in _WITHOUT_DOMAINS:
+            try:
+                _load_domains()
+            except QuantumForgeError as error:
+                if args[0] != "doctor":
+                    raise
+                console.error(str(error))
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command; what is imported by then is no garbage, now or at the exit."""
@@ -189,6 +209,37 @@ def _terminated(number: int, _: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
+def _open_missing_streams() -> None:
+    """Let output go nowhere whose stream was closed by whoever started this process."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # to the end
+            setattr(sys, name, nowhere)
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are not text, which neither a terminal, JSON nor PostgreSQL takes.
+
+    Raises:
+        click.UsageError
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(
+                f"the argument {argument[:80]!a} is not UTF-8; give it in UTF-8"
+            ) from None
+
+
+def _unwritten(error: OSError) -> int:
+    """Say that the output could not be written, and see that Python's last flush does not."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    with contextlib.suppress(OSError):
+        console.error(f"the output cannot be written: {error.strerror}")
+    return 2
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 2 for what the user can correct, 128 + N after signal N."""
     if arguments is None:
@@ -198,7 +249,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for number in stopping_signals():
         if number != signal.SIGINT:
             signal.signal(number, _terminated)
+    _open_missing_streams()
     try:
+        _require_text(sys.argv[1:] if arguments is None else arguments)
         status = qforge.main(arguments, prog_name="qforge", standalone_mode=False)
         sys.stdout.flush()
     except QuantumForgeError as error:
@@ -214,6 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+            sys.exit(_unwritten(error))
         # Imported here, for most commands succeed, and some need no database.
         from quantum_forge.eventstore.database.availability.outage import passes, reason_of
 

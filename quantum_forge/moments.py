@@ -19,19 +19,39 @@ Answer = TypeVar("Answer")
 
 
 class WrongMoment(QuantumForgeError):
-    """A text is not a time or a position of the log."""
+    """A value is not a time or a position of the log."""
 
     exit_status = 2
 
 
 def time_of(written: datetime | str | None) -> datetime | None:
     """The time that somebody means; raises `WrongMoment`."""
-    return _read_text(parse_time, written) if isinstance(written, str) else written
+    if isinstance(written, str):
+        return _read_text(parse_time, written)
+    if written is None:
+        return None
+    if not isinstance(written, datetime):
+        raise WrongMoment(f"a time is a datetime or a text, not {written!r}")
+    return _with_zone(written)
 
 
 def moment_of(written: Moment | None) -> int | datetime | None:
     """The position or time that somebody means; raises `WrongMoment`."""
-    return _read_text(parse_moment, written) if isinstance(written, str) else written
+    if isinstance(written, str):
+        return _read_text(parse_moment, written)
+    if isinstance(written, datetime):
+        return _with_zone(written)
+    if written is None or (isinstance(written, int) and not isinstance(written, bool)):
+        return written
+    raise WrongMoment(f"a moment is a position, a datetime or a text, not {written!r}")
+
+
+def _with_zone(time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise WrongMoment(
+            f"{time!r} has no time zone: give one, as in datetime.now(UTC), or use .astimezone()"
+        )
+    return time
 
 
 def _read_text(read: Callable[[str, datetime], Answer], text: str) -> Answer:

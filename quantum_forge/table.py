@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from math import inf
+from sys import float_info
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -140,8 +142,8 @@ class Query:
         Raises:
             WrongQuery: for a negative number.
         """
-        if rows < 0:
-            raise WrongQuery(f"a limit must be a number of rows, at least 0, not {rows}")
+        if not isinstance(rows, int) or isinstance(rows, bool) or not 0 <= rows < 2**63:
+            raise WrongQuery(f"a limit must be a number of rows, at least 0, not {rows!r}")
         most = rows if self._most is None else min(rows, self._most)
         statement = self._statement
         if self._most is None and statement._limit_clause is not None:
@@ -304,6 +306,14 @@ _ACCEPTED: Mapping[type[TypeEngine[Any]], tuple[type[Any] | tuple[type[Any], ...
 }
 """What a condition may compare with columns of a type: the more special type first."""
 
+_MOST: Mapping[type[TypeEngine[Any]], float] = {
+    BigInteger: 2**63 - 1,
+    Integer: 2**31 - 1,
+    Float: float_info.max,
+    Numeric: float_info.max,
+}
+"""The largest number of a type; what is beyond it the server would refuse."""
+
 
 def _value(column: ColumnElement[Any], value: object) -> object:
     """The value, if a column can hold it.
@@ -321,11 +331,22 @@ def _value(column: ColumnElement[Any], value: object) -> object:
         if fits and isinstance(value, datetime):
             fits = value.tzinfo is not None
         if fits and isinstance(value, str):
-            fits = "\0" not in value
+            fits = _is_storable(value)
         if not fits:
             raise WrongQuery(f"{_name(column)} holds {holds}, not {value!r}")
+        most = _MOST.get(kind, inf)
+        if isinstance(value, int | float | Decimal) and not -most <= value <= most:
+            raise WrongQuery(f"{_name(column)} holds no number as large as {str(value)[:40]}")
         return value
     raise WrongQuery(f"{_name(column)} holds JSON: give a condition of SQLAlchemy Core instead")
+
+
+def _is_storable(value: str) -> bool:
+    """Whether PostgreSQL takes a text: neither NUL nor a lone surrogate."""
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _name(column: ColumnElement[Any]) -> str:

@@ -25,7 +25,7 @@ def limit_option(what: str, default: int = 50) -> Callable[[Command], Command]:
     """--limit, a number of at least 1."""
     return click.option(
         "--limit",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=2**63 - 1),
         default=default,
         show_default=True,
         help=f"Print at most this many: {what}.",

@@ -34,8 +34,8 @@ def load_domains(names: Iterable[str]) -> None:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise DomainRefused(name, str(error)) from error
             raise UnknownDomain(name) from error
-        except Exception as error:
-            raise DomainRefused(name, str(error)) from error
+        except (Exception, SystemExit) as error:
+            raise DomainRefused(name, str(error) or type(error).__name__) from error
         _loaded[name] = None
 
 

@@ -18,10 +18,17 @@ def read_cxsmiles(smiles: str) -> Chem.Mol:
 
     Raises:
         ValueError: for what is not a SMILES.
-        InputError: for an extension that may change the molecule and cannot be read.
+        InputError: for an extension that may change the molecule and cannot be read, and for text
+            after a blank.
     """
     bare, bar, extension = smiles.partition(" |")
     extension = extension.rpartition("|")[0]
+    if not bare.isprintable() or " " in bare:
+        # RDKit takes the rest for a name, or ends at a NUL, and returns the first part's molecule.
+        raise InputError(
+            f"{smiles[:80]!a} is not one SMILES: it has a blank or a control character in it",
+            code="UNREADABLE_SMILES",
+        )
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None and bar:
         molecule = Chem.MolFromSmiles(bare)

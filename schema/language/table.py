@@ -1,5 +1,6 @@
 """How tables are declared: one MetaData, constraints named alike, a comment on every column."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
+
+LONGEST_NAME = 48
+"""Characters of a table's name: PostgreSQL cuts names after 63 bytes, and constraints, indexes and
+copies add their endings."""
+
+_NAME = re.compile(rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}")
 
 METADATA = MetaData(
     naming_convention={
@@ -100,8 +107,13 @@ def read_model(
         metadata: whether it has a free JSONB column `metadata`.
 
     Raises:
-        TypeError: when the name is taken.
+        TypeError: when the name is taken, or cannot be the name of a table.
     """
+    if not _NAME.fullmatch(name):
+        raise TypeError(
+            f"{name!r} cannot be the name of a table: use at most {LONGEST_NAME} lower-case "
+            "letters, digits and _"
+        )
     if name in METADATA.tables:
         raise TypeError(f"table {name!r} is declared twice")
     for part in key:

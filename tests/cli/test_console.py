@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import msgspec
@@ -100,6 +101,31 @@ def test_nothing_that_is_printed_on_a_terminal_commands_it() -> None:
     evil = "a\x1b]0;t\x07\x9b31m\u202egnp\x7f\rb"
     (line,) = [line for line in plain.split("\n") if line.startswith('{"')]
     assert json.loads(line) == {"name": evil}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "redirected", "status", "said"),
+    [
+        ("--help", ">/dev/full", 2, "Error: the output cannot be written: No space left on device"),
+        ("completion bash", ">&-", 0, ""),
+        ("molecules show $'\\xff'", "", 2, "is not UTF-8"),
+    ],
+)
+def test_no_traceback_where_output_or_arguments_are_unusable(
+    arguments: str, redirected: str, status: int, said: str, tmp_path: Path
+) -> None:
+    """A full disk, a closed stream, bytes that are not text."""
+    line = f"{sys.executable} -m quantum_forge.cli.main {arguments} {redirected}"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        env={**os.environ, "QFORGE_HOME": str(tmp_path), "DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_program_gets_the_data_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -133,6 +133,12 @@ def test_events_are_filtered(forge: qf.Forge) -> None:
     assert project.position == forge.position()
     with pytest.raises(qf.WrongMoment, match="not a time"):
         forge.events(since="yesterday")
+    for wrong in (datetime.now(), date(2026, 1, 1), 5, True, 1.5):  # noqa: DTZ005  # the point
+        with pytest.raises(qf.WrongMoment):
+            forge.events(since=wrong)  # type: ignore[arg-type]
+    for wrong in (datetime.now(), date(2026, 1, 1), True, 1.5):  # noqa: DTZ005
+        with pytest.raises(qf.WrongMoment):
+            forge.as_of("molecules", wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="follow never ends"):
         forge.events(follow=True, backward=True)
 
@@ -368,3 +374,18 @@ def test_closing_gives_back_every_connection(url: str, tmp_path: Path, engine: E
                 break
             connection.exec_driver_sql("SELECT pg_sleep(0.05)")
     assert sessions == 1
+
+
+@pytest.mark.parametrize("smiles", ["C\nCCO", "C CCO", "C\tCCO |$a$|", "C\0", "CC junk(((", " "])
+def test_what_follows_a_blank_in_a_smiles_is_not_left_out(forge: qf.Forge, smiles: str) -> None:
+    """RDKit would take it for a name, and methane would be recorded for ethanol."""
+    with pytest.raises(qf.QuantumForgeError):
+        forge.molecule(smiles)
+    assert list(forge.events()) == []
+
+
+def test_open_says_which_argument_is_wrong(tmp_path: Path) -> None:
+    """A folder may be a text; an id that is not a UUID is refused before anything is opened."""
+    for name in ("tenant_id", "user_id"):
+        with pytest.raises(qf.QuantumForgeError, match=f"{name} must be a UUID, not 'abc'"):
+            qf.open(home=str(tmp_path), **{name: "abc"})  # type: ignore[arg-type]

@@ -68,6 +68,11 @@ def test_a_query_is_immutable(molecules: qf.Query) -> None:
         ({"charge": (None, None)}, "not a range"),
         ({"id": "7d44"}, "id holds an id"),
         ({"smiles": "\0"}, "smiles holds text"),
+        ({"smiles": "\ud800"}, "smiles holds text"),
+        ({"charge": 2**40}, "no number as large as 1099511627776"),
+        ({"charge": [0, -(2**40)]}, "no number as large"),
+        ({"molecular_weight": (None, 10**400)}, "no number as large"),
+        ({"molecular_weight": float("nan")}, "no number as large"),
         ({"created_at": datetime(2026, 1, 1)}, "with a time zone"),  # noqa: DTZ001  # the point
         ({"metadata": {}}, "metadata holds JSON"),
     ],
@@ -84,8 +89,9 @@ def test_order_of_an_unknown_column_and_a_negative_limit_are_refused(molecules: 
     """And a condition on what was limited already, which would mean two things."""
     with pytest.raises(qf.WrongQuery, match="no column 'weight'"):
         molecules.order("-weight")
-    with pytest.raises(qf.WrongQuery, match="at least 0"):
-        molecules.limit(-1)
+    for limit in (-1, 2**63, 1.5, True, "3", None):
+        with pytest.raises(qf.WrongQuery, match="at least 0"):
+            molecules.limit(limit)  # type: ignore[arg-type]  # the point
     with pytest.raises(qf.WrongQuery, match="call limit last"):
         molecules.limit(1).where(smiles="C")
 

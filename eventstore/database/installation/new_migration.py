@@ -89,9 +89,14 @@ def write_migration(message: str, changes: Changes | None) -> list[Path]:
 
 def freeze(*files: Path) -> None:
     """Add checksums to those beside the files; a test asks that frozen migrations stay."""
-    with (files[0].parent / CHECKSUMS).open("a", encoding="utf-8") as sums:
-        for file in sorted(files):
-            sums.write(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n")
+    sums = files[0].parent / CHECKSUMS
+    names = {file.name for file in files}
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.exists() else []
+    kept = [line for line in lines if line.split(maxsplit=1)[-1] not in names]
+    new = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}" for file in sorted(files)
+    ]
+    sums.write_text("".join(f"{line}\n" for line in [*kept, *new]), encoding="utf-8")
 
 
 def _try(connection: Connection, sql: str, wanted: Catalog) -> None:

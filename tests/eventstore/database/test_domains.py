@@ -213,6 +213,10 @@ def test_a_column_of_another_type_is_refused_with_its_remedy(
         (DOMAIN.replace('"instruments"', '"event_logs"'), "table 'event_logs' is declared twice"),
         (DOMAIN.replace('"spectra"', '"spectrums"', 1), "spectra is not a column"),
         ("import no_such_module", "no_such_module"),
+        ("raise SystemExit(3)", "3"),
+        (DOMAIN.replace('"instruments"', '"Instruments"'), "cannot be the name of a table"),
+        (DOMAIN.replace('"instruments"', '"i; drop table users"'), "cannot be the name of a table"),
+        (DOMAIN.replace('"instruments"', f'"{"i" * 49}"'), "at most 48 lower-case"),
     ],
 )
 def test_a_domain_that_cannot_be_used_is_refused_by_name(
@@ -236,7 +240,14 @@ def test_a_table_with_the_name_of_a_view_is_refused(qforge: Qforge, tmp_path: Pa
 
 
 def test_an_unknown_module_is_one_clear_error(qforge: Qforge) -> None:
-    """It says which, and what to do."""
+    """It says which, and what to do; what needs no domain works without it."""
+    broken = {"QFORGE_DOMAINS": "mylab.nothing"}
+    assert qforge("completion", "bash", env=broken).stderr == ""
+    qforge("server", "status", env=broken)
+    doctor = qforge("doctor", env=broken, status=None)
+    assert "no module mylab.nothing" in doctor.stdout + doctor.stderr
+    assert "Traceback" not in doctor.stderr
+
     refused = qforge("status", env={"QFORGE_DOMAINS": "mylab.nothing"}, status=2).stderr
 
     assert "no module mylab.nothing" in " ".join(refused.split())

@@ -81,6 +81,8 @@ def test_a_run_heeds_the_end_of_its_terminal_unless_it_was_told_not_to(
     molecules: Path, database: Database, tmp_path: Path, survives: bool
 ) -> None:
     """A closed window, a lost connection: nothing stays in flight. Under `nohup` it goes on."""
+    if not survives:
+        write(molecules, nci(600))  # which takes longer than the terminal lives
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "quantum_forge.cli.main", "run", str(molecules), "--jobs=2"]
     environment = os.environ | {
