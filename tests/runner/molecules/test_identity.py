@@ -97,7 +97,7 @@ def test_atom_map_numbers_do_not_make_another_molecule() -> None:
         ("c1cccc1", "Can't kekulize mol"),
         ("", "an empty molecule"),
         ("*C", "atom 1 is a placeholder"),
-        ("[U]", r"U \(Z = 92\) is beyond xTB"),
+        ("[U]", r"U \(Z = 92\) is not supported by xTB"),
         ("[H+]", "no electrons are left"),
     ],
 )
