@@ -14,6 +14,9 @@ help:  ## Show these targets
 demo: $(STAMP)  ## Run GFN2-xTB on examples/drugs.smi and look at the result
 	@$(BIN)/python -m examples.demo
 
+# Tests wait half of their time (for servers, deadlines and pauses): more workers than two cores.
+WORKERS := 3
+
 # What PostgreSQL itself decides, run on a second version, too.
 SECOND_POSTGRES := 16
 NEAR_POSTGRES := tests/eventstore/log/test_append.py tests/eventstore/log/test_append_only.py tests/eventstore/log/test_load.py tests/eventstore/log/test_limits.py tests/eventstore/log/test_read.py tests/eventstore/log/test_safe_head.py tests/eventstore/log/test_store_machine.py \
@@ -24,8 +27,8 @@ NEAR_POSTGRES := tests/eventstore/log/test_append.py tests/eventstore/log/test_a
 
 test: $(READERS)  ## Check style, types and imports, then run every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -n 2
-	QFORGE_TEST_POSTGRES=$(SECOND_POSTGRES) $(BIN)/pytest -n 2 $(NEAR_POSTGRES)
+	$(BIN)/pytest -n $(WORKERS)
+	QFORGE_TEST_POSTGRES=$(SECOND_POSTGRES) $(BIN)/pytest -n $(WORKERS) $(NEAR_POSTGRES)
 
 soak: $(READERS)  ## Kill writers and servers for minutes (QFORGE_SOAK_SECONDS=120 for each test)
 	$(BIN)/pytest -m soak -s
