@@ -97,6 +97,8 @@ def test_a_run_heeds_the_end_of_its_terminal_unless_it_was_told_not_to(
         stderr=theirs,
         cwd=tmp_path,
         env=environment,
+        # Whoever runs the tests under nohup has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  # is no lock
     ) as run:
         os.close(theirs)
         until(completed_more_than(database.engine, 1), "the run is under way")
