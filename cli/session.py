@@ -4,14 +4,13 @@ import contextlib
 from collections.abc import Iterator
 
 import click
-from sqlalchemy import Engine
 
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.accounts.authorization import refusals_recorded
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import NeedsPrimary
 from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
-from quantum_forge.eventstore.database.availability.standby import require_primary
+from quantum_forge.eventstore.database.availability.standby import is_standby
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.forge import Forge
 
@@ -41,20 +40,23 @@ def open_forge(
         refusals_recorded(forge.engine, forge.author, _command()),
     ):
         if writes:
-            command = click.get_current_context().command_path
-            refused = patience.persist(lambda: _refusal(forge.engine, command))
-            if refused is not None:
-                raise refused
+            refuse_standby(forge, click.get_current_context().command_path, follows=follows)
         yield forge
 
 
-def _refusal(engine: Engine, command: str) -> NeedsPrimary | None:
-    """Why the server takes no changes; a follower does not wait for a standby's promotion."""
-    try:
-        require_primary(engine, command)
-    except NeedsPrimary as refused:
-        return refused
-    return None
+def refuse_standby(forge: Forge, what: str, *, follows: bool) -> None:
+    """Refuse what writes on a standby; a follower waits for an answer, and not for a promotion.
+
+    Raises:
+        NeedsPrimary
+    """
+
+    def asked() -> bool:
+        with forge.connect() as connection:
+            return is_standby(connection)
+
+    if patience_of(follows).persist(asked):
+        raise NeedsPrimary(what)
 
 
 def patience_of(follows: bool) -> Patience:

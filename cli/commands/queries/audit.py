@@ -12,13 +12,12 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import limit_option, time_range_options
-from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
+from quantum_forge.cli.session import open_forge, patience_of, refuse_standby, tell_trouble
 from quantum_forge.cli.show import audit_entries
 from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.eventstore.actions.accounts.authorization import require_role
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
-from quantum_forge.eventstore.database.availability.standby import require_primary
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.place import Place, place_at
@@ -85,6 +84,8 @@ def audit(
         tenant_id=settings.tenant_id, user_id=settings.user_id, more={"service": "audit"}
     )
     with open_forge(settings, follows=follow) as forge:
+        if form is not None:
+            refuse_standby(forge, "an export, which is recorded in the log,", follows=follow)
 
         def look() -> tuple[Question, int, Place, list[Entry]]:
             catch_up_unless_standby(forge.engine, named(["users", "organization_members"]))
@@ -102,8 +103,6 @@ def audit(
                     target_type="user" if user_id else None,
                     target_id=user_id,
                 )
-            if form is not None:
-                require_primary(forge.engine, "an export, which is recorded in the log,")
             question = Question(
                 tenant_id=settings.tenant_id,
                 user_id=user_id,

@@ -334,6 +334,20 @@ WITHOUT_A_DATABASE = {"completion", "server status", "server stop"}
 """They open none: one prints a script, two are about the embedded server's processes."""
 
 
+def test_an_export_that_follows_is_refused_on_a_standby(
+    qforge_here: Qforge, engine: Engine, replica: Engine
+) -> None:
+    """It records what it printed; nor does it wait until the standby is promoted."""
+    catch_up(engine, PROJECTIONS.values())
+    wait_for_replay(engine, replica)
+
+    refused = qforge_here(
+        "audit", "--csv", "--follow", env={"DATABASE_URL": libpq_url(replica.url)}, status=2
+    )
+
+    assert "an export, which is recorded in the log, requires the primary" in refused.stderr
+
+
 def test_every_command_has_its_place_in_the_walk() -> None:
     """A new command must say what it does on a standby."""
     leaves = {
