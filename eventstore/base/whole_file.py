@@ -39,8 +39,8 @@ class TargetUnwritable(QuantumForgeError):
 
     def __init__(self, path: Path, error: OSError) -> None:
         self.path = path
-        reason = error.strerror or error
-        super().__init__(f"{path} cannot be written ({reason}); give another place")
+        self.reason = error.strerror or str(error)
+        super().__init__(f"{path} cannot be written ({self.reason}); give another place")
 
 
 @contextmanager
@@ -63,10 +63,10 @@ def whole_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
         try:
             yield partial
             os.fsync(descriptor)
-            if not _is_named(descriptor, partial):
+            if not is_named(descriptor, partial):
                 raise TargetUnwritable(path, OSError(f"{partial} is another file now"))
             partial.replace(path)
-            _sync_folder(path.parent)
+            sync_directory(path.parent)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -88,7 +88,7 @@ def _locked_partial(path: Path) -> Iterator[tuple[Path, int]]:
             raise TargetUnwritable(path, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if not _is_named(descriptor, partial):
+            if not is_named(descriptor, partial):
                 continue  # another writer took it for a remnant before it was locked
             try:
                 _remove_remnants(path, partial)
@@ -127,11 +127,11 @@ def _remove_remnants(path: Path, own: Path) -> None:
             os.close(descriptor)
 
 
-def _is_named(descriptor: int, path: Path) -> bool:
-    """Whether an open file has that name still."""
+def is_named(descriptor: int, path: Path) -> bool:
+    """Whether an open file has that name still: it was neither deleted nor exchanged."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
@@ -141,10 +141,14 @@ def write_whole(path: Path, content: bytes, *, replace: bool = False) -> None:
         partial.write_bytes(content)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the file's name last, too."""
-    opened = os.open(folder, os.O_RDONLY)
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power loss.
+
+    Raises:
+        OSError: when it cannot be opened or written.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)

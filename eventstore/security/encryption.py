@@ -5,7 +5,6 @@ first encrypts, all decrypt: a new key is put before the others, and they go whe
 any more.
 """
 
-import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from quantum_forge.eventstore.base.errors import EncryptionKeyMissing, InvalidSetting, Undecryptable
 from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.base.whole_file import TargetUnwritable, write_whole
 from quantum_forge.eventstore.database.settings import Settings
 
 KEYS_VARIABLE = "QFORGE_ENCRYPTION_KEYS"
@@ -80,23 +80,20 @@ def add_key(path: Path) -> int:
 
     Raises:
         InvalidSetting: when the file cannot be read or written.
+        TargetBusy: while another process adds a key.
     """
     try:
         keys = _read_keys(path)
     except EncryptionKeyMissing:
         keys = []
     lines = [Fernet.generate_key().decode(), *(key.reveal() for key in keys)]
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write("".join(f"{line}\n" for line in lines))
-            file.flush()
-            os.fsync(descriptor)
-        partial.replace(path)
+        write_whole(path, "".join(f"{line}\n" for line in lines).encode("ascii"), replace=True)
     except OSError as error:
         raise InvalidSetting(str(path), f"cannot be written ({error.strerror})") from error
+    except TargetUnwritable as error:
+        raise InvalidSetting(str(path), f"cannot be written ({error.reason})") from error
     return len(lines)
 
 

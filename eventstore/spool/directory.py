@@ -1,12 +1,12 @@
 """The directory of the spool: its entries, opened and written so that they survive a power loss."""
 
-import contextlib
 import errno
 import os
 import stat
 from pathlib import Path
 
 from quantum_forge.eventstore.base.errors import SpoolEntryUnusable, SpoolUnwritable
+from quantum_forge.eventstore.base.whole_file import TargetUnwritable, write_whole
 
 SUFFIX = ".spool"
 NO_SEGMENT = "it is not a segment: move it out of the spool"
@@ -84,24 +84,7 @@ def write_durably(path: Path, content: bytes) -> None:
     Raises:
         SpoolUnwritable: when it cannot be made.
     """
-    unfinished = path.with_name(f".{path.name}.new")
     try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        sync_directory(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise SpoolUnwritable(path, error.strerror or str(error), "what a drain found") from error
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory survive a power loss."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        write_whole(path, content, replace=True)
+    except TargetUnwritable as error:
+        raise SpoolUnwritable(path, error.reason, "what a drain found") from error

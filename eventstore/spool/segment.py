@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Self
 
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
+from quantum_forge.eventstore.base.whole_file import is_named, sync_directory
 from quantum_forge.eventstore.spool.directory import (
     SUFFIX,
     open_file,
-    sync_directory,
     unusable,
     write_durably,
 )
@@ -122,12 +122,7 @@ class Segment:
     @property
     def is_lost(self) -> bool:
         """Whether its name is gone or names another file: what is written to it would be lost."""
-        try:
-            named = self.path.lstat()
-        except OSError:
-            return True
-        own = os.fstat(self._descriptor)
-        return (named.st_dev, named.st_ino) != (own.st_dev, own.st_ino)
+        return not is_named(self._descriptor, self.path)
 
     def copied(self, directory: Path, offset: int) -> Self:
         """A new segment with everything from a frame's offset on, as durable as an append.

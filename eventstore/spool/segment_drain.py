@@ -21,8 +21,9 @@ from quantum_forge.eventstore.base.errors import (
     SpoolEntryUnusable,
     SpoolUnwritable,
 )
+from quantum_forge.eventstore.base.whole_file import sync_directory
 from quantum_forge.eventstore.database.availability.outage import REFUSALS
-from quantum_forge.eventstore.spool.directory import open_file, sync_directory
+from quantum_forge.eventstore.spool.directory import open_file
 from quantum_forge.eventstore.spool.entries import Spooled, events_of
 from quantum_forge.eventstore.spool.frames import Damage, Frame
 from quantum_forge.eventstore.spool.segment import Segment
