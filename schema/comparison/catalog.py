@@ -88,7 +88,7 @@ class Catalog(msgspec.Struct, frozen=True):
 
 
 def read_catalog(connection: Connection) -> Catalog:
-    """Return the catalog of a database, without partitions and alembic's own table."""
+    """Return the catalog of a database, without partitions and the table of the revision."""
     connection.execute(text("SET LOCAL search_path = public"))
     found = [msgspec.convert(dict(row), Object) for row in _rows(connection, "catalog")]
     columns: dict[str, tuple[Column, ...]] = {}

@@ -9,7 +9,7 @@ WITH spaces AS (
            CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind
       FROM pg_class AS c JOIN spaces ON c.relnamespace = spaces.oid
      WHERE c.relkind IN ('r', 'p', 'v', 'S') AND NOT c.relispartition
-       AND c.relname !~ '^(alembic|qforge)_version'
+       AND c.relname <> 'qforge_version'
 ), functions AS (
     SELECT p.oid, p.prokind, p.proowner, p.proacl, p.oid::regprocedure::text AS name,
            CASE p.prokind WHEN 'a' THEN 'aggregate' ELSE 'function' END AS kind,

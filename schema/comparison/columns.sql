@@ -13,5 +13,5 @@ SELECT a.attrelid::regclass::text AS "table", quote_ident(a.attname) AS name,
   JOIN pg_type AS t ON t.oid = a.atttypid
   LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-   AND c.relname !~ '^(alembic|qforge)_version' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+   AND c.relname <> 'qforge_version' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
  ORDER BY a.attrelid, a.attnum

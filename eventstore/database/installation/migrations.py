@@ -3,13 +3,13 @@
 import contextlib
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import ARRAY, Connection, Engine, Text, bindparam, text
 
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import (
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 HEAD = "head"
 _OLD_NAME = "alembic_version"
+
+_EXISTING = text("""
+    SELECT name FROM unnest(:names) AS wanted(name) WHERE to_regclass('public.' || name) IS NOT NULL
+""").bindparams(bindparam("names", type_=ARRAY(Text)))
+
 BASE = "base"
 PATIENCE = 600.0
 """Seconds for which another migration is waited for."""
@@ -171,7 +176,8 @@ def migration_state(engine: Engine) -> MigrationState:
 def is_migrated(engine: Engine) -> bool:
     """Return whether the database is at the newest revision, without reading any migration."""
     with engine.connect() as connection:
-        return _current(connection) == newest() and not _has_old_name(connection)
+        table = _version_table(connection)
+        return table == VERSION_TABLE and _version_in(connection, table) == newest()
 
 
 def newest() -> str | None:
@@ -286,25 +292,26 @@ def _only_one(engine: Engine) -> Iterator[None]:
 
 
 def _current(connection: Connection) -> str | None:
-    table = _OLD_NAME if _has_old_name(connection) else VERSION_TABLE
-    if not _exists(connection, table):
-        return None
+    table = _version_table(connection)
+    return None if table is None else _version_in(connection, table)
+
+
+def _version_in(connection: Connection, table: str) -> str | None:
     version: str | None = connection.scalar(text(f"SELECT version_num FROM {table}"))
     return version
 
 
-def _has_old_name(connection: Connection) -> bool:
-    """Whether the revision is kept in the table that this program, too, used once."""
-    return (
-        not _exists(connection, VERSION_TABLE)
-        and _exists(connection, _OLD_NAME)
-        and _exists(connection, "event_logs")
-    )
+def _version_table(connection: Connection) -> str | None:
+    """The table that holds the revision; older databases have it under Alembic's own name."""
+    there = _existing(connection, [VERSION_TABLE, _OLD_NAME, "event_logs"])
+    if VERSION_TABLE in there:
+        return VERSION_TABLE
+    return _OLD_NAME if there == {_OLD_NAME, "event_logs"} else None
 
 
-def _exists(connection: Connection, table: str) -> bool:
-    found = connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"public.{table}"})
-    return found is not None
+def _existing(connection: Connection, names: Iterable[str]) -> set[str]:
+    """Those of the names that something in the database has."""
+    return set(connection.scalars(_EXISTING, {"names": list(names)}))
 
 
 def _prepare(engine: Engine) -> None:
@@ -314,17 +321,17 @@ def _prepare(engine: Engine) -> None:
         NotOurDatabase: when another program's objects have names that are needed.
     """
     with engine.begin() as connection:
-        if _has_old_name(connection):
+        table = _version_table(connection)
+        if table == _OLD_NAME:
             connection.execute(text(f"ALTER TABLE {_OLD_NAME} RENAME TO {VERSION_TABLE}"))
             connection.execute(text(f"ALTER INDEX {_OLD_NAME}_pkc RENAME TO {VERSION_TABLE}_pkc"))
-        elif _current(connection) is None:
-            if _exists(connection, _OLD_NAME):
+        elif table is None or _version_in(connection, table) is None:
+            if table is None and _existing(connection, [_OLD_NAME]):
                 raise NotOurDatabase(f"a table {_OLD_NAME}, and no event_logs beside it")
             # The declarations of all tables take long to import.
             from quantum_forge.schema.domains import SYSTEM_TABLES
 
-            taken = [name for name in sorted(SYSTEM_TABLES) if _exists(connection, name)]
-            if taken:
+            if taken := sorted(_existing(connection, SYSTEM_TABLES)):
                 raise NotOurDatabase(f"{counted(len(taken), 'table')} {', '.join(taken)} already")
 
 
