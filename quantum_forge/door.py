@@ -12,13 +12,14 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from quantum_forge.eventstore.base.errors import InvalidSetting, QuantumForgeError
+from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.engine import Database, open_database
 from quantum_forge.eventstore.database.installation.migrations import migrate_embedded
 from quantum_forge.eventstore.database.settings import (
     Settings,
     load_settings,
     parse_database_url,
+    parse_uuid,
 )
 from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
@@ -45,24 +46,16 @@ def settings_of(
     Raises:
         InvalidSetting: when an id is not a UUID.
     """
-    given: dict[str, Any] = {
-        "home": None if home is None else Path(home).expanduser().absolute(),
-        "tenant_id": _uuid("tenant_id", tenant_id),
-        "user_id": _uuid("user_id", user_id),
-    }
+    given: dict[str, Any] = {}
+    if home is not None:
+        given["home"] = Path(home).expanduser().absolute()
+    if tenant_id is not None:
+        given["tenant_id"] = parse_uuid("tenant_id", tenant_id)
+    if user_id is not None:
+        given["user_id"] = parse_uuid("user_id", user_id)
     if url is not None:
         given |= {"url": parse_database_url(url, variable="url"), "source": "url"}
-    given = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(settings or load_settings(), **given)
-
-
-def _uuid(name: str, value: object) -> UUID | None:
-    if value is None or isinstance(value, UUID):
-        return value
-    try:
-        return UUID(str(value))
-    except ValueError:
-        raise InvalidSetting(name, f"must be a UUID, not {value!r}") from None
 
 
 class Door:

@@ -118,8 +118,10 @@ def load_settings(
         url=url,
         source=source,
         home=home,
-        tenant_id=_uuid(merged, "QFORGE_TENANT_ID", DEFAULT_TENANT_ID),
-        user_id=_uuid(merged, "QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}")),
+        tenant_id=parse_uuid("QFORGE_TENANT_ID", merged.get("QFORGE_TENANT_ID", DEFAULT_TENANT_ID)),
+        user_id=parse_uuid(
+            "QFORGE_USER_ID", merged.get("QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}"))
+        ),
         deadline=_seconds(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
         server_linger=_seconds(merged, "QFORGE_SERVER_LINGER", DEFAULT_LINGER, may_be_zero=True),
         encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
@@ -291,14 +293,16 @@ def _home(variables: Mapping[str, str]) -> Path:
     return Path(home).expanduser().absolute()
 
 
-def _uuid(variables: Mapping[str, str], name: str, default: UUID) -> UUID:
-    text = variables.get(name)
-    if text is None:
-        return default
+def parse_uuid(name: str, value: object) -> UUID:
+    """Return the id that a setting gives, as a UUID or as its text.
+
+    Raises:
+        InvalidSetting: when it is not a UUID.
+    """
     try:
-        return UUID(text)
+        return value if isinstance(value, UUID) else UUID(str(value))
     except ValueError:
-        raise InvalidSetting(name, f"must be a UUID, not {text!r}") from None
+        raise InvalidSetting(name, f"must be a UUID, not {value!r}") from None
 
 
 def _modules(variables: Mapping[str, str], name: str) -> tuple[str, ...]:
