@@ -16,7 +16,11 @@ import click
 from quantum_forge.cli.lazy import Lazy, LazyGroup
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.base.stop_signals import leave_closed_terminal, stopping_signals
+from quantum_forge.eventstore.base.stop_signals import (
+    discard_output,
+    leave_closed_terminal,
+    stopping_signals,
+)
 
 COMMANDS = {
     "run": Lazy(
@@ -163,7 +167,7 @@ class Root(LazyGroup):
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command; what is imported by then is no garbage, now or at the exit."""
+        """Import the command, and exempt what is imported by then from garbage collection."""
         command = super().get_command(ctx, cmd_name)
         if not gc.isenabled():
             gc.freeze()
@@ -234,7 +238,7 @@ def _require_text(arguments: Sequence[str]) -> None:
 
 def _unwritten(error: OSError) -> int:
     """Say that the output could not be written, and see that Python's last flush does not."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    discard_output(1)
     with contextlib.suppress(OSError):
         console.error(f"the output cannot be written: {error.strerror}")
     return 2
@@ -264,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(INTERRUPTED)
     except (ReaderLeft, BrokenPipeError):
         # The reader, such as `head`, has closed the pipe; Python's last flush must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output(sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
         if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:

@@ -19,6 +19,11 @@ def leave_closed_terminal() -> None:
         try:
             os.write(descriptor, b"")
         except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
+            discard_output(descriptor)
+
+
+def discard_output(descriptor: int) -> None:
+    """Let what is still written to a descriptor go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
