@@ -106,11 +106,11 @@ class Sessions(Domain):
         session_id = self._id(token)
         with self.engine.connect() as connection:
             known = latest_values(connection, self._stream(session_id), ["token_hash", "user_id"])
-        if known["token_hash"] is None or not token_matches(token, known["token_hash"]):
-            self._deny(session_id, "unknown session")
-        user_id = UUID(known["user_id"])
-        with self.engine.connect() as connection:
-            reason = ended_with(connection, user_id, self._stream(session_id))
+            if known["token_hash"] is None or not token_matches(token, known["token_hash"]):
+                reason: str | None = "unknown session"
+            else:
+                user_id = UUID(known["user_id"])
+                reason = ended_with(connection, user_id, self._stream(session_id))
         if reason is not None:
             self._deny(session_id, reason)
         try:
