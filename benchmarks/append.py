@@ -118,7 +118,7 @@ def _python(
 
 
 def _rules(server: BenchmarkServer, extent: Extent, threads: int) -> Comparison:
-    """What the check of the lifecycle costs: a recorder with rules, and one without."""
+    """Compare a recorder that checks the lifecycle with one that does not."""
     with (
         server.database() as url,
         Writers(partial(_writer, url, 1), 1, threads=threads) as ours,

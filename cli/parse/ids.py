@@ -67,7 +67,7 @@ def named_user(connection: Connection, tenant_id: UUID, given: str) -> UUID:
     """The user with this id, user name or email address.
 
     Raises:
-        click.BadParameter: when there is none.
+        click.BadParameter: when no user has that name.
         UnknownId, AmbiguousId: when it is an abbreviated id, and no user, or more than one, fits.
     """
     try:

@@ -98,7 +98,7 @@ def local(time: datetime) -> str:
 
 
 def _distinct_digits(values: Iterable[object]) -> int:
-    """How much of the ids tells them apart: those made within a minute begin alike."""
+    """The number of digits that distinguish the ids: ids made within a minute begin alike."""
     ids = {str(value) for value in values if isinstance(value, UUID)}
     lengths = (SHOWN_DIGITS, 13, 18, 23)  # where a group of digits ends
     return next((n for n in lengths if len({id_[:n] for id_ in ids}) == len(ids)), 36)

@@ -15,7 +15,7 @@ WARNINGS_SHOWN = 10
 
 
 def counts(tally: Tally) -> dict[str, int]:
-    """What became of the inputs, in the order in which people ask."""
+    """The number of inputs for each outcome, the most important outcome first."""
     return {
         "read": tally.inputs,
         "completed": tally.completed,

@@ -11,7 +11,7 @@ from quantum_forge.eventstore.database.settings import load_settings
 
 
 class Check(msgspec.Struct, frozen=True):
-    """What `qforge db check --json` prints."""
+    """The object that `qforge db check --json` prints."""
 
     migrations: migrations.MigrationState
     health: Health
