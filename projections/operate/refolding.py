@@ -1,6 +1,7 @@
 """Refolding of dead letters: the rows that they concern, as if they had never been left out."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.database.availability import outage
 from quantum_forge.eventstore.log.read import EVERYTHING, fetch, matching
 from quantum_forge.projections.compiler.dead_letters import list_dead_letters, note_retry, take_back
 from quantum_forge.projections.compiler.reference import Reference
@@ -21,6 +23,9 @@ from quantum_forge.projections.rebuild.copy import lock_copy, onto
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.tables import event_logs
 from quantum_forge.schema.tables.log import CopyKind
+
+PATIENCE_SECONDS = 30.0
+"""Seconds for which an event is tried again after a temporary failure of the database."""
 
 
 class NotParked(QuantumForgeError):
@@ -72,15 +77,21 @@ def refold(
     tried = []
     for position in known:
         if not positions or position in positions:
-            with engine.begin() as connection:
-                tried.append(
-                    Refolded(projection.name, position, _refold(connection, projection, position))
-                )
+            # The server ends a transaction that stands still, also on a busy machine. What was
+            # committed without an answer is found folded by the next attempt.
+            attempt = partial(_refold, engine, projection, position)
+            reason = outage.Patience(PATIENCE_SECONDS).persist(attempt)
+            tried.append(Refolded(projection.name, position, reason))
     return tried
 
 
-def _refold(connection: Connection, projection: Projection, position: int) -> str | None:
-    tune(connection)
+def _refold(engine: Engine, projection: Projection, position: int) -> str | None:
+    with engine.begin() as connection:
+        tune(connection)
+        return _refold_locked(connection, projection, position)
+
+
+def _refold_locked(connection: Connection, projection: Projection, position: int) -> str | None:
     # In the order in which a swap takes them.
     shadow = lock_copy(connection, projection.name, CopyKind.SHADOW)
     checkpoint = lock_checkpoint(connection, projection)

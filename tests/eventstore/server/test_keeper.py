@@ -57,7 +57,7 @@ def test_the_next_process_finds_the_server_running(home: Path) -> None:
     second.leave()
 
     assert EmbeddedServer(home).stop()
-    assert is_gone(home)
+    wait_for(lambda: is_gone(home))
 
 
 @pytest.mark.parametrize("end", ["close", "kill"])
@@ -100,7 +100,7 @@ def test_ctrl_c_at_a_process_reaches_neither_server_nor_keeper(home: Path) -> No
     (process,) = keepers(home)
     assert os.getsid(process) not in (os.getsid(0), os.getsid(pid))
     assert EmbeddedServer(home).stop()
-    assert is_gone(home)
+    wait_for(lambda: is_gone(home))
 
 
 def test_processes_that_come_while_the_server_stops_get_one_that_runs(home: Path) -> None:
@@ -138,7 +138,7 @@ def test_many_processes_at_once_have_one_keeper(home: Path) -> None:
     for client in clients:
         client.leave()
     assert EmbeddedServer(home).stop()
-    assert is_gone(home)
+    wait_for(lambda: is_gone(home))
 
 
 def test_a_killed_keeper_is_replaced_by_the_next_process(home: Path) -> None:
@@ -208,7 +208,7 @@ def test_without_a_keeper_the_server_does_not_linger(
     with EmbeddedServer(home, linger=LONG) as server:
         assert query(server, "SELECT 1") == 1
 
-    assert is_gone(home)
+    wait_for(lambda: is_gone(home))
 
 
 def test_a_server_in_use_is_stopped_by_force_alone(home: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_server_in_use_is_stopped_by_force_alone(home: Path) -> None:
     assert EmbeddedServer(home).is_running()
 
     assert EmbeddedServer(home).stop(force=True)
-    assert is_gone(home)
+    wait_for(lambda: is_gone(home))
     assert not EmbeddedServer(home).stop()
     client.kill()
 
@@ -271,7 +271,7 @@ def test_commands_share_a_server_that_status_shows_and_stop_stops(tmp_path: Path
         assert ", in use" in qforge("server", "status").stdout
         assert "--force" in qforge("server", "stop", status=2).stderr
     assert "Stopped" in qforge("server", "stop").stderr
-    assert is_gone(home)
+    wait_for(lambda: is_gone(home))
 
 
 def test_a_negative_linger_time_is_one_clear_line(tmp_path: Path) -> None:

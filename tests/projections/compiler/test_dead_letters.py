@@ -1,5 +1,6 @@
 """Events that cannot be folded: set aside one by one, the same by every way to a table."""
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Connection, Engine, select, text, update
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
@@ -16,8 +17,14 @@ from quantum_forge.projections.compiler.reference import Reference
 from quantum_forge.projections.history.as_of import folded_at, rows_at
 from quantum_forge.projections.history.lineage import Effect, explain
 from quantum_forge.projections.history.verify import verify
+from quantum_forge.projections.operate import refolding
 from quantum_forge.projections.operate.refolding import NotParked, refold
-from quantum_forge.projections.project.checkpoint import read_checkpoints
+from quantum_forge.projections.project import folding
+from quantum_forge.projections.project.checkpoint import (
+    Checkpoint,
+    lock_checkpoint,
+    read_checkpoints,
+)
 from quantum_forge.projections.project.folding import FoldFailed
 from quantum_forge.projections.project.log_range import count_events
 from quantum_forge.projections.project.poison import fold_around
@@ -399,6 +406,26 @@ def test_many_at_once_are_committed_bit_by_bit(
     assert sum(advance.parked for advance in advances) == 5
     assert len(advances) > 3
     assert verify(engine, CALCULATIONS).agrees
+
+
+def test_a_retry_that_the_server_ended_is_repeated(
+    poisoned: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that stands still for too long, as on a busy machine, costs one attempt."""
+    catch_up(poisoned, [CALCULATIONS])
+    pauses = iter([0.5])
+    monkeypatch.setattr(folding, "_TUNED", "SET LOCAL idle_in_transaction_session_timeout = 100")
+
+    def locked_slowly(connection: Connection, projection: Projection) -> Checkpoint | None:
+        time.sleep(next(pauses, 0))
+        return lock_checkpoint(connection, projection)
+
+    monkeypatch.setattr(refolding, "lock_checkpoint", locked_slowly)
+    (again,) = refold(poisoned, CALCULATIONS)
+
+    assert again.reason is not None
+    assert next(pauses, None) is None
+    assert state(poisoned, CALCULATIONS)[1] == {4}
 
 
 @pytest.mark.usefixtures("poisoned")
