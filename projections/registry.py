@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.schema.domains import PROJECTIONS
 from quantum_forge.schema.language.projection import Projection
 
@@ -15,7 +16,10 @@ class UnknownProjection(QuantumForgeError):
     exit_status = 2
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no projection {name!r}; the projections are {', '.join(PROJECTIONS)}")
+        every = f"the projections are {', '.join(PROJECTIONS)}"
+        super().__init__(
+            f"no projection {name!r}; {suggestion(name, PROJECTIONS, otherwise=every)}"
+        )
 
 
 def named(names: Iterable[str]) -> list[Projection]:

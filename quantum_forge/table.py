@@ -35,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.schema.language.table import METADATA, is_secret
 
 Connect = Callable[[], AbstractContextManager[Connection]]
@@ -255,9 +256,9 @@ def _column(source: FromClause, name: str) -> ColumnElement[Any]:
     try:
         return source.c[name]
     except KeyError:
-        raise WrongQuery(
-            f"no column {name!r}; the columns are {', '.join(source.c.keys())}"
-        ) from None
+        every = f"the columns are {', '.join(source.c.keys())}"
+        hint = suggestion(name, source.c.keys(), otherwise=every)
+        raise WrongQuery(f"no column {name!r}; {hint}") from None
 
 
 def _ordered(source: FromClause, written: str) -> ColumnElement[Any]:

@@ -1,11 +1,11 @@
 """Event types as they are written on the command line."""
 
-import difflib
 from collections.abc import Callable
 
 import click
 
 from quantum_forge.cli.parse.options import Command
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.schema.domains import EVENTS
 
 
@@ -24,9 +24,6 @@ def types_option() -> Callable[[Command], Command]:
 def event_type(name: str) -> str:
     """Return the name of an event type; the error for another name suggests similar ones."""
     if name not in EVENTS:
-        near = difflib.get_close_matches(name, EVENTS, n=3)
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else (f"the types are {', '.join(EVENTS)}")
-        )
+        hint = suggestion(name, EVENTS, otherwise=f"the types are {', '.join(EVENTS)}")
         raise click.BadParameter(f"no event type {name!r}; {hint}")
     return name

@@ -6,8 +6,11 @@ from uuid import UUID
 import click
 from sqlalchemy import Connection, select
 
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.log import abbreviations
 from quantum_forge.schema.domains.users import users
+
+_SUGGESTED_FROM = 1_000
 
 Beginning = NewType("Beginning", str)
 """The first hexadecimal digits of an id, in lower case."""
@@ -79,9 +82,11 @@ def named_user(connection: Connection, tenant_id: UUID, given: str) -> UUID:
     found = connection.scalar(select(c.id).where(c.tenant_id == tenant_id, name == given))
     if found is None:
         if (digits := abbreviations.id_digits(given.lower())) is None:
-            raise click.BadParameter(
-                f"no user {given!r}; give an id, a user name or an email address"
+            names = connection.scalars(
+                select(c.username).where(c.tenant_id == tenant_id).limit(_SUGGESTED_FROM)
             )
+            hint = suggestion(given, names, otherwise="give an id, a user name or an email address")
+            raise click.BadParameter(f"no user {given!r}; {hint}")
         return abbreviations.find_user(connection, tenant_id, digits)
     assert isinstance(found, UUID)
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from quantum_forge.eventstore.base.errors import EventRefused
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.evolution import upcast
@@ -35,10 +36,11 @@ def event_class(event_type: str) -> type[Event]:
     try:
         return EVENTS[event_type]
     except KeyError:
+        every = f"the types are {', '.join(sorted(EVENTS))}."
         raise EventRefused(
             event_type,
-            f"unknown event type; the types are {', '.join(sorted(EVENTS))}. If another module "
-            "declares it, name that module in QFORGE_DOMAINS",
+            f"unknown event type; {suggestion(event_type, EVENTS, otherwise=every)} If another "
+            "module declares it, name that module in QFORGE_DOMAINS",
         ) from None
 
 

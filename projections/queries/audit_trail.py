@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.log.read import Filter, read_all, read_streams
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.domains.audit import ACTIONS, AccessDenied, ActionAudited, AuditStatus
@@ -32,8 +33,10 @@ class UnknownAction(QuantumForgeError):
     exit_status = 2
 
     def __init__(self, action: str) -> None:
-        names = ", ".join(dict.fromkeys(ACTIONS.values()))
-        super().__init__(f"no action {action!r}; give an event type, or one of {names}")
+        names = dict.fromkeys(ACTIONS.values())
+        every = f"give an event type, or one of {', '.join(names)}"
+        hint = suggestion(action, [*names, *EVENTS], otherwise=every)
+        super().__init__(f"no action {action!r}; {hint}")
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

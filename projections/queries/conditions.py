@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from quantum_forge.eventstore.base.suggestion import suggestion
+
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -57,11 +59,13 @@ def condition_of(table: FromClause, written: str) -> ColumnElement[bool]:
         ValueError: when it is none, saying how to write one.
     """
     parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>|=)\s*(.*?)\s*", written, re.DOTALL)
-    if parts is None or parts[1] not in table.c:
-        names = ", ".join(column.name for column in table.c)
-        raise ValueError(
-            f"{written!r}: write COLUMN<VALUE (or <=, =, >=, >); the columns are {names}"
-        )
+    names = [column.name for column in table.c]
+    every = f"the columns are {', '.join(names)}"
+    if parts is None:
+        raise ValueError(f"{written!r}: write COLUMN<VALUE (or <=, =, >=, >); {every}")
+    if parts[1] not in table.c:
+        hint = suggestion(parts[1], names, otherwise=every)
+        raise ValueError(f"{written!r}: no column {parts[1]!r}; {hint}")
     column = table.c[parts[1]]
     if not parts[3]:
         if parts[2] != "=":
