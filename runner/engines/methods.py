@@ -1,5 +1,9 @@
-"""The methods and solvents that can be asked for, without loading the engine."""
+"""Methods and levels of optimisation that can be asked for, without loading the engine."""
 
+import re
+
+from quantum_forge.eventstore.base.suggestion import suggestion
+from quantum_forge.runner.engines.solvents import solvent_named
 from quantum_forge.runner.errors import InputError
 
 TBLITE, XTB = "tblite", "xtb"
@@ -11,27 +15,52 @@ LEVELS = ("crude", "sloppy", "loose", "lax", "normal", "tight", "vtight", "extre
 
 METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
 
-# Solvents with ALPB parameters, by the names that tblite knows (more have aliases).
-SOLVENTS = (
-    *("acetone", "acetonitrile", "aniline", "benzaldehyde", "benzene", "ch2cl2", "chcl3", "cs2"),
-    *("dioxane", "dmf", "dmso", "ethanol", "ether", "ethylacetate", "furane", "hexadecane"),
-    *("hexane", "methanol", "nitromethane", "octanol", "phenol", "thf", "toluene", "water"),
-)
+OTHER_METHODS = ("GFN0-xTB", "GFN-FF")
+"""Methods that results are imported of, and that no engine here runs."""
+
+_SHORT = {"2": "gfn2", "1": "gfn1", "0": "gfn0", "xtb2": "gfn2", "xtb1": "gfn1", "ff": "gfnff"}
+"""Numbers as after `xtb --gfn`, and other usual short names."""
+
+
+def _compact(name: str) -> str:
+    """A name without what its spellings differ in: capitals, hyphens, blanks, the ending -xTB."""
+    letters = re.sub(r"[-_\s]", "", name.lower())
+    letters = letters.removesuffix("xtb") or letters
+    return _SHORT.get(letters, letters)
+
+
+_BY_NAME = {_compact(name): name for name in (*METHODS, *OTHER_METHODS)}
+
+
+def known_method(name: str) -> str | None:
+    """Return the one name of a method: GFN2-xTB for `gfn2`, `GFN2`, `gfn2_xtb` and `2`."""
+    return _BY_NAME.get(_compact(name))
+
+
+def method_named(name: str) -> str:
+    """Return the one name of a method that an engine runs, however it is written.
+
+    Raises:
+        InputError: for any other, with the methods that there are.
+    """
+    found = known_method(name)
+    if found not in METHODS:
+        hint = suggestion(name, METHODS, otherwise=f"the methods are {', '.join(METHODS)}")
+        raise InputError(f"unknown method {name!r}; {hint}", code="UNKNOWN_METHOD")
+    return found
 
 
 def require_known(
     method: str, solvent: str | None, *, engine: str = TBLITE, optimization_level: str | None = None
 ) -> None:
-    """Refuse a method, a solvent or an optimisation where there is none.
+    """Refuse an unknown method, solvent or level, and what the engine cannot do.
 
     Raises:
         InputError: which says what there is.
     """
     if method not in METHODS:
-        raise InputError(
-            f"unknown method {method!r}; the methods are {', '.join(METHODS)}",
-            code="UNKNOWN_METHOD",
-        )
+        hint = suggestion(method, METHODS, otherwise=f"the methods are {', '.join(METHODS)}")
+        raise InputError(f"unknown method {method!r}; {hint}", code="UNKNOWN_METHOD")
     if engine == XTB and method == "IPEA1-xTB":
         raise InputError(
             "xtb runs GFN2-xTB and GFN1-xTB; IPEA1-xTB is for --engine tblite",
@@ -39,7 +68,10 @@ def require_known(
         )
     if optimization_level is not None and optimization_level not in LEVELS:
         raise InputError(
-            f"unknown level {optimization_level!r} of --opt; the levels are {', '.join(LEVELS)}",
+            f"unknown level {optimization_level!r} of --opt; "
+            + suggestion(
+                optimization_level, LEVELS, otherwise=f"the levels are {', '.join(LEVELS)}"
+            ),
             code="UNKNOWN_LEVEL",
         )
     if solvent is not None and method == "IPEA1-xTB":
@@ -47,3 +79,5 @@ def require_known(
             "IPEA1-xTB has no solvation model; use GFN2-xTB or GFN1-xTB, or leave the solvent out",
             code="UNKNOWN_SOLVENT",
         )
+    if solvent is not None:
+        solvent_named(solvent)

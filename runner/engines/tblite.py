@@ -9,8 +9,9 @@ from tblite import library
 from tblite.interface import Calculator
 
 from quantum_forge.runner.engines.memory import peak_mb, reset_peak
-from quantum_forge.runner.engines.methods import SOLVENTS, require_known
+from quantum_forge.runner.engines.methods import require_known
 from quantum_forge.runner.engines.result import ATOMIC_DIPOLE_DEBYE, HARTREE_EV, Result
+from quantum_forge.runner.engines.solvents import solvent_named
 from quantum_forge.runner.errors import EngineError, InputError
 from quantum_forge.runner.molecules.closeness import refuse_close_atoms
 from quantum_forge.runner.molecules.geometry import BOHR_ANGSTROM, Geometry
@@ -107,12 +108,10 @@ def version() -> str:
 
 def _add_solvent(calculator: Any, method: str, solvent: str) -> None:
     try:
-        calculator.add("alpb-solvation", solvent)
+        calculator.add("alpb-solvation", solvent_named(solvent))
     except (RuntimeError, UnicodeEncodeError) as error:
         raise InputError(
-            f"unknown solvent {solvent!r} for {method}; known solvents include "
-            f"{', '.join(SOLVENTS)}",
-            code="UNKNOWN_SOLVENT",
+            f"tblite has no solvent {solvent!r} for {method}: {error}", code="UNKNOWN_SOLVENT"
         ) from error
 
 

@@ -214,6 +214,16 @@ def identify(
     )
 
 
+def canonical_smiles(smiles: str) -> str | None:
+    """Return a SMILES as molecules have it in the log; None for what is not a SMILES."""
+    try:
+        refuse_large_smiles(smiles)
+        with collected_messages() as messages:
+            return _of_smiles(smiles, messages).smiles
+    except InputError:
+        return None
+
+
 def _stated(source: Input) -> tuple[int | None, int | None]:
     """Return the charge and the multiplicity that a record states, without what it assumes.
 

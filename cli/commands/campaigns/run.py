@@ -11,6 +11,7 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.commands.recording.spool import tell
 from quantum_forge.cli.parse.options import jobs_option
+from quantum_forge.cli.parse.xtb import METHOD, SOLVENT
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console, run_tally
 from quantum_forge.eventstore.base.counted import counted
@@ -41,7 +42,11 @@ NAMESAKES_SHOWN = 3
     ),
 )
 @click.option(
-    "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True, help="Method."
+    "--method",
+    type=METHOD,
+    default=METHODS[0],
+    show_default=True,
+    help="Method; also as gfn2, GFN2, 2.",
 )
 @click.option(
     "--engine",
@@ -62,7 +67,11 @@ NAMESAKES_SHOWN = 3
     type=click.IntRange(1),
     help="Spin multiplicity 2S+1 of inputs that do not state it.",
 )
-@click.option("--solvent", help="Solvent of the ALPB model, as water.  [default: gas phase]")
+@click.option(
+    "--solvent",
+    type=SOLVENT,
+    help="Solvent of the ALPB model, by any of its names: water, H2O.  [default: gas phase]",
+)
 @jobs_option()
 @click.option(
     "--timeout",

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from quantum_forge.runner.engines.methods import XTB, require_known
 from quantum_forge.runner.engines.result import Result
+from quantum_forge.runner.engines.solvents import name_in_xtb
 from quantum_forge.runner.engines.xtb.axes import Turned
 from quantum_forge.runner.engines.xtb.printout import Printout
 from quantum_forge.runner.engines.xtb.reading import XtbRun, read_run, result_of
@@ -62,7 +63,7 @@ def run(
     words = [
         *(_executable(), "molecule.xyz", "--json", "--gfn", _METHOD_NUMBERS[method]),
         *("--chrg", str(charge), "--uhf", str(multiplicity - 1)),
-        *(() if solvent is None else ("--alpb", solvent)),
+        *(() if solvent is None else ("--alpb", name_in_xtb(solvent))),
         # The last decides what is done: --opt after --grad would be ignored.
         *(() if optimization_level is None else ("--opt", optimization_level)),
         "--grad",

@@ -28,7 +28,12 @@ from quantum_forge.runner.jobs.reading.folders import (
     RESULTS,
     SPIN_FILE,
 )
-from quantum_forge.runner.jobs.reading.solvents import GAS, are_same, solvation
+from quantum_forge.runner.jobs.reading.solvents import (
+    GAS,
+    are_same,
+    solvation,
+    with_known_solvent,
+)
 from quantum_forge.runner.jobs.reading.statements import (
     KNOWN_METHODS,
     StatedConditions,
@@ -156,7 +161,9 @@ def job_settings(contents: FolderContents, facts: Facts, run: XtbRun) -> JobSett
         charge=charge,
         multiplicity=None if unpaired is None else unpaired + 1,
         method=(method or USUAL_METHOD) + condition if condition else method,
-        solvation_model=None if solvation_model == GAS else solvation_model,
+        solvation_model=(
+            None if solvation_model in (None, GAS) else with_known_solvent(solvation_model)
+        ),
         optimization_level=_level(printed, stated, options),
         options=options,
         contradictions=(*contradictions, *run.contradictions, *stated.contradictions),

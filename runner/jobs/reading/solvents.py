@@ -1,4 +1,8 @@
-"""Names of solvents and of implicit solvation models."""
+"""Names of implicit solvation models, and of the solvents in them."""
+
+import re
+
+from quantum_forge.runner.engines.solvents import known_solvent
 
 MODELS = {
     **dict.fromkeys(("alpb", "gbsa", "gbe", "cosmo", "tmcosmo", "cpcm", "cpcmx", "smd")),
@@ -9,29 +13,18 @@ MODELS = {
 GAS = "none"
 """What a run without a solvation model states."""
 
-_GAS_WORDS = frozenset(
-    ("none", "no", "gas", "gas phase", "gasphase", "gas_phase", "gas-phase", "vacuum", "vac", "off")
-)
-
-_ALIASES = {
-    **dict.fromkeys(("h2o",), "water"),
-    **dict.fromkeys(("methylenechloride", "dichlormethane", "dichloromethane", "dcm"), "ch2cl2"),
-    **dict.fromkeys(("chloroform",), "chcl3"),
-    **dict.fromkeys(("n-hexane", "nhexane"), "hexane"),
-    **dict.fromkeys(("dimethylsulfoxide",), "dmso"),
-    **dict.fromkeys(("dimethylformamide",), "dmf"),
-    **dict.fromkeys(("tetrahydrofuran",), "thf"),
-    **dict.fromkeys(("diethylether",), "ether"),
-    **dict.fromkeys(("mecn", "ch3cn"), "acetonitrile"),
-    **dict.fromkeys(("meoh", "ch3oh"), "methanol"),
-    **dict.fromkeys(("etoh",), "ethanol"),
-    **dict.fromkeys(("ethylacetate", "ethyl acetate"), "ethylacetate"),
-}
-
 
 def solvation(solvent: str, model: str = "ALPB") -> str:
     """Return a solvation as it is recorded: ALPB(water); unless it is written so already."""
     return solvent if "(" in solvent else f"{model}({solvent})"
+
+
+def with_known_solvent(model: str) -> str:
+    """Return `ALPB(H2O, bar1M)` as `ALPB(water, bar1M)`; what is not written so, as it is."""
+    found = re.fullmatch(r"([\w-]+\()([^(),]+)((?:,[^()]*)?\))", model)
+    if found is None:
+        return model
+    return f"{found[1]}{known_solvent(found[2]) or found[2]}{found[3]}"
 
 
 def model_name(text: str) -> str | None:
@@ -40,16 +33,10 @@ def model_name(text: str) -> str | None:
     return (MODELS[name] or name.upper()) if name in MODELS else None
 
 
-def is_gas(text: str) -> bool:
-    """Whether this stands for no solvation."""
-    return text.strip().lower() in _GAS_WORDS
-
-
 def solvent_of(model: str) -> str:
     """Return the solvent of `ALPB(water, bar1M)`, by one name for each."""
     name = model.partition("(")[2].partition(",")[0].rstrip(")") or model
-    name = name.strip().lower()
-    return _ALIASES.get(name, name)
+    return known_solvent(name) or name.strip().lower()
 
 
 def are_same(one: str, other: str) -> bool:

@@ -11,26 +11,19 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from quantum_forge.runner.engines.methods import LEVELS
+from quantum_forge.runner.engines.methods import LEVELS, METHODS, OTHER_METHODS, known_method
+from quantum_forge.runner.engines.solvents import is_gas
 from quantum_forge.runner.engines.xtb.dump import number, text
 from quantum_forge.runner.inputs.stated import Stated
 from quantum_forge.runner.jobs.reading.solvents import (
     GAS,
     MODELS,
     are_same,
-    is_gas,
     model_name,
     solvation,
 )
 
-_METHODS = {
-    **dict.fromkeys(("2", "gfn2", "gfn2-xtb", "gfn2xtb", "xtb2"), "GFN2-xTB"),
-    **dict.fromkeys(("1", "gfn1", "gfn1-xtb", "gfn1xtb", "xtb1"), "GFN1-xTB"),
-    **dict.fromkeys(("0", "gfn0", "gfn0-xtb"), "GFN0-xTB"),
-    **dict.fromkeys(("gfnff", "gfn-ff", "ff"), "GFN-FF"),
-    **dict.fromkeys(("ipea1", "ipea1-xtb"), "IPEA1-xTB"),
-}
-KNOWN_METHODS = frozenset(_METHODS.values())
+KNOWN_METHODS = frozenset((*METHODS, *OTHER_METHODS))
 """Methods that have one name here, however they are written."""
 
 _NESTED = 5
@@ -123,7 +116,7 @@ def method_name(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     name = text(value)
-    return None if name is None else _METHODS.get(name.lower().replace(" ", ""), name)
+    return None if name is None else known_method(name) or name
 
 
 def key_name(key: str) -> str:

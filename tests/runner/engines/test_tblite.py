@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantum_forge.runner.engines.methods import METHODS, SOLVENTS
+from quantum_forge.runner.engines.methods import METHODS
 from quantum_forge.runner.engines.result import HARTREE_EV, Result
+from quantum_forge.runner.engines.solvents import SOLVENTS
 from quantum_forge.runner.engines.tblite import run_singlepoint
 from quantum_forge.runner.errors import InputError
 from quantum_forge.runner.molecules.conformers import embed
@@ -116,7 +117,7 @@ def test_every_solvent_that_the_error_names_works(method: str) -> None:
 
 
 def test_what_the_engine_does_not_know_is_the_users_to_correct() -> None:
-    with pytest.raises(InputError, match=r"unknown solvent 'beer' .* water"):
+    with pytest.raises(InputError, match=r"unknown solvent 'beer'; known .* water"):
         run_singlepoint(WATER, solvent="beer")
     with pytest.raises(InputError, match="IPEA1-xTB has no solvation model"):
         run_singlepoint(WATER, method="IPEA1-xTB", solvent="water")

@@ -97,7 +97,7 @@ def test_atoms_on_top_of_each_other_are_an_input_error() -> None:
 
 
 def test_an_unknown_solvent_is_an_input_error() -> None:
-    with pytest.raises(EngineError) as failed:
+    with pytest.raises(InputError) as failed:
         program.run(WATER, solvent="beer")
 
     assert classify(failed.value).error_code == "UNKNOWN_SOLVENT"

@@ -92,6 +92,28 @@ def test_many_problems_are_cut_short_with_the_command_for_the_rest(
     assert "… and 3 more: qforge calculations list --status failed" in said
 
 
+def test_every_spelling_of_a_solvent_and_a_method_is_the_same_calculation(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """Five spellings of water made five calculations."""
+    write(tmp_path / "one.smi", ["C"])
+    spellings = [("gfn2", "h2o"), ("GFN2", "Water"), ("GFN2-xTB", "water"), ("2", "H2O")]
+
+    said = [
+        json.loads(
+            qforge_here(
+                *("run", "one.smi", "--json", "--method", method, "--solvent", solvent)
+            ).stdout
+        )
+        for method, solvent in spellings
+    ]
+
+    assert [each["completed"] for each in said] == [1, 0, 0, 0]
+    assert len({each["batch_id"] for each in said}) == 1
+    (calculation,) = rows(engine, "calculations")
+    assert (calculation["method"], calculation["solvation_model"]) == ("GFN2-xTB", "ALPB(water)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -100,7 +122,9 @@ def test_many_problems_are_cut_short_with_the_command_for_the_rest(
         (("empty.smi",), "no molecules in this file"),
         (("table.csv",), "no column named smiles; the columns are: a, b"),
         (("few.smi", "--solvent", "vodka"), "unknown solvent 'vodka'"),
-        (("few.smi", "--solvent", "water", "--method", "IPEA1-xTB"), "has no solvation model"),
+        (("few.smi", "--solvent", "chlorofrom"), "did you mean chloroform?"),
+        (("few.smi", "--method", "gfn3"), "the methods are GFN2-xTB"),
+        (("few.smi", "--solvent", "water", "--method", "ipea1"), "has no solvation model"),
     ],
 )
 def test_what_the_user_can_correct_is_one_line_and_status_2(
