@@ -179,6 +179,13 @@ def restore_backup(engine: Engine, path: Path, *, progress: Progress = lambda *_
             migrations.upgrade(engine, revision)
         raise
     with engine.connect() as connection:
+        if migrations.is_migrated(engine):
+            # The declarations of all tables take long to import.
+            from quantum_forge.eventstore.database.installation.foreign_rights import (
+                revoke_foreign_rights,
+            )
+
+            revoke_foreign_rights(connection)
         connection.execute(text("ANALYZE event_logs"))
         connection.commit()
         events = connection.execute(select(func.count()).select_from(event_logs)).scalar_one()

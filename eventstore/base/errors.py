@@ -478,6 +478,15 @@ class RoleMissing(QuantumForgeError):
         super().__init__(f"{reason}: let an administrator run what `qforge db roles --sql` prints")
 
 
+class LoginNotBound(QuantumForgeError):
+    """A login cannot be bound to a tenant, or is not bound."""
+
+    def __init__(self, login: str, reason: str) -> None:
+        self.login = login
+        self.reason = reason
+        super().__init__(f"{login} is not bound to a tenant: {reason}")
+
+
 class NotAllowed(QuantumForgeError):
     """The login has no right to what it tried."""
 

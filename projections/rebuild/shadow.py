@@ -26,6 +26,9 @@ REBUILDING = "quantum-forge rebuild"
 """The application_name of a rebuild's transactions, which other rebuilds need not wait for."""
 
 
+_REVOKE = text("SELECT revoke_default_rights(CAST(:name AS regclass))")
+
+
 def shadow_name(projection: Projection) -> str:
     """The shadow's table as SQL names it."""
     return f"{CopyKind.SHADOW.schema}.{projection.name}"
@@ -45,6 +48,7 @@ def create_shadow(connection: Connection, projection: Projection, live: int) -> 
     drop_shadow(connection, projection)
     table = onto(projection, CopyKind.SHADOW).table
     connection.execute(CreateTable(table))
+    connection.execute(_REVOKE, {"name": shadow_name(projection)})
     # Indexes of a full table are made in a fraction of the time that keeping them costs.
     name = shadow_name(projection)
     attached.run(connection, [f"ALTER TABLE {name} DROP CONSTRAINT {table.primary_key.name}"])

@@ -14,6 +14,7 @@ OBJECTS = (
     "safe_head",
     "publish_head",
     "refuse_change",
+    "revoke_default_rights",
     "create_event_partition",
     "event_partitions",
     "maintain_event_partitions",
@@ -35,11 +36,13 @@ OBJECTS = (
     "load_events",
     "copies",
     "dead_letters",
+    "login_bindings",
     "count_visible_events",
     "count_visible_events_by_type",
     "count_visible_rows",
     "system_health",
     "database_stats",
+    "function_rights",
 )
 
 

@@ -14,6 +14,7 @@ BEGIN
     EXECUTE format('CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+    PERFORM revoke_default_rights(name::regclass);
     RETURN name;
 END
 $$;

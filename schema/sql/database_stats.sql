@@ -4,7 +4,7 @@ SELECT 'table' AS kind, c.relname::text AS name, count_visible_rows(c.oid::regcl
        CASE WHEN acts_for_every_tenant() THEN pg_total_relation_size(c.oid) END AS bytes
   FROM pg_class AS c
  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
-   AND EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid)
+   AND EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polname = 'own_tenant')
    AND has_table_privilege(c.oid, 'SELECT')
 UNION ALL
 SELECT 'event_type', e.event_type, e.events, NULL
@@ -14,4 +14,4 @@ COMMENT ON VIEW database_stats IS
     'Rows and bytes per table, and events per type, of the tenant that the session acts for; bytes
 for those only who administer';
 
-GRANT SELECT ON database_stats TO qforge_reader, qforge_auditor, qforge_projector, qforge_admin;
+GRANT SELECT ON database_stats TO qforge_admin, qforge_auditor, qforge_projector, qforge_reader;

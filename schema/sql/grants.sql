@@ -17,6 +17,10 @@ CREATE POLICY own_tenant ON event_streams FOR SELECT USING (tenant_id = (SELECT 
 CREATE POLICY every_tenant ON event_streams FOR SELECT TO qforge_projector, qforge_admin USING (true);
 GRANT SELECT ON event_streams TO qforge_projector, qforge_auditor, qforge_admin;
 
--- Checkpoints name no tenant: whoever reads a table may know how far it has come.
+-- Checkpoints name no tenant: whoever reads a table may know how far it has come. Row-level security
+-- is on all the same, so that a grant of somebody else's to a role of theirs opens nothing.
+ALTER TABLE projection_checkpoints ENABLE ROW LEVEL SECURITY;
+CREATE POLICY every_reader ON projection_checkpoints FOR SELECT TO qforge_reader, qforge_auditor USING (true);
+CREATE POLICY every_tenant ON projection_checkpoints TO qforge_projector, qforge_admin USING (true) WITH CHECK (true);
 GRANT SELECT ON projection_checkpoints TO qforge_reader, qforge_auditor;
 GRANT SELECT, INSERT, UPDATE, DELETE ON projection_checkpoints TO qforge_projector, qforge_admin;

@@ -11,6 +11,12 @@ DECLARE
     prepared bigint;
     in_default bigint := coalesce(pg_relation_size(to_regclass('event_logs_default')), 0);
 BEGIN
+    IF size NOT BETWEEN 1000000 AND 1000000000 OR ahead NOT BETWEEN 1 AND 10
+       OR size IS NULL OR ahead IS NULL THEN
+        RAISE EXCEPTION 'partitions of % positions, % ahead, are refused', size, ahead
+            USING ERRCODE = 'QF002',
+                  HINT = 'Give a size from 1000000 to 1000000000, and from 1 to 10 of them.';
+    END IF;
     SELECT coalesce(max(last_position), 0) INTO prepared FROM event_partitions();
     IF prepared >= head + size * ahead THEN
         RETURN;

@@ -29,5 +29,8 @@ goes back. Commit at once: other publishers wait for the row, for 2 s at most';
 
 REVOKE EXECUTE ON FUNCTION publish_head() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION publish_head() TO qforge_projector, qforge_admin;
+
+ALTER TABLE published_head ENABLE ROW LEVEL SECURITY;
+CREATE POLICY every_reader ON published_head FOR SELECT TO qforge_reader, qforge_auditor, qforge_projector, qforge_admin USING (true);
 GRANT SELECT ON published_head
    TO qforge_reader, qforge_auditor, qforge_projector, qforge_admin;

@@ -9,11 +9,13 @@ from quantum_forge.schema.tables.log import (
     projection_copies,
     published_head,
 )
+from quantum_forge.schema.tables.login_bindings import login_bindings
 
 __all__ = [
     "METADATA",
     "event_logs",
     "event_streams",
+    "login_bindings",
     "projection_checkpoints",
     "projection_copies",
     "projection_dead_letters",

@@ -21,6 +21,13 @@ COMMANDS = {
         "quantum_forge.cli.commands.db.roles:roles",
         "Create missing roles, and show all roles with their members.",
     ),
+    "bind": Lazy(
+        "quantum_forge.cli.commands.db.bind:bind",
+        "Bind a login to a tenant, which it cannot leave.",
+    ),
+    "unbind": Lazy(
+        "quantum_forge.cli.commands.db.bind:unbind", "Undo the binding of a login to a tenant."
+    ),
     "maintain": Lazy(
         "quantum_forge.cli.commands.db.maintain:maintain",
         "Create partitions of the log in advance, and show all partitions.",

@@ -6,6 +6,7 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.database.engine import open_database
 from quantum_forge.eventstore.database.installation.roles import (
+    DatabaseRole,
     create_roles,
     describe_roles,
     restrict_advisory_locks,
@@ -29,13 +30,13 @@ from quantum_forge.eventstore.database.settings import load_settings
 def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
     """Create missing roles, and show all roles with their members.
 
-    A login becomes a member by GRANT, and is bound to a tenant by ALTER ROLE.
+    A login becomes a member by GRANT, and is bound to a tenant by `qforge db bind`.
 
     \b
     Example:
       qforge db roles
       qforge db psql -c "CREATE ROLE alice LOGIN IN ROLE qforge_reader"
-      qforge db psql -c "ALTER ROLE alice SET qforge.tenant_id = '6f1d4a52-…'"
+      qforge db bind alice 6f1d4a52-0d7c-4c38-9a55-0c1f6f9f2f10
     """
     if sql:
         console.emit(roles_sql())
@@ -55,11 +56,17 @@ def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
         (
             role.name,
             role.purpose,
-            ", ".join(
-                f"{member} ({role.bound[member]})" if member in role.bound else member
-                for member in role.members
-            ),
+            ", ".join(_member(role, member) for member in role.members),
         )
         for role in found
     ]
     console.table(["role", "may", "members"], rows, title="Roles")
+
+
+def _member(role: DatabaseRole, member: str) -> str:
+    """A member with the tenant that it is bound to."""
+    if member not in role.bound:
+        return member
+    if member in role.unlimited:
+        return f"{member} (bound to {role.bound[member]} without effect: it sees every tenant)"
+    return f"{member} (bound to {role.bound[member]})"

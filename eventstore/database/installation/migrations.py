@@ -87,7 +87,9 @@ def upgrade(engine: Engine, revision: str = HEAD) -> list[str]:
         from quantum_forge.eventstore.database.installation.domain_tables import create_own_tables
 
         with _only_one(engine), engine.begin() as connection:
-            applied += create_own_tables(connection)
+            if made := create_own_tables(connection):
+                applied += made
+                _revoke_foreign_rights(connection)
     return applied
 
 
@@ -139,6 +141,10 @@ def upgrade_sql(revision: str = HEAD, *, start: str = BASE) -> str:
         from quantum_forge.eventstore.database.installation.domain_tables import own_tables_sql
 
         sql += own_tables_sql()
+    if to == newest():
+        from quantum_forge.eventstore.database.installation.foreign_rights import revocation_sql
+
+        sql += revocation_sql()
     return sql
 
 
@@ -244,6 +250,13 @@ def _drop_own_tables(connection: Connection) -> None:
     drop_own_tables(connection)
 
 
+def _revoke_foreign_rights(connection: Connection) -> None:
+    # The declarations of all tables take long to import.
+    from quantum_forge.eventstore.database.installation.foreign_rights import revoke_foreign_rights
+
+    revoke_foreign_rights(connection)
+
+
 def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
     with _only_one(engine):
         _prepare(engine)
@@ -261,6 +274,8 @@ def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
             if target == BASE:
                 _drop_own_tables(connection)
             (command.upgrade if up else command.downgrade)(config, target)
+            if up and target == newest():
+                _revoke_foreign_rights(connection)
             connection.commit()
         after = migration_state(engine)
     if up:

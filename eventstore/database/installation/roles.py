@@ -1,9 +1,13 @@
 """Roles that the grants are made for, and their members."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from quantum_forge.eventstore.base.errors import NotAllowed
+from quantum_forge.eventstore.database.installation.bindings import bindings
 from quantum_forge.schema.sql import sql_of
 
 PURPOSES = {
@@ -18,7 +22,8 @@ PURPOSES = {
 class DatabaseRole(msgspec.Struct, frozen=True, kw_only=True):
     """A role, what it may do, and the logins that are members of it.
 
-    bound: for members that an administrator bound to a tenant, which one.
+    bound: the members that are bound to a tenant, with it. unlimited: of these, the ones on which
+    the binding has no effect, because row-level security shows them every tenant.
     """
 
     name: str
@@ -26,6 +31,7 @@ class DatabaseRole(msgspec.Struct, frozen=True, kw_only=True):
     exists: bool
     members: list[str]
     bound: dict[str, str]
+    unlimited: list[str]
 
 
 _MEMBERS = text("""
@@ -33,7 +39,13 @@ _MEMBERS = text("""
            (SELECT substr(setting, length('qforge.tenant_id=') + 1)
               FROM pg_db_role_setting AS s CROSS JOIN unnest(s.setconfig) AS setting
              WHERE s.setrole = m.oid AND starts_with(setting, 'qforge.tenant_id=')
-             ORDER BY s.setdatabase DESC LIMIT 1) AS tenant
+               AND s.setdatabase IN (0, (SELECT oid FROM pg_database
+                                          WHERE datname = current_database()))
+             ORDER BY s.setdatabase DESC LIMIT 1) AS tenant,
+           m.rolsuper OR m.rolbypassrls
+           OR EXISTS (SELECT FROM pg_roles AS every
+                       WHERE every.rolname IN ('qforge_projector', 'qforge_admin')
+                         AND pg_has_role(m.oid, every.oid, 'USAGE')) AS unlimited
       FROM pg_roles AS r
       LEFT JOIN pg_auth_members AS a ON a.roleid = r.oid
       LEFT JOIN pg_roles AS m ON m.oid = a.member
@@ -112,18 +124,21 @@ def restrict_advisory_locks(engine: Engine, *, restrict: bool) -> int:
 
 def describe_roles(connection: Connection) -> list[DatabaseRole]:
     """Every role, in the order of its power."""
-    members: dict[str, dict[str, str | None]] = {}
+    in_table = {login: str(tenant) for login, tenant in bindings(connection).items()}
+    found: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(_MEMBERS, {"names": list(PURPOSES)}):
-        found = members.setdefault(row.role, {})
-        if row.member is not None:
-            found[row.member] = row.tenant
-    return [
-        DatabaseRole(
-            name=name,
-            purpose=purpose,
-            exists=name in members,
-            members=list(members.get(name, {})),
-            bound={m: t for m, t in members.get(name, {}).items() if t is not None},
-        )
-        for name, purpose in PURPOSES.items()
-    ]
+        found.setdefault(row.role, []).extend([row] if row.member is not None else [])
+    return [_role(name, found.get(name), in_table) for name in PURPOSES]
+
+
+def _role(name: str, rows: list[Row[Any]] | None, in_table: Mapping[str, str]) -> DatabaseRole:
+    tenants = {row.member: row.tenant or in_table.get(row.member) for row in rows or ()}
+    bound = {member: tenant for member, tenant in tenants.items() if tenant is not None}
+    return DatabaseRole(
+        name=name,
+        purpose=PURPOSES[name],
+        exists=rows is not None,
+        members=list(tenants),
+        bound=bound,
+        unlimited=[row.member for row in rows or () if row.unlimited and row.member in bound],
+    )

@@ -9,16 +9,17 @@ from functools import cache
 
 import msgspec
 
+from quantum_forge.eventstore.database.installation.roles import PURPOSES
 from quantum_forge.schema.create import ddl_of
 from quantum_forge.schema.domains import METADATA
+from quantum_forge.schema.migrations import VERSION_TABLE
 from quantum_forge.schema.sql import OBJECTS, PRELUDE, sql_of
 
 _BODY = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 _GRANT = re.compile(
-    r"^GRANT ([A-Z, ]+?)(?: \((.+?)\))? ON (?:(FUNCTION|SEQUENCE|TABLE) )?(.+?)\s+TO (.+?);",
+    r"^GRANT ([A-Z, ]+?)(?: \((.+?)\))? ON (?:(FUNCTION|SEQUENCE|TABLE)\s+)?(.+?)\s+TO (.+?);",
     re.M | re.S,
 )
-_REVOKE = re.compile(r"^REVOKE EXECUTE ON FUNCTION (.+?)\s+FROM PUBLIC;", re.M | re.S)
 _POLICY = re.compile(r"^CREATE POLICY (\w+) ON (\w+)(.*?);", re.M | re.S)
 _TO = re.compile(r"\bTO ([\w, ]+?)(?= USING| WITH|$)")
 _FUNCTION = re.compile(r"^CREATE FUNCTION (\w+)\(", re.M)
@@ -69,14 +70,10 @@ def _grants() -> Iterator[Grant]:
 
 
 @cache
-def closed_functions() -> frozenset[str]:
-    """The functions that not everybody may call."""
-    return frozenset(name for objects in _REVOKE.findall(_text()) for name in _names(objects))
-
-
-@cache
 def policies() -> frozenset[Policy]:
     """Every policy of the schema."""
+    # A migration makes that of the table which Alembic makes.
+    readers = f" FOR SELECT TO {', '.join(PURPOSES)} USING (true)"
     return frozenset(
         Policy(
             name,
@@ -85,7 +82,10 @@ def policies() -> frozenset[Policy]:
             "SELECT" if " FOR SELECT" in rest else "ALL",
             f"CREATE POLICY {name} ON {table}{' '.join(rest.split()).join((' ', ''))}",
         )
-        for name, table, rest in _POLICY.findall(_text())
+        for name, table, rest in [
+            *_POLICY.findall(_text()),
+            ("every_reader", VERSION_TABLE, readers),
+        ]
     )
 
 

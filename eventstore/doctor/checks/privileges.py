@@ -4,6 +4,7 @@ import re
 
 from sqlalchemy import Connection, text
 
+from quantum_forge.eventstore.database.installation.foreign_rights import foreign_rights
 from quantum_forge.eventstore.database.installation.roles import PURPOSES
 from quantum_forge.eventstore.doctor.checks import declared
 from quantum_forge.eventstore.doctor.checks.declared import Grant
@@ -37,28 +38,27 @@ _ROLES = text("""
 """)
 _GRANTS = text("""
     SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, c.relname AS name,
-           coalesce(r.rolname, 'PUBLIC') AS role, a.privilege_type AS privilege,
-           c.relispartition AS is_partition
+           r.rolname AS role, a.privilege_type AS privilege, c.relispartition AS is_partition
       FROM pg_class AS c
      CROSS JOIN aclexplode(c.relacl) AS a
-      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+      JOIN pg_roles AS r ON r.oid = a.grantee
      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
-       AND a.grantee <> c.relowner
+       AND r.rolname = ANY (:roles)
      UNION ALL
-    SELECT 'table', c.relname, coalesce(r.rolname, 'PUBLIC'),
+    SELECT 'table', c.relname, r.rolname,
            format('%s (%s)', a.privilege_type, t.attname), c.relispartition
       FROM pg_class AS c
       JOIN pg_attribute AS t ON t.attrelid = c.oid AND NOT t.attisdropped
      CROSS JOIN aclexplode(t.attacl) AS a
-      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+      JOIN pg_roles AS r ON r.oid = a.grantee
      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-       AND a.grantee <> c.relowner
+       AND r.rolname = ANY (:roles)
      UNION ALL
-    SELECT 'function', p.proname, coalesce(r.rolname, 'PUBLIC'), a.privilege_type, false
+    SELECT 'function', p.proname, r.rolname, a.privilege_type, false
       FROM pg_proc AS p
-     CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
-     WHERE p.pronamespace = 'public'::regnamespace AND a.grantee <> p.proowner
+     CROSS JOIN aclexplode(p.proacl) AS a
+      JOIN pg_roles AS r ON r.oid = a.grantee
+     WHERE p.pronamespace = 'public'::regnamespace AND r.rolname = ANY (:roles)
 """)
 _ROW_SECURITY = text("""
     SELECT relname AS name, relrowsecurity AS enabled
@@ -82,8 +82,9 @@ _LOG = ("event_logs", "event_streams")
 _CONDITIONS = {
     "own_tenant": ("tenant_id=selectcurrent_tenant", (None,)),
     "every_tenant": ("true", (None, "true")),
+    "every_reader": ("true", (None,)),
 }
-"""What the two policies let through, as PostgreSQL prints it less what `_bare` strips."""
+"""What the policies let through, as PostgreSQL prints it less what `_bare` strips."""
 
 
 def login(connection: Connection) -> Finding:
@@ -131,35 +132,26 @@ def roles(connection: Connection) -> Finding:
 
 
 def grants(connection: Connection) -> Finding:
-    """Whether every role may do what the schema declares, and nothing else."""
+    """Whether every role may do what the schema declares, and nobody anything else."""
     check = "grants"
-    ours = {*PURPOSES, "PUBLIC"}
     wanted = set(declared.grants()) | {
         Grant("table", VERSION_TABLE, role, "SELECT") for role in PURPOSES
     }
     known = {(grant.kind, grant.name) for grant in wanted}
     found, surplus = set(), set()
-    for row in connection.execute(_GRANTS):
+    for row in connection.execute(_GRANTS, {"roles": list(PURPOSES)}):
         grant = Grant(row.kind, row.name, row.role, row.privilege)
         found.add(grant)
-        if grant in wanted:
-            continue
-        if row.kind == "function":
-            # Whoever may call what everybody may is no finding.
-            bad = row.name in declared.closed_functions() and row.role in ours
-        else:
-            writes = row.privilege.startswith(("INSERT", "UPDATE", "DELETE", "TRUNCATE"))
-            of_log = row.is_partition or row.name in _LOG
-            bad = (writes and of_log) or (
-                row.role in ours and (row.is_partition or (row.kind, row.name) in known)
-            )
-        if bad:
+        is_ours = row.is_partition or row.name in _LOG or (row.kind, row.name) in known
+        if grant not in wanted and is_ours:
             surplus.add(grant)
     missing = wanted - found
-    if not missing and not surplus:
-        return ok(check, f"all {len(wanted)} are as declared")
+    foreign = foreign_rights(connection)
+    if not missing and not surplus and not foreign:
+        return ok(check, f"all {len(wanted)} are as declared, and no other role has any")
     said = [f"{_words(grant)} is missing" for grant in sorted(missing)]
     said += [f"{_words(grant)} is not declared" for grant in sorted(surplus)]
+    said += [f"{each.rights} on {each.name} for {each.role} is not declared" for each in foreign]
     # To revoke the right to a table revokes those to its columns.
     again = {
         grant
@@ -171,7 +163,9 @@ def grants(connection: Connection) -> Finding:
     return problem(
         check,
         shortened(said),
-        "revoke what is not declared, grant what is missing",
+        "revoke what is not declared, grant what is missing; a login gets its rights as a member of"
+        " a role",
+        *(psql(each.statement) for each in foreign),
         *(psql(_statement("REVOKE", grant, connection)) for grant in sorted(surplus)),
         *(psql(_statement("GRANT", grant, connection)) for grant in sorted(missing | again)),
     )

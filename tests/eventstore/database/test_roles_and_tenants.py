@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.envelope import NewEvent
-from quantum_forge.eventstore.base.errors import NotAllowed, OtherTenant
+from quantum_forge.eventstore.base.errors import LoginNotBound, NotAllowed, OtherTenant
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.database.engine import Database, make_engine
+from quantum_forge.eventstore.database.engine import Database, libpq_url, make_engine
+from quantum_forge.eventstore.database.installation.bindings import bind_login, unbind_login
 from quantum_forge.eventstore.database.installation.roles import PURPOSES, describe_roles
 from quantum_forge.eventstore.database.tenancy import act_always_for, act_for
 from quantum_forge.eventstore.log.append import append
@@ -56,8 +57,8 @@ def login(database: Database) -> Iterator[Login]:
         name = f"login_{uuid4().hex[:12]}"
         with database.engine.begin() as connection:
             connection.execute(text(f"CREATE ROLE {name} LOGIN IN ROLE {role}"))
-            if bound_to is not None:
-                connection.execute(text(f"ALTER ROLE {name} SET qforge.tenant_id = '{bound_to}'"))
+        if bound_to is not None:
+            bind_login(database.engine, name, bound_to)
         engine = make_engine(database.url.set(username=name))
         made.append((name, engine))
         return engine
@@ -191,31 +192,123 @@ def test_an_auditor_reads_the_log_of_its_tenant(populated: Engine, login: Login)
         assert safe_head(connection) == head
 
 
+@pytest.mark.parametrize(
+    ("claims", "seen"),
+    [
+        ('{"tenant_id": "THEIRS"}', [THEIRS]),
+        ('{"app_metadata": {"tenant_id": "THEIRS"}}', [THEIRS]),
+        ('{"tenant_id": "THEIRS", "app_metadata": {"tenant_id": "OURS"}}', [THEIRS]),
+        # What a user may write, and what names no tenant.
+        ('{"user_metadata": {"tenant_id": "THEIRS"}}', []),
+        ('{"sub": "somebody"}', []),
+        ('{"app_metadata": "THEIRS"}', []),
+        ("[]", []),
+        ("null", []),
+    ],
+)
 def test_the_claims_of_a_gateway_go_before_the_session_setting(
-    populated: Engine, login: Login
+    populated: Engine, login: Login, claims: str, seen: list[UUID]
 ) -> None:
     """A request cannot choose another tenant than the one that its token names."""
     reader = login("qforge_reader")
-    claims = text("SELECT set_config('request.jwt.claims', :claims, true)")
+    setting = text("SELECT set_config('request.jwt.claims', :claims, true)")
+    given = claims.replace("THEIRS", str(THEIRS)).replace("OURS", str(OURS))
     with acting_for(reader, OURS) as connection:
-        connection.execute(claims, {"claims": f'{{"tenant_id": "{THEIRS}"}}'})
-        seen = connection.execute(select(molecules.c.tenant_id)).scalars().all()
-        assert seen == [THEIRS]
-    with acting_for(reader, OURS) as connection:
-        connection.execute(claims, {"claims": '{"sub": "somebody"}'})
-        assert connection.execute(select(molecules.c.tenant_id)).scalars().all() == []
+        connection.execute(setting, {"claims": given})
+        assert connection.execute(select(molecules.c.tenant_id)).scalars().all() == seen
     assert populated is not None
 
 
-def test_a_login_that_is_bound_to_a_tenant_cannot_leave_it(populated: Engine, login: Login) -> None:
+def test_a_login_that_is_bound_to_a_tenant_cannot_leave_it(
+    populated: Engine, login: Login, database: Database
+) -> None:
     """Whoever may write SQL may set settings; a bound login's tenant is not one of them."""
     alice = login("qforge_auditor", bound_to=OURS)
+    name = str(alice.url.username)
+    claims = text("SELECT set_config('request.jwt.claims', :claims, true)")
     with acting_for(alice, THEIRS) as connection:
+        connection.execute(claims, {"claims": f'{{"tenant_id": "{THEIRS}"}}'})
         assert connection.execute(select(molecules.c.tenant_id)).scalars().all() == [OURS]
         assert {event.tenant_id for event in read_all(connection)} == {OURS}
+    for statement in ("TABLE login_bindings", "DELETE FROM login_bindings"):
+        with pytest.raises(NotAllowed), alice.begin() as connection:
+            connection.execute(text(statement))
+    with pytest.raises(NotAllowed):
+        unbind_login(alice, name)
     with populated.connect() as connection:
         (auditor,) = (r for r in describe_roles(connection) if r.name == "qforge_auditor")
-    assert str(OURS) in auditor.bound.values()
+    assert auditor.bound == {name: str(OURS)}
+    assert auditor.unlimited == []
+
+    # A superuser's ALTER ROLE goes first, and what is unbound chooses again.
+    with database.engine.begin() as connection:
+        connection.execute(text(f"ALTER ROLE {name} SET qforge.tenant_id = '{THEIRS}'"))
+    with alice.connect() as connection:
+        assert connection.scalar(text("SELECT current_tenant()")) == THEIRS
+    with pytest.raises(LoginNotBound, match="bound by ALTER ROLE already"):
+        bind_login(database.engine, name, OURS)
+    with database.engine.begin() as connection:
+        connection.execute(text(f"ALTER ROLE {name} RESET qforge.tenant_id"))
+    unbind_login(database.engine, name)
+    with acting_for(alice, THEIRS) as connection:
+        assert connection.execute(select(molecules.c.tenant_id)).scalars().all() == [THEIRS]
+    with pytest.raises(LoginNotBound, match="qforge db roles"):
+        unbind_login(database.engine, name)
+
+
+def test_a_binding_without_effect_is_refused_and_one_that_lost_it_is_shown(
+    populated: Engine, login: Login
+) -> None:
+    """Nobody believes in a limit that is not there."""
+    projector = login("qforge_projector")
+    name = str(projector.url.username)
+    for wrong, why in (
+        (name, "acts for every tenant as a member of qforge_projector"),
+        ("qforge_reader", "cannot log in"),
+        ("postgres", "does not apply to superusers"),
+        ("nobody_at_all", "no such login"),
+    ):
+        with pytest.raises(LoginNotBound, match=why):
+            bind_login(populated, wrong, OURS)
+    reader = login("qforge_reader", bound_to=OURS)
+    with populated.begin() as connection:
+        connection.execute(text(f"GRANT qforge_admin TO {reader.url.username}"))
+        roles = {role.name: role for role in describe_roles(connection)}
+    assert roles["qforge_admin"].unlimited == [reader.url.username]
+    assert roles["qforge_reader"].unlimited == [reader.url.username]
+
+
+def test_an_owner_that_is_no_superuser_binds_logins(
+    empty_database: Database, qforge: Callable[..., object]
+) -> None:
+    """As on a hosted database, where ALTER ROLE … SET qforge.tenant_id is refused to the owner."""
+    administrator = empty_database.engine
+    owner, alice = (f"{word}_{uuid4().hex[:8]}" for word in ("owner", "alice"))
+    with administrator.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {owner} LOGIN CREATEROLE"))
+        connection.execute(text(f"CREATE ROLE {alice} LOGIN IN ROLE qforge_auditor"))
+        name = administrator.url.database
+        connection.execute(text(f"ALTER DATABASE {name} OWNER TO {owner}"))
+        connection.execute(text(f"ALTER SCHEMA public OWNER TO {owner}"))
+    address = libpq_url(administrator.url.set(username=owner))
+    env = {"DATABASE_URL": address}
+
+    qforge("db", "upgrade", env=env)
+    qforge("db", "bind", alice, str(OURS), env=env)
+    shown = str(getattr(qforge("db", "roles", env=env), "stdout", ""))
+    engine = make_engine(administrator.url.set(username=alice))
+    with acting_for(engine, THEIRS) as connection:
+        assert connection.scalar(text("SELECT current_tenant()")) == OURS
+    qforge("db", "unbind", alice, env=env)
+    with acting_for(engine, THEIRS) as connection:
+        assert connection.scalar(text("SELECT current_tenant()")) == THEIRS
+    engine.dispose()
+
+    assert f"{alice} (bound to {OURS})" in shown
+    administrator.dispose()
+    with administrator.begin() as connection:
+        connection.execute(text(f"REASSIGN OWNED BY {owner} TO postgres; DROP OWNED BY {owner}"))
+        connection.execute(text(f"DROP ROLE {owner}, {alice}"))
 
 
 def test_a_projector_projects_every_tenant(engine: Engine, login: Login) -> None:

@@ -188,8 +188,43 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
         ),
         (
             "grants",
-            "EXECUTE on append_batch for PUBLIC is not declared",
+            "EXECUTE on append_batch(jsonb) for PUBLIC is not declared",
             ["GRANT EXECUTE ON FUNCTION append_batch TO PUBLIC"],
+        ),
+        (
+            "grants",
+            "SELECT on users for pg_monitor is not declared",
+            ["GRANT SELECT ON users TO pg_monitor"],
+        ),
+        (
+            "grants",
+            "UPDATE (email) on users for pg_monitor is not declared",
+            ["GRANT UPDATE (email) ON users TO pg_monitor"],
+        ),
+        (
+            "grants",
+            "UPDATE, USAGE on event_logs_id_seq for PUBLIC is not declared",
+            ["GRANT USAGE, UPDATE ON SEQUENCE event_logs_id_seq TO PUBLIC"],
+        ),
+        (
+            "grants",
+            "USAGE on qforge_private for PUBLIC is not declared",
+            ["GRANT USAGE ON SCHEMA qforge_private TO PUBLIC"],
+        ),
+        (
+            "grants",
+            "EXECUTE on event_partitions() for PUBLIC is not declared",
+            ["GRANT EXECUTE ON FUNCTION event_partitions TO PUBLIC"],
+        ),
+        (
+            "row-level security",
+            "off for projection_checkpoints",
+            ["ALTER TABLE projection_checkpoints DISABLE ROW LEVEL SECURITY"],
+        ),
+        (
+            "row-level security",
+            "every_reader on qforge_version is missing",
+            ["DROP POLICY every_reader ON qforge_version"],
         ),
         (
             "functions",
