@@ -1,35 +1,54 @@
 """The forge of a command: opened from the environment's settings, with the schema in place."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.cli.show import console
+from quantum_forge.cli.show.lag import note_behind
 from quantum_forge.eventstore.actions.accounts.authorization import refusals_recorded
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.base.errors import NeedsPrimary
+from quantum_forge.eventstore.base.errors import NeedsPrimary, QuantumForgeError
 from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
 from quantum_forge.eventstore.database.availability.standby import is_standby
 from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.log.wakeups import has_appended
 from quantum_forge.forge import Forge
+from quantum_forge.projections.follow.refresh import refresh
+from quantum_forge.projections.registry import PROJECTIONS, named
 
 
 @contextlib.contextmanager
 def open_forge(
-    settings: Settings | None = None, *, writes: bool = False, follows: bool = False
+    settings: Settings | None = None,
+    *,
+    writes: bool = False,
+    follows: bool = False,
+    reads: Collection[str] = (),
+    needs: Collection[str] = (),
 ) -> Iterator[Forge]:
     """Open the front door for the length of a command; refuse a schema that does not fit.
 
     The embedded database is migrated where needed.
 
-    What the database does not allow the command is recorded.
+    What the database does not allow the command is recorded. The read models that the command
+    reads are brought up to date first, and all of them with what it recorded, as far as that is
+    quick (`quantum_forge.projections.follow.refresh`).
 
     Args:
         settings: those of the environment unless given.
         writes: whether the command is of no use on a standby server, which it then refuses.
         follows: whether the command follows the log: it waits for a database that is away at the
             start, as long as it takes, with a line on stderr, and notices one that falls silent.
+        reads: the read models that the command is about to read; if they cannot be brought up to
+            date quickly, one line on stderr says so.
+        needs: the read models that decide what the command does: they are brought up to date
+            however long that takes, unless the login may not do it, which one line says.
+
+    Raises:
+        RebuildNeeded, FoldFailed, CheckpointDiverged: when what it needs cannot be projected.
     """
     settings = settings or load_settings()
     patience = patience_of(follows)
@@ -41,7 +60,22 @@ def open_forge(
     ):
         if writes:
             refuse_standby(forge, click.get_current_context().command_path, follows=follows)
+        if reads:
+            note_behind(patience.persist(lambda: refresh(forge.engine, named(reads))))
+        if needs:
+            needed = patience.persist(lambda: refresh(forge.engine, named(needs), seconds=None))
+            if needed.trouble is not None:
+                raise needed.trouble
+            note_behind(needed)
         yield forge
+        if has_appended(forge.engine):
+            _project_own_events(forge)
+
+
+def _project_own_events(forge: Forge) -> None:
+    """Fold what the command recorded; what is in the way troubles the next reader, not this one."""
+    with contextlib.suppress(QuantumForgeError, DBAPIError):
+        refresh(forge.engine, list(PROJECTIONS.values()))
 
 
 def refuse_standby(forge: Forge, what: str, *, follows: bool) -> None:

@@ -74,7 +74,7 @@ def events(
 
 
 def table(forge: Door, name: str) -> Query:
-    """Return a query of a read model's rows, as far as they are projected.
+    """Return a query of a read model's rows, as far as they are projected; it folds nothing.
 
     Raises:
         UnknownProjection: when there is no such table.

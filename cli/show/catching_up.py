@@ -5,30 +5,18 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Engine
 
 from quantum_forge.cli.show import console
-from quantum_forge.cli.show.lag import note_lag
-from quantum_forge.eventstore.database.availability.standby import is_standby
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.follow.lag import read_lags
+from quantum_forge.projections.follow.refresh import may_project
 from quantum_forge.projections.project import projector
 from quantum_forge.projections.project.projector import Advance
+from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.language.projection import Projection
 
-
-def catch_up_unless_standby(engine: Engine, projections: Sequence[Projection]) -> None:
-    """Fold everything up to now; on a standby, whose tables are the primary's, nothing.
-
-    Args:
-        engine: of the database.
-        projections: those that a command is about to read.
-
-    Raises:
-        RebuildNeeded, FoldFailed: as `projector.catch_up` does.
-    """
-    with engine.connect() as connection:
-        if is_standby(connection):
-            note_lag(connection, *(projection.name for projection in projections))
-            return
-    projector.catch_up(engine, projections)
+NOT_ALLOWED = (
+    "The read models are not brought up to date: your login may not project; a login with the role "
+    "qforge_projector has to"
+)
 
 
 def catch_up_shown(
@@ -53,3 +41,17 @@ def catch_up_shown(
             on_advance(advance)
 
         projector.catch_up(engine, projections, on_advance=advanced)
+
+
+def project_import(engine: Engine) -> None:
+    """Fold what was imported into every read model, if the login may; say if it may not."""
+    if is_projector(engine):
+        catch_up_shown(engine, list(PROJECTIONS.values()))
+    else:
+        console.note(f"{NOT_ALLOWED}.")
+
+
+def is_projector(engine: Engine) -> bool:
+    """Whether the login may fold events into every read model."""
+    with engine.connect() as connection:
+        return may_project(connection, PROJECTIONS.values())

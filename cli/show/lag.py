@@ -1,4 +1,4 @@
-"""Tells when what a command is about to show is older than the log."""
+"""Notes on stderr about what a command is about to show."""
 
 from uuid import UUID
 
@@ -6,15 +6,14 @@ from sqlalchemy import Connection
 
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.log.read import safe_head
-from quantum_forge.projections.follow.lag import read_lags
+from quantum_forge.projections.follow.refresh import Refreshed
 from quantum_forge.projections.queries.calculations import count_undescribed
-from quantum_forge.projections.registry import named
+
+NAMES_SHOWN = 4
 
 
 def note_undescribed(connection: Connection, tenant_id: UUID) -> None:
     """Say on stderr that computed properties are asked for which some molecules do not have."""
-    note_lag(connection, "molecule_properties_computed")
     if missing := count_undescribed(connection, tenant_id):
         console.note(
             f"Left out {counted(missing, 'molecule')} without computed properties; "
@@ -22,17 +21,17 @@ def note_undescribed(connection: Connection, tenant_id: UUID) -> None:
         )
 
 
-def note_lag(connection: Connection, *names: str) -> None:
-    """Say in one line on stderr which of these projections lag behind the log, if any does."""
-    lags = [
-        lag
-        for lag in read_lags(connection, named(names), safe_head(connection))
-        if lag.seconds is not None
-    ]
-    if lags:
-        console.note(
-            f"Not up to date: {', '.join(lag.projection for lag in lags)} "
-            f"({max(lag.positions for lag in lags)} positions, "
-            f"{max(lag.seconds or 0 for lag in lags):.0f} s behind the log); "
-            "run: qforge project --once"
-        )
+def note_behind(refreshed: Refreshed) -> None:
+    """Say in one line on stderr which read models lag behind the log, and why, if any does."""
+    lags = refreshed.behind
+    if not lags:
+        return
+    names = ", ".join(lag.projection for lag in lags[:NAMES_SHOWN])
+    more = f" and {len(lags) - NAMES_SHOWN} more" if len(lags) > NAMES_SHOWN else ""
+    seconds = [lag.seconds for lag in lags if lag.seconds is not None]
+    age = f", {max(seconds):.0f} s" if seconds else ""
+    console.note(
+        f"Not up to date: {names}{more} "
+        f"({counted(max(lag.positions for lag in lags), 'position')}{age} behind the log); "
+        f"{refreshed.why}"
+    )

@@ -50,9 +50,11 @@ class Announcer:
         self._news = threading.Event()
         self._disposed = threading.Event()
         self._thread: threading.Thread | None = None
+        self.has_announced = False
 
     def announce(self) -> None:
         """Have it said soon that there is something new; returns at once."""
+        self.has_announced = True
         if self._news.is_set() and self._is_running():
             return
         with self._lock:
@@ -128,6 +130,12 @@ def appended(engine: Engine) -> None:
     """Wake readers for what was committed past the engine's own transactions."""
     if (announcer := _announcers.get(engine)) is not None:
         announcer.announce()
+
+
+def has_appended(engine: Engine) -> bool:
+    """Whether anything was appended through this engine, whose appends are announced."""
+    announcer = _announcers.get(engine)
+    return announcer is not None and announcer.has_announced
 
 
 class Wakeups:

@@ -16,7 +16,7 @@ from quantum_forge.eventstore.database.availability.outage import (
     pause_after,
 )
 from quantum_forge.eventstore.log.wakeups import Wakeups, listening_connection
-from quantum_forge.projections.project.projector import Advance, Pass, Projector, RebuildNeeded
+from quantum_forge.projections.project.projector import Advance, Projector, trouble_of
 from quantum_forge.projections.rebuild import RebuildRunning, RebuildStopped, rebuild
 from quantum_forge.schema.language.projection import Projection
 
@@ -62,7 +62,7 @@ def follow(
                     while not stop.is_set():
                         done = projector.catch_up()
                         attempts = 0
-                        troubles.tell("pass", _trouble_of(done))
+                        troubles.tell("pass", trouble_of(done))
                         if auto_rebuild and done.stale:
                             renew(done.stale)
                         wakeups.wait(found=bool(done.folded))
@@ -72,14 +72,6 @@ def follow(
                 troubles.tell("pass", error)
                 attempts += 1
                 stop.wait(pause_after(attempts))
-
-
-def _trouble_of(done: Pass) -> QuantumForgeError | None:
-    if done.failures:
-        return done.failures[0]
-    if done.diverged:
-        return done.diverged[0]
-    return RebuildNeeded(done.stale) if done.stale else None
 
 
 class _Troubles:

@@ -16,14 +16,17 @@ from quantum_forge.schema.tables import event_logs
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
     """Lag of a projection behind a head of the log.
 
-    `positions`: from its checkpoint to the head, whatever is there. `seconds`: since the oldest
-    event that it has yet to fold was recorded, by the database's clock; None when there is none,
-    and its table is up to date although its checkpoint may have to move.
+    `positions`: from its checkpoint to the head, whatever is there. `is_behind`: whether it has yet
+    to fold an event there; otherwise its table is up to date although its checkpoint may have to
+    move. For a login that may not read the log it is whether there are positions. `seconds`: since
+    the oldest such event was recorded, by the database's clock; None when there is none, or when
+    the login may not read the log.
     """
 
     projection: str
     position: Position
     positions: int
+    is_behind: bool
     seconds: float | None
 
 
@@ -44,25 +47,28 @@ def oldest_unfolded(projection: Projection, after: int, upto: int) -> Select[Any
 def read_lags(connection: Connection, projections: Iterable[Projection], head: int) -> list[Lag]:
     """Return the lag of each projection behind a safe head that an earlier statement has read.
 
-    One that never ran is behind by the whole log.
+    One that never ran is behind by the whole log. A login that row-level security restricts to a
+    tenant learns of the events of its tenant only.
     """
     checkpoints = read_checkpoints(connection)
+    may_read = connection.scalar(select(func.has_table_privilege(event_logs.name, "SELECT")))
     lags = []
     for projection in projections:
         checkpoint = checkpoints.get(projection.name)
         position = Position(0 if checkpoint is None else checkpoint.position)
-        seconds: float | None = None
-        if position < head:
+        is_behind, seconds = position < head, None
+        if position < head and may_read:
             query = oldest_unfolded(projection, position, head)
             query = query.add_columns(func.clock_timestamp().label("now"))
             row = connection.execute(query).one_or_none()
-            if row is not None:
-                seconds = _seconds(row.recorded_at, row.now)
+            is_behind = row is not None
+            seconds = None if row is None else _seconds(row.recorded_at, row.now)
         lags.append(
             Lag(
                 projection=projection.name,
                 position=position,
                 positions=max(0, head - position),
+                is_behind=is_behind,
                 seconds=seconds,
             )
         )

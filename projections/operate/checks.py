@@ -48,9 +48,9 @@ def projections(connection: Connection) -> Finding:
             "qforge dead-letters list",
         )
     lags = {
-        lag.projection: lag.seconds
+        lag.projection: lag.seconds or 0.0
         for lag in read_lags(connection, PROJECTIONS.values(), head)
-        if lag.seconds is not None and (lag.seconds > BEHIND or lag.projection not in checkpoints)
+        if lag.is_behind and ((lag.seconds or 0.0) > BEHIND or lag.projection not in checkpoints)
     }
     if lags:
         said = [

@@ -131,13 +131,18 @@ def catch_up(
             up to date first.
     """
     done = Projector(engine, projections, batch=batch, on_advance=on_advance, stop=stop).catch_up()
-    if done.failures:
-        raise done.failures[0]
-    if done.diverged:
-        raise done.diverged[0]
-    if done.stale:
-        raise RebuildNeeded(done.stale)
+    if (trouble := trouble_of(done)) is not None:
+        raise trouble
     return done.folded
+
+
+def trouble_of(done: Pass) -> QuantumForgeError | None:
+    """Return the error that says why a pass left read models behind; None when it left none."""
+    if done.failures:
+        return done.failures[0]
+    if done.diverged:
+        return done.diverged[0]
+    return RebuildNeeded(done.stale) if done.stale else None
 
 
 class Projector:

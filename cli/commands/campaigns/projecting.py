@@ -8,6 +8,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.cli.session import tell_trouble
+from quantum_forge.cli.show import console
+from quantum_forge.cli.show.catching_up import NOT_ALLOWED, is_projector
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.availability.outage import Patience, passes
 from quantum_forge.projections.project.projector import catch_up
@@ -24,8 +26,13 @@ LAST_PATIENCE = 30.0
 def kept_current(engine: Engine) -> Iterator[None]:
     """Bring the read models up to date now and then, and at the end, however that comes.
 
-    A read model that cannot follow stops no calculation: it is complained of at the end.
+    A read model that cannot follow stops no calculation: the error is raised at the end. Where the
+    login may not project, it is left to others, and one line says so.
     """
+    if not is_projector(engine):
+        yield
+        console.note(f"{NOT_ALLOWED}.")
+        return
     stop = threading.Event()
 
     def follow() -> None:

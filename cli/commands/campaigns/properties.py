@@ -14,8 +14,6 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.projections.project.projector import catch_up
-from quantum_forge.projections.registry import named
 from quantum_forge.runner.errors import EngineMissing
 from quantum_forge.schema.domains.molecules import molecules
 
@@ -68,8 +66,8 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
 
     where = options.conditions(molecules, written)
     settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
-        catch_up(forge.engine, named(["molecules", "molecule_properties_computed"]))
+    needs = ["molecules", "molecule_properties_computed"]
+    with open_forge(settings, writes=True, needs=needs) as forge:
         with forge.connect() as connection:
             missing = count_without_descriptors(
                 connection, settings.tenant_id, toolkit_version(), where

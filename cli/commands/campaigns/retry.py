@@ -9,16 +9,14 @@ import click
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.parse.options import jobs_option, json_option
-from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
+from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import columns, console
-from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.projections.registry import named
 from quantum_forge.runner.errors import EngineMissing
 
 PLANNED = (
@@ -93,10 +91,7 @@ def retry(
         limit=limit, first_seconds=first_delay, longest_seconds=max(first_delay, 3600.0)
     )
     settings = load_settings()
-    with open_forge(settings, writes=not dry_run, follows=follow) as forge:
-        patience_of(follow).persist(
-            lambda: catch_up_unless_standby(forge.engine, named(["calculations"]))
-        )
+    with open_forge(settings, writes=not dry_run, follows=follow, needs=["calculations"]) as forge:
         if dry_run:
             with forge.connect() as connection:
                 known = find_failed(connection, settings.tenant_id, backoff)

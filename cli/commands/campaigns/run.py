@@ -150,7 +150,7 @@ def run(
         raise EngineMissing(error) from error
     settings = load_settings()
     spool = spool_directory(settings.home)
-    with open_forge(settings, writes=True) as forge:
+    with open_forge(settings, writes=True, reads=["batch_jobs"]) as forge:
         # A look-up that gets no answer must not hold the results up for ever.
         limited = followed(forge.engine, settings.deadline)
         drained = drain(spool, limited)

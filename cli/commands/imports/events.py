@@ -9,12 +9,11 @@ from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.appended import BadLines, progressing, tell
-from quantum_forge.cli.show.catching_up import catch_up_shown
+from quantum_forge.cli.show.catching_up import project_import
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.files.exported import read_exported
 from quantum_forge.eventstore.files.lines import BadLine
 from quantum_forge.eventstore.log.load import EncodedEvent, Loaded, load
-from quantum_forge.projections.registry import PROJECTIONS
 
 
 @click.command(cls=Command)
@@ -55,5 +54,5 @@ def events(context: click.Context, file: Path, skip_invalid: bool, as_json: bool
                     every = (line for line in read_exported(file) if not isinstance(line, BadLine))
                     done = load(forge.engine, every, on_chunk=progressing(report))
             finally:
-                catch_up_shown(forge.engine, list(PROJECTIONS.values()))
+                project_import(forge.engine)
     tell(context, done, bad, verb="imported", skip_invalid=skip_invalid, as_json=as_json)

@@ -20,11 +20,10 @@ from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import jobs_option, json_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
-from quantum_forge.cli.show.catching_up import catch_up_shown
+from quantum_forge.cli.show.catching_up import project_import
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries.calculations import select_atoms, select_completed
-from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.runner.errors import EngineMissing
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ def jobs(
                 )
         finally:
             if not dry_run:
-                catch_up_shown(forge.engine, list(PROJECTIONS.values()))
+                project_import(forge.engine)
         if check_count is not None:
             checked = checked_again(
                 forge.engine, settings.tenant_id, sample, check_count, jobs=jobs

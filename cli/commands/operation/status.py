@@ -76,7 +76,7 @@ def _show(found: Status) -> None:
         console.note(
             f"{counted(number, 'event')} could not be folded; see: qforge dead-letters list"
         )
-    if any(lag.seconds is not None and lag.projection not in found.stale for lag in found.lags):
+    if any(lag.is_behind and lag.projection not in found.stale for lag in found.lags):
         console.note("Some events are not projected yet; run: qforge project --once")
 
 
@@ -85,7 +85,7 @@ def _show_projections(found: Status) -> None:
     needy = [
         lag
         for lag in found.lags
-        if lag.seconds is not None or lag.projection in {*found.stale, *found.parked}
+        if lag.is_behind or lag.projection in {*found.stale, *found.parked}
     ]
     if needy:
         console.table(
@@ -109,7 +109,7 @@ def _show_projections(found: Status) -> None:
 def _state(lag: Lag, stale: list[str]) -> str:
     if lag.projection in stale:
         return "needs a rebuild"
-    return "up to date" if lag.seconds is None else "behind"
+    return "behind" if lag.is_behind else "up to date"
 
 
 def _about(number: int, is_estimated: bool) -> str:

@@ -10,7 +10,6 @@ from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.event_table import LONGEST_DATA, shortened
-from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.projections.history.lineage import Lineage
 from quantum_forge.projections.registry import named
 
@@ -41,10 +40,7 @@ def explain(table: str, key: str, at: int | datetime | None, as_json: bool) -> N
       qforge explain atomic_properties 01946f5e,0 --json
     """
     (projection,) = named([table])
-    with open_forge() as forge:
-        if at is None:
-            with forge.connect() as connection:
-                note_lag(connection, projection.name)
+    with open_forge(reads=[projection.name] if at is None else []) as forge:
         found = forge.explain(table, key, at=at)
     if as_json:
         console.emit_json(found)

@@ -6,14 +6,11 @@ from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
-from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.operate import retention as library
 from quantum_forge.projections.operate.retention import Retention
-from quantum_forge.projections.project.projector import catch_up
-from quantum_forge.projections.registry import named
 
 LISTED = (
     Shown("table"),
@@ -47,7 +44,7 @@ def show(as_json: bool) -> None:
       qforge retention show
     """
     settings = load_settings()
-    with open_forge(settings) as forge, forge.connect() as connection:
+    with open_forge(settings, reads=library.retained()) as forge, forge.connect() as connection:
         found = library.read_retention(connection, settings.tenant_id)
     _print(found, as_json)
 
@@ -82,16 +79,13 @@ def apply(dry_run: bool, as_json: bool) -> None:
       qforge retention apply
     """
     settings = load_settings()
-    with open_forge(settings, writes=not dry_run) as forge:
-        trimmed = named(library.retained())
-        catch_up_unless_standby(forge.engine, trimmed)
+    with open_forge(settings, writes=not dry_run, needs=library.retained()) as forge:
         if dry_run:
             with forge.connect() as connection:
                 found = library.read_retention(connection, settings.tenant_id)
             found = [each for each in found if each.expired]
         else:
             found = library.apply_retention(forge.engine, _author(settings))
-            catch_up(forge.engine, trimmed)
     _print(found, as_json)
     if not found:
         console.note("Nothing is due.")

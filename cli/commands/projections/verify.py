@@ -38,10 +38,11 @@ def verify(ctx: click.Context, names: tuple[str, ...], limit: int, as_json: bool
     projections = named(names)
     with open_forge() as forge:
         verified: list[Verification] = []
-        for projection in projections:
-            if len(projections) > 1:
-                console.note(f"Verifying {projection.name} …")
-            verified += forge.verify(projection.name, limit=limit)
+        with console.progress("verifying", len(projections)) as report:
+            for projection in projections:
+                (one,) = forge.verify(projection.name, limit=limit)
+                verified.append(one)
+                report(1, 0 if one.agrees else 1)
     if as_json:
         console.emit_json(verified)
     else:

@@ -14,7 +14,6 @@ from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import limit_option, time_range_options
 from quantum_forge.cli.session import open_forge, patience_of, refuse_standby, tell_trouble
 from quantum_forge.cli.show import audit_entries
-from quantum_forge.cli.show.catching_up import catch_up_unless_standby
 from quantum_forge.eventstore.actions.accounts.authorization import require_role
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
@@ -27,7 +26,6 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import audit_trail
 from quantum_forge.projections.queries.audit_trail import Entry, Question
-from quantum_forge.projections.registry import named
 from quantum_forge.schema.domains.audit import AuditStatus, DataExported
 from quantum_forge.schema.domains.users import Role
 
@@ -83,12 +81,12 @@ def audit(
     author = Author(
         tenant_id=settings.tenant_id, user_id=settings.user_id, more={"service": "audit"}
     )
-    with open_forge(settings, follows=follow) as forge:
+    reads = ["users", "organization_members"]
+    with open_forge(settings, follows=follow, reads=reads) as forge:
         if form is not None:
             refuse_standby(forge, "an export, which is recorded in the log,", follows=follow)
 
         def look() -> tuple[Question, int, Place, list[Entry]]:
-            catch_up_unless_standby(forge.engine, named(["users", "organization_members"]))
             with forge.connect() as connection:
                 user_id = (
                     None if user is None else ids.named_user(connection, settings.tenant_id, user)

@@ -7,7 +7,6 @@ from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
-from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
@@ -51,8 +50,7 @@ def list_(name: str | None, limit: int, as_json: bool) -> None:
       qforge batches list --json
     """
     settings = load_settings()
-    with open_forge(settings) as forge, forge.connect() as connection:
-        note_lag(connection, "batch_jobs")
+    with open_forge(settings, reads=["batch_jobs"]) as forge, forge.connect() as connection:
         query = queries.select_batches(settings.tenant_id, name=name, limit=limit)
         found = queries.rows(connection, query)
     if as_json:

@@ -10,7 +10,7 @@ from quantum_forge.cli.parse.options import json_option, limit_option, number_ra
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console, event_table
 from quantum_forge.cli.show.columns import Shown
-from quantum_forge.cli.show.lag import note_lag, note_undescribed
+from quantum_forge.cli.show.lag import note_undescribed
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
@@ -54,6 +54,14 @@ ERRORS = (
     Shown("created_at"),
     Shown("resolved_at", extra=True),
 )
+DETAILS = (
+    "calculations",
+    "molecules",
+    "calculation_execution_metrics",
+    "atomic_properties",
+    "calculation_errors",
+)
+"""The read models with something about one calculation."""
 
 
 @click.group(cls=Group)
@@ -158,12 +166,17 @@ def list_(
         raise click.UsageError("--desc requires --order, which names the column to sort by")
     settings = load_settings()
     tenant_id = settings.tenant_id
-    with open_forge(settings) as forge, forge.connect() as connection:
-        note_lag(connection, "calculations", "molecules")
-        if weight is not None or logp is not None:
+    described = weight is not None or logp is not None
+    reads = [
+        *("calculations", "molecules"),
+        *(["molecule_properties_computed"] if described else []),
+        *(["batch_item_names"] if name is not None else []),
+        *(["batch_jobs", "batch_items"] if batch is not None else []),
+        *(["atomic_properties"] if atoms else []),
+    ]
+    with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
+        if described:
             note_undescribed(connection, tenant_id)
-        if name is not None:
-            note_lag(connection, "batch_item_names")
         where = CalculationFilter(
             gap=gap,
             energy=energy,
@@ -205,15 +218,7 @@ def show(id_: str, as_json: bool) -> None:
       qforge calculations show 01946f5e --json
     """
     settings = load_settings()
-    with open_forge(settings) as forge, forge.connect() as connection:
-        note_lag(
-            connection,
-            "calculations",
-            "molecules",
-            "calculation_execution_metrics",
-            "atomic_properties",
-            "calculation_errors",
-        )
+    with open_forge(settings, reads=DETAILS) as forge, forge.connect() as connection:
         details = lookup.calculation_details(connection, settings.tenant_id, id_)
     if as_json:
         console.emit_json(details)
@@ -241,7 +246,6 @@ def show(id_: str, as_json: bool) -> None:
 
 def _batch_ids(connection: Connection, tenant_id: UUID, batch: str) -> list[UUID]:
     """The batches that are meant; said when there are several, since a list shows them together."""
-    note_lag(connection, "batch_jobs", "batch_items")
     found = lookup.find_batches(connection, tenant_id, batch)
     if len(found) > 1:
         console.note(

@@ -15,7 +15,6 @@ from quantum_forge.cli.parse.moments import MOMENT, moment
 from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
-from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.log.read import safe_head
@@ -129,12 +128,11 @@ def export(
         raise click.BadParameter("NAME must be a valid file name", param_hint="NAME")
     format_ = format_named(format_name)
     settings = load_settings()
-    with open_forge(settings) as forge:
+    with open_forge(settings, reads=[] if batch is None else ["batch_jobs"]) as forge:
         with forge.connect() as connection:
             position = safe_head(connection) if as_of is None else position_at(connection, as_of)
             batch_id: UUID | UnsetType = UNSET
             if batch is not None:
-                note_lag(connection, "batch_jobs")
                 batch_id = lookup.find_batch(connection, settings.tenant_id, batch)["id"]
         recipe = Recipe(
             name=name,

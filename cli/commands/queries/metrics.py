@@ -9,7 +9,6 @@ from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option, time_range_options
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
-from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.eventstore.spool.state import spool_state
@@ -82,9 +81,9 @@ def show(
         raise click.UsageError("--by groups calculations; it does not apply to a named metric")
     tenant_id = (settings := load_settings()).tenant_id
     bucket = Bucket(per)
-    with open_forge(settings) as forge, forge.connect() as connection:
+    reads = ["calculations", "molecules"] if name is None else ["performance_metrics_hourly"]
+    with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
         if name is None:
-            note_lag(connection, "calculations", "molecules")
             query = regressions.select_wall_times(
                 tenant_id,
                 bucket=bucket,
@@ -93,7 +92,6 @@ def show(
                 until=until,
             )
         else:
-            note_lag(connection, "performance_metrics_hourly")
             query = regressions.select_metric(
                 tenant_id, name, bucket=bucket, since=since, until=until
             )

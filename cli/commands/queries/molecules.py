@@ -8,7 +8,7 @@ from quantum_forge.cli.parse.options import json_option, limit_option, number_ra
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
-from quantum_forge.cli.show.lag import note_lag, note_undescribed
+from quantum_forge.cli.show.lag import note_undescribed
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
@@ -67,12 +67,15 @@ def list_(
       qforge molecules list --weight :300 --logp :5 --limit 100000 --json
     """
     settings = load_settings()
-    with open_forge(settings) as forge, forge.connect() as connection:
-        note_lag(connection, "molecules")
-        if weight is not None or logp is not None:
+    described = weight is not None or logp is not None
+    reads = [
+        "molecules",
+        *(["molecule_properties_computed"] if described else []),
+        *(["batch_item_names"] if name is not None else []),
+    ]
+    with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
+        if described:
             note_undescribed(connection, settings.tenant_id)
-        if name is not None:
-            note_lag(connection, "batch_item_names")
         query = queries.select_molecules(
             settings.tenant_id, weight=weight, logp=logp, name=name, limit=limit
         )
@@ -95,8 +98,8 @@ def show(molecule: str, as_json: bool) -> None:
       qforge molecules show 7d44 --json
     """
     settings = load_settings()
-    with open_forge(settings) as forge, forge.connect() as connection:
-        note_lag(connection, "molecules", "calculations")
+    reads = ["molecules", "calculations"]
+    with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
         details = lookup.molecule_details(connection, settings.tenant_id, molecule)
     if as_json:
         console.emit_json(details)

@@ -10,15 +10,15 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option, time_range_options
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
-from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.actions import retraction
 from quantum_forge.eventstore.actions.retraction import Criteria, Extent
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries import lookup
-from quantum_forge.projections.registry import PROJECTIONS
+
+READS = ("batch_jobs", "batch_items", "calculations")
+"""The read models by which batches are found, and what they reuse."""
 
 
 @click.command(cls=Command)
@@ -70,7 +70,7 @@ def retract(
     if with_reused and batch is None:
         raise click.UsageError("--with-reused requires --batch, which says which batch reused them")
     settings = load_settings()
-    with open_forge(settings, writes=not dry_run) as forge:
+    with open_forge(settings, writes=not dry_run, reads=READS) as forge:
         with forge.connect() as connection:
             criteria = Criteria(
                 program_version=program_version,
@@ -88,7 +88,6 @@ def retract(
             return
         author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
         done = retraction.retract(forge.engine, author, criteria, reason or "")
-        catch_up(forge.engine, PROJECTIONS.values())
     if as_json:
         console.emit_json(done)
     elif done is None:
@@ -133,6 +132,5 @@ def _counts_text(counts: dict[str, int]) -> str:
 
 
 def _batch_id(connection: Connection, settings: Settings, batch: str) -> UUID:
-    note_lag(connection, "batch_jobs")
     its_id: UUID = lookup.find_batch(connection, settings.tenant_id, batch)["id"]
     return its_id

@@ -11,7 +11,6 @@ from quantum_forge.cli.parse.options import json_option, limit_option, time
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
-from quantum_forge.cli.show.lag import note_lag
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries.people import select_users
@@ -98,8 +97,7 @@ def list_(limit: int, as_json: bool) -> None:
       qforge users list --json
     """
     settings = load_settings()
-    with open_forge(settings) as forge, forge.connect() as connection:
-        note_lag(connection, "users")
+    with open_forge(settings, reads=["users"]) as forge, forge.connect() as connection:
         query = select_users(settings.tenant_id, limit=limit)
         found = [dict(row) for row in connection.execute(query).mappings()]
     if as_json:

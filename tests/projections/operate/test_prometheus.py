@@ -90,7 +90,7 @@ def test_labels_are_escaped_and_every_family_has_help_and_type(tmp_path: Path) -
     gauges = Gauges(
         tenant_id=UUID(int=1),
         head=Head(safe=Position(2), last_assigned=Position(3), held_by=[]),
-        lags=[Lag(projection=name, position=Position(1), positions=1, seconds=0.5)],
+        lags=[Lag(projection=name, position=Position(1), positions=1, is_behind=True, seconds=0.5)],
         stale=[name],
         parked={name: 7},
         queue={},
