@@ -85,8 +85,8 @@ _KEYS = text("""
                OR CASE WHEN k.purpose = 'migrations'
                        THEN has_schema_privilege(r.oid, 'public', 'CREATE')
                        ELSE EXISTS (SELECT FROM pg_roles AS g
-                                     WHERE g.rolname IN ('qforge_appender', 'qforge_projector',
-                                                         'qforge_admin')
+                                     WHERE g.rolname IN ('qforge_appender', 'qforge_worker',
+                                                         'qforge_projector', 'qforge_admin')
                                        AND pg_has_role(r.oid, g.oid, 'MEMBER')) END),
                false) AS is_foreign
       FROM keyed AS k

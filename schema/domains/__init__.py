@@ -20,6 +20,25 @@ DOMAINS = tuple(
 EVENT_TYPES = tuple(EVENTS.values())
 """The event types of the system itself; `EVENTS` may grow by those of other modules."""
 
+WORKER_ENTITY_TYPES = frozenset(
+    {
+        "admet_prediction",
+        "batch",
+        "calculation",
+        "docking_result",
+        "job",
+        "metric_source",
+        "molecule",
+        "protein_structure",
+        "service",
+        "spool",
+    }
+)
+"""What a member of `qforge_worker` appends to: what machines compute, and reports of themselves.
+
+The database refuses any other type; the list is in the SQL function may_append, too.
+"""
+
 SYSTEM_TABLES = frozenset(METADATA.tables)
 """The names of the tables of the system itself; `METADATA` may grow by those of other modules."""
 
@@ -31,4 +50,5 @@ __all__ = [
     "METADATA",
     "PROJECTIONS",
     "SYSTEM_TABLES",
+    "WORKER_ENTITY_TYPES",
 ]

@@ -23,6 +23,8 @@ OBJECTS = (
     "refuse_long_name",
     "refuse_version",
     "refuse_tenant",
+    "may_append",
+    "refuse_entity_type",
     "is_storable",
     "refuse_unstorable",
     "append_batch",

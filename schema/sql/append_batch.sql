@@ -50,6 +50,8 @@ BEGIN
         PERFORM refuse_tenant(t.tenant_id) FROM unnest(tenants) AS t(tenant_id)
           WHERE t.tenant_id IS DISTINCT FROM (SELECT current_tenant());
     END IF;
+    PERFORM refuse_entity_type(t.entity_type) FROM unnest(types) AS t(entity_type)
+      WHERE NOT may_append(t.entity_type);
 
     IF long > 0 THEN
         PERFORM refuse_long_name(e.event_id, e.entity_type, e.event_type)

@@ -8,11 +8,12 @@ REVOKE EXECUTE ON FUNCTION
     refuse_change(), revoke_default_rights(regclass), is_storable(jsonb, jsonb, timestamptz),
     refuse_reused_event_id(uuid), refuse_incomplete_event(), refuse_long_name(uuid, text, text),
     refuse_version(uuid, text, uuid, integer, integer), refuse_tenant(uuid),
+    may_append(text), refuse_entity_type(text),
     refuse_unstorable(uuid, text, jsonb, jsonb, timestamptz)
   FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     current_tenant(), acts_for_every_tenant(), append_lock_key(bigint)
-  TO qforge_admin, qforge_appender, qforge_auditor, qforge_projector, qforge_reader;
+  TO qforge_admin, qforge_appender, qforge_auditor, qforge_projector, qforge_reader, qforge_worker;
 GRANT EXECUTE ON FUNCTION
     last_assigned_position(), append_evidence(), safe_head(), event_partitions(),
     merge_payloads(jsonb), upcast_payload(jsonb, jsonb), merge_tallies(jsonb, jsonb), short_facts(jsonb),

@@ -1,7 +1,7 @@
 REVOKE EXECUTE ON FUNCTION append_events(jsonb), append_batch(jsonb),
                            create_event_partition(bigint, bigint),
                            maintain_event_partitions(bigint, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION append_events(jsonb) TO qforge_appender, qforge_admin;
+GRANT EXECUTE ON FUNCTION append_events(jsonb) TO qforge_appender, qforge_admin, qforge_worker;
 GRANT EXECUTE ON FUNCTION maintain_event_partitions(bigint, integer) TO qforge_projector, qforge_admin;
 GRANT SELECT ON SEQUENCE event_logs_id_seq
    TO qforge_projector, qforge_reader, qforge_auditor, qforge_admin;

@@ -55,6 +55,8 @@ BEGIN
         IF FOUND THEN
             PERFORM refuse_tenant(a_tenant);
         END IF;
+        PERFORM refuse_entity_type(s.entity_type) FROM pg_temp.load_staging AS s
+          WHERE NOT may_append(s.entity_type);
     END IF;
 
     IF long_names THEN

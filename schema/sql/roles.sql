@@ -4,8 +4,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['qforge_appender', 'qforge_projector', 'qforge_reader',
-                                'qforge_auditor', 'qforge_admin'] LOOP
+    FOREACH name IN ARRAY ARRAY['qforge_appender', 'qforge_worker', 'qforge_projector',
+                                'qforge_reader', 'qforge_auditor', 'qforge_admin'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', name);

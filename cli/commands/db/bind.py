@@ -37,6 +37,8 @@ def bind(login: str, tenant: UUID) -> None:
 def unbind(login: str) -> None:
     """Undo the binding of a login to a tenant.
 
+    LOGIN acts for the tenant that its session names, from its next statement on.
+
     \b
     Example:
       qforge db unbind alice

@@ -12,6 +12,7 @@ from quantum_forge.schema.sql import sql_of
 
 PURPOSES = {
     "qforge_appender": "append events of its tenant through append_events, and nothing else",
+    "qforge_worker": "append events of its tenant about molecules, calculations and other work",
     "qforge_projector": "read the log of every tenant and keep the read models up to date",
     "qforge_reader": "read the read models of its tenant",
     "qforge_auditor": "read the log and the read models of its tenant",
@@ -75,7 +76,7 @@ _ADVISORY = """
        AND p.proname ~ '^pg_(try_)?advisory_'
      ORDER BY p.oid::regprocedure::text
 """
-ROLES_THAT_LOCK = ("qforge_appender", "qforge_projector", "qforge_admin")
+ROLES_THAT_LOCK = ("qforge_appender", "qforge_worker", "qforge_projector", "qforge_admin")
 """Those whose members take advisory locks: by rules, and for rebuilds."""
 
 

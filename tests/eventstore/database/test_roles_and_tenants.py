@@ -1,5 +1,6 @@
 """What the database itself enforces: roles, tenants, and partitions ahead of need."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID, uuid4
@@ -23,6 +24,7 @@ from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.domains import EVENTS, WORKER_ENTITY_TYPES
 from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id, molecules
 from quantum_forge.schema.domains.users import UserRegistered
 from quantum_forge.schema.language.secrecy import secret_fields
@@ -107,6 +109,72 @@ def test_an_appender_appends_for_its_tenant_and_can_do_nothing_else(login: Login
     ):
         with pytest.raises(NotAllowed), acting_for(appender, OURS) as connection:
             connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("way", ["one event", "a batch", "the bulk loader"])
+def test_a_worker_appends_what_it_computes_and_never_accounts(
+    login: Login, engine: Engine, way: str
+) -> None:
+    """A leaked worker's password changes nobody's password, role or key, on no way in."""
+    worker = login("qforge_worker")
+    if way == "the bulk loader":
+        # Given: somebody's mistake, for the loader is for administrators
+        with engine.begin() as connection:
+            name = worker.url.username
+            granted = f"GRANT EXECUTE ON FUNCTION prepare_load(), load_events() TO {name}"
+            connection.execute(text(granted))
+
+    def send(entity_type: str) -> None:
+        with acting_for(worker, OURS) as connection:
+            chemistry = [_raw("molecule")] if way == "a batch" else []
+            events = [*chemistry, _raw(entity_type)]
+            if way != "the bulk loader":
+                call = text("SELECT append_events(CAST(:events AS jsonb))")
+                connection.execute(call, {"events": json.dumps(events)})
+                return
+            connection.execute(text("SELECT prepare_load()"))
+            connection.execute(
+                text(
+                    "INSERT INTO load_staging SELECT 1, event_id, tenant_id, entity_id, NULL, NULL,"
+                    " 1, entity_type, event_type, data, '{}' FROM jsonb_to_recordset("
+                    "CAST(:events AS jsonb)) AS e(event_id uuid, tenant_id uuid, entity_id uuid,"
+                    " entity_type text, event_type text, data jsonb)"
+                ),
+                {"events": json.dumps(events)},
+            )
+            connection.execute(text("SELECT load_events()"))
+
+    # When: it sends an event of each type of entity
+    types = {event.entity_type for event in EVENTS.values()}
+    reasons = {}
+    for entity_type in sorted(types):
+        try:
+            send(entity_type)
+        except NotAllowed as error:
+            reasons[entity_type] = error.reason
+
+    # Then: it gets in what it is for, and a batch with anything else does not get in at all
+    assert types - reasons.keys() == WORKER_ENTITY_TYPES
+    assert all(f'"{entity_type}"' in reason for entity_type, reason in reasons.items())
+    with engine.connect() as connection:
+        stored = [event.entity_type for event in read_all(connection)]
+    assert set(stored) == WORKER_ENTITY_TYPES
+    assert len(stored) == len(WORKER_ENTITY_TYPES) * (2 if way == "a batch" else 1)
+    if way == "the bulk loader":
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {worker.url.username}"))
+
+
+def _raw(entity_type: str) -> dict[str, object]:
+    """An event as append_events takes it, of a type that says nothing."""
+    return {
+        "event_id": str(uuid4()),
+        "tenant_id": str(OURS),
+        "entity_type": entity_type,
+        "entity_id": str(uuid4()),
+        "event_type": "noted",
+        "data": {},
+    }
 
 
 @pytest.mark.parametrize("count", [1, 2])
