@@ -4,29 +4,47 @@ import re
 from calendar import monthrange
 from datetime import date, datetime, time, timedelta
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {
+    **dict.fromkeys(("s", "sec"), "seconds"),
+    **dict.fromkeys(("m", "min"), "minutes"),
+    "h": "hours",
+    "d": "days",
+    "w": "weeks",
+}
+_MONTHS = {"mo": 1, "y": 12}
+"""Units that are counted in the calendar: `m` is a minute, a month is `mo`."""
 
 
 def parse_time(text: str, now: datetime) -> datetime:
     """The time that a text means: an ISO date or time, local unless it has a zone, or an age.
 
-    `90s`, `30m`, `2h`, `3d` and `1w` are so long before `now`.
+    `90s`, `5m` (or `5min`), `2h`, `3d` and `1w` are so long before `now`; `3mo` and `1y` are so
+    many calendar months and years before it, on the last day of a month that has not that day.
 
     Raises:
         ValueError: when it is neither.
     """
     text = text.strip()
-    age = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text)
+    age = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text)
+    months = re.fullmatch(r"(\d+)\s*(mo|y)", text)
     try:
-        if age is not None:
+        if months is not None:
+            return _months_before(now, int(months[1]) * _MONTHS[months[2]])
+        if age is not None and age[2] in _UNITS:
             return now - timedelta(**{_UNITS[age[2]]: float(age[1])})
         time = datetime.fromisoformat(text)
         return time if time.tzinfo is not None else time.astimezone()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
             f"{text!r} is not a time; write 2026-11-20, 2026-11-20T14:30, 2026-11-20T14:30+01:00, "
-            "or how long ago: 30m, 2h, 3d"
+            "or how long ago: 30m (minutes), 2h, 3d, 6mo (months)"
         ) from None
+
+
+def _months_before(now: datetime, months: int) -> datetime:
+    year, month = divmod(now.year * 12 + now.month - 1 - months, 12)
+    last = monthrange(year, month + 1)[1]
+    return now.replace(year=year, month=month + 1, day=min(now.day, last))
 
 
 def parse_moment(text: str, now: datetime) -> int | datetime:

@@ -15,7 +15,8 @@ NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
     ("text", "age"),
     [
         ("90s", timedelta(seconds=90)),
-        ("30m", timedelta(minutes=30)),
+        ("5m", timedelta(minutes=5)),
+        ("5 min", timedelta(minutes=5)),
         ("2h", timedelta(hours=2)),
         ("1.5h", timedelta(minutes=90)),
         ("3d", timedelta(days=3)),
@@ -25,6 +26,21 @@ NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 def test_an_age_is_a_time_before_now(text: str, age: timedelta) -> None:
     """`--since 2h` needs no arithmetic."""
     assert parse_time(text, NOW) == NOW - age
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "time"),
+    [
+        ("3mo", NOW, NOW.replace(month=8)),
+        ("11mo", NOW, NOW.replace(month=12, year=2025)),
+        ("1y", NOW, NOW.replace(year=2025)),
+        ("1mo", datetime(2026, 3, 31, tzinfo=UTC), datetime(2026, 2, 28, tzinfo=UTC)),
+        ("1y", datetime(2028, 2, 29, tzinfo=UTC), datetime(2027, 2, 28, tzinfo=UTC)),
+    ],
+)
+def test_months_and_years_are_of_the_calendar(text: str, now: datetime, time: datetime) -> None:
+    """`m` is a minute and `mo` a month; a day that a month lacks is its last."""
+    assert parse_time(text, now) == time
 
 
 @pytest.mark.parametrize(
@@ -43,7 +59,10 @@ def test_a_time_without_a_zone_is_local(text: str, time: datetime) -> None:
     assert parse_time(text, NOW).tzinfo is not None
 
 
-@pytest.mark.parametrize("text", ["", "2x", "h", "-2h", "yesterday", "2026-13-01", "9" * 30 + "d"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "2x", "2M", "9999y", "1.5mo", "h", "-2h", "yesterday", "2026-13-01", "9" * 30 + "d"],
+)
 def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     """The message shows what can be written."""
     with pytest.raises(ValueError, match=r"write 2026-11-20, .* 2h"):
