@@ -48,7 +48,7 @@ COMMANDS = {
         "quantum_forge.cli.commands.campaigns.properties:properties",
         "Compute properties of molecules.",
     ),
-    "batches": Lazy("quantum_forge.cli.commands.queries.batches:batches", "List batches."),
+    "batches": Lazy("quantum_forge.cli.commands.queries.batches:batches", "List and show batches."),
     "calculations": Lazy(
         "quantum_forge.cli.commands.queries.calculations:calculations",
         "Find and show calculations.",

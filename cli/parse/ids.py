@@ -1,5 +1,6 @@
 """An id as it is written on the command line: whole, or its first digits."""
 
+from contextlib import suppress
 from typing import NewType
 from uuid import UUID
 
@@ -70,8 +71,8 @@ def named_user(connection: Connection, tenant_id: UUID, given: str) -> UUID:
     """The user with this id, user name or email address.
 
     Raises:
-        click.BadParameter: when no user has that name.
-        UnknownId, AmbiguousId: when it is an abbreviated id, and no user, or more than one, fits.
+        click.BadParameter: when no user has that name, or an id that begins so.
+        AmbiguousId: when it is an abbreviated id that fits more than one user.
     """
     try:
         return UUID(given)
@@ -81,12 +82,18 @@ def named_user(connection: Connection, tenant_id: UUID, given: str) -> UUID:
     name = c.email if "@" in given else c.username
     found = connection.scalar(select(c.id).where(c.tenant_id == tenant_id, name == given))
     if found is None:
-        if (digits := abbreviations.id_digits(given.lower())) is None:
-            names = connection.scalars(
-                select(c.username).where(c.tenant_id == tenant_id).limit(_SUGGESTED_FROM)
-            )
-            hint = suggestion(given, names, otherwise="give an id, a user name or an email address")
-            raise click.BadParameter(f"no user {given!r}; {hint}")
-        return abbreviations.find_user(connection, tenant_id, digits)
+        if (digits := abbreviations.id_digits(given.lower())) is not None:
+            with suppress(abbreviations.UnknownId):
+                return abbreviations.find_user(connection, tenant_id, digits)
+        names = connection.scalars(
+            select(c.username).where(c.tenant_id == tenant_id).limit(_SUGGESTED_FROM)
+        )
+        hint = suggestion(
+            given,
+            names,
+            otherwise="give a user name, an email address, an id or at least "
+            f"{abbreviations.SHORTEST_PREFIX} of its digits",
+        )
+        raise click.BadParameter(f"no user {given!r}; {hint}")
     assert isinstance(found, UUID)
     return found

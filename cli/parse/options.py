@@ -12,6 +12,7 @@ from quantum_forge.eventstore.base.moments import parse_time
 from quantum_forge.eventstore.log.place import Place
 from quantum_forge.projections.queries.calculations import Range
 from quantum_forge.projections.queries.conditions import condition_of
+from quantum_forge.projections.queries.lookup import hill
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,6 +51,21 @@ def time_range_options(what: str = "") -> Callable[[Command], Command]:
             " ago).",
         )
         return since(until(command))
+
+    return both
+
+
+def people_options(what: str) -> Callable[[Command], Command]:
+    """--user and --project, which a command receives as they are written; `what` is listed."""
+
+    def both(command: Command) -> Command:
+        project = click.option(
+            "--project", help=f"Only {what} of this project: its name, its id, or a prefix of it."
+        )
+        user = click.option(
+            "--user", help=f"Only {what} of this user: user name, email address, id, or a prefix."
+        )
+        return user(project(command))
 
     return both
 
@@ -104,6 +120,14 @@ def place(text: str) -> Place:
         return Place.parse(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def molecular_formula(text: str) -> str:
+    """The type of an option that takes a molecular formula, in any order of its elements."""
+    found = hill(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a molecular formula; write C8H10N4O2 or H4N+")
+    return found
 
 
 def number_range(text: str) -> Range:

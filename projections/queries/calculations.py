@@ -5,6 +5,7 @@ and served by an index.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -55,6 +56,9 @@ DESCRIPTORS = (
 
 STATUSES = LIFECYCLES["calculation"].states
 
+WITHOUT_RESULT = frozenset(("failed", "lost", "invalidated"))
+"""Statuses of calculations that ended without a result that counts."""
+
 
 class Range(msgspec.Struct, frozen=True):
     """Numbers from `low` to `high`, both included; None leaves an end open."""
@@ -75,7 +79,9 @@ class CalculationFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Conditions on calculations; None does not restrict. gap in eV, energy in Eh.
 
     batch_ids: items of any of these batches, whichever batch computed them. name: of the molecule,
-    or what the input of any batch calls it.
+    or what the input of any batch calls it. formula: of the molecule, in Hill order. user_id: who
+    last requested it. project_id: of the molecule. since, until: when its latest attempt started,
+    the first included and the second not.
     weight (g/mol), logp: of the molecule, as its computed properties tell; a molecule that has none
     is not found by them.
     """
@@ -89,6 +95,11 @@ class CalculationFilter(msgspec.Struct, frozen=True, kw_only=True):
     molecule_ids: Sequence[UUID] | None = None
     batch_ids: Sequence[UUID] | None = None
     name: str | None = None
+    formula: str | None = None
+    user_id: UUID | None = None
+    project_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 ALL_CALCULATIONS = CalculationFilter()
@@ -135,6 +146,16 @@ def select_calculations(
         query = query.where(calculations.c.molecule_id.in_(where.molecule_ids))
     if where.name is not None:
         query = query.where(calculations.c.id.in_(_calculations_named(tenant_id, where.name)))
+    if where.formula is not None or where.project_id is not None:
+        of_molecules = select(molecules.c.id).where(molecules.c.tenant_id == tenant_id)
+        if where.formula is not None:
+            of_molecules = of_molecules.where(molecules.c.formula == where.formula)
+        if where.project_id is not None:
+            of_molecules = of_molecules.where(molecules.c.project_id == where.project_id)
+        query = query.where(calculations.c.molecule_id.in_(of_molecules))
+    if where.user_id is not None:
+        query = query.where(calculations.c.user_id == where.user_id)
+    query = query.where(*_during(calculations.c.started_at, where.since, where.until))
     by = {
         Order.STARTED: calculations.c.started_at,
         Order.GAP: calculations.c.gap,
@@ -168,6 +189,12 @@ def select_molecules(
     weight: Range | None = None,
     logp: Range | None = None,
     name: str | None = None,
+    formula: str | None = None,
+    inchikey: str | None = None,
+    user_id: UUID | None = None,
+    project_id: UUID | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     limit: int | None = None,
 ) -> Select[Any]:
     """Molecules, the newest first, with their computed properties, which are null for none.
@@ -177,9 +204,24 @@ def select_molecules(
         weight: only with a computed molecular weight in this range, in g/mol.
         logp: only with a computed logP in this range.
         name: only with this name, or that the input of any batch calls so.
+        formula: only with this molecular formula, in Hill order.
+        inchikey: only with this InChIKey.
+        user_id: only those that this user created.
+        project_id: only those of this project.
+        since: only those that were created at or after this time.
+        until: only those that were created before this time.
         limit: at most so many.
     """
     query = select(molecules).where(molecules.c.tenant_id == tenant_id)
+    for column, value in (
+        (molecules.c.formula, formula),
+        (molecules.c.inchikey, inchikey),
+        (molecules.c.user_id, user_id),
+        (molecules.c.project_id, project_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    query = query.where(*_during(molecules.c.created_at, since, until))
     if weight is not None or logp is not None:
         query = query.where(molecules.c.id.in_(_described(tenant_id, weight, logp)))
     if name is not None:
@@ -264,14 +306,63 @@ def select_batch_items(tenant_id: UUID, batch_id: UUID) -> Select[Any]:
     )
 
 
+def item_statuses(connection: Connection, tenant_id: UUID, batch_id: UUID) -> dict[str, int]:
+    """Count the items of a batch by the present status of their calculations, whoever ran them.
+
+    An item whose calculation nobody has begun is `pending`.
+    """
+    items = batch_items.c
+    status = func.coalesce(calculations.c.status, "pending")
+    query = (
+        select(status.label("status"), func.count().label("items"))
+        .join_from(
+            batch_items,
+            calculations,
+            (calculations.c.tenant_id == items.tenant_id)
+            & (calculations.c.id == items.calculation_id),
+            isouter=True,
+        )
+        .where(items.tenant_id == tenant_id, items.batch_id == batch_id)
+        .group_by(literal_column("1"))
+    )
+    counted = {row.status: row.items for row in connection.execute(query)}
+    return {each: counted[each] for each in STATUSES if each in counted}
+
+
 def select_batches(
-    tenant_id: UUID, *, name: str | None = None, limit: int | None = None
+    tenant_id: UUID,
+    *,
+    name: str | None = None,
+    statuses: Sequence[str] | None = None,
+    user_id: UUID | None = None,
+    project_id: UUID | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
 ) -> Select[Any]:
-    """Batches, all or those of a name, the newest first."""
+    """Batches, the newest first; what is None does not restrict.
+
+    Args:
+        tenant_id: whose.
+        name: only those of this name.
+        statuses: only those with one of these statuses.
+        user_id: only those that this user started.
+        project_id: only those whose molecules joined this project.
+        since: only those that were created at or after this time.
+        until: only those that were created before this time.
+        limit: at most so many.
+    """
     batches = batch_jobs.c
     query = select(batch_jobs).where(batches.tenant_id == tenant_id)
     if name is not None:
         query = query.where(batches.name == name)
+    if statuses is not None:
+        query = query.where(batches.status.in_(statuses))
+    if user_id is not None:
+        query = query.where(batches.user_id == user_id)
+    if project_id is not None:
+        query = query.where(batches.project_id == project_id)
+    query = query.where(*_during(batches.created_at, since, until))
     return query.order_by(*_sorted(batches.created_at, batches.id, True)).limit(limit)
 
 
@@ -284,6 +375,23 @@ def select_by_prefix(table: Table, tenant_id: UUID, digits: str) -> Select[Any]:
         .order_by(table.c.id)
         .limit(10)
     )
+
+
+def select_by_ids(table: Table, tenant_id: UUID, ids: Sequence[UUID]) -> Select[Any]:
+    """The rows with these ids, by id."""
+    return (
+        select(table)
+        .where(table.c.tenant_id == tenant_id, table.c.id.in_(ids))
+        .order_by(table.c.id)
+    )
+
+
+def is_used(connection: Connection, tenant_id: UUID, method: str) -> bool:
+    """Whether any calculation of a tenant has this method."""
+    of_it = select(calculations.c.id).where(
+        calculations.c.tenant_id == tenant_id, calculations.c.method == method
+    )
+    return connection.scalar(of_it.limit(1)) is not None
 
 
 def calculations_by_status(connection: Connection, tenant_id: UUID) -> dict[str, int]:
@@ -351,6 +459,17 @@ def _described(tenant_id: UUID, weight: Range | None, logp: Range | None) -> Sel
         if bounds is not None:
             query = query.where(*_within(column, bounds))
     return query
+
+
+def _during(
+    column: Column[Any], since: datetime | None, until: datetime | None
+) -> list[ColumnElement[bool]]:
+    conditions = []
+    if since is not None:
+        conditions.append(column >= since)
+    if until is not None:
+        conditions.append(column < until)
+    return conditions
 
 
 def _within(column: Column[Any], bounds: Range) -> list[ColumnElement[bool]]:

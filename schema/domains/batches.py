@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import BigInteger, Index, Text, Uuid
+from sqlalchemy import BigInteger, Index, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.schema.domains.calculations import (
@@ -91,7 +91,8 @@ class BatchStarted(Event, frozen=True, kw_only=True):
     """A runner began a batch. total_count: inputs that it will account for.
 
     source: the file whose batch it is, as `host:/path`; absent where the user named the batch,
-    which any file can then join. workers: processes that compute at once.
+    which any file can then join. workers: processes that compute at once. project_id: project that
+    its molecules join, as far as they are in none.
     """
 
     name: str
@@ -99,15 +100,17 @@ class BatchStarted(Event, frozen=True, kw_only=True):
     source: str | UnsetType = UNSET
     total_count: Count
     workers: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    project_id: UUID | UnsetType = UNSET
     metadata: dict[str, object] | UnsetType = UNSET
 
 
 @event("batch")
 class BatchResumed(Event, frozen=True, kw_only=True):
-    """A runner went on with a batch that had stopped or grown."""
+    """A runner went on with a batch that had stopped or grown. project_id: see BatchStarted."""
 
     total_count: Count
     workers: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    project_id: UUID | UnsetType = UNSET
 
 
 class BatchItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -260,9 +263,18 @@ batch_jobs = read_model(
     ),
     column("started_at", TIMESTAMP, "Start of the first run"),
     column("completed_at", TIMESTAMP, "End of the last run, successful or not"),
+    column("project_id", Uuid, "Project that its molecules joined, if any", added=True),
     one_of("batch_status_is_known", "status", LIFECYCLE.states),
     Index("batch_jobs_name_idx", "tenant_id", "name"),
     Index("batch_jobs_status_idx", "tenant_id", "status"),
+    Index("batch_jobs_created_idx", "tenant_id", "created_at"),
+    Index("batch_jobs_user_idx", "tenant_id", "user_id", "created_at"),
+    Index(
+        "batch_jobs_project_idx",
+        "tenant_id",
+        "project_id",
+        postgresql_where=text("project_id IS NOT NULL"),
+    ),
     metadata=True,
 )
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy import Double, Index, Integer, Text, Uuid, text
+from sqlalchemy import BigInteger, Double, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.schema.language.event import Event, event
@@ -121,6 +121,7 @@ class CalculationStarted(CalculationEvent, frozen=True, kw_only=True):
     identity: how the input's molecule was identified. warnings: why what was assumed of it may be
     wrong; null for none.
     timeout_seconds: after this time (s) anyone may record the attempt as lost.
+    conformer_seed: seed of the structure that is made from the SMILES, where it is not the usual.
     """
 
     attempt: Annotated[int, Meta(ge=1)]
@@ -138,6 +139,7 @@ class CalculationStarted(CalculationEvent, frozen=True, kw_only=True):
     charge_source: ValueSource | UnsetType = UNSET
     multiplicity_source: ValueSource | UnsetType = UNSET
     warnings: list[str] | UnsetType | None = UNSET
+    conformer_seed: Count | UnsetType = UNSET
     metadata: dict[str, object] | UnsetType = UNSET
 
 
@@ -319,6 +321,12 @@ calculations = read_model(
     ),
     column("geometry_warning", Text, "Reason why a generated structure is doubtful", added=True),
     column("max_force", Double, "Largest force on an atom in Eh/Bohr", added=True),
+    column(
+        "conformer_seed",
+        BigInteger,
+        "Seed of the generated structure, where another than the usual was asked for",
+        added=True,
+    ),
     one_of("identity_is_known", "identity", Identity),
     one_of("charge_source_is_known", "charge_source", ValueSource),
     one_of("multiplicity_source_is_known", "multiplicity_source", ValueSource),
@@ -333,6 +341,13 @@ calculations = read_model(
     Index("calculations_energy_idx", "tenant_id", "energy"),
     Index("calculations_gap_idx", "tenant_id", "gap"),
     Index("calculations_started_idx", "tenant_id", "started_at"),
+    Index(
+        "calculations_user_idx",
+        "tenant_id",
+        "user_id",
+        "started_at",
+        postgresql_where=text("user_id IS NOT NULL"),
+    ),
     # What a training set is made of: results that count.
     Index(
         "calculations_completed_gap_idx",

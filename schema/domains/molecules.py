@@ -238,7 +238,15 @@ molecules = read_model(
     ),
     Index("molecules_inchikey_idx", "tenant_id", "inchikey"),
     Index("molecules_name_idx", "name", postgresql_using="hash"),
+    Index("molecules_formula_idx", "formula", postgresql_using="hash"),
     Index("molecules_created_idx", "tenant_id", "created_at"),
+    Index(
+        "molecules_user_idx",
+        "tenant_id",
+        "user_id",
+        "created_at",
+        postgresql_where=text("user_id IS NOT NULL"),
+    ),
     Index(
         "molecules_project_idx",
         "tenant_id",

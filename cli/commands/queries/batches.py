@@ -1,9 +1,18 @@
-"""`qforge batches`: which batches there are, and how far each has come."""
+"""`qforge batches`: list batches, and show one with its items by status."""
+
+from datetime import datetime
 
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.parse.options import json_option, limit_option
+from quantum_forge.cli.commands.queries.calculations import FAILED, WITHOUT_RESULT
+from quantum_forge.cli.parse.named import named_project, named_user, tables_of
+from quantum_forge.cli.parse.options import (
+    json_option,
+    limit_option,
+    people_options,
+    time_range_options,
+)
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
@@ -11,6 +20,10 @@ from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.queries.calculations import Row
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.domains import LIFECYCLES
+
+STATUSES = LIFECYCLES["batch"].states
 
 LISTED = (
     Shown("id"),
@@ -29,34 +42,99 @@ LISTED = (
 
 @click.group(cls=Group)
 def batches() -> None:
-    """List batches.
+    """List and show batches.
 
     \b
     Example:
       qforge batches list
+      qforge batches show molecules
     """
 
 
 @batches.command("list")
 @click.option("--name", help="Only batches with this name.")
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(STATUSES),
+    multiple=True,
+    help="Only with this status; may be repeated.",
+)
+@people_options("batches")
+@time_range_options("what was created ")
 @limit_option("the newest")
 @json_option()
-def list_(name: str | None, limit: int, as_json: bool) -> None:
+def list_(
+    name: str | None,
+    statuses: tuple[str, ...],
+    user: str | None,
+    project: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
     """Print batches, the newest first. Several batches can have the same name.
 
     \b
     Example:
       qforge batches list --name molecules
+      qforge batches list --status cancelled --user ada --since 3d
       qforge batches list --json
     """
     settings = load_settings()
-    with open_forge(settings, reads=["batch_jobs"]) as forge, forge.connect() as connection:
-        query = queries.select_batches(settings.tenant_id, name=name, limit=limit)
+    reads = ["batch_jobs", *tables_of(user, project)]
+    with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
+        query = queries.select_batches(
+            settings.tenant_id,
+            name=name,
+            statuses=list(statuses) or None,
+            user_id=named_user(connection, settings.tenant_id, user),
+            project_id=named_project(connection, settings.tenant_id, project),
+            since=since,
+            until=until,
+            limit=limit,
+        )
         found = queries.rows(connection, query)
     if as_json:
         console.emit_json(found)
     else:
         columns.table(LISTED, map(_with_settings, found))
+
+
+@batches.command()
+@click.argument("batch")
+@limit_option("the first items without a result")
+@json_option()
+def show(batch: str, limit: int, as_json: bool) -> None:
+    """Print a BATCH, its items by their present status, and why items have no result.
+
+    BATCH is its name, its id, or a prefix of the id of at least 4 digits. Where several batches
+    fit, they are listed, and the exit status is 1. All items: qforge calculations list --batch.
+
+    \b
+    Example:
+      qforge batches show molecules
+      qforge batches show 7d44a1f0 --json
+    """
+    settings = load_settings()
+    reads = ["batch_jobs", "batch_items", "calculations", "molecules"]
+    with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
+        details = lookup.batch_details(connection, settings.tenant_id, batch, limit=limit)
+    if as_json:
+        console.emit_json(details)
+        return
+    columns.record(details.batch, PROJECTIONS["batch_jobs"].table, title="batch")
+    console.emit("")
+    console.table(
+        ("status", "items"), details.statuses.items(), right=("items",), title="items by status"
+    )
+    if details.without_result:
+        console.emit("")
+        columns.table(FAILED, details.without_result, title="items without a result")
+        more = sum(details.statuses.get(each, 0) for each in WITHOUT_RESULT)
+        if (more := more - len(details.without_result)) > 0:
+            console.note(f"… and {more} more; see them with --limit")
 
 
 def _with_settings(batch: Row) -> Row:

@@ -1,16 +1,28 @@
 """`qforge calculations`: find calculations, and show everything about one."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import click
 from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.parse.options import json_option, limit_option, number_range
+from quantum_forge.cli.parse.named import named_project, named_user, tables_of
+from quantum_forge.cli.parse.options import (
+    json_option,
+    limit_option,
+    molecular_formula,
+    number_range,
+    people_options,
+    time_range_options,
+)
+from quantum_forge.cli.parse.smiles import canonical
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console, event_table
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_undescribed
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
@@ -33,7 +45,20 @@ LISTED = (
     Shown("solvation_model", label="solvent", long=True, widest=True),
     Shown("optimization_level", label="level", long=True, widest=True, null="single point"),
     Shown("program", label="engine", widest=True),
+    Shown("error_message", label="reason", long=True, widest=True),
 )
+FAILED = (
+    Shown("id"),
+    Shown("status"),
+    Shown("name", long=True),
+    Shown("smiles", long=True, extra=True),
+    Shown("method", extra=True),
+    Shown("error_type", label="error", long=True),
+    Shown("error_message", label="reason", long=True),
+)
+"""On a terminal, where only calculations without a result are asked for."""
+
+WITHOUT_RESULT = queries.WITHOUT_RESULT
 ATOMS = (
     Shown("atom_index", 0, "atom"),
     Shown("element"),
@@ -57,6 +82,7 @@ ERRORS = (
 DETAILS = (
     "calculations",
     "molecules",
+    "batch_item_names",
     "calculation_execution_metrics",
     "atomic_properties",
     "calculation_errors",
@@ -106,9 +132,15 @@ def calculations() -> None:
     multiple=True,
     help="Only with this status; may be repeated.",
 )
-@click.option("--method", "methods", multiple=True, help="Only with this method; may be repeated.")
 @click.option(
-    "--molecule", help="Only of this molecule: its SMILES, its id, or a prefix of its id."
+    "--method",
+    "methods",
+    multiple=True,
+    help="Only with this method, as GFN2-xTB or gfn2; may be repeated.",
+)
+@click.option(
+    "--molecule",
+    help="Only of this molecule: any SMILES, name, InChIKey, formula, id, or a prefix of its id.",
 )
 @click.option(
     "--name", help="Only of molecules with this name, or with this name in the input of a batch."
@@ -120,6 +152,11 @@ def calculations() -> None:
         "of its id. A name that several batches share means all of them."
     ),
 )
+@click.option(
+    "--formula", type=molecular_formula, help="Only of molecules with this molecular formula."
+)
+@people_options("calculations")
+@time_range_options("what started ")
 @click.option(
     "--order",
     type=click.Choice([order.value for order in Order]),
@@ -143,6 +180,11 @@ def list_(
     molecule: str | None,
     name: str | None,
     batch: str | None,
+    formula: str | None,
+    user: str | None,
+    project: str | None,
+    since: datetime | None,
+    until: datetime | None,
     order: str | None,
     desc: bool,
     atoms: bool,
@@ -157,6 +199,7 @@ def list_(
       qforge calculations list --energy -20:-10 --status completed --json
       qforge calculations list --batch drugs --status failed --status lost
       qforge calculations list --name my-id-17
+      qforge calculations list --formula C2H6O --user ada --since 3d
       qforge calculations list --weight :300 --logp :5 --status completed --order gap --desc \\
         --limit 1000 --atoms --json
     """
@@ -170,8 +213,9 @@ def list_(
     reads = [
         *("calculations", "molecules"),
         *(["molecule_properties_computed"] if described else []),
-        *(["batch_item_names"] if name is not None else []),
+        *(["batch_item_names"] if name is not None or molecule is not None else []),
         *(["batch_jobs", "batch_items"] if batch is not None else []),
+        *tables_of(user, project),
         *(["atomic_properties"] if atoms else []),
     ]
     with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
@@ -183,12 +227,22 @@ def list_(
             weight=weight,
             logp=logp,
             statuses=list(statuses) or None,
-            methods=methods or None,
+            methods=_methods(connection, tenant_id, methods) or None,
             molecule_ids=None
             if molecule is None
-            else [row["id"] for row in lookup.find_molecules(connection, tenant_id, molecule)],
+            else [
+                row["id"]
+                for row in lookup.find_molecules(
+                    connection, tenant_id, molecule, canonical=canonical
+                )
+            ],
             batch_ids=None if batch is None else _batch_ids(connection, tenant_id, batch),
             name=name,
+            formula=formula,
+            user_id=named_user(connection, tenant_id, user),
+            project_id=named_project(connection, tenant_id, project),
+            since=since,
+            until=until,
         )
         query = queries.select_calculations(
             tenant_id,
@@ -203,23 +257,31 @@ def list_(
     if as_json:
         console.emit_json(found)
     else:
-        columns.table(LISTED, found)
+        are_failures = bool(statuses) and WITHOUT_RESULT.issuperset(statuses)
+        columns.table(FAILED if are_failures and console.is_terminal() else LISTED, found)
 
 
 @calculations.command()
 @click.argument("id_", metavar="ID")
 @json_option()
 def show(id_: str, as_json: bool) -> None:
-    """Print a calculation's rows and events. ID may be a prefix of at least 4 digits.
+    """Print a calculation's rows and events.
+
+    ID is its id, a prefix of at least 4 digits, or, where a molecule has one calculation only, what
+    `qforge molecules show` takes. Where several calculations fit, they are listed, and the exit
+    status is 1.
 
     \b
     Example:
       qforge calculations show 01946f5e
+      qforge calculations show caffeine
       qforge calculations show 01946f5e --json
     """
     settings = load_settings()
     with open_forge(settings, reads=DETAILS) as forge, forge.connect() as connection:
-        details = lookup.calculation_details(connection, settings.tenant_id, id_)
+        details = lookup.calculation_details(
+            connection, settings.tenant_id, id_, canonical=canonical
+        )
     if as_json:
         console.emit_json(details)
         return
@@ -242,6 +304,27 @@ def show(id_: str, as_json: bool) -> None:
         columns.table(ERRORS, details.errors, title="errors")
     _gap()
     event_table.table(details.events)
+
+
+def _methods(connection: Connection, tenant_id: UUID, written: Sequence[str]) -> list[str]:
+    """The methods that are meant: of an engine, or as some result that was imported has it.
+
+    Raises:
+        click.BadParameter: for a method that no engine and no calculation has.
+    """
+    if not written:
+        return []
+    from quantum_forge.runner.engines.methods import METHODS, OTHER_METHODS, known_method
+
+    methods = [known_method(each) or each for each in written]
+    for name in methods:
+        if known_method(name) is None and not queries.is_used(connection, tenant_id, name):
+            every = f"the methods are {', '.join(METHODS)}"
+            hint = suggestion(name, (*METHODS, *OTHER_METHODS), otherwise=every)
+            raise click.BadParameter(
+                f"no calculation has the method {name!r}; {hint}", param_hint="--method"
+            )
+    return methods
 
 
 def _batch_ids(connection: Connection, tenant_id: UUID, batch: str) -> list[UUID]:

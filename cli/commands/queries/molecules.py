@@ -1,10 +1,21 @@
 """`qforge molecules`: list molecules, and show one with its calculations."""
 
+from datetime import datetime
+
 import click
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.commands.queries.calculations import LISTED as CALCULATIONS
-from quantum_forge.cli.parse.options import json_option, limit_option, number_range
+from quantum_forge.cli.parse.named import named_project, named_user, tables_of
+from quantum_forge.cli.parse.options import (
+    json_option,
+    limit_option,
+    molecular_formula,
+    number_range,
+    people_options,
+    time_range_options,
+)
+from quantum_forge.cli.parse.smiles import canonical
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
@@ -14,6 +25,8 @@ from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.queries.calculations import Range
 from quantum_forge.projections.registry import PROJECTIONS
+
+DETAILS = ("molecules", "batch_item_names", "calculations")
 
 LISTED = (
     Shown("id"),
@@ -53,10 +66,24 @@ def molecules() -> None:
     "--logp", type=number_range, metavar="FROM:TO", help="Only with a computed logP in this range."
 )
 @click.option("--name", help="Only with this name, or with this name in the input of a batch.")
+@click.option(
+    "--formula", type=molecular_formula, help="Only with this molecular formula, as C8H10N4O2."
+)
+@people_options("molecules")
+@time_range_options("what was created ")
 @limit_option("the newest")
 @json_option()
 def list_(
-    weight: Range | None, logp: Range | None, name: str | None, limit: int, as_json: bool
+    weight: Range | None,
+    logp: Range | None,
+    name: str | None,
+    formula: str | None,
+    user: str | None,
+    project: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """Print molecules, the newest first.
 
@@ -64,6 +91,7 @@ def list_(
     Example:
       qforge molecules list --limit 10
       qforge molecules list --name my-id-17
+      qforge molecules list --formula C2H6O --project Malaria --since 3d
       qforge molecules list --weight :300 --logp :5 --limit 100000 --json
     """
     settings = load_settings()
@@ -72,12 +100,22 @@ def list_(
         "molecules",
         *(["molecule_properties_computed"] if described else []),
         *(["batch_item_names"] if name is not None else []),
+        *tables_of(user, project),
     ]
     with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
         if described:
             note_undescribed(connection, settings.tenant_id)
         query = queries.select_molecules(
-            settings.tenant_id, weight=weight, logp=logp, name=name, limit=limit
+            settings.tenant_id,
+            weight=weight,
+            logp=logp,
+            name=name,
+            formula=formula,
+            user_id=named_user(connection, settings.tenant_id, user),
+            project_id=named_project(connection, settings.tenant_id, project),
+            since=since,
+            until=until,
+            limit=limit,
         )
         found = queries.rows(connection, query)
     if as_json:
@@ -90,17 +128,24 @@ def list_(
 @click.argument("molecule")
 @json_option()
 def show(molecule: str, as_json: bool) -> None:
-    """Print a MOLECULE and its calculations, by SMILES as stored, id, or a prefix of the id.
+    """Print a MOLECULE and its calculations.
+
+    MOLECULE is any SMILES of it, its name or the name in the input of a batch, its InChIKey, its
+    formula, its id, or a prefix of the id of at least 4 digits. Where several molecules fit, they
+    are listed, and the exit status is 1.
 
     \b
     Example:
       qforge molecules show 'CC(=O)Oc1ccccc1C(=O)O'
+      qforge molecules show aspirin
+      qforge molecules show C9H8O4
       qforge molecules show 7d44 --json
     """
     settings = load_settings()
-    reads = ["molecules", "calculations"]
-    with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
-        details = lookup.molecule_details(connection, settings.tenant_id, molecule)
+    with open_forge(settings, reads=DETAILS) as forge, forge.connect() as connection:
+        details = lookup.molecule_details(
+            connection, settings.tenant_id, molecule, canonical=canonical
+        )
     if as_json:
         console.emit_json(details)
         return

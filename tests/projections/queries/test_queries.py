@@ -1,6 +1,7 @@
 """Every query for calculations and molecules is served by an index."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from quantum_forge.projections.queries.calculations import (
     Order,
     Range,
     select_atoms,
+    select_batches,
     select_by_prefix,
     select_calculations,
     select_molecules,
@@ -21,25 +23,30 @@ from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.molecules import molecules
 
 TENANT = UUID(int=1, version=4)
+SINCE = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
 NUMBER_SEVEN = UUID("00000007-0000-4000-8000-000000000000")
 
 MOLECULES = text("""
     INSERT INTO molecules (tenant_id, id, smiles, name, formula, charge, multiplicity,
                            molecular_weight, generation_method, toolkit, toolkit_version,
                            completed_calculation_count, retracted_calculation_count,
-                           failed_calculation_count, created_at, updated_at, last_position)
+                           failed_calculation_count, created_at, updated_at, last_position,
+                           inchikey, user_id, project_id)
     SELECT tenant, (lpad(to_hex(n), 8, '0') || '-0000-4000-8000-000000000000')::uuid, 'C' || n,
-           'name ' || n, 'CH4', 0, 1, 16, 'imported', 'RDKit', '1', 1, 0, 0,
-           timestamptz '2026-01-01' + n * interval '1 s', now(), n
+           'name ' || n, 'C' || n % 500 || 'H4', 0, 1, 16, 'imported', 'RDKit', '1', 1, 0, 0,
+           timestamptz '2026-01-01' + n * interval '1 s', now(), n,
+           lpad(n::text, 14, 'K') || '-UHFFFAOYSA-N', CASE WHEN n % 100 = 0 THEN tenant END,
+           CASE WHEN n % 100 = 50 THEN tenant END
       FROM unnest(ARRAY[CAST(:one AS uuid), CAST(:two AS uuid)]) AS tenant,
            generate_series(1, 3000) AS n
 """)
 CALCULATIONS = text("""
     INSERT INTO calculations (tenant_id, id, molecule_id, batch_id, status, attempt, method, energy,
-                              gap, started_at, created_at, updated_at, last_position)
+                              gap, started_at, created_at, updated_at, last_position,
+                              user_id)
     SELECT tenant_id, id, id, id, CASE WHEN n % 100 = 0 THEN 'failed' ELSE 'completed' END, 1,
            CASE WHEN n % 50 = 0 THEN 'GFN1-xTB' ELSE 'GFN2-xTB' END, -n / 100.0, n / 300.0,
-           created_at, created_at, now(), n
+           created_at, created_at, now(), n, user_id
       FROM molecules, LATERAL (SELECT last_position AS n) AS number
 """)
 
@@ -52,6 +59,14 @@ PROPERTIES = text("""
         last_position)
     SELECT tenant_id, id, n, n / 100.0, 0, 0, 0, 0, 0, 0.5, 'RDKit', '1', now(), now(), now(), n
       FROM molecules, LATERAL (SELECT last_position AS n) AS number
+""")
+BATCHES = text("""
+    INSERT INTO batch_jobs (tenant_id, id, name, user_id, status, parameters, total_count,
+                            created_at, updated_at, last_position, project_id)
+    SELECT tenant_id, id, 'batch ' || last_position % 1000, user_id,
+           CASE WHEN last_position % 100 = 0 THEN 'failed' ELSE 'completed' END, '{}', 1,
+           created_at, now(), last_position, project_id
+      FROM molecules
 """)
 ITEMS = text("""
     INSERT INTO batch_items (tenant_id, batch_id, calculation_id, molecule_id, name, status,
@@ -87,6 +102,8 @@ def connection(engine: Engine) -> Iterator[Connection]:
         connection.execute(ATOMS)
         connection.execute(ITEMS)
         connection.execute(NAMES)
+        connection.execute(BATCHES)
+        connection.execute(text("ANALYZE batch_jobs"))
         connection.execute(text("ANALYZE batch_items, batch_item_names"))
         connection.execute(text("ANALYZE molecules, molecule_properties_computed"))
         connection.execute(text("ANALYZE atomic_properties"))
@@ -139,6 +156,18 @@ QUERIES = {
         descending=True,
         limit=10,
     ),
+    "calculations_user_idx": select_calculations(
+        TENANT, CalculationFilter(user_id=TENANT), descending=True, limit=50
+    ),
+    "molecules_formula_idx": select_molecules(TENANT, formula="C7H4"),
+    "molecules_inchikey_idx": select_molecules(TENANT, inchikey="KKKKKKKKKKKKK7-UHFFFAOYSA-N"),
+    "molecules_user_idx": select_molecules(TENANT, user_id=TENANT, limit=50),
+    "molecules_project_idx": select_molecules(TENANT, project_id=TENANT, limit=50),
+    "batch_jobs_created_idx": select_batches(TENANT, since=SINCE, limit=50),
+    "batch_jobs_user_idx": select_batches(TENANT, user_id=TENANT, limit=50),
+    "batch_jobs_project_idx": select_batches(TENANT, project_id=TENANT, limit=50),
+    "batch_jobs_name_idx": select_batches(TENANT, name="batch 7"),
+    "batch_jobs_status_idx": select_batches(TENANT, statuses=["failed"], limit=50),
     "atomic_properties_pkey": select_atoms(TENANT, [NUMBER_SEVEN]),
     "molecules_smiles_idx": select_molecules_by_smiles(TENANT, "C7"),
 }
@@ -157,6 +186,25 @@ def test_each_way_of_looking_has_its_index(connection: Connection, index: str) -
     chosen = plan(connection, query)
 
     assert index in chosen, chosen
+    assert "Seq Scan" not in chosen, chosen
+    assert connection.execute(query).first() is not None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        select_calculations(TENANT, CalculationFilter(formula="C7H4"), limit=50),
+        select_calculations(TENANT, CalculationFilter(project_id=TENANT), limit=50),
+        select_calculations(TENANT, CalculationFilter(since=SINCE), descending=True, limit=50),
+        select_molecules(TENANT, since=SINCE, limit=50),
+        select_batches(TENANT, limit=50),
+    ],
+    ids=["formula", "project", "since", "molecules since", "batches"],
+)
+def test_a_filter_is_served_by_an_index(connection: Connection, query: Select[Any]) -> None:
+    """Of another table, or together with the order."""
+    chosen = plan(connection, query)
+
     assert "Seq Scan" not in chosen, chosen
     assert connection.execute(query).first() is not None
 

@@ -10,14 +10,23 @@ import pytest
 from sqlalchemy import Engine, text
 
 from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.projections.follow import refresh
 from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.queries.lookup import hill
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.domains.batches import BatchStarted, batch_id
-from quantum_forge.schema.domains.molecules import molecule_id
+from quantum_forge.schema.domains.batches import (
+    BatchItem,
+    BatchItemsAdded,
+    BatchStarted,
+    batch_id,
+)
+from quantum_forge.schema.domains.discovery import ProjectCreated
+from quantum_forge.schema.domains.molecules import MoleculeAddedToProject, molecule_id
+from quantum_forge.schema.domains.users import UserRegistered
 from tests.conftest import Qforge, command_line
 from tests.support.chemical_history import (
     NOON,
@@ -179,7 +188,7 @@ def test_lists_tell_apart_what_differs_in_its_settings_alone(
     assert level.items() <= {each["id"]: each for each in json_calculations}[str(ETHANOL)].items()
     assert "GFN2-xTB in water" in pipe["batches"]
     assert pipe["batches"].count("xtb\n") == pipe["batches"].count("GFN2-xTB") == 2
-    assert "ALPB(water)\ttight\txtb\n" in pipe["calculations"]
+    assert "ALPB(water)\ttight\txtb\t\n" in pipe["calculations"]
     for table in wide.values():
         assert "tight" in table
         assert "single point" in table
@@ -247,6 +256,160 @@ def test_what_is_not_there_is_one_clear_line(
     assert len(done.stderr.splitlines()) == 1
     assert repr(arguments[-1]) in done.stderr
     assert "give" in done.stderr
+
+
+ETHANOL_KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
+
+
+def test_a_molecule_is_found_by_anything_that_names_it(qforge_here: Qforge, engine: Engine) -> None:
+    """Any SMILES, names, InChIKey, formula; several that fit are listed with what tells apart."""
+    ethanol, ether = (molecule_id(DEFAULT_TENANT_ID, each, 0, 1) for each in ("CCO", "COC"))
+
+    def named(smiles: str, name: str, **more: object) -> NewEvent:
+        event = created(smiles, at=NOON)
+        changes = {"name": name, "formula": "C2H6O", **more}
+        return msgspec.structs.replace(event, event=msgspec.structs.replace(event.event, **changes))
+
+    item = BatchItem(calculation_id=ETHANOL, molecule_id=ethanol, name="my-id-17")
+    record(
+        engine,
+        named("CCO", "ethanol", inchikey=ETHANOL_KEY),
+        named("COC", "ether"),
+        started(ETHANOL, "CCO", at=NOON),
+        started(WATER, "COC", at=NOON),
+        started(BUTANE, "COC", method="GFN1-xTB", at=NOON),
+        happened(BatchStarted(name="drugs", parameters={}, total_count=1), DRUGS),
+        happened(BatchItemsAdded(items=[item]), DRUGS),
+    )
+    catch_up(engine, PROJECTIONS.values())
+
+    for reference in ("CCO", "OCC", "[CH3]C[OH]", "ethanol", "my-id-17", ETHANOL_KEY.lower()):
+        found = json.loads(qforge_here("molecules", "show", reference, "--json").stdout)
+        assert found["molecule"]["id"] == str(ethanol), reference
+        assert listed(qforge_here, "--molecule", reference) == [str(ETHANOL)], reference
+
+    several = qforge_here("molecules", "show", "OH6C2", status=1).stderr
+    assert f"{ethanol} (CCO, ethanol, charge 0, multiplicity 1)" in several
+    assert f"{ether} (COC, ether" in several
+    assert len(several.splitlines()) == 1
+
+    only = json.loads(qforge_here("calculations", "show", "ethanol", "--json").stdout)
+    assert only["calculation"]["id"] == str(ETHANOL)
+    both = qforge_here("calculations", "show", "ether", status=1).stderr
+    assert f"{BUTANE} (GFN1-xTB, running)" in both
+    assert f"{WATER} (GFN2-xTB, running)" in both
+
+
+@pytest.mark.parametrize(
+    ("text", "formula"),
+    [("C2H6O", "C2H6O"), ("OH6C2", "C2H6O"), ("HO-", "HO-"), ("H4N+", "H4N+"), ("C1H4", "CH4")],
+)
+def test_a_formula_is_put_into_the_order_of_hill(text: str, formula: str) -> None:
+    """As it is stored; other texts are not formulas."""
+    assert hill(text) == formula
+    assert hill(f"{text}!") is None
+
+
+def test_lists_are_filtered_by_people_projects_formula_and_time(
+    qforge_here: Qforge, engine: Engine
+) -> None:
+    """Of molecules, calculations and batches; a wrong name gets a suggestion."""
+    ada, project = UUID(int=21, version=4), UUID(int=22, version=4)
+    ethanol = str(molecule_id(DEFAULT_TENANT_ID, "CCO", 0, 1))
+    begun = BatchStarted(name="drugs", parameters={}, total_count=1, project_id=project)
+    ethanol_event = created("CCO", at=NOON)
+    record(
+        engine,
+        happened(UserRegistered(email="ada@x.org", username="ada"), ada),
+        happened(ProjectCreated(name="Malaria"), project),
+        created("O", at=NOON.replace(day=1)),
+        msgspec.structs.replace(
+            ethanol_event,
+            event=msgspec.structs.replace(ethanol_event.event, formula="C2H6O"),
+            user_id=ada,
+        ),
+        happened(
+            MoleculeAddedToProject(project_id=project),
+            molecule_id(DEFAULT_TENANT_ID, "CCO", 0, 1),
+        ),
+        started(WATER, "O", at=NOON.replace(day=1)),
+        msgspec.structs.replace(started(ETHANOL, "CCO", at=NOON), user_id=ada),
+        msgspec.structs.replace(happened(begun, DRUGS), user_id=ada),
+        happened(BatchStarted(name="others", parameters={}, total_count=1), WATER),
+    )
+    catch_up(engine, PROJECTIONS.values())
+
+    for option in (
+        ("--user", "ada"),
+        ("--project", "Malaria"),
+        ("--project", str(project)[:8]),
+        ("--since", NOON.isoformat()),
+        ("--formula", "OH6C2", "--until", NOON.replace(hour=23).isoformat()),
+    ):
+        shown = json.loads(qforge_here("molecules", "list", "--json", *option).stdout)
+        assert [each["id"] for each in shown] == [ethanol], option
+        assert listed(qforge_here, *option) == [str(ETHANOL)], option
+    for option in (("--user", "ada@x.org"), ("--project", "Malaria"), ("--name", "drugs")):
+        shown = json.loads(qforge_here("batches", "list", "--json", *option).stdout)
+        assert [each["name"] for each in shown] == ["drugs"], option
+    assert "drugs" in qforge_here("batches", "list", "--status", "processing").stdout
+
+    for arguments, hint in (
+        (("batches", "show", "drug"), "did you mean drugs?"),
+        (("calculations", "list", "--batch", "Drug"), "did you mean drugs?"),
+        (("molecules", "list", "--project", "malarai"), "did you mean Malaria?"),
+    ):
+        assert hint in qforge_here(*arguments, status=1).stderr
+    for arguments, hint in (
+        (("molecules", "list", "--user", "adaa"), "did you mean ada?"),
+        (("calculations", "list", "--method", "GNF2-xTB"), "did you mean GFN2-xTB"),
+    ):
+        assert hint in qforge_here(*arguments, status=2).stderr
+    assert listed(qforge_here, "--method", "gfn2") == [str(ETHANOL), str(WATER)]
+
+
+@pytest.mark.usefixtures("chemistry")
+def test_failures_are_listed_with_name_and_reason(
+    qforge_here: Qforge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person asks of a failure; a pipe has the reason as its last column."""
+    piped = qforge_here("calculations", "list", "--status", "failed").stdout.splitlines()
+    assert piped[0].endswith("\terror_message")
+    assert piped[1].endswith("\tno convergence after 250 iterations")
+
+    monkeypatch.setattr(console, "is_terminal", lambda _stream=None: True)
+    shown = qforge_here("calculations", "list", "--status", "failed", env={"COLUMNS": "120"}).stdout
+    assert "no convergence after 250" in " ".join(shown.split())
+    assert "name" in shown.splitlines()[1]
+
+
+def test_a_batch_is_shown_with_its_items_by_status(qforge_here: Qforge, engine: Engine) -> None:
+    """The present status, whoever ran it, and why items have no result."""
+    molecules = {ETHANOL: "CCO", BUTANE: "CCCC", WATER: "O"}
+    items = [
+        BatchItem(calculation_id=id_, molecule_id=molecule_id(DEFAULT_TENANT_ID, smiles, 0, 1))
+        for id_, smiles in molecules.items()
+    ]
+    record(
+        engine,
+        *(created(smiles, at=NOON) for smiles in molecules.values()),
+        started(ETHANOL, "CCO", at=NOON),
+        completed(ETHANOL, "CCO"),
+        happened(BatchStarted(name="drugs", parameters={}, total_count=3), DRUGS),
+        happened(BatchItemsAdded(items=items), DRUGS),
+        started(BUTANE, "CCCC", batch_id=DRUGS, at=NOON),
+        failed(BUTANE, "CCCC"),
+    )
+    catch_up(engine, PROJECTIONS.values())
+
+    told = json.loads(qforge_here("batches", "show", "drugs", "--json").stdout)
+    assert told["statuses"] == {"pending": 1, "completed": 1, "failed": 1}
+    (failure,) = told["without_result"]
+    assert failure["error_message"] == "no convergence after 250 iterations"
+    shown = qforge_here("batches", "show", str(DRUGS)[:8]).stdout
+    assert "failed\t1" in shown
+    assert "no convergence" in shown
+    qforge_here("batches", "show", str(UUID(int=99, version=4)), status=1)
 
 
 @pytest.mark.usefixtures("chemistry")
