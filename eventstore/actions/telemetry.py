@@ -13,6 +13,7 @@ from quantum_forge.eventstore.recording.domain import Domain
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.calculations import ErrorSeverity
 from quantum_forge.schema.domains.telemetry import ApiRequestServed, Error, PerformanceMetric
+from quantum_forge.schema.language.fields import LONGEST_INDEXED
 
 HIDDEN = "***"
 _SECRET_NAME = re.compile(
@@ -50,7 +51,7 @@ class Telemetry(Domain):
         reported = Error(
             service=service,
             severity=severity,
-            error_type=type(error).__name__,
+            error_type=type(error).__name__[:LONGEST_INDEXED],
             message=storable(str(error)),
             stack_trace=storable("".join(traceback.format_exception(error))),
             context=context,
@@ -71,7 +72,7 @@ class Telemetry(Domain):
         """Record a request that was answered, without what in its URL may be a secret.
 
         Args:
-            url: path and query, as requested.
+            url: path and query, as requested; a longer path is cut to 500 characters.
             method: GET, POST, …
             status_code: of HTTP.
             response_time_ms: time until the answer, in ms.
@@ -82,7 +83,7 @@ class Telemetry(Domain):
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True)
         event = ApiRequestServed(
-            endpoint=parts.path or "/",
+            endpoint=parts.path[:LONGEST_INDEXED] or "/",
             method=method.upper(),
             status_code=status_code,
             response_time_ms=response_time_ms,

@@ -16,6 +16,7 @@ from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.evolution import upcast
+from quantum_forge.schema.language.field_types import limited_records, longest_texts
 
 _METADATA = "metadata"
 _NOT_JSON = (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError)
@@ -48,12 +49,14 @@ def encode(event: Event) -> bytes:
     """The JSON of an event, proven to read back as an equal event.
 
     Raises:
-        EventRefused: when a field has the wrong type, is NaN or infinite, or cannot be stored; it
-            names the field.
+        EventRefused: when a field has the wrong type, is NaN or infinite, is longer than its type
+            allows, or cannot be stored; it names the field.
     """
     cls = type(event)
     if EVENTS.get(getattr(cls, "event_type", "")) is not cls:
         raise EventRefused(cls.__name__, "not a registered event type; declare it with @event")
+    if (too_long := _too_long(event)) is not None:
+        raise EventRefused(cls.event_type, too_long)
     try:
         data = msgspec.json.encode(event)
         # A Struct does not check its fields when it is made, and NaN is written as null.
@@ -198,6 +201,26 @@ def _explained(value: object, reason: str, path: str = "$") -> str:
             if isinstance(leaf, str) and _SURROGATE.search(leaf):
                 return f"half a character (a lone surrogate) cannot be stored - at `{place}`"
     return reason
+
+
+def _too_long(record: msgspec.Struct, path: str = "") -> str | None:
+    """Say which text of a record is longer than its type allows; None if none is."""
+    for name, limit in longest_texts(type(record)).items():
+        value = getattr(record, name)
+        for text in value if isinstance(value, list) else (value,):
+            if isinstance(text, str) and len(text) > limit:
+                return (
+                    f"`{path}{name}` has {len(text):,} characters, and the limit is {limit:,}: "
+                    "shorten it"
+                )
+    for name in limited_records(type(record)):
+        value = getattr(record, name)
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(item, msgspec.Struct):
+                reason = _too_long(item, f"{path}{name}[{index}].")
+                if reason is not None:
+                    return reason
+    return None
 
 
 def _refuse_nul(event_type: str, value: object, data: bytes, path: str = "$") -> None:

@@ -6,6 +6,7 @@ import re
 import msgspec
 
 from quantum_forge.runner.molecules.geometry import Geometry
+from quantum_forge.schema.language.fields import LONGEST_INDEXED
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +64,11 @@ def refuse_nul(text: str) -> None:
 
 
 def tidy_name(text: str | None) -> str | None:
-    """Return a name without surrounding space or NUL, or None for an empty one."""
-    return (text or "").replace("\0", "").strip() or None
+    """Return a name without surrounding space or NUL, or None for an empty one.
+
+    It is cut to the characters that are kept.
+    """
+    return (text or "").replace("\0", "").strip()[:LONGEST_INDEXED].rstrip() or None
 
 
 def parse_charge(text: str) -> int:

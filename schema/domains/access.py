@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.schema.domains.users import Theme
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.fields import Count, Timestamp
+from quantum_forge.schema.language.fields import Count, IndexedText, Timestamp
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
@@ -17,7 +17,7 @@ from quantum_forge.schema.language.secrecy import SECRET
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at
 
-SecretHash = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", extra=SECRET)]
+SecretHash = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", max_length=71, extra=SECRET)]
 """Of a random secret of at least 128 bits, for which a plain hash is enough."""
 
 
@@ -71,7 +71,7 @@ class ApiKeyIssued(Event, frozen=True, kw_only=True):
     name: str
     prefix: Annotated[str, Meta(min_length=4, max_length=16)]
     key_hash: SecretHash
-    scopes: list[str]
+    scopes: list[IndexedText]
     rate_limit: Count | None = None
     usage_quota: Count | None = None
     expires_at: Timestamp | None = None

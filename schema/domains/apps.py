@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import BigInteger, Index, Text, Uuid
 
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.fields import Name
+from quantum_forge.schema.language.fields import Name, NonEmptyText
 from quantum_forge.schema.language.fold import count, last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
@@ -61,7 +61,7 @@ class AppVersionPublished(Event, frozen=True, kw_only=True):
 
     app_id: UUID
     version: Name
-    artifact_key: Name
+    artifact_key: NonEmptyText
     changelog: str | None = None
 
 

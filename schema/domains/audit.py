@@ -41,7 +41,7 @@ from quantum_forge.schema.domains.users import (
     UserUpdated,
 )
 from quantum_forge.schema.language.event import EVENTS, Event, event
-from quantum_forge.schema.language.fields import Changed, Count
+from quantum_forge.schema.language.fields import Changed, Count, IndexedText
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import column, either, one_of, read_model
@@ -86,7 +86,7 @@ class DataExported(Event, frozen=True, kw_only=True):
 class AccessDenied(Event, frozen=True, kw_only=True):
     """Somebody asked for what they may not have; action: what they wanted to do."""
 
-    action: str
+    action: IndexedText
     reason: str
     target_type: str | None = None
     target_id: UUID | None = None

@@ -20,7 +20,7 @@ from quantum_forge.schema.domains.calculations import (
 )
 from quantum_forge.schema.language.event import Event, event
 from quantum_forge.schema.language.evolution import Default
-from quantum_forge.schema.language.fields import Count
+from quantum_forge.schema.language.fields import LONGEST_INDEXED, Count, IndexedText
 from quantum_forge.schema.language.fold import constant, count, first, last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
@@ -35,8 +35,8 @@ from quantum_forge.schema.language.value import (
     user_id,
 )
 
-NAME_LENGTH = 500
-"""Characters of an item's name that are kept: as many as an index entry always has room for."""
+NAME_LENGTH = LONGEST_INDEXED
+"""Characters of an item's name that are kept."""
 
 CHANGE_NO_RESULT = frozenset({"batch", "timeout_seconds"})
 """Parameters that a batch records and that change none of its results."""
@@ -79,7 +79,7 @@ def _by_settings(tenant_id: UUID, begun: Any) -> UUID:
 class BatchCreated(Event, frozen=True, kw_only=True):
     """A batch was planned; nothing runs yet. source: see BatchStarted."""
 
-    name: str
+    name: IndexedText
     parameters: dict[str, object]
     source: str | UnsetType = UNSET
     total_count: Count = 0
@@ -95,7 +95,7 @@ class BatchStarted(Event, frozen=True, kw_only=True):
     its molecules join, as far as they are in none.
     """
 
-    name: str
+    name: IndexedText
     parameters: dict[str, object]
     source: str | UnsetType = UNSET
     total_count: Count

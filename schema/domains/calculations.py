@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Double, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.fields import Count, Timestamp
+from quantum_forge.schema.language.fields import Count, IndexedText, Timestamp
 from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
 from quantum_forge.schema.language.projection import projection
@@ -100,7 +100,7 @@ class CalculationRequested(CalculationEvent, frozen=True, kw_only=True):
     warnings: why what was assumed of the molecule may be wrong.
     """
 
-    method: str
+    method: IndexedText
     charge: int | None
     multiplicity: Multiplicity | None
     solvation_model: str | None = None
@@ -125,7 +125,7 @@ class CalculationStarted(CalculationEvent, frozen=True, kw_only=True):
     """
 
     attempt: Annotated[int, Meta(ge=1)]
-    method: str
+    method: IndexedText
     charge: int | None
     multiplicity: Multiplicity | None
     program: str

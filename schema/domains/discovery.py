@@ -18,7 +18,7 @@ from quantum_forge.schema.domains.molecules import (
     MoleculeRemovedFromProject,
 )
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.fields import Name
+from quantum_forge.schema.language.fields import IndexedText, Name, NonEmptyText
 from quantum_forge.schema.language.fold import balance, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
@@ -117,9 +117,9 @@ class ProteinStructureAdded(ProjectPart, frozen=True, kw_only=True):
     sequence: amino acids in one-letter code. pdb_file_s3_key: where the file is.
     """
 
-    sequence: Name
+    sequence: NonEmptyText
     structure_method: StructureMethod
-    pdb_id: str | None = None
+    pdb_id: IndexedText | None = None
     pdb_file_s3_key: str | None = None
 
 

@@ -17,7 +17,7 @@ from quantum_forge.schema.domains.calculations import (
 )
 from quantum_forge.schema.language.event import Event, event
 from quantum_forge.schema.language.evolution import Drop
-from quantum_forge.schema.language.fields import Count, Timestamp
+from quantum_forge.schema.language.fields import Count, IndexedText, Timestamp
 from quantum_forge.schema.language.fold import count, last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
@@ -86,8 +86,8 @@ class MoleculeCreated(Event, frozen=True, kw_only=True, metaclass=_Identified):
     generation_method: str
     toolkit: str
     toolkit_version: str
-    inchikey: str | None = None
-    name: str | UnsetType | None = UNSET
+    inchikey: IndexedText | None = None
+    name: IndexedText | UnsetType | None = UNSET
     project_id: UUID | UnsetType | None = UNSET
     metadata: dict[str, object] | UnsetType = UNSET
 
@@ -111,7 +111,7 @@ class MoleculeUpdated(Event, frozen=True, kw_only=True):
     have another count then, and an event changes one row of a table.
     """
 
-    name: str | UnsetType | None = UNSET
+    name: IndexedText | UnsetType | None = UNSET
     generation_method: str | UnsetType = UNSET
     metadata: dict[str, object] | UnsetType | None = UNSET
 

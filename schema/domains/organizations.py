@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import Index, Text, Uuid
 
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.fields import Changed
+from quantum_forge.schema.language.fields import Changed, IndexedText
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
@@ -38,14 +38,14 @@ class MemberRole(StrEnum):
 class OrganizationCreated(Event, frozen=True, kw_only=True):
     """People joined under one name."""
 
-    name: str
+    name: IndexedText
 
 
 @event("organization")
 class OrganizationRenamed(Event, frozen=True, kw_only=True):
     """It has another name."""
 
-    name: str
+    name: IndexedText
     changes: dict[str, Changed] | UnsetType = UNSET
 
 

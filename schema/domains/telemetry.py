@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.schema.domains.calculations import ErrorSeverity
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.fields import Count
+from quantum_forge.schema.language.fields import Count, IndexedText
 from quantum_forge.schema.language.fold import count, largest, last, smallest, total
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import (
@@ -48,7 +48,7 @@ class ApiRequestServed(Event, frozen=True, kw_only=True):
     query_parameters: without secrets. sizes: in bytes.
     """
 
-    endpoint: str
+    endpoint: IndexedText
     method: str
     status_code: Annotated[int, Meta(ge=100, le=599)]
     response_time_ms: Milliseconds
@@ -65,9 +65,9 @@ class Error(Event, frozen=True, kw_only=True):
     correlated_id: the entity that it concerned, if any.
     """
 
-    service: str
+    service: IndexedText
     severity: ErrorSeverity
-    error_type: str
+    error_type: IndexedText
     message: str
     stack_trace: str | None = None
     context: dict[str, object] | None = None

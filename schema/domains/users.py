@@ -18,7 +18,7 @@ from quantum_forge.schema.language.value import entity_id, occurred_at
 
 Email = Annotated[str, Meta(pattern=r"\A[^@\s]+@[^@\s]+\Z", max_length=254)]
 
-Username = Annotated[str, Meta(pattern=r"\A[\w.-]{1,64}\Z")]
+Username = Annotated[str, Meta(pattern=r"\A[\w.-]{1,64}\Z", max_length=64)]
 
 PasswordHash = Annotated[str, Meta(pattern=r"\A\$(argon2id|scrypt)\$[^\s]{20,400}\Z", extra=SECRET)]
 """What a password became: never the password, which this pattern refuses."""

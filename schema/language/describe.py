@@ -4,7 +4,7 @@ import msgspec
 from msgspec import inspect
 
 from quantum_forge.schema.language.event import Event, required_fields
-from quantum_forge.schema.language.field_types import alternatives, bare, field_types
+from quantum_forge.schema.language.field_types import alternatives, bare, field_types, longest
 
 _SIMPLE: dict[type[inspect.Type], str] = {
     inspect.StrType: "text",
@@ -42,10 +42,10 @@ def summary_of(cls: type[Event]) -> str:
 
 def _holds(type_: inspect.Type) -> str:
     parts = sorted(alternatives(type_), key=lambda part: isinstance(part, inspect.NoneType))
-    return " or ".join(_one(bare(part)) for part in parts)
+    return " or ".join(_one(bare(part), longest(part)) for part in parts)
 
 
-def _one(type_: inspect.Type) -> str:
+def _one(type_: inspect.Type, limit: int | None) -> str:
     match type_:
         case inspect.EnumType(cls):
             return " or ".join(str(member.value) for member in cls)
@@ -55,10 +55,10 @@ def _one(type_: inspect.Type) -> str:
             words = cls.__name__
         case _:
             words = _SIMPLE.get(type(type_), "anything")
-    return words + _within(type_)
+    return words + _within(type_, limit)
 
 
-def _within(type_: inspect.Type) -> str:
+def _within(type_: inspect.Type, limit: int | None) -> str:
     """Return the bounds of a type; each kind of type has some of them."""
     signs = {
         "ge": "≥ {:g}",
@@ -66,11 +66,13 @@ def _within(type_: inspect.Type) -> str:
         "le": "≤ {:g}",
         "pattern": "like {}",
         "min_length": "at least {} long",
-        "max_length": "at most {} long",
     }
     bounds = [
         words.format(bound)
         for name, words in signs.items()
         if (bound := getattr(type_, name, None)) is not None
     ]
+    most = getattr(type_, "max_length", None) if limit is None else limit
+    if most is not None:
+        bounds.append(f"at most {most} long")
     return f" ({', '.join(bounds)})" if bounds else ""

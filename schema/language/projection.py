@@ -12,8 +12,10 @@ from sqlalchemy import Column, Select, Table
 from sqlalchemy.dialects import postgresql
 
 from quantum_forge.schema.language.event import Event, required_fields
+from quantum_forge.schema.language.fields import LONGEST_INDEXED
 from quantum_forge.schema.language.fold import Fold, Operation
 from quantum_forge.schema.language.secrecy import secret_fields
+from quantum_forge.schema.language.table import sorted_columns
 from quantum_forge.schema.language.value import (
     Element,
     ElementIndex,
@@ -30,6 +32,7 @@ from quantum_forge.schema.language.value import (
 from quantum_forge.schema.language.value_types import (
     MISSING,
     element_class,
+    is_too_long_to_sort,
     kinds_of,
     lets_through,
     long_fields,
@@ -110,6 +113,7 @@ class Projection:
     ) -> None:
         self.declared_at = _line_of_the_declaration()
         self.table = table
+        self._sorted = sorted_columns(table)
         self.name = str(table.name)  # a plain str, which msgspec can encode
         self.events = {cls.event_type: cls for cls in (*events, *ends)}
         self.ends = frozenset(cls.event_type for cls in ends)
@@ -315,8 +319,15 @@ class Projection:
         self, column: Column[Any], operation: Operation, event_type: str, value: Value
     ) -> frozenset[str]:
         """The kinds of the value; refuses those that the column does not hold."""
-        kinds = kinds_of(self.events[event_type], value, self.elements)
+        cls = self.events[event_type]
+        kinds = kinds_of(cls, value, self.elements)
         found = misfit(column, operation, kinds)
+        if column.name in self._sorted and is_too_long_to_sort(cls, value, self.elements):
+            raise self._wrong(
+                f"column {column.name} is in an index, but a text from {event_type} can be longer "
+                f"than {LONGEST_INDEXED} characters: type its field as Name or IndexedText of "
+                "schema/language/fields.py, or use a hash index"
+            )
         if isinstance(value, Truncated) and kinds - MISSING != {"DateTimeType"}:
             found = "the hour or day of a value that is not a time,"
         if found is not None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
+    UniqueConstraint,
     Uuid,
 )
 from sqlalchemy.dialects import postgresql
@@ -148,6 +149,24 @@ def read_model(
         comment=comment,
         info={"read_model": True},
     )
+
+
+def sorted_columns(table: Table) -> frozenset[str]:
+    """Return the columns that are in a B-tree, which has room for short values only.
+
+    What an index holds of an expression, such as a digest, does not count.
+    """
+    trees = [
+        index
+        for index in table.indexes
+        if index.dialect_options["postgresql"]["using"] in (False, "btree")
+    ]
+    keys = [
+        constraint
+        for constraint in table.constraints
+        if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint)
+    ]
+    return frozenset(column.name for each in (*trees, *keys) for column in each.columns)
 
 
 def is_read_model(table: Table) -> bool:

@@ -21,7 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.schema.language.event import Event
-from quantum_forge.schema.language.field_types import alternatives, bare, field_types
+from quantum_forge.schema.language.field_types import alternatives, bare, field_types, longest
+from quantum_forge.schema.language.fields import LONGEST_INDEXED
 from quantum_forge.schema.language.fold import Operation
 from quantum_forge.schema.language.value import (
     Constant,
@@ -139,6 +140,28 @@ def lets_through(cls: type[Event], name: str, value: object) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+def is_too_long_to_sort(cls: type[Event], value: Value, elements: Field | None) -> bool:
+    """Whether an event of a type can give a text that has no room in a B-tree."""
+    match value:
+        case Payload(name):
+            type_ = field_types(cls)[name]
+        case Element(None):
+            type_ = _item(cls, elements)
+        case Element(part):
+            struct = element_class(cls, elements)
+            assert struct is not None
+            name = struct.__struct_fields__[part] if isinstance(part, int) else str(part)
+            type_ = field_types(struct)[name]
+        case FromMetadata():
+            return True
+        case _:
+            return False
+    if not any(isinstance(bare(part), inspect.StrType) for part in alternatives(type_)):
+        return False
+    limit = longest(type_)
+    return limit is None or limit > LONGEST_INDEXED
 
 
 def lists_of(cls: type[Event]) -> list[str]:

@@ -41,7 +41,7 @@ from quantum_forge.runner.jobs.reading.xtb_run import (
     read_topology,
     read_xtb_files,
 )
-from quantum_forge.runner.molecules.records import Input, shown
+from quantum_forge.runner.molecules.records import Input, shown, tidy_name
 
 USUAL_TIMEOUT = 3600.0
 """Seconds; an event must have one, and an ended job does not need it."""
@@ -168,7 +168,7 @@ def _source(
     return replace(
         record,
         source=shown(facts.smiles or record.source or contents.folder.name),
-        name=_storable(facts.name or contents.folder.relative) or None,
+        name=tidy_name(_storable(facts.name or contents.folder.relative)),
         smiles=facts.smiles or record.smiles,
         charge=settings.charge if settings.charge is not None else record.charge,
         multiplicity=settings.multiplicity
