@@ -30,6 +30,7 @@ from quantum_forge.eventstore.doctor.checks import (
     Finding,
     Level,
     activity,
+    guards,
     log,
     ok,
     privileges,
@@ -55,8 +56,9 @@ OF_THE_SCHEMA: Mapping[str, Check] = {
     "tables": privileges.tables,
     "grants": privileges.grants,
     "row-level security": privileges.row_security,
-    "functions": privileges.functions,
-    "append-only": log.append_only,
+    "logins": privileges.logins,
+    "functions": guards.functions,
+    "append-only": guards.append_only,
     "partitions": log.partitions,
     "sequence": log.sequence,
     "end of the log": log.end_of_log,
@@ -111,6 +113,12 @@ def examine_database(
             yield _checked(engine, name, partial(log.heads, thorough=True), patience=0)
         else:
             yield _checked(engine, name, check)
+
+
+def examine_guards(engine: Engine) -> Iterator[Finding]:
+    """Examine what keeps the log from being changed, which proofs about tables rely on."""
+    for name in ("functions", "append-only"):
+        yield _checked(engine, name, OF_THE_SCHEMA[name])
 
 
 def is_well(findings: Sequence[Finding]) -> bool:

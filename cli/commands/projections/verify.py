@@ -10,6 +10,8 @@ from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.doctor.checks import Level
+from quantum_forge.eventstore.doctor.examination import examine_guards
 from quantum_forge.projections.history.difference import Change, ChangeKind
 from quantum_forge.projections.history.verify import Verification
 from quantum_forge.projections.registry import PROJECTIONS, named
@@ -28,7 +30,8 @@ def verify(ctx: click.Context, names: tuple[str, ...], limit: int, as_json: bool
 
     Those with NAMES, or all: each must have folded every event up to its checkpoint, and its rows
     must be the fold of those events. Prints the rows that differ, and exits with status 1 unless
-    everything agrees. Nothing is locked or written; projectors continue meanwhile.
+    everything agrees, or when the functions and triggers that guard the log were changed. Nothing
+    is locked or written; projectors continue meanwhile.
 
     \b
     Example:
@@ -43,18 +46,21 @@ def verify(ctx: click.Context, names: tuple[str, ...], limit: int, as_json: bool
                 (one,) = forge.verify(projection.name, limit=limit)
                 verified.append(one)
                 report(1, 0 if one.agrees else 1)
+        changed = [each for each in examine_guards(forge.engine) if each.level is Level.PROBLEM]
     if as_json:
         console.emit_json(verified)
     else:
         _print(verified)
     wrong = [one for one in verified if not one.agrees]
-    if not wrong:
-        return
-    console.note(
-        f"Different from the log: {', '.join(one.projection for one in wrong)}; rebuild them "
-        f"with: qforge rebuild {' '.join(one.projection for one in wrong)}"
-    )
-    ctx.exit(1)
+    if wrong:
+        console.note(
+            f"Different from the log: {', '.join(one.projection for one in wrong)}; rebuild them "
+            f"with: qforge rebuild {' '.join(one.projection for one in wrong)}"
+        )
+    for each in changed:
+        console.note(f"The log itself is not guarded: {each.found}; see: qforge doctor")
+    if wrong or changed:
+        ctx.exit(1)
 
 
 def _print(verified: Iterable[Verification]) -> None:

@@ -22,7 +22,9 @@ _GRANT = re.compile(
 )
 _POLICY = re.compile(r"^CREATE POLICY (\w+) ON (\w+)(.*?);", re.M | re.S)
 _TO = re.compile(r"\bTO ([\w, ]+?)(?= USING| WITH|$)")
-_FUNCTION = re.compile(r"^CREATE FUNCTION (\w+)\(", re.M)
+_DEFINITION = re.compile(
+    r"^(CREATE (FUNCTION|AGGREGATE|VIEW) (\w+)(?:\$\$.*?\$\$|--[^\n]*|[^;])*?);", re.M | re.S
+)
 _NAMES = re.compile(r"(\w+)(?:\([^)]*\))?")
 
 
@@ -89,16 +91,28 @@ def policies() -> frozenset[Policy]:
     )
 
 
+class Definition(msgspec.Struct, frozen=True):
+    """A function, aggregate or view, with the statement that makes it.
+
+    body: the text between the dollar signs; None without any.
+    """
+
+    noun: str
+    name: str
+    statement: str
+    body: str | None
+
+
 @cache
-def functions() -> dict[str, str]:
-    """The text of each function between its dollar signs, by name; without those that have none."""
-    found = {}
-    for name in (*PRELUDE, *OBJECTS):
-        text = sql_of(name)
-        function, body = _FUNCTION.search(text), _BODY.search(text)
-        if function is not None and body is not None:
-            found[function[1]] = body[0][2:-2]
-    return found
+def definitions() -> tuple[Definition, ...]:
+    """Every function, aggregate and view, in the order in which they can be made."""
+    return tuple(
+        Definition(
+            noun, name, statement, body[0][2:-2] if (body := _BODY.search(statement)) else None
+        )
+        for each in (*PRELUDE, *OBJECTS)
+        for statement, noun, name in _DEFINITION.findall(sql_of(each))
+    )
 
 
 def _names(text: str) -> list[str]:

@@ -17,44 +17,43 @@ from quantum_forge.eventstore.log.partitions import Partition, list_partitions
 AHEAD = 5_000_000
 """Positions for which a partition should be there: half of one."""
 
+SKIPPED = 1_000_000
+"""Positions that rolled-back appends at the end of the log may have skipped."""
+
 SAMPLE = 500
 """Streams: so many of those written last, and about as many of all."""
 
-_TRIGGERS = text("""
-    SELECT c.relname AS name, c.oid = 'event_logs'::regclass AS is_log, c.relkind,
-           bool_or(t.tgtype & 1 = 1 AND t.tgtype & 2 = 2 AND t.tgtype & 24 = 24) AS has_row,
-           bool_or(t.tgtype & 1 = 0 AND t.tgtype & 2 = 2 AND t.tgtype & 32 = 32) AS has_truncate,
-           coalesce(array_agg(t.tgname::text ORDER BY t.tgname)
-                    FILTER (WHERE t.tgenabled NOT IN ('O', 'A')), '{}') AS disabled
-      FROM pg_class AS c
-      LEFT JOIN pg_trigger AS t
-        ON t.tgrelid = c.oid AND t.tgfoid = 'refuse_change'::regproc
-     WHERE c.oid = 'event_logs'::regclass
-        OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_logs'::regclass)
-     GROUP BY c.oid, c.relname, c.relkind
-     ORDER BY is_log DESC, c.relname
-""")
 _SEQUENCE = text("""
     SELECT seqcache AS cache, seqincrement AS step, seqcycle AS cycles,
            last_assigned_position() AS last
       FROM pg_sequence WHERE seqrelid = 'event_logs_id_seq'::regclass
 """)
+_LOWERED = """
+           -- A stream's first position is the next one when its first append begins, and that ends
+           -- within minutes: what lies there cannot be much older than the stream.
+           (h.first_position < 1
+            OR (SELECT before.recorded_at FROM event_logs AS before
+                 WHERE before.id >= h.first_position ORDER BY before.id LIMIT 1)
+               < l.began - interval '1 hour')"""
 _DISAGREEING = """
     SELECT h.entity_type, h.entity_id, h.version AS head, l.last, l.n
       FROM ({heads}) AS h
      CROSS JOIN LATERAL (
            SELECT max(l.version) AS last, count(*) AS n, count(DISTINCT l.version) AS versions,
-                  count(DISTINCT l.event_id) AS ids, min(l.version) AS first, min(l.id) AS low
+                  count(DISTINCT l.event_id) AS ids, min(l.version) AS first, min(l.id) AS low,
+                  min(l.recorded_at) AS began
              FROM event_logs AS l
             WHERE l.entity_id = h.entity_id AND l.entity_type = h.entity_type
               AND l.tenant_id = h.tenant_id) AS l
      WHERE (h.version, h.version, h.version, h.version, 1)
            IS DISTINCT FROM (l.last, l.n, l.versions, l.ids, l.first)
         OR l.low < h.first_position
+        OR {lowered}
      LIMIT 20
 """
 _SAMPLED = text(
     _DISAGREEING.format(
+        lowered=_LOWERED,
         heads="""
     SELECT recent.tenant_id, recent.entity_type, recent.entity_id, s.version, s.first_position
       FROM (SELECT DISTINCT tenant_id, entity_type, entity_id
@@ -64,63 +63,24 @@ _SAMPLED = text(
      UNION
     SELECT tenant_id, entity_type, entity_id, version, first_position
       FROM event_streams TABLESAMPLE SYSTEM (:percent)
-"""
+""",
     )
 )
-_THOROUGH = text("""
+_THOROUGH = text(f"""
     SELECT entity_type, entity_id, h.version AS head, l.last, l.n
       FROM event_streams AS h
       FULL JOIN (SELECT tenant_id, entity_type, entity_id, max(version) AS last,
                         min(version) AS first, count(*) AS n, count(DISTINCT version) AS versions,
-                        count(DISTINCT event_id) AS ids, min(id) AS low
+                        count(DISTINCT event_id) AS ids, min(id) AS low,
+                        min(recorded_at) AS began
                    FROM event_logs GROUP BY tenant_id, entity_type, entity_id) AS l
      USING (tenant_id, entity_type, entity_id)
      WHERE (h.version, h.version, h.version, h.version, 1)
            IS DISTINCT FROM (l.last, l.n, l.versions, l.ids, l.first)
         OR l.low < h.first_position
+        OR {_LOWERED}
      LIMIT 20
 """)
-
-
-def append_only(connection: Connection) -> Finding:
-    """Whether the log and every partition refuse UPDATE, DELETE and TRUNCATE."""
-    check = "append-only"
-    said, commands = [], []
-    rows = connection.execute(_TRIGGERS).all()
-    log_has_row = any(row.is_log and row.has_row for row in rows)
-    for row in rows:
-        if not row.has_row and (row.is_log or log_has_row):
-            said.append(f"{row.name} accepts UPDATE and DELETE")
-            commands.append(
-                psql(
-                    "CREATE TRIGGER event_logs_refuse_change BEFORE UPDATE OR DELETE ON"
-                    f' "{row.name}" FOR EACH ROW EXECUTE FUNCTION refuse_change()'
-                )
-            )
-        if not row.has_truncate:
-            said.append(f"{row.name} accepts TRUNCATE")
-            commands.append(
-                psql(
-                    f'CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON "{row.name}"'
-                    " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-                )
-            )
-        for trigger in row.disabled:
-            said.append(f"{trigger} on {row.name} is disabled")
-            commands.append(psql(f'ALTER TABLE "{row.name}" ENABLE TRIGGER "{trigger}"'))
-    if said:
-        return problem(check, shortened(said), "restore the triggers", *commands)
-    replica = connection.execute(
-        text("SELECT current_setting('session_replication_role')")
-    ).scalar_one()
-    if replica == "replica":
-        return problem(
-            check,
-            "session_replication_role is replica: no trigger fires in such a session",
-            "remove the setting from the server, the database or the login",
-            psql("ALTER SYSTEM RESET session_replication_role"),
-        )
-    return ok(check, f"the log and its {len(rows) - 1} partitions refuse every change")
 
 
 def partitions(connection: Connection) -> Finding:
@@ -151,14 +111,20 @@ def partitions(connection: Connection) -> Finding:
             "create some; running projectors do so, too",
             make,
         )
+    gaps = [(first, last) for first, last in _uncovered(found, prepared) if first > head]
+    if gaps:
+        ranges = ", ".join(f"{first} to {last}" for first, last in gaps)
+        return problem(
+            check,
+            f"{said}; one for positions {ranges} was dropped: events there would go to the"
+            " default partition",
+            "make it again",
+            *(psql(f"SELECT create_event_partition({first}, {last})") for first, last in gaps),
+        )
     if ahead < AHEAD:
         return warning(check, said, "create more; running projectors do so, too", make)
     in_default = sum(
-        connection.execute(
-            text("SELECT count(*) FROM event_logs WHERE id BETWEEN :first AND :last"),
-            {"first": first, "last": last},
-        ).scalar_one()
-        for first, last in _uncovered(found, head)
+        _events_between(connection, first, last) for first, last in _uncovered(found, head)
     )
     if in_default:
         return warning(
@@ -198,6 +164,15 @@ def end_of_log(connection: Connection) -> Finding:
             "advance the sequence",
             psql(f"SELECT setval('event_logs_id_seq', {last})"),
         )
+    if assigned - last > SKIPPED:
+        return warning(
+            check,
+            f"the last event is at {last}, and the sequence {assigned - last} positions above it:"
+            " appends that were rolled back skip fewer, so somebody may have set it",
+            "leave it, because readers may have read up to there, and it must not be set back;"
+            " create the partitions that are missing",
+            "qforge db maintain",
+        )
     return ok(check, f"the last event is at {last}")
 
 
@@ -236,6 +211,12 @@ def heads(connection: Connection, *, thorough: bool = False) -> Finding:
             "of the log examined before anything is appended to these streams",
         )
     return ok(check, looked)
+
+
+def _events_between(connection: Connection, first: int, last: int) -> int:
+    query = text("SELECT count(*) FROM event_logs WHERE id BETWEEN :first AND :last")
+    count: int = connection.execute(query, {"first": first, "last": last}).scalar_one()
+    return count
 
 
 def _uncovered(partitions: list[Partition], head: int) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ import re
 from sqlalchemy import Connection, text
 
 from quantum_forge.eventstore.database.installation.foreign_rights import foreign_rights
-from quantum_forge.eventstore.database.installation.roles import PURPOSES
+from quantum_forge.eventstore.database.installation.roles import PURPOSES, describe_roles
 from quantum_forge.eventstore.doctor.checks import declared
 from quantum_forge.eventstore.doctor.checks.declared import Grant
 from quantum_forge.eventstore.doctor.checks.finding import (
@@ -71,13 +71,27 @@ _POLICIES = text("""
     SELECT tablename, policyname, permissive, roles::text[] AS roles, cmd, qual, with_check
       FROM pg_policies WHERE schemaname = 'public' ORDER BY tablename, policyname
 """)
-_FUNCTIONS = text("""
-    SELECT p.proname AS name, p.oid::regprocedure::text AS signature, p.prosrc AS body,
-           p.prosecdef AND NOT coalesce(p.proconfig::text LIKE '%search_path=%pg_temp%', false)
-               AS unpinned
-      FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace ORDER BY 2
+_LOGINS = text("""
+    SELECT r.rolname AS login, r.rolbypassrls AS bypasses, quote_ident(r.rolname) AS quoted,
+           ARRAY(SELECT q.rolname::text FROM pg_roles AS q
+                  WHERE q.rolname = ANY (:names) AND pg_has_role(r.oid, q.oid, 'MEMBER')
+                  ORDER BY q.rolname) AS roles,
+           CASE WHEN r.oid <> c.relowner AND pg_has_role(r.oid, c.relowner, 'MEMBER')
+                THEN quote_ident(pg_get_userbyid(c.relowner)) END AS owner
+      FROM pg_roles AS r JOIN pg_class AS c ON c.oid = 'event_logs'::regclass
+     WHERE r.rolcanlogin AND NOT r.rolsuper AND r.oid <> c.relowner
+     ORDER BY r.rolname
+""")
+_GROUPS = text("""
+    SELECT m.rolname AS member, r.rolname AS role
+      FROM pg_auth_members AS a
+      JOIN pg_roles AS r ON r.oid = a.roleid
+      JOIN pg_roles AS m ON m.oid = a.member
+     WHERE m.rolname = ANY (:names)
+     ORDER BY 1, 2
 """)
 
+_EVERY_TENANT = {"qforge_projector", "qforge_admin"}
 _LOG = ("event_logs", "event_streams")
 _CONDITIONS = {
     "own_tenant": ("tenant_id=selectcurrent_tenant", (None,)),
@@ -120,6 +134,15 @@ def roles(connection: Connection) -> Finding:
             "revoke that attribute",
             *(psql(f"ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS NOCREATEROLE") for name in mighty),
         )
+    groups = connection.execute(_GROUPS, {"names": list(PURPOSES)}).all()
+    if groups:
+        return problem(
+            check,
+            shortened([f"{row.member} is a member of {row.role}" for row in groups])
+            + ", and its members with it",
+            "revoke that; make logins members instead",
+            *(psql(f'REVOKE "{row.role}" FROM "{row.member}"') for row in groups),
+        )
     logins = [name for name, row in found.items() if row.login]
     if logins:
         return warning(
@@ -129,6 +152,45 @@ def roles(connection: Connection) -> Finding:
             *(psql(f"ALTER ROLE {name} NOLOGIN") for name in logins),
         )
     return ok(check, f"all {len(found)} exist")
+
+
+def logins(connection: Connection) -> Finding:
+    """Which logins see every tenant, and whether one does that should not."""
+    check = "logins"
+    shown = {role.name: role for role in describe_roles(connection)}
+    bound = {login for role in shown.values() for login in role.bound}
+    said, commands, every = [], [], []
+    rows = connection.execute(_LOGINS, {"names": list(PURPOSES)}).all()
+    for row in rows:
+        powers = sorted(_EVERY_TENANT & set(row.roles))
+        if row.bypasses and (row.roles or row.owner):
+            said.append(f"{row.login} bypasses row-level security")
+            commands.append(psql(f"ALTER ROLE {row.quoted} NOBYPASSRLS"))
+        if row.owner and (row.roles or row.login in bound):
+            said.append(f"{row.login} is a member of {row.owner}, which owns the tables")
+            commands.append(psql(f"REVOKE {row.owner} FROM {row.quoted}"))
+        if powers and row.login in bound:
+            said.append(
+                f"{row.login} is bound to a tenant, and sees all as a member of"
+                f" {' and '.join(powers)}"
+            )
+            commands.append(psql(f"REVOKE {', '.join(powers)} FROM {row.quoted}"))
+        if powers or row.owner:
+            every.append(f"{row.login} ({', '.join([*powers, *filter(None, [row.owner])])})")
+    if said:
+        return problem(check, shortened(said), "let it see the tenant that it is for", *commands)
+    limited = set(PURPOSES) - _EVERY_TENANT
+    twice = [row for row in rows if "qforge_admin" in row.roles and limited & set(row.roles)]
+    if twice:
+        return warning(
+            check,
+            f"{shortened([row.login for row in twice])} may do everything as a member of"
+            " qforge_admin, and is a member of a role that may do less",
+            "revoke the one that was not meant",
+            *(psql(f"REVOKE qforge_admin FROM {row.quoted}") for row in twice),
+        )
+    who = shortened(every) if every else "none"
+    return ok(check, f"those that see every tenant, superusers apart: {who}")
 
 
 def grants(connection: Connection) -> Finding:
@@ -211,38 +273,6 @@ def row_security(connection: Connection) -> Finding:
     if said:
         return problem(check, shortened(said), "change it to the declaration", *commands)
     return ok(check, f"on for {len(rows)} tables, with {len(wanted)} policies as declared")
-
-
-def functions(connection: Connection) -> Finding:
-    """Whether the functions that guard the log are the ones that this program made."""
-    check = "functions"
-    rows = connection.execute(_FUNCTIONS).all()
-    bodies = declared.functions()
-    there = {row.name for row in rows}
-    said = [f"{name} is missing" for name in bodies if name not in there]
-    said += [
-        f"{row.name} is not as declared"
-        for row in rows
-        if row.body != bodies.get(row.name, row.body)
-    ]
-    unpinned = [row.signature for row in rows if row.unpinned]
-    if said:
-        return problem(
-            check,
-            shortened(said),
-            "create it again (CREATE OR REPLACE), as the migrations do: qforge db upgrade --sql",
-        )
-    if unpinned:
-        return problem(
-            check,
-            f"{shortened(unpinned)} run with their owner's rights and any search path",
-            "pin it",
-            *(
-                psql(f"ALTER FUNCTION {name} SET search_path = public, pg_temp")
-                for name in unpinned
-            ),
-        )
-    return ok(check, f"all {len(bodies)} are as declared")
 
 
 def tables(connection: Connection) -> Finding:

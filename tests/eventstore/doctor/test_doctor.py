@@ -228,7 +228,7 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
         ),
         (
             "functions",
-            "run with their owner's rights",
+            "append_events is not as declared",
             ["ALTER FUNCTION append_events RESET search_path"],
         ),
         (

@@ -1,0 +1,252 @@
+"""What guards the log: a changed function, trigger, rule, setting or membership is found."""
+
+import shlex
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from quantum_forge.eventstore.doctor.checks import Check, Level, guards, log, privileges
+from quantum_forge.eventstore.log.append import append
+from tests.conftest import Qforge
+from tests.support.appending import small_event
+
+PARTITION = "event_logs_p000000000000001"
+SNEAK = "CREATE FUNCTION sneak() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+
+CHANGES: list[tuple[Check, str, list[str]]] = [
+    (
+        guards.append_only,
+        "event_logs_refuse_change on event_logs does not always fire",
+        [
+            "DROP TRIGGER event_logs_refuse_change ON event_logs",
+            "CREATE TRIGGER event_logs_refuse_change BEFORE UPDATE OR DELETE ON event_logs"
+            " FOR EACH ROW WHEN (false) EXECUTE FUNCTION refuse_change()",
+        ],
+    ),
+    (
+        guards.append_only,
+        "event_logs_refuse_change on event_logs does not always fire",
+        [
+            "DROP TRIGGER event_logs_refuse_change ON event_logs",
+            "CREATE TRIGGER event_logs_refuse_change BEFORE UPDATE OF version OR DELETE"
+            " ON event_logs FOR EACH ROW EXECUTE FUNCTION refuse_change()",
+        ],
+    ),
+    (
+        guards.append_only,
+        f"event_logs_refuse_truncate on {PARTITION} does not always fire",
+        [
+            f"DROP TRIGGER event_logs_refuse_truncate ON {PARTITION}",
+            f"CREATE TRIGGER event_logs_refuse_truncate BEFORE TRUNCATE ON {PARTITION}"
+            " FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION refuse_change()",
+        ],
+    ),
+    *(
+        (
+            guards.append_only,
+            f"sneak on {table} is not declared: CREATE TRIGGER",
+            [
+                SNEAK,
+                f"CREATE TRIGGER sneak BEFORE INSERT ON {table}"
+                " FOR EACH ROW EXECUTE FUNCTION sneak()",
+            ],
+        )
+        for table in ("event_logs", PARTITION, "event_streams", "login_bindings", "molecules")
+    ),
+    (
+        guards.append_only,
+        "rule swallow on event_streams is not declared",
+        ["CREATE RULE swallow AS ON INSERT TO event_streams DO INSTEAD NOTHING"],
+    ),
+    (
+        guards.append_only,
+        "session_replication_role is replica by ALTER ROLE quiet: no trigger fires",
+        ["CREATE ROLE quiet LOGIN", "ALTER ROLE quiet SET session_replication_role = replica"],
+    ),
+    (
+        guards.append_only,
+        "session_replication_role is replica by ALTER DATABASE",
+        [
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET session_replication_role = replica',"
+            " current_database()); END $$"
+        ],
+    ),
+    (
+        guards.append_only,
+        "session_replication_role is replica by ALTER ROLE quiet IN DATABASE",
+        [
+            "CREATE ROLE quiet LOGIN",
+            "DO $$ BEGIN EXECUTE format('ALTER ROLE quiet IN DATABASE %I"
+            " SET session_replication_role = replica', current_database()); END $$",
+        ],
+    ),
+    (
+        guards.functions,
+        "acts_for_every_tenant is not as declared",
+        [
+            "CREATE OR REPLACE FUNCTION acts_for_every_tenant() RETURNS boolean"
+            " LANGUAGE sql STABLE PARALLEL SAFE RETURN true"
+        ],
+    ),
+    (
+        guards.functions,
+        "is_storable is not as declared",
+        [
+            "CREATE OR REPLACE FUNCTION is_storable(data jsonb, metadata jsonb,"
+            " occurred_at timestamptz) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE"
+            " RETURN true"
+        ],
+    ),
+    (
+        guards.functions,
+        "append_lock_key is not as declared",
+        [
+            "CREATE OR REPLACE FUNCTION append_lock_key(floor bigint) RETURNS bigint"
+            " LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN floor"
+        ],
+    ),
+    (
+        guards.functions,
+        "append_lock_key is not as declared",
+        [
+            "CREATE FUNCTION append_lock_key(floor integer) RETURNS bigint"
+            " LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 0"
+        ],
+    ),
+    (
+        guards.functions,
+        "append_locks is not as declared",
+        [
+            "CREATE OR REPLACE VIEW append_locks AS SELECT NULL::integer AS pid,"
+            " 0::bigint AS floor, false AS prepared, false AS counts WHERE false"
+        ],
+    ),
+    (
+        guards.functions,
+        "current_tenant is not as declared",
+        ["ALTER FUNCTION current_tenant() SECURITY INVOKER"],
+    ),
+    (
+        guards.functions,
+        "append_events(jsonb) belongs to another role than the log",
+        ["ALTER FUNCTION append_events OWNER TO pg_monitor"],
+    ),
+    (
+        log.partitions,
+        "one for positions 1 to 10000000 was dropped",
+        [f"DROP TABLE {PARTITION}"],
+    ),
+    (
+        privileges.logins,
+        "mallory bypasses row-level security",
+        ["CREATE ROLE mallory LOGIN BYPASSRLS IN ROLE qforge_reader"],
+    ),
+    (
+        privileges.logins,
+        "mallory is bound to a tenant, and sees all as a member of qforge_admin",
+        [
+            "CREATE ROLE mallory LOGIN IN ROLE qforge_admin",
+            "ALTER ROLE mallory SET qforge.tenant_id = '00000000-0000-4000-8000-000000000001'",
+        ],
+    ),
+    (
+        privileges.logins,
+        "mallory is bound to a tenant, and sees all as a member of qforge_projector",
+        [
+            "CREATE ROLE mallory LOGIN IN ROLE qforge_projector",
+            "INSERT INTO login_bindings VALUES"
+            " ('mallory', '00000000-0000-4000-8000-000000000001', now(), 'somebody')",
+        ],
+    ),
+    (
+        privileges.logins,
+        "mallory may do everything as a member of qforge_admin",
+        ["CREATE ROLE mallory LOGIN IN ROLE qforge_reader, qforge_admin"],
+    ),
+    (
+        privileges.roles,
+        "qforge_reader is a member of qforge_admin, and its members with it",
+        ["GRANT qforge_admin TO qforge_reader"],
+    ),
+]
+
+
+def run(connection: Connection, statement: str) -> None:
+    """Run a statement in which a percent sign is no placeholder."""
+    connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+
+def test_each_change_of_what_guards_the_log_is_found_and_its_remedy_mends_it(
+    engine: Engine,
+) -> None:
+    """Triggers, rules, functions, views, settings, memberships: all in one database, undone."""
+    with engine.connect() as connection:
+        for check, _, _ in CHANGES:
+            assert check(connection).level is Level.OK, check(connection)
+        for check, says, statements in CHANGES:
+            changed = connection.begin_nested()
+            for statement in statements:
+                run(connection, statement)
+
+            finding = check(connection)
+            assert finding.level is not Level.OK, says
+            assert says in finding.found
+
+            for command in finding.commands:
+                program, *arguments = shlex.split(command)
+                assert [program, *arguments[:3]] == ["qforge", "db", "psql", "-c"]
+                run(connection, arguments[3])
+            assert check(connection).level is Level.OK, check(connection)
+            changed.rollback()
+
+
+def test_an_administrators_login_is_named(connection: Connection) -> None:
+    """Who sees every tenant is said even where nothing is wrong."""
+    connection.exec_driver_sql("CREATE ROLE mallory LOGIN IN ROLE qforge_admin")
+    finding = privileges.logins(connection)
+    assert finding.level is Level.OK
+    assert "mallory (qforge_admin)" in finding.found
+
+
+def test_a_sequence_far_ahead_of_the_log_is_found(connection: Connection) -> None:
+    """Positions that no rolled-back append can have skipped."""
+    append(connection, [small_event()])
+    assert log.end_of_log(connection).level is Level.OK
+    connection.exec_driver_sql("SELECT setval('event_logs_id_seq', 2000000)")
+    finding = log.end_of_log(connection)
+    assert finding.level is Level.WARNING
+    assert "1999999 positions above it" in finding.found
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+@pytest.mark.parametrize("lowered", [0, 1])
+def test_a_lowered_first_position_is_found(
+    connection: Connection, lowered: int, thorough: bool
+) -> None:
+    """A stream cannot begin hours after the position at which its first append began."""
+    append(connection, [small_event()])
+    connection.exec_driver_sql(
+        "SET LOCAL session_replication_role = replica;"
+        "UPDATE event_logs SET recorded_at = recorded_at - interval '2 hours'"
+    )
+    event = small_event()
+    append(connection, [event])
+    assert log.heads(connection, thorough=thorough).level is Level.OK
+    connection.execute(
+        text("UPDATE event_streams SET first_position = :lowered WHERE entity_id = :id"),
+        {"lowered": lowered, "id": event.entity_id},
+    )
+    finding = log.heads(connection, thorough=thorough)
+    assert finding.level is Level.PROBLEM
+    assert str(event.entity_id) in finding.found
+
+
+def test_verify_says_that_the_guards_were_changed(qforge_here: Qforge, engine: Engine) -> None:
+    """Tables that agree with a log which anybody may have changed prove nothing."""
+    qforge_here("project", "--once")
+    assert qforge_here("verify", "molecules").returncode == 0
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER event_logs_refuse_change ON event_logs")
+    said = qforge_here("verify", "molecules", status=1)
+    assert "event_logs accepts UPDATE and DELETE" in said.stderr
+    assert "qforge doctor" in said.stderr
