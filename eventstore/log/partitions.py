@@ -12,14 +12,14 @@ class Partition(msgspec.Struct, frozen=True):
     """A partition with its first and last position; both None for the default one.
 
     The default partition takes what no other does, so that running out of them refuses nothing.
-    rows: as last estimated by the server. bytes: with indexes.
+    rows: as last estimated by the server. bytes: with indexes. Both None for a login of one tenant.
     """
 
     name: str
     first_position: int | None
     last_position: int | None
-    rows: int
-    bytes: int
+    rows: int | None
+    bytes: int | None
 
 
 class PartitionsBusy(QuantumForgeError):

@@ -6,10 +6,12 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.database.engine import open_database
 from quantum_forge.eventstore.database.installation.roles import (
+    ADVISORY_LOCKS,
+    LARGE_OBJECTS,
     DatabaseRole,
     create_roles,
     describe_roles,
-    restrict_advisory_locks,
+    restrict_functions,
     roles_sql,
 )
 from quantum_forge.eventstore.database.settings import load_settings
@@ -26,8 +28,17 @@ from quantum_forge.eventstore.database.settings import load_settings
         "requires a superuser."
     ),
 )
+@click.option(
+    "--restrict-large-objects/--allow-large-objects",
+    "restrict_files",
+    default=None,
+    help=(
+        "Allow large objects in this database to its owner only, or to everybody again; "
+        "requires a superuser."
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
+def roles(sql: bool, restrict: bool | None, restrict_files: bool | None, as_json: bool) -> None:
     """Create missing roles, and show all roles with their members.
 
     A login becomes a member by GRANT, and is bound to a tenant by `qforge db bind`.
@@ -43,10 +54,13 @@ def roles(sql: bool, restrict: bool | None, as_json: bool) -> None:
         return
     with open_database(load_settings()) as database:
         create_roles(database.engine)
-        if restrict is not None:
-            changed = restrict_advisory_locks(database.engine, restrict=restrict)
-            whose = "these roles and the database's owner" if restrict else "everybody"
-            console.note(f"{changed} functions for advisory locks may now be called by {whose}.")
+        for functions, wanted in ((ADVISORY_LOCKS, restrict), (LARGE_OBJECTS, restrict_files)):
+            if wanted is None:
+                continue
+            changed = restrict_functions(database.engine, functions, restrict=wanted)
+            ours = "these roles and " if functions.roles else ""
+            whose = f"{ours}the database's owner" if wanted else "everybody"
+            console.note(f"{changed} functions for {functions.what} may now be called by {whose}.")
         with database.engine.connect() as connection:
             found = describe_roles(connection)
     if as_json:

@@ -69,25 +69,44 @@ def roles_sql() -> str:
     return sql_of("roles")
 
 
-_ADVISORY = """
+class BuiltIn(msgspec.Struct, frozen=True):
+    """Functions of PostgreSQL that everybody may call, unless that is revoked in a database.
+
+    pattern: of their names. roles: that may call them even then, besides the database's owner.
+    """
+
+    what: str
+    pattern: str
+    roles: tuple[str, ...]
+
+
+ADVISORY_LOCKS = BuiltIn(
+    "advisory locks",
+    "^pg_(try_)?advisory_",
+    ("qforge_appender", "qforge_worker", "qforge_projector", "qforge_admin"),
+)
+"""By rules, and for rebuilds."""
+
+LARGE_OBJECTS = BuiltIn("large objects", "^lo_|^lo(read|write)$", ())
+"""Files within a database, which a reader could fill it with; this program has none."""
+
+_STATEMENTS = """
     SELECT format(:statement, p.oid::regprocedure)
       FROM pg_proc AS p
-     WHERE p.pronamespace = 'pg_catalog'::regnamespace
-       AND p.proname ~ '^pg_(try_)?advisory_'
+     WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ :pattern
      ORDER BY p.oid::regprocedure::text
 """
-ROLES_THAT_LOCK = ("qforge_appender", "qforge_worker", "qforge_projector", "qforge_admin")
-"""Those whose members take advisory locks: by rules, and for rebuilds."""
 
 
-def restrict_advisory_locks(engine: Engine, *, restrict: bool) -> int:
-    """Let only this program's roles take advisory locks in this database, or all roles again.
+def restrict_functions(engine: Engine, functions: BuiltIn, *, restrict: bool) -> int:
+    """Let only this program's roles call functions in this database, or all roles again.
 
-    The owner of the database may, too. Other programs in the same database that use advisory locks
-    need a grant of their own.
+    The owner of the database may, too. Other programs in the same database that use them need a
+    grant of their own.
 
     Args:
         engine: of a superuser.
+        functions: which.
         restrict: false gives the right back to PUBLIC.
 
     Returns:
@@ -99,25 +118,27 @@ def restrict_advisory_locks(engine: Engine, *, restrict: bool) -> int:
     with engine.begin() as connection:
         superuser = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
         if not connection.scalar(superuser):
-            raise NotAllowed("only a superuser can revoke the use of PostgreSQL's advisory locks")
+            raise NotAllowed(
+                f"only a superuser can revoke the use of PostgreSQL's {functions.what}"
+            )
         owner = connection.scalar(
             text(
                 "SELECT quote_ident(pg_get_userbyid(datdba)) FROM pg_database"
                 " WHERE datname = current_database()"
             )
         )
-        ours = ", ".join(ROLES_THAT_LOCK)
-        statements = (
+        statements = [
             "REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC",
-            f"GRANT EXECUTE ON FUNCTION %s TO {ours}, {owner}",
-        )
+            f"GRANT EXECUTE ON FUNCTION %s TO {', '.join([*functions.roles, str(owner)])}",
+        ]
         if not restrict:
-            statements = (
-                "GRANT EXECUTE ON FUNCTION %s TO PUBLIC",
-                f"REVOKE EXECUTE ON FUNCTION %s FROM {ours}",
-            )
+            statements = ["GRANT EXECUTE ON FUNCTION %s TO PUBLIC"]
+            if functions.roles:
+                ours = ", ".join(functions.roles)
+                statements.append(f"REVOKE EXECUTE ON FUNCTION %s FROM {ours}")
         for statement in statements:
-            changes = list(connection.scalars(text(_ADVISORY), {"statement": statement}))
+            parameters = {"statement": statement, "pattern": functions.pattern}
+            changes = list(connection.scalars(text(_STATEMENTS), parameters))
             for change in changes:
                 connection.exec_driver_sql(change)
     return len(changes)

@@ -10,7 +10,10 @@ from quantum_forge.eventstore.base.errors import LockHeld, NotAllowed
 from quantum_forge.eventstore.database import advisory_locks as advisory
 from quantum_forge.eventstore.database.engine import Database, make_engine
 from quantum_forge.eventstore.database.installation import migrations
-from quantum_forge.eventstore.database.installation.roles import restrict_advisory_locks
+from quantum_forge.eventstore.database.installation.roles import (
+    ADVISORY_LOCKS,
+    restrict_functions,
+)
 from quantum_forge.eventstore.doctor.checks import Level
 from quantum_forge.eventstore.doctor.checks.activity import advisory_locks
 from quantum_forge.eventstore.log.append import append
@@ -237,4 +240,4 @@ def test_only_a_superuser_can_take_advisory_locks_away(
 ) -> None:
     """Others are told so; nothing is changed."""
     with pytest.raises(NotAllowed, match="superuser"):
-        restrict_advisory_locks(stranger.engine, restrict=True)
+        restrict_functions(stranger.engine, ADVISORY_LOCKS, restrict=True)

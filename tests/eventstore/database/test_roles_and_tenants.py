@@ -460,3 +460,49 @@ def test_partitions_are_made_ahead_and_running_out_refuses_nothing(engine: Engin
     for statement in ("DELETE FROM", "TRUNCATE"):
         with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
             connection.execute(text(f"{statement} {made[0]}"))
+
+
+def test_large_objects_can_be_taken_from_everybody(
+    qforge_here: Callable[..., object], login: Login
+) -> None:
+    """A reader could fill the database with them, and only a superuser can revoke them."""
+    reader = login("qforge_reader")
+    make = text("SELECT lo_from_bytea(0, 'x')")
+    with reader.connect() as connection:
+        assert connection.scalar(make)
+
+    qforge_here("db", "roles", "--restrict-large-objects")
+    for statement in (make, text("SELECT lo_creat(-1)"), text("SELECT lo_create(0)")):
+        with pytest.raises(NotAllowed), reader.connect() as connection:
+            connection.execute(statement)
+
+    qforge_here("db", "roles", "--allow-large-objects")
+    with reader.connect() as connection:
+        assert connection.scalar(make)
+
+
+@pytest.mark.parametrize("call", ["-1, 2", "1, 2", "10000000, 200", "NULL, 2", "2000000000, 1"])
+def test_partitions_are_made_within_limits(login: Login, call: str) -> None:
+    """A projector's password makes neither hundreds of partitions nor tiny ones."""
+    projector = login("qforge_projector")
+    with pytest.raises(DBAPIError, match="are refused"), projector.begin() as connection:
+        connection.execute(text(f"SELECT maintain_event_partitions({call})"))
+
+
+def test_sizes_of_the_whole_log_are_shown_to_those_who_see_all_of_it(login: Login) -> None:
+    """A login of one tenant sees where partitions are, and neither rows nor bytes of others."""
+    with login("qforge_reader").connect() as connection:
+        assert {(each.rows, each.bytes) for each in list_partitions(connection)} == {(None, None)}
+    with login("qforge_projector").connect() as connection:
+        assert all(each.bytes for each in list_partitions(connection))
+
+
+def test_the_safe_head_is_refused_where_the_sequence_may_not_be_read(
+    engine: Engine, login: Login
+) -> None:
+    """It said 0, as for an empty log, and a reader waited for ever."""
+    reader = login("qforge_reader")
+    with engine.begin() as connection:
+        connection.execute(text("REVOKE SELECT ON SEQUENCE event_logs_id_seq FROM qforge_reader"))
+    with pytest.raises(NotAllowed, match="event_logs_id_seq"), reader.connect() as connection:
+        safe_head(connection)
