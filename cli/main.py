@@ -24,7 +24,7 @@ from quantum_forge.eventstore.base.stop_signals import (
 
 COMMANDS = {
     "run": Lazy(
-        "quantum_forge.cli.commands.campaigns.run:run", "Run xTB on the molecules of a file."
+        "quantum_forge.cli.commands.campaigns.run:run", "Run xTB on the molecules of files."
     ),
     "retry": Lazy(
         "quantum_forge.cli.commands.campaigns.retry:retry",

@@ -22,14 +22,22 @@ def json_option(what: str = "one JSON document") -> Callable[[Command], Command]
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what}.")
 
 
-def limit_option(what: str, default: int = 50) -> Callable[[Command], Command]:
-    """--limit, a number of at least 1."""
+def limit_option(
+    what: str, default: int | None = 50, *, does: str = "Print"
+) -> Callable[[Command], Command]:
+    """--limit, a number of at least 1: the first so many of what a command prints or takes up.
+
+    Args:
+        what: which are the first, as `the newest`.
+        default: None for all of them.
+        does: what the command does with them.
+    """
     return click.option(
         "--limit",
         type=click.IntRange(min=1, max=2**63 - 1),
         default=default,
-        show_default=True,
-        help=f"Print at most this many: {what}.",
+        show_default=default is not None,
+        help=f"{does} at most this many: {what}." + ("" if default else "  [default: all]"),
     )
 
 

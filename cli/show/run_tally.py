@@ -1,13 +1,15 @@
 """Tally of a run: its counts as a table or JSON, with the first problems and warnings."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.runner.campaign.tally import Tally
+from quantum_forge.runner.campaign.tally import Problem, Tally
 
 if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
+    from quantum_forge.runner.campaign.dry_run import Preview
     from quantum_forge.runner.inputs.files import Count
 
 PROBLEMS_SHOWN = 10
@@ -57,10 +59,7 @@ def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
         console.note(f"input {caution.number} ({name}){others}: {caution.text} [warning]")
     if (more := len(tally.warnings) - WARNINGS_SHOWN) > 0:
         console.note(f"… and {counted(more, 'more warning')}: qforge calculations show ID")
-    for problem in tally.problems[:PROBLEMS_SHOWN]:
-        kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
-        name = " ".join(problem.name.split())
-        console.note(f"input {problem.number} ({name}): {problem.reason} [{kind}]")
+    _note_problems(tally.problems)
     if (more := tally.unsuccessful - PROBLEMS_SHOWN) > 0:
         console.note(f"… and {more} more: qforge calculations list --status failed")
     console.table(
@@ -73,3 +72,46 @@ def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
         f"Lines in the file: {in_file.lines:,}; records: {in_file.inputs:,}; lines without a "
         f"record (header, comments, blank lines): {in_file.skipped:,}"
     )
+
+
+def show_preview(
+    batch: str, batch_id: UUID, found: "Preview", in_file: "Count", as_json: bool
+) -> None:
+    """Print what a run would do, to stdout; why inputs are left out, to stderr."""
+    outcomes = {
+        "read": found.inputs,
+        "to_compute": found.to_compute,
+        "completed_before": found.completed_before,
+        "not_repeated": found.not_repeated,
+        "unreadable": found.unreadable,
+        "duplicates": found.duplicates,
+        "running_elsewhere": found.running_elsewhere,
+    }
+    if as_json:
+        console.emit_json(
+            {
+                "batch": batch,
+                "batch_id": batch_id,
+                "dry_run": True,
+                **outcomes,
+                "file": lines_of(in_file),
+                "problems": found.problems,
+            }
+        )
+        return
+    _note_problems(found.problems)
+    if (more := found.unreadable + found.not_repeated - PROBLEMS_SHOWN) > 0:
+        console.note(f"… and {more} more; see them with --json")
+    console.table(
+        ["outcome", "inputs"],
+        [(name.replace("_", " "), count) for name, count in outcomes.items()],
+        right=["inputs"],
+        title=f"Dry run of batch {batch}: nothing is recorded",
+    )
+
+
+def _note_problems(problems: Sequence[Problem]) -> None:
+    for problem in problems[:PROBLEMS_SHOWN]:
+        kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
+        name = " ".join(problem.name.split())
+        console.note(f"input {problem.number} ({name}): {problem.reason} [{kind}]")

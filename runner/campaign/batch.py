@@ -110,6 +110,8 @@ class Batch:
         self._total = total
         self._workers = workers
         self._version = 0
+        self._project: UUID | None = None
+        """That its molecules join, as far as it was read."""
         self._names: dict[UUID, set[str]] = {}
         """The names of each of its calculations."""
         self._assumed: dict[UUID, set[str]] = {}
@@ -162,7 +164,9 @@ class Batch:
             events.append(BatchItemsNamed(items=[*named.values(), *stated.values()]))
         events += settled.values()
         # Another runner may have ended it meanwhile.
-        if not (self.is_mine and self.state == "processing") and (events or has_work):
+        is_begun = self.is_mine and self.state == "processing"
+        joins = self._plan.project_id not in (None, self._project)
+        if joins or (not is_begun and (events or has_work)):
             events.insert(0, self._beginning())
         return [self._new(event, self._version) for event in events]
 
@@ -272,6 +276,8 @@ class Batch:
         self._version = event.version
         if (rule := RULES.get(event.event_type)) is not None and rule.then is not None:
             self.state = rule.then
+        if (project := event.data.get("project_id")) is not None:
+            self._project = UUID(project)
         match event.event_type:
             case BatchItemsAdded.event_type | BatchItemsNamed.event_type:
                 told = event.event
@@ -307,15 +313,17 @@ class Batch:
         )
 
     def _beginning(self) -> Event:
+        project = UNSET if self._plan.project_id is None else self._plan.project_id
         if self._version:
             total = self._counts().total_of(self._total)
-            return BatchResumed(total_count=total, workers=self._workers)
+            return BatchResumed(total_count=total, workers=self._workers, project_id=project)
         return BatchStarted(
             name=self._plan.batch,
             parameters=self._plan.parameters(),
             source=UNSET if self._plan.source is None else self._plan.source,
             total_count=self._total,
             workers=self._workers,
+            project_id=project,
         )
 
     def _new(self, event: Event, expected_version: int | None = None) -> NewEvent:

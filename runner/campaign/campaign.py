@@ -9,12 +9,15 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import structs
+from sqlalchemy import Connection
 
-from quantum_forge.eventstore.base.envelope import NewEvent
+from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import QuantumForgeError, RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.availability.outage import AWAY, PATIENCE
 from quantum_forge.eventstore.log.read import last_assigned
 from quantum_forge.eventstore.recording.attempt import as_earlier
+from quantum_forge.eventstore.recording.latest_fields import latest_ids
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.batch import Batch
@@ -38,10 +41,13 @@ from quantum_forge.runner.molecules.records import Input
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import ATTENTION_SECONDS, StopRequest
 from quantum_forge.schema.domains.calculations import ErrorType
+from quantum_forge.schema.domains.molecules import MoleculeAddedToProject
 from quantum_forge.schema.language.event import Event
 
 PROGRESS_SECONDS = 5.0
 """Seconds between two records of a running batch's progress."""
+
+OTHER_PROJECT = "its molecule belongs to another project and stays there"
 
 CONFLICTS = 20
 """Number of times that a chunk is looked up again because others recorded the same events."""
@@ -103,6 +109,7 @@ class Campaign:
         self._elsewhere: list[Identified] = []
         self._again: deque[Identified] = deque()
         self._is_last_look = False
+        self._in_other_projects: dict[UUID, Input] = {}
 
     def run(self) -> Tally:
         """Run what has not completed, and return what became of each input.
@@ -126,6 +133,8 @@ class Campaign:
                 self._interrupt(pool.kill_all())
                 raise CampaignInterrupted(self.tally.inputs, self._total, signal=stop.signal)
         self._complete()
+        for source in self._in_other_projects.values():
+            self.tally.add_warnings(source, [OTHER_PROJECT])
         return self.tally
 
     def _work(self, pool: WorkerPool, identification: Identification, stop: StopRequest) -> None:
@@ -184,9 +193,10 @@ class Campaign:
                 if self._began is None:
                     self._began = last_assigned(connection)
                 candidates = triage(connection, self.recorder.tenant_id, chunk, began=self._began)
+                joining = self._joining(connection, candidates)
             events = [*self._new_molecules(candidates), *self.batch.welcoming(candidates)]
             try:
-                self.recorder.record_all(*events)
+                self.recorder.record_all(*events, *joining)
             except VersionConflict as conflict:
                 # Another runner recorded the same molecules, or went on with the same batch.
                 last = conflict
@@ -203,11 +213,38 @@ class Campaign:
                 continue
             if candidate.molecule_version is not None:
                 created.add(its_id)
+                if self.plan.project_id is not None:
+                    creation = structs.replace(creation, project_id=self.plan.project_id)
                 yield self.recorder.new(
                     its_id,
                     creation,
                     expected_version=candidate.molecule_version,
                 )
+
+    def _joining(self, connection: Connection, candidates: Iterable[Candidate]) -> list[NewEvent]:
+        """Have the molecules that are in the log, and in no project, join that of the plan."""
+        project_id = self.plan.project_id
+        if project_id is None:
+            return []
+        present = {
+            Stream(self.recorder.tenant_id, "molecule", each.molecule_id): each
+            for each in candidates
+            if each.molecule_id is not None and each.molecule_version is None
+        }
+        joining = []
+        for stream, now in latest_ids(connection, present, "project_id").items():
+            candidate = present[stream]
+            if now is None:
+                joining.append(
+                    self.recorder.new(
+                        stream.entity_id,
+                        MoleculeAddedToProject(project_id=project_id),
+                        expected_version=candidate.molecule_at,
+                    )
+                )
+            elif now != project_id:
+                self._in_other_projects.setdefault(stream.entity_id, candidate.source)
+        return joining
 
     def _sort(self, candidate: Candidate) -> None:
         if candidate.calculation_id in self._seen:
@@ -262,6 +299,7 @@ class Campaign:
             program_version=self._program_version,
             molecule=candidate.molecule,
             input_text=_input_text(candidate),
+            conformer_seed=self.plan.seed if candidate.source.geometry is None else None,
         )
         events.append(self._of(attempt, begun, version))
         failure = candidate.unreadable
@@ -292,6 +330,7 @@ class Campaign:
                     solvent=self.plan.solvent,
                     engine=self.plan.engine,
                     optimization_level=self.plan.optimization_level,
+                    seed=self.plan.seed,
                     timeout_s=self.plan.timeout_seconds,
                 )
             )

@@ -51,6 +51,7 @@ def started(
     program_version: str,
     molecule: Molecule | None = None,
     input_text: str | None = None,
+    conformer_seed: int | None = None,
 ) -> CalculationStarted:
     """The event that an attempt begins with."""
     return CalculationStarted(
@@ -70,6 +71,7 @@ def started(
         charge_source=molecule.charge_source if molecule else UNSET,
         multiplicity_source=molecule.multiplicity_source if molecule else UNSET,
         warnings=warnings_of(molecule),
+        conformer_seed=UNSET if conformer_seed is None else conformer_seed,
     )
 
 

@@ -13,7 +13,7 @@ from quantum_forge.schema.domains.batches import batch_id
 from quantum_forge.schema.language.identity import natural_id
 
 EMBEDDED = "ETKDGv3+MMFF94/UFF"
-"""Stands for the geometry of a molecule that came without one; the seed is fixed.
+"""Stands for the geometry of a molecule that came without one; with the usual seed unless told.
 
 It names the procedure: a calculation whose structure is made in another way is another one.
 """
@@ -38,7 +38,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     batch, source: what people call it, and the file whose batch it is as `source_of` gives it; None
     for a batch that any file can join. charge (e) and multiplicity (2S + 1) are for inputs that do
-    not state them. timeout_seconds is for one attempt, in s.
+    not state them. timeout_seconds is for one attempt, in s. seed: of the structures that are made
+    from a SMILES; None for the usual one. project_id: that the molecules join.
     """
 
     batch: str
@@ -50,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 300.0
     engine: str = TBLITE
     optimization_level: str | None = None
+    seed: int | None = None
+    project_id: UUID | None = None
 
     @property
     def solvation_model(self) -> str | None:
@@ -59,7 +62,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def parameters(self) -> dict[str, Any]:
         """The settings as a batch records them."""
         settings = msgspec.structs.asdict(self)
-        del settings["source"]
+        del settings["source"], settings["project_id"]
+        if self.seed is None:
+            del settings["seed"]
         return settings
 
     def batch_id(self, tenant_id: UUID) -> UUID:
@@ -68,7 +73,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def calculation_id(self, molecule_id: UUID, geometry: Geometry | None) -> UUID:
         """Id of a molecule's calculation at these settings, the same for everybody."""
-        origin = EMBEDDED if geometry is None else geometry.xyz_sha256
+        embedded = EMBEDDED if self.seed is None else f"{EMBEDDED}, seed {self.seed}"
+        origin = embedded if geometry is None else geometry.xyz_sha256
         settings = (self.method, self.solvation_model, origin, *self._unusual())
         return natural_id("calculation", molecule_id, *settings)
 

@@ -64,6 +64,7 @@ class Candidate(Identified, frozen=True, kw_only=True):
     version: of the calculation's stream. batch_id: of its last event. error_type, reason: why it
     has no result, where it ended without one. earlier: its attempts that failed.
     molecule_version: what to expect when creating the molecule; None when it is there.
+    molecule_at: version of the molecule's stream; 0 where there is none.
     """
 
     state: CalculationState
@@ -73,6 +74,7 @@ class Candidate(Identified, frozen=True, kw_only=True):
     reason: str | None
     earlier: tuple[dict[str, Any], ...]
     molecule_version: int | None
+    molecule_at: int = 0
 
     def forgotten(self) -> Identified:
         """Return the same without what the log said, to be looked up again."""
@@ -180,6 +182,7 @@ def triage(
                 reason=data.get("error_message", data.get("reason")),
                 earlier=_failed_attempts(connection, last),
                 molecule_version=_version_to_create(known) if each.molecule else None,
+                molecule_at=known.version if known else 0,
             )
         )
     return candidates

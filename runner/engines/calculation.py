@@ -14,6 +14,7 @@ from quantum_forge.runner.engines.xtb import program as xtb
 from quantum_forge.runner.errors import EngineError, NoConformerError
 from quantum_forge.runner.molecules.conformers import UFF, Conformer, build
 from quantum_forge.runner.molecules.geometry import Geometry
+from quantum_forge.runner.molecules.seeds import SEED
 
 
 def calculate(task: Task) -> Outcome:
@@ -60,7 +61,7 @@ def _from_smiles(task: Task) -> _Run:
     it; an optimisation leaves a wrong minimum by itself.
     """
     assert task.smiles is not None
-    first = build(task.smiles)
+    first = build(task.smiles, seed=_seed(task))
     try:
         run = _from_conformer(task, first)
     except EngineError:
@@ -78,10 +79,14 @@ def _from_smiles(task: Task) -> _Run:
 def _from_uff(task: Task, first: Conformer) -> _Run | None:
     """Run the structure of UFF; None where it has none, or the first again, or gives no result."""
     with suppress(NoConformerError, EngineError):
-        conformer = build(task.smiles or "", force_fields=(UFF,))
+        conformer = build(task.smiles or "", seed=_seed(task), force_fields=(UFF,))
         if conformer.geometry != first.geometry:
             return _from_conformer(task, conformer)
     return None
+
+
+def _seed(task: Task) -> int:
+    return SEED if task.seed is None else task.seed
 
 
 def _from_conformer(task: Task, conformer: Conformer) -> _Run:

@@ -16,6 +16,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     A molecule without `smiles` has a `geometry`; `geometry_source` is how a part of it was made.
 
+    `seed` is of the structure that is made from `smiles`, None for the usual one.
+
     `timeout_s` counts from when a worker takes the task; None is for ever. `memory_bytes` is what
     it may allocate beyond what the process has; None: no limit.
     """
@@ -30,6 +32,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     solvent: str | None = None
     engine: str = TBLITE
     optimization_level: str | None = None
+    seed: int | None = None
     timeout_s: float | None = None
     memory_bytes: int | None = None
 

@@ -1,7 +1,8 @@
-"""Read molecules from a file: .smi, .csv, .sdf, .xyz, also gzip-compressed."""
+"""Read molecules from a file: .smi, .csv, .tsv, .sdf, .mol, .xyz, also gzip-compressed."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 
 from quantum_forge.runner.errors import InputFileError
+from quantum_forge.runner.inputs.formats import FORMATS, SUFFIXES
 from quantum_forge.runner.inputs.sdf_files import SdfRecord, read_sdf, sdf_records
 from quantum_forge.runner.inputs.smiles_files import (
     NoColumnError,
@@ -24,10 +26,13 @@ from quantum_forge.runner.inputs.xyz_files import XyzFrame, read_xyz, xyz_frames
 from quantum_forge.runner.molecules.records import Input, shown
 
 __all__ = [
+    "AS_NAMED",
+    "FORMATS",
     "SUFFIXES",
     "Count",
     "Input",
     "MoleculeFile",
+    "Reading",
     "Record",
     "interpret",
     "read_inputs",
@@ -36,8 +41,7 @@ __all__ = [
     "text_of",
 ]
 
-SUFFIXES = (".smi", ".smiles", ".csv", ".sdf", ".sd", ".xyz", ".extxyz")
-"""Each may be followed by .gz."""
+_TABLES = (".csv", ".tsv")
 
 
 KEPT_CHARACTERS = 16 * 2**20
@@ -45,6 +49,23 @@ KEPT_RECORDS = 20_000
 """What is kept at most of a file that was read to its end, so that it need not be read again."""
 
 _EMPTY = "no molecules in this file"
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file is read, where its name and its header do not say it.
+
+    format: one of FORMATS, instead of the one that the suffix says. smiles_column, name_column: of
+    a .csv or .tsv file, compared without regard to case. called: what errors call the file.
+    """
+
+    format: str | None = None
+    smiles_column: str | None = None
+    name_column: str | None = None
+    called: str | None = None
+
+
+AS_NAMED = Reading()
+"""By the suffix and the header."""
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -88,7 +109,9 @@ def text_of(record: Record) -> str:
             return f"({size:,} bytes after the gzip data, beginning with {first.hex(' ')})"
 
 
-def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Record]:
+def read_records(
+    path: Path | str, *, limit: int | None = None, reading: Reading = AS_NAMED
+) -> Iterator[Record]:
     """Yield the records of a file in its order, at most `limit` of them, in bounded memory.
 
     Raises InputFileError at once, not on the first `next`, when the file is missing, empty, of an
@@ -96,10 +119,10 @@ def read_records(path: Path | str, *, limit: int | None = None) -> Iterator[Reco
     damaged.
     """
     path = Path(path)
-    records = _records(path, _Counter())
+    records = _records(path, _Counter(), reading)
     first = next(records, None)
     if first is None:
-        raise InputFileError(path, _EMPTY)
+        raise InputFileError(_called(path, reading), _EMPTY)
     return islice(chain([first], records), limit)
 
 
@@ -122,12 +145,14 @@ def refused(record: Record, error: str) -> Input:
     )
 
 
-def read_inputs(path: Path | str, *, limit: int | None = None) -> Iterator[Input]:
+def read_inputs(
+    path: Path | str, *, limit: int | None = None, reading: Reading = AS_NAMED
+) -> Iterator[Input]:
     """Yield the molecules of a file as `read_records` does, interpreted in this process.
 
     A record that cannot be read is yielded with its `error`, and the others go on.
     """
-    return map(interpret, read_records(path, limit=limit))
+    return map(interpret, read_records(path, limit=limit, reading=reading))
 
 
 class MoleculeFile:
@@ -140,18 +165,28 @@ class MoleculeFile:
     Args:
         path: of the file.
         limit: use at most so many records; the others are counted.
+        reading: how it is read.
+        keeps: False where its records are wanted much later: they are then read a second time.
 
     Raises:
         InputFileError: as `read_records` does, for damage anywhere in the file, too.
     """
 
-    def __init__(self, path: Path | str, *, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        limit: int | None = None,
+        reading: Reading = AS_NAMED,
+        keeps: bool = True,
+    ) -> None:
         self._path = Path(path)
         self._limit = limit
-        self._kept: deque[Record] | None = deque()
+        self._reading = reading
+        self._kept: deque[Record] | None = deque() if keeps else None
         counter = _Counter()
         inputs = within = characters = 0
-        for record in _records(self._path, counter):
+        for record in _records(self._path, counter, reading):
             inputs += 1
             within += record.lines
             if self._kept is None or (limit is not None and inputs > limit):
@@ -161,7 +196,7 @@ class MoleculeFile:
             if characters > KEPT_CHARACTERS or len(self._kept) > KEPT_RECORDS:
                 self._kept = None
         if not inputs:
-            raise InputFileError(self._path, _EMPTY)
+            raise InputFileError(_called(self._path, reading), _EMPTY)
         self.count = Count(inputs, counter.lines, counter.lines - within)
         """Counts of the whole file."""
         self.total = inputs if limit is None else min(inputs, limit)
@@ -170,7 +205,7 @@ class MoleculeFile:
     def records(self) -> Iterator[Record]:
         """Yield the records that are used, in order; each is forgotten when it is taken."""
         if self._kept is None:
-            yield from read_records(self._path, limit=self._limit)
+            yield from read_records(self._path, limit=self._limit, reading=self._reading)
             return
         while self._kept:
             yield self._kept.popleft()
@@ -180,17 +215,14 @@ class _Counter(msgspec.Struct):
     lines: int = 0
 
 
-def _records(path: Path, counter: _Counter) -> Iterator[Record]:
+def _called(path: Path, reading: Reading) -> Path:
+    return path if reading.called is None else Path(reading.called)
+
+
+def _records(path: Path, counter: _Counter, reading: Reading) -> Iterator[Record]:
     """Yield the records; `counter` has the number of lines at the end."""
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        suffix = Path(path.stem).suffix.lower()
-    split = _SPLITTERS.get(suffix)
-    if split is None:
-        kind = f"unknown type of file {path.suffix!r}" if path.suffix else "a file without a suffix"
-        raise InputFileError(
-            path, f"{kind}; supported types are {', '.join(SUFFIXES)}, also with .gz"
-        )
+    split = _splitter(path, reading)
+    called = _called(path, reading)
     text = None
     try:
         with path.open("rb") as file:
@@ -203,16 +235,44 @@ def _records(path: Path, counter: _Counter) -> Iterator[Record]:
             if text.trailing is not None:
                 yield Trailing(number + 1, text.count + 1, text.trailing)
     except FileNotFoundError as error:
-        raise InputFileError(path, "no such file") from error
+        raise InputFileError(called, "no such file") from error
     except IsADirectoryError as error:
-        raise InputFileError(path, "is a directory; name a file in it") from error
+        raise InputFileError(called, "is a directory; name a file in it") from error
     except OSError as error:
-        raise InputFileError(path, f"cannot be read: {error.strerror or error}") from error
+        raise InputFileError(called, f"cannot be read: {error.strerror or error}") from error
     except NoColumnError as error:
-        raise InputFileError(path, str(error)) from error
+        raise InputFileError(called, str(error)) from error
     except Exception as error:
         where = f"line {text.count}: " if text is not None and text.count else ""
-        raise InputFileError(path, f"{where}{_reason(error)}") from error
+        raise InputFileError(called, f"{where}{_reason(error)}") from error
+
+
+def _splitter(path: Path, reading: Reading) -> Callable[[Iterable[str]], Iterable[Record]]:
+    suffix = path.suffix.lower() if reading.format is None else f".{reading.format}"
+    if suffix == ".gz":
+        suffix = Path(path.stem).suffix.lower()
+    split = _SPLITTERS.get(suffix)
+    if split is None:
+        kind = f"unknown type of file {path.suffix!r}" if path.suffix else "a file without a suffix"
+        raise InputFileError(
+            _called(path, reading),
+            f"{kind}; supported types are {', '.join(SUFFIXES)}, also with .gz; or name one by "
+            "--format",
+        )
+    if suffix in _TABLES:
+        return partial(
+            csv_rows,
+            delimiter="\t" if suffix == ".tsv" else None,
+            smiles_column=reading.smiles_column,
+            name_column=reading.name_column,
+        )
+    if reading.smiles_column is not None or reading.name_column is not None:
+        raise InputFileError(
+            _called(path, reading),
+            "has no columns to choose from; --smiles-column and --name-column are for .csv and "
+            ".tsv",
+        )
+    return split
 
 
 def _read_trailing(trailing: Trailing) -> Input:
@@ -230,8 +290,10 @@ _SPLITTERS: dict[str, Callable[[Iterable[str]], Iterable[Record]]] = {
     ".smi": smi_lines,
     ".smiles": smi_lines,
     ".csv": csv_rows,
+    ".tsv": csv_rows,
     ".sdf": sdf_records,
     ".sd": sdf_records,
+    ".mol": sdf_records,
     ".xyz": xyz_frames,
     ".extxyz": xyz_frames,
 }

@@ -7,6 +7,7 @@ from itertools import chain
 import msgspec
 
 from quantum_forge.eventstore.base.csv_text import text_of_csv
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.runner.errors import RunnerError
 from quantum_forge.runner.inputs.lost_isotopes import refuse_lost_isotopes
 from quantum_forge.runner.inputs.stated import Stated, is_about_a_molecule, is_assumed, stated_by
@@ -159,33 +160,51 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class NoColumnError(RunnerError):
-    """A .csv file has no column `smiles`; `columns` are those that it has."""
+    """A table has not the column that is looked for; `columns` are those that it has."""
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        found = shown(", ".join(name for name in columns if name)) or "none"
-        super().__init__(f"no column named smiles; the columns are: {found}")
-        self.columns = columns
+    def __init__(self, columns: Sequence[str], wanted: str | None = None) -> None:
+        names = [name for name in columns if name]
+        found = f"the columns are: {shown(', '.join(names)) or 'none'}"
+        if wanted is None:
+            super().__init__(
+                f"no column named smiles; {found}; name the one that holds the SMILES by "
+                "--smiles-column"
+            )
+        else:
+            hint = suggestion(wanted, names, otherwise=found)
+            super().__init__(f"no column named {wanted}; {hint}")
+        self.columns = tuple(columns)
 
 
-def csv_rows(lines: Iterable[str]) -> Iterator[Row]:
+def csv_rows(
+    lines: Iterable[str],
+    *,
+    delimiter: str | None = None,
+    smiles_column: str | None = None,
+    name_column: str | None = None,
+) -> Iterator[Row]:
     """Read the header, and return the rows below it.
 
-    The delimiter is the commonest of comma, semicolon and tab in the header, or what a line such
-    as `sep=;` above it says, which spreadsheets write. Names of columns are compared without
-    regard to case.
+    Names of columns are compared without regard to case.
+
+    Args:
+        lines: of the file.
+        delimiter: None for the commonest of comma, semicolon and tab in the header, or what a line
+            such as `sep=;` above it says, which spreadsheets write.
+        smiles_column: the name of the column that holds the SMILES; None for one of the usual.
+        name_column: the same of the names of the molecules.
 
     Raises:
-        NoColumnError: when there is no column `smiles`.
+        NoColumnError: when there is no column `smiles`, or none of the name that is given.
         ValueError: when the header cannot be read.
     """
     feed = _Feed(lines)
-    delimiter = None
     for header in feed:
         text = header.strip("\n")
         refuse_nul(text)
         refuse_long(text)
         if text[:4].lower() == "sep=" and len(text) == 5:
-            delimiter = text[4]
+            delimiter = delimiter or text[4]
         elif text.strip():
             break
     else:
@@ -198,24 +217,40 @@ def csv_rows(lines: Iterable[str]) -> Iterator[Row]:
         raise ValueError(f"the header is not readable: {error}") from None
     if feed.was_cut:
         raise ValueError("the header opens a quote that is not closed")
-    columns = _columns([name.strip() for name in names], delimiter)
+    columns = _columns(
+        [name.strip() for name in names],
+        delimiter,
+        smiles_column=smiles_column,
+        name_column=name_column,
+    )
     return _rows(feed, columns, delimiter)
 
 
-def _columns(names: Sequence[str], delimiter: str) -> Columns:
-    lowered = [name.lower().replace(" ", "_") for name in names]
+def _columns(
+    names: Sequence[str],
+    delimiter: str,
+    *,
+    smiles_column: str | None = None,
+    name_column: str | None = None,
+) -> Columns:
+    lowered = [_lowered(name) for name in names]
+    for wanted in (smiles_column, name_column):
+        if wanted is not None and _lowered(wanted) not in lowered:
+            raise NoColumnError(names, wanted)
+    of_smiles = _SMILES_NAMES if smiles_column is None else (_lowered(smiles_column),)
+    of_name = _NAME_NAMES if name_column is None else (_lowered(name_column),)
 
     def place(wanted: Iterable[str]) -> int:
         return next((lowered.index(name) for name in wanted if name in lowered), -1)
 
-    if place(_SMILES_NAMES) < 0:
-        raise NoColumnError(tuple(names))
+    if place(of_smiles) < 0:
+        raise NoColumnError(names)
     unit = next((unit for unit in _LENGTHS if f"positions_{unit}" in lowered), "angstrom")
     return Columns(
         delimiter=delimiter,
         names=tuple(names),
-        smiles=place(_SMILES_NAMES),
-        name=place(_NAME_NAMES),
+        smiles=place(of_smiles),
+        name=place(of_name),
         stated=tuple(
             (index, name) for index, name in enumerate(names) if is_about_a_molecule(name)
         ),
@@ -226,6 +261,10 @@ def _columns(names: Sequence[str], delimiter: str) -> Columns:
         positions=place([f"positions_{unit}"]),
         angstrom=_LENGTHS[unit],
     )
+
+
+def _lowered(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
 
 
 class _Feed:

@@ -11,10 +11,8 @@ from quantum_forge.runner.errors import NoConformerError
 from quantum_forge.runner.molecules.geometry import Geometry
 from quantum_forge.runner.molecules.limits import refuse_large_smiles
 from quantum_forge.runner.molecules.rdkit_messages import collected_messages, reason_from
+from quantum_forge.runner.molecules.seeds import SEED
 from quantum_forge.runner.molecules.spin import METALS
-
-# Any number would do; it never changes, so that a SMILES has one geometry everywhere.
-SEED = 20_260_101
 
 _ATTEMPTS = 50
 _FORCE_FIELD_STEPS = 2_000

@@ -58,12 +58,14 @@ def repetition(
             raise Unrepeatable(f"no engine has the solvation {started.solvation_model}")
         solvent = named[1]
     geometry = _geometry(started.input_text) if isinstance(started.input_text, str) else None
+    seed = started.conformer_seed if isinstance(started.conformer_seed, int) else None
     plan = Plan(
         batch="",
         method=started.method,
         solvent=solvent,
         engine=started.program,
         optimization_level=started.optimization_level,
+        seed=seed,
     )
     is_ours = calculation_id == plan.calculation_id(started.molecule_id, geometry)
     if not is_ours and not _is_whole_import(started, molecule, geometry):
@@ -88,6 +90,7 @@ def repetition(
         solvent=solvent,
         engine=plan.engine,
         optimization_level=plan.optimization_level,
+        seed=seed,
         timeout_s=timeout_seconds or started.timeout_seconds,
     )
 

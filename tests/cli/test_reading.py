@@ -29,6 +29,8 @@ READING = {
     ("molecules", "list", "--logp", ":5", "--name", "w"): "molecules molecule_properties_computed",
     ("molecules", "show", str(MOLECULE)): "molecules calculations",
     ("batches", "list"): "batch_jobs",
+    ("batches", "list", "--user", "ada"): "batch_jobs users",
+    ("batches", "show", "drugs"): "batch_jobs batch_items calculations",
     ("metrics", "show"): "calculations molecules",
     ("metrics", "show", "queue_depth"): "performance_metrics_hourly",
     ("users", "list"): "users",

@@ -1,16 +1,22 @@
-"""`qforge run`: xTB on the molecules of a file."""
+"""`qforge run`: xTB on the molecules of files, or what it would compute."""
 
 import contextlib
+import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 import click
+from msgspec import structs
 from sqlalchemy import Engine
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.commands.recording.spool import tell
-from quantum_forge.cli.parse.options import jobs_option
+from quantum_forge.cli.parse.named import named_project, tables_of
+from quantum_forge.cli.parse.options import jobs_option, limit_option
 from quantum_forge.cli.parse.xtb import METHOD, SOLVENT
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console, run_tally
@@ -28,18 +34,50 @@ from quantum_forge.projections.queries import lookup
 from quantum_forge.runner.campaign.plan import Plan, source_of
 from quantum_forge.runner.engines.methods import ENGINES, LEVELS, METHODS, require_known
 from quantum_forge.runner.errors import EngineMissing, ResultsInSpool
+from quantum_forge.runner.inputs.formats import FORMATS
+from quantum_forge.runner.inputs.standard_input import copied
+from quantum_forge.runner.molecules.seeds import LARGEST_SEED, SEED
+
+if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
+    from quantum_forge.runner.inputs.files import MoleculeFile, Reading
 
 NAMESAKES_SHOWN = 3
 
 
 @click.command(cls=Command)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument(
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+)
 @click.option(
     "--batch",
     help=(
         "Name of the batch; files that are run with the same name and settings share it.  "
-        "[default: a batch of this file alone, named after it]"
+        "[default: a batch of each file alone, named after it]"
     ),
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="Format of FILE, whatever its name is; needed for -, standard input.",
+)
+@click.option(
+    "--smiles-column",
+    metavar="NAME",
+    help="Column of a .csv or .tsv that holds the SMILES.  [default: smiles]",
+)
+@click.option(
+    "--name-column",
+    metavar="NAME",
+    help="Column of a .csv or .tsv that holds the names.  [default: name or id]",
+)
+@click.option(
+    "--project",
+    help="Project that the molecules join: its name, its id, or a prefix of it.",
 )
 @click.option(
     "--method",
@@ -72,6 +110,19 @@ NAMESAKES_SHOWN = 3
     type=SOLVENT,
     help="Solvent of the ALPB model, by any of its names: water, H2O.  [default: gas phase]",
 )
+@click.option(
+    "--seed",
+    type=click.IntRange(0, LARGEST_SEED),
+    help=(
+        "Seed of the structures that are made from SMILES; another seed is another calculation.  "
+        "[default: the same for everybody]"
+    ),
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only print what would be computed, what is there already, and what is unreadable.",
+)
 @jobs_option()
 @click.option(
     "--timeout",
@@ -80,7 +131,7 @@ NAMESAKES_SHOWN = 3
     show_default=True,
     help="Seconds after which a calculation is stopped.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Read at most this many molecules.")
+@limit_option("the first molecules of all files together", None, does="Read")
 @click.option(
     "--patience",
     type=click.FloatRange(0),
@@ -90,69 +141,89 @@ NAMESAKES_SHOWN = 3
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcomes of the inputs as JSON.")
 def run(
-    file: Path,
+    files: tuple[Path, ...],
     batch: str | None,
+    format_: str | None,
+    smiles_column: str | None,
+    name_column: str | None,
+    project: str | None,
     method: str,
     engine: str,
     optimization_level: str | None,
     charge: int | None,
     multiplicity: int | None,
     solvent: str | None,
+    seed: int | None,
+    dry_run: bool,
     jobs: int,
     timeout: float,
     limit: int | None,
     patience: float,
     as_json: bool,
 ) -> None:
-    """Run xTB on the molecules of a file.
+    """Run xTB on the molecules of files.
 
-    FILE is .smi, .csv with a column smiles, .sdf, or .xyz. Every step is recorded as an event.
-    Repeating the command runs only what has not completed; Ctrl-C stops it. If the database becomes
-    unreachable, results are kept in the spool. A run begins by draining the spool.
+    FILE is .smi, .csv or .tsv with a column smiles, .sdf, .mol, or .xyz, also with .gz, or - for
+    standard input. Every step is recorded as an event. Repeating the command runs only what has not
+    completed; Ctrl-C stops it. If the database becomes unreachable, results are kept in the spool.
+    A run begins by draining the spool.
 
     A batch belongs to one file and one set of settings: another file with the same name, or another
-    method, charge, multiplicity, solvent, engine or level, starts another batch, which reuses
+    method, charge, multiplicity, solvent, engine, level or seed, starts another batch, which reuses
     existing results. With --batch, files with the same settings share a batch.
 
     \b
     Example:
       qforge run molecules.smi
-      qforge run library.csv --method GFN1-xTB --solvent water --jobs 8
-      qforge run molecules.smi --opt normal
+      qforge run library.csv --method gfn1 --solvent water --jobs 8 --dry-run
+      qforge run table.tsv --smiles-column structure --name-column code --project Malaria
+      qforge run part1.smi.gz part2.sdf --batch library --opt normal
       qforge run molecules.smi --engine xtb --opt tight
-      qforge run part1.smi --batch library && qforge run part2.smi --batch library
+      zcat huge.smi.gz | head -1000 | qforge run - --format smi
     """
     require_known(method, solvent, engine=engine, optimization_level=optimization_level)
     try:
         from quantum_forge.runner.campaign.campaign import Campaign
         from quantum_forge.runner.engines.check import try_out
-        from quantum_forge.runner.inputs.files import MoleculeFile
+        from quantum_forge.runner.inputs.files import Reading
         from quantum_forge.runner.workers.liveness import identity
     except ImportError as error:
         raise EngineMissing(error) from error
 
-    plan = Plan(
-        batch=batch or file.stem,
-        source=None if batch else source_of(file),
-        method=method,
-        charge=charge,
-        multiplicity=multiplicity,
-        solvent=solvent,
-        timeout_seconds=timeout,
-        engine=engine,
-        optimization_level=optimization_level,
-    )
-    molecules = MoleculeFile(file, limit=limit)
-    in_file, total = molecules.count, molecules.total
-    try:
-        try_out(method, solvent, engine=engine, optimization_level=optimization_level)
-    except ImportError as error:
-        raise EngineMissing(error) from error
-    settings = load_settings()
-    spool = spool_directory(settings.home)
-    with open_forge(settings, writes=True, reads=["batch_jobs"]) as forge:
+    reading = Reading(format=format_, smiles_column=smiles_column, name_column=name_column)
+    with contextlib.ExitStack() as stack:
+        inputs = _read(stack, files, limit, reading)
+        try:
+            try_out(method, solvent, engine=engine, optimization_level=optimization_level)
+        except ImportError as error:
+            raise EngineMissing(error) from error
+        settings = load_settings()
+        reads = ["batch_jobs", *tables_of(None, project)]
+        forge = stack.enter_context(open_forge(settings, writes=not dry_run, reads=reads))
         # A look-up that gets no answer must not hold the results up for ever.
         limited = followed(forge.engine, settings.deadline)
+        with limited.connect() as connection:
+            project_id = named_project(connection, settings.tenant_id, project)
+        plan_of = partial(
+            Plan,
+            method=method,
+            charge=charge,
+            multiplicity=multiplicity,
+            solvent=solvent,
+            timeout_seconds=timeout,
+            engine=engine,
+            optimization_level=optimization_level,
+            seed=None if seed == SEED else seed,
+            project_id=project_id,
+        )
+        plans = [
+            (plan_of(batch=batch or each.name, source=None if batch else each.source), each.file)
+            for each in inputs
+        ]
+        if dry_run:
+            _preview(limited, settings.tenant_id, plans, jobs=jobs, as_json=as_json)
+            return
+        spool = spool_directory(settings.home)
         drained = drain(spool, limited)
         if (
             drained.events
@@ -162,48 +233,115 @@ def run(
             or drained.unusable
         ):
             tell(drained)
-        note_namesakes(limited, settings.tenant_id, plan)
-        with Recorder(
-            limited,
-            Author(
-                tenant_id=settings.tenant_id,
-                user_id=settings.user_id,
-                more={"service": "runner", **identity()},
-            ),
-            spool=spool,
-            on_away=lambda why: console.note(f"Results go to the spool from now on: {why}"),
-            on_back=tell,
-        ) as recorder:
+        recorder = stack.enter_context(
+            Recorder(
+                limited,
+                Author(
+                    tenant_id=settings.tenant_id,
+                    user_id=settings.user_id,
+                    more={"service": "runner", **identity()},
+                ),
+                spool=spool,
+                on_away=lambda why: console.note(f"Results go to the spool from now on: {why}"),
+                on_back=tell,
+            )
+        )
+        stack.enter_context(kept_current(limited))
+        for plan, file in plans:
+            note_namesakes(limited, settings.tenant_id, plan)
             campaign = Campaign(
                 recorder,
                 plan,
-                molecules,
-                jobs=min(jobs, total),
+                file,
+                jobs=min(jobs, file.total),
                 on_input=lambda successful: report(1, 0 if successful else 1),
                 patience=patience,
                 on_wait=lambda why: console.note(
                     f"Waiting up to {patience:.0f} s for the database: {why}"
                 ),
             )
-            with kept_current(limited):
-                try:
-                    with console.progress("calculating", total) as report:
-                        tally = campaign.run()
-                except QuantumForgeError:
-                    if events := unsettled(recorder):
-                        console.note(
-                            f"The spool has {counted(events, 'event')}; when the database is back: "
-                            "qforge spool drain, or the same command again"
-                        )
-                    raise
-                if as_json:
-                    console.emit_json(
-                        run_tally.as_json_object(plan.batch, campaign.batch.id, tally, in_file)
-                    )
-                else:
-                    run_tally.print_tally(plan.batch, tally, in_file)
+            try:
+                with console.progress("calculating", file.total) as report:
+                    tally = campaign.run()
+            except QuantumForgeError:
                 if events := unsettled(recorder):
-                    raise ResultsInSpool(events)
+                    console.note(
+                        f"The spool has {counted(events, 'event')}; when the database is back: "
+                        "qforge spool drain, or the same command again"
+                    )
+                raise
+            if as_json:
+                console.emit_json(
+                    run_tally.as_json_object(plan.batch, campaign.batch.id, tally, file.count)
+                )
+            else:
+                run_tally.print_tally(plan.batch, tally, file.count)
+        if events := unsettled(recorder):
+            raise ResultsInSpool(events)
+
+
+class _Given(NamedTuple):
+    """A file that was read to its end, the name of its own batch, and what identifies it."""
+
+    file: "MoleculeFile"
+    name: str
+    source: str
+
+
+def _read(
+    stack: contextlib.ExitStack, paths: Sequence[Path], limit: int | None, reading: "Reading"
+) -> list[_Given]:
+    """Read every file, before anything is recorded; at most `limit` molecules of all together.
+
+    Of standard input, the content identifies it: the same content continues its batch.
+    """
+    from quantum_forge.runner.inputs.files import MoleculeFile
+
+    given: list[_Given] = []
+    left = limit
+    for path in dict.fromkeys(paths):
+        if left == 0:
+            break
+        if str(path) == "-":
+            if reading.format is None:
+                raise click.UsageError(
+                    f"- is standard input: add --format, one of {', '.join(FORMATS)}"
+                )
+            copy = stack.enter_context(copied(sys.stdin.buffer))
+            of_it = structs.replace(reading, called="standard input")
+            name, source, path = "stdin", f"stdin, SHA-256 {copy.sha256}", copy.path
+        else:
+            name, source, of_it = path.stem, source_of(path), reading
+        file = MoleculeFile(path, limit=left, reading=of_it, keeps=len(paths) == 1)
+        given.append(_Given(file, name, source))
+        left = None if left is None else left - file.total
+    return given
+
+
+def _preview(
+    engine: Engine,
+    tenant_id: UUID,
+    plans: Sequence[tuple[Plan, "MoleculeFile"]],
+    *,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Print what a run of each file would do, as if those before it had run."""
+    from quantum_forge.runner.campaign.dry_run import preview
+
+    seen: set[UUID] = set()
+    for plan, file in plans:
+        with console.progress("reading", file.total) as report:
+            found = preview(
+                engine,
+                tenant_id,
+                plan,
+                file,
+                jobs=min(jobs, file.total),
+                seen=seen,
+                on_input=lambda is_read: report(1, 0 if is_read else 1),
+            )
+        run_tally.show_preview(plan.batch, plan.batch_id(tenant_id), found, file.count, as_json)
 
 
 def note_namesakes(engine: Engine, tenant_id: UUID, plan: Plan) -> None:

@@ -13,7 +13,14 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from quantum_forge.runner.errors import InputFileError, RunnerError
-from quantum_forge.runner.inputs.files import Count, Input, MoleculeFile, interpret, read_inputs
+from quantum_forge.runner.inputs.files import (
+    Count,
+    Input,
+    MoleculeFile,
+    Reading,
+    interpret,
+    read_inputs,
+)
 from quantum_forge.runner.inputs.text_lines import TextLines
 from quantum_forge.runner.molecules.conformers import embed
 
@@ -301,6 +308,56 @@ def test_csv_may_use_semicolons(tmp_path: Path) -> None:
     (only,) = read(tmp_path, "a.csv", "smiles;name\nCCO;ethanol, dry\n")
 
     assert (only.smiles, only.name) == ("CCO", "ethanol, dry")
+
+
+def test_a_tsv_has_tabs_whatever_its_header_contains(tmp_path: Path) -> None:
+    """Commas in the names of its columns do not make it a .csv."""
+    content = "smiles\tname, as sold, dry\tid\nCCO\tethanol, dry\t7\n"
+
+    for name, bytes_ in (
+        ("a.tsv", content.encode()),
+        ("a.tsv.gz", gzip.compress(content.encode())),
+    ):
+        (only,) = read(tmp_path, name, bytes_)
+        assert (only.smiles, only.name) == ("CCO", "7")
+
+
+def test_a_mol_file_is_one_record(tmp_path: Path) -> None:
+    mol = Chem.AddHs(Chem.MolFromSmiles("CCO"))
+    rdDistGeom.EmbedMolecule(mol, randomSeed=1)
+    mol.SetProp("_Name", "ethanol")
+
+    (only,) = read(tmp_path, "a.mol", Chem.MolToMolBlock(mol))
+
+    assert (only.smiles, only.name) == ("CCO", "ethanol")
+    assert only.geometry is not None
+
+
+def test_the_columns_of_smiles_and_name_can_be_chosen(tmp_path: Path) -> None:
+    """In any case, before those that would be taken; what is not there is refused."""
+    path = written(tmp_path, "a.csv", "Structure,smiles,Common Name,name\nC,CC,methane,no\n")
+
+    chosen = Reading(smiles_column="structure", name_column="common name")
+    (only,) = read_inputs(path, reading=chosen)
+    assert (only.smiles, only.name) == ("C", "methane")
+
+    with pytest.raises(InputFileError, match="no column named structur; did you mean Structure"):
+        read_inputs(path, reading=Reading(smiles_column="structur"))
+    with pytest.raises(InputFileError, match=r"--name-column are for \.csv and .tsv"):
+        read_inputs(written(tmp_path, "a.smi", "C"), reading=Reading(name_column="name"))
+
+
+def test_a_format_stands_in_for_a_suffix(tmp_path: Path) -> None:
+    """And errors call the file what the user called it."""
+    path = written(tmp_path, "export.dat", "id;smiles\n1;CCO\n")
+
+    (only,) = read_inputs(path, reading=Reading(format="csv"))
+    assert (only.smiles, only.name) == ("CCO", "1")
+
+    with pytest.raises(InputFileError, match=r"^stdin: no molecules in this file"):
+        read_inputs(written(tmp_path, "e", ""), reading=Reading(format="smi", called="stdin"))
+    with pytest.raises(InputFileError, match=r"export.dat: unknown type of file .*--format"):
+        read_inputs(path)
 
 
 def test_csv_without_a_smiles_column_lists_those_it_has(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`qforge run` reads every kind of file, prints what a pipe can take, and says what is wrong."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 from sqlalchemy import Engine
 
+from quantum_forge.runner.molecules.seeds import SEED
 from tests.conftest import Qforge
 from tests.support.campaigns import counted, nci, rows, statuses, write
 
@@ -47,6 +49,125 @@ def test_an_impossible_charge_never_completes(
 
     assert statuses(engine) == {"failed": 2, "invalidated": 1, "completed": 1}
     assert counted(engine)["calculation_completed"] == 1
+
+
+def test_several_files_and_stdin_are_read_in_one_run(
+    qforge: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """Each file has its batch, every file is read first, and the limit is of all together."""
+    write(tmp_path / "a.smi", ["C methane", "CC ethane"])
+    (tmp_path / "b.tsv").write_text("code\tstructure\nX1\tCCC\nX2\tC\n")
+    (tmp_path / "c.smi.gz").write_bytes(gzip.compress(b"CCCC butane\n"))
+    columns = ("--smiles-column", "Structure", "--name-column", "code")
+
+    assert "b.tsv: no column" in qforge("run", "a.smi", "b.tsv", status=2).stderr
+    assert counted(engine) == {}
+
+    said = qforge("run", "a.smi", "c.smi.gz", "--json", "--limit", "2")
+    (only,) = [json.loads(text) for text in documents(said.stdout)]
+    assert (only["batch"], only["read"]) == ("a", 2)
+    said = qforge("run", "a.smi", "c.smi.gz", "--json")
+    first, second = (json.loads(text) for text in documents(said.stdout))
+    assert (first["batch"], first["completed_before"]) == ("a", 2)
+    assert (second["batch"], second["completed"]) == ("c.smi", 1)
+    table = json.loads(qforge("run", "b.tsv", *columns, "--json").stdout)
+    assert (table["completed"], table["completed_before"]) == (1, 1)
+    assert {row["name"] for row in rows(engine, "batch_item_names")} >= {"X1", "X2", "butane"}
+
+    piped = [
+        json.loads(qforge("run", "-", "--format", "csv", "--json", input=text).stdout)
+        for text in ("smiles\nC\n", "smiles\nC\n", "smiles\nCC\n")
+    ]
+    assert {each["batch"] for each in piped} == {"stdin"}
+    assert piped[0]["batch_id"] == piped[1]["batch_id"] != piped[2]["batch_id"]
+    assert "--format" in qforge("run", "-", input="C\n", status=2).stderr
+    empty = qforge("run", "-", "--format", "smi", input="", status=2).stderr
+    assert "standard input: no molecules" in empty
+
+
+def test_a_dry_run_says_what_a_run_would_do_and_records_nothing(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """To compute, there already, unreadable, repeated; also of several files together."""
+    write(tmp_path / "some.smi", ["C", "CC"])
+    write(tmp_path / "more.smi", ["C", "CCC", "CCC again", "not-a-smiles wrong"])
+    qforge_here("run", "some.smi")
+    before = counted(engine)
+
+    told = json.loads(qforge_here("run", "more.smi", "--dry-run", "--json").stdout)
+    assert told.pop("problems")[0]["kind"] == "unreadable"
+    assert {name: told[name] for name in ("read", "to_compute", "completed_before")} == {
+        "read": 4,
+        "to_compute": 1,
+        "completed_before": 1,
+    }
+    assert (told["unreadable"], told["duplicates"], told["dry_run"]) == (1, 1, True)
+    shown = qforge_here("run", "more.smi", "some.smi", "--dry-run", "--seed", "7")
+    assert "to compute\t2" in shown.stdout
+    assert "duplicates\t1" in shown.stdout
+    assert "input 4 (wrong): syntax error" in shown.stderr
+    assert counted(engine) == before
+
+    done = json.loads(qforge_here("run", "more.smi", "--json").stdout)
+    assert (done["completed"], done["completed_before"], done["batch_id"]) == (
+        1,
+        1,
+        told["batch_id"],
+    )
+
+
+def test_a_seed_makes_another_structure_and_another_calculation(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """It is recorded with the result; the usual one is no other calculation; xyz needs none."""
+    write(tmp_path / "one.smi", ["CCCCO"])
+    (tmp_path / "h2.xyz").write_text(H2.format(comment="h2"))
+
+    for seed in ((), ("--seed", "7"), ("--seed", "7"), ("--seed", str(SEED))):
+        qforge_here("run", "one.smi", *seed)
+    qforge_here("run", "h2.xyz")
+    again = json.loads(qforge_here("run", "h2.xyz", "--seed", "7", "--json").stdout)
+
+    found = rows(engine, "calculations")
+    butanol = [row for row in found if row["geometry_source"] is not None]
+    assert sorted(row["conformer_seed"] or 0 for row in butanol) == [0, 7]
+    assert len({row["xyz_sha256"] for row in butanol}) == 2
+    assert (again["completed_before"], len(found)) == (1, 3)
+
+
+def test_molecules_join_the_project_of_a_run(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """New ones and those that are in none; one in another project stays there, with a warning."""
+    write(tmp_path / "first.smi", ["C"])
+    write(tmp_path / "all.smi", ["C", "CC"])
+    for name in ("Malaria", "Other"):
+        qforge_here("record", "project_created", "--data", json.dumps({"name": name}))
+    qforge_here("project", "--once")
+
+    qforge_here("run", "first.smi")
+    qforge_here("run", "all.smi", "--project", "Malaria")
+    again = qforge_here("run", "all.smi", "--project", "Other")
+    refused = qforge_here("run", "all.smi", "--project", "Malarai", status=1).stderr
+
+    names = {row["id"]: row["name"] for row in rows(engine, "projects")}
+    assert [names[row["project_id"]] for row in rows(engine, "molecules")] == ["Malaria"] * 2
+    assert "belongs to another project and stays there" in again.stderr
+    assert "did you mean Malaria?" in refused
+    batches = {row["name"]: row["project_id"] for row in rows(engine, "batch_jobs")}
+    assert names[batches["all"]] == "Other"
+    assert batches["first"] is None
+    assert counted(engine)["molecule_added_to_project"] == 1
+
+
+def documents(stdout: str) -> list[str]:
+    """The JSON documents that a command printed one after the other."""
+    decoder, found, text = json.JSONDecoder(), [], stdout.strip()
+    while text:
+        _, end = decoder.raw_decode(text)
+        found.append(text[:end])
+        text = text[end:].lstrip()
+    return found
 
 
 def test_limit_batch_and_json_do_what_they_say(

@@ -264,6 +264,7 @@ WRITES = "requires the primary"
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": (WRITES, "methane.smi"),
+    "run --dry-run": (READS, "methane.smi"),
     "retry": (WRITES, ""),
     "retry --dry-run": (READS, ""),
     "import jobs": (WRITES, "."),
@@ -273,6 +274,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retract --dry-run": (READS, "--method GFN2-xTB"),
     "status": (READS, ""),
     "batches list": (READS, ""),
+    "batches show": (READS, "methane"),
     "molecules list": (READS, ""),
     "molecules show": (READS, "{molecule}"),
     "properties compute": (WRITES, ""),
