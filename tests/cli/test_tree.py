@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,25 @@ def test_every_option_has_help(name: str) -> None:
     ]
 
     assert not silent, f"{name}: no help for {silent}"
+
+
+def test_limit_means_one_thing_in_every_command() -> None:
+    """The first so many of what a command prints or takes up, at least one."""
+    limits = {
+        name: parameter
+        for name, command in TREE.items()
+        for parameter in command.params
+        if parameter.name == "limit"
+    }
+
+    assert len(limits) > 10
+    for name, parameter in limits.items():
+        assert isinstance(parameter, click.Option)
+        assert re.match(r"(Print|Read|Compute|Export) at most this many: ", parameter.help or ""), (
+            name
+        )
+        assert isinstance(parameter.type, click.IntRange), name
+        assert parameter.type.min == 1, name
 
 
 @pytest.mark.parametrize("name", TREE)

@@ -7,7 +7,7 @@ import click
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.parse import options
-from quantum_forge.cli.parse.options import jobs_option, json_option
+from quantum_forge.cli.parse.options import jobs_option, json_option, limit_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
@@ -38,7 +38,7 @@ def properties() -> None:
     multiple=True,
     help="Only molecules that meet this condition (<, <=, =, >=, >); may be repeated.",
 )
-@click.option("--limit", type=click.IntRange(1), help="At most this many molecules.")
+@limit_option("the first molecules without descriptors", None, does="Compute")
 @jobs_option()
 @json_option()
 def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: bool) -> None:

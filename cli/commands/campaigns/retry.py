@@ -32,7 +32,7 @@ PLANNED = (
 @click.command(cls=Command)
 @click.option("--dry-run", is_flag=True, help="Only print what would be done; record nothing.")
 @click.option(
-    "--limit",
+    "--max-retries",
     type=click.IntRange(0),
     help="Retries after errors of the same type.  [default: by type; input errors never]",
 )
@@ -57,7 +57,7 @@ PLANNED = (
 @json_option()
 def retry(
     dry_run: bool,
-    limit: int | None,
+    max_retries: int | None,
     follow: bool,
     first_delay: float,
     timeout: float | None,
@@ -76,7 +76,7 @@ def retry(
     Example:
       qforge retry --dry-run
       qforge retry --follow --jobs 8
-      qforge retry --limit 1 --timeout 1800
+      qforge retry --max-retries 1 --timeout 1800
     """
     if dry_run and follow:
         raise click.UsageError("--dry-run and --follow contradict each other; give one of them")
@@ -88,7 +88,7 @@ def retry(
         raise EngineMissing(error) from error
 
     backoff = Backoff(
-        limit=limit, first_seconds=first_delay, longest_seconds=max(first_delay, 3600.0)
+        limit=max_retries, first_seconds=first_delay, longest_seconds=max(first_delay, 3600.0)
     )
     settings = load_settings()
     with open_forge(settings, writes=not dry_run, follows=follow, needs=["calculations"]) as forge:

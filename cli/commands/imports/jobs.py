@@ -17,7 +17,7 @@ from sqlalchemy import Engine, RowMapping
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
-from quantum_forge.cli.parse.options import jobs_option, json_option
+from quantum_forge.cli.parse.options import jobs_option, json_option, limit_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.catching_up import project_import
@@ -49,7 +49,7 @@ class ReportUnwritable(QuantumForgeError):
 @click.command(cls=Command)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Read and check everything; append nothing.")
-@click.option("--limit", type=click.IntRange(1), help="Import at most this many jobs.")
+@limit_option("the first jobs of the folder, imported before or not", None, does="Read")
 @click.option("--user-id", type=ID, help="The user who ran the jobs.  [default: you]")
 @click.option(
     "--tenant", type=click.UUID, help="The tenant that owns them.  [default: your tenant]"

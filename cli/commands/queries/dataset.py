@@ -73,7 +73,7 @@ def dataset() -> None:
 )
 @click.option("--order", metavar="COLUMN", help="With --limit: the column to sort by, ascending.")
 @click.option("--desc", is_flag=True, help="With --order: the largest values first.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many calculations.")
+@limit_option("the first calculations by --order", None, does="Export")
 @click.option(
     "--output",
     metavar="FILE",
