@@ -15,7 +15,10 @@ GRANT EXECUTE ON FUNCTION
     current_tenant(), acts_for_every_tenant(), append_lock_key(bigint)
   TO qforge_admin, qforge_appender, qforge_auditor, qforge_projector, qforge_reader, qforge_worker;
 GRANT EXECUTE ON FUNCTION
-    last_assigned_position(), append_evidence(), safe_head(), event_partitions(),
+    last_assigned_position(), safe_head(), event_partitions(),
     merge_payloads(jsonb), upcast_payload(jsonb, jsonb), merge_tallies(jsonb, jsonb), short_facts(jsonb),
     count_visible_events(timestamptz), count_visible_events_by_type(), count_visible_rows(regclass)
   TO qforge_admin, qforge_auditor, qforge_projector, qforge_reader;
+-- Who appends asks it for the session that holds a stream.
+GRANT EXECUTE ON FUNCTION append_evidence()
+  TO qforge_admin, qforge_auditor, qforge_projector, qforge_reader, qforge_appender, qforge_worker;

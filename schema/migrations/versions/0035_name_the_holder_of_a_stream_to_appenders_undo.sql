@@ -1,0 +1,3 @@
+REVOKE ALL ON FUNCTION append_evidence() FROM qforge_worker;
+
+REVOKE ALL ON FUNCTION append_evidence() FROM qforge_appender;
