@@ -80,7 +80,9 @@ _RECORD = """
         optimization_level text, charge integer, multiplicity integer, program text,
         program_version text, xyz_sha256 text, energy float8, homo float8, lumo float8, gap float8,
         dipole float8, convergence_status text, wall_time_seconds float8, error_type text,
-        error_message text, metadata jsonb)
+        error_message text, metadata jsonb, identity text, charge_source text,
+        multiplicity_source text, warnings jsonb, geometry_source text, geometry_warning text,
+        max_force float8)
 """
 
 _CALCULATIONS = f"""
@@ -89,7 +91,9 @@ _CALCULATIONS = f"""
            multiplicity, program, program_version, xyz_sha256, energy, homo, lumo, gap, dipole,
            convergence_status, wall_time_seconds AS execution_time_seconds,
            starts{_LAST.format("starts")} AS started_at, ends{_LAST.format("ends")} AS completed_at,
-           error_type, error_message, metadata, created_at, updated_at, last_position
+           error_type, error_message, metadata, created_at, updated_at, last_position, identity,
+           charge_source, multiplicity_source, warnings, geometry_source, geometry_warning,
+           max_force
       FROM ({_GROUPED}) AS grouped, {_RECORD}
 """
 
@@ -104,7 +108,8 @@ _COLUMNS = (
     "tenant_id, id, molecule_id, batch_id, user_id, status, attempt, method, solvation_model,"
     " optimization_level, charge, multiplicity, program, program_version, xyz_sha256, energy, homo,"
     " lumo, gap, dipole, convergence_status, execution_time_seconds, started_at, completed_at,"
-    " error_type, error_message, metadata, created_at, updated_at, last_position"
+    " error_type, error_message, metadata, created_at, updated_at, last_position, identity,"
+    " charge_source, multiplicity_source, warnings, geometry_source, geometry_warning, max_force"
 )
 
 CALCULATIONS_BATCH = f"""
@@ -141,7 +146,9 @@ CALCULATIONS_BATCH = f"""
            coalesce(ends{_LAST.format("ends")}, old.completed_at),
            {_kept("error_type")}, {_kept("error_message")}, {_kept("metadata")},
            least(old.created_at, grouped.created_at), greatest(old.updated_at, grouped.updated_at),
-           grouped.last_position
+           grouped.last_position, {_kept("identity")}, {_kept("charge_source")},
+           {_kept("multiplicity_source")}, {_kept("warnings")}, {_kept("geometry_source")},
+           {_kept("geometry_warning")}, {_kept("max_force")}
       FROM ({_GROUPED.replace("-- or known", _OR_KNOWN)}) AS grouped
       LEFT JOIN calculations_by_hand AS old
              ON old.tenant_id = grouped.tenant_id AND old.id = grouped.id,
@@ -157,7 +164,8 @@ _MOLECULES = """
            (created ->> 'multiplicity')::integer, (created ->> 'molecular_weight')::float8,
            created ->> 'generation_method', (created ->> 'project_id')::uuid, user_id,
            created ->> 'toolkit', created ->> 'toolkit_version', completed, retracted, failed,
-           created -> 'metadata', created_at, updated_at, last_position
+           created -> 'metadata', created_at, updated_at, last_position, created ->> 'identity',
+           created ->> 'identity_key'
       FROM (SELECT tenant_id, key AS id,
                    merge_payloads(data ORDER BY position)
                        FILTER (WHERE event_type = 'molecule_created') AS created,
@@ -250,22 +258,28 @@ _BATCH_ITEMS = """
     SELECT tenant_id, batch_id, calculation_id, molecules[array_upper(molecules, 1)], NULL,
            CASE types[array_upper(types, 1)] WHEN 'calculation_started' THEN 'processing'
                 WHEN 'calculation_completed' THEN 'completed' ELSE 'failed' END,
-           failures, messages[array_upper(messages, 1)], created_at, updated_at, last_position
+           failures, messages[array_upper(messages, 1)], created_at, updated_at, last_position,
+           charges[array_upper(charges, 1)], multiplicities[array_upper(multiplicities, 1)]
       FROM (SELECT tenant_id, batch_id, entity_id AS calculation_id,
                    array_agg(molecule_id ORDER BY id) AS molecules,
                    array_agg(event_type ORDER BY id) AS types,
                    array_agg(message ORDER BY id)
                        FILTER (WHERE event_type <> 'calculation_completed') AS messages,
+                   array_agg(charge_source ORDER BY id)
+                       FILTER (WHERE event_type = 'calculation_started') AS charges,
+                   array_agg(multiplicity_source ORDER BY id)
+                       FILTER (WHERE event_type = 'calculation_started') AS multiplicities,
                    count(*) FILTER (WHERE event_type = 'calculation_failed') AS failures,
                    min(occurred_at) AS created_at, max(occurred_at) AS updated_at,
                    max(id) AS last_position
               FROM (SELECT id, tenant_id, entity_id, event_type, occurred_at, f.batch_id,
-                           f.molecule_id,
+                           f.molecule_id, f.charge_source, f.multiplicity_source,
                            CASE event_type WHEN 'calculation_failed' THEN f.error_message
                                 WHEN 'calculation_invalidated' THEN f.reason END AS message
                       FROM event_logs,
                            jsonb_to_record(data) AS f (
-                               batch_id uuid, molecule_id uuid, error_message text, reason text)
+                               batch_id uuid, molecule_id uuid, error_message text, reason text,
+                               charge_source text, multiplicity_source text)
                      WHERE id > %(after)s AND id <= %(upto)s
                        AND event_type IN ('calculation_started', 'calculation_completed',
                                           'calculation_failed', 'calculation_invalidated')

@@ -19,6 +19,8 @@ from quantum_forge.schema.domains.calculations import (
     CalculationStarted,
     ErrorSeverity,
     ErrorType,
+    Identity,
+    ValueSource,
 )
 from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id
 from quantum_forge.schema.domains.telemetry import PerformanceMetric
@@ -141,6 +143,7 @@ def _created(smiles: str, number: int) -> MoleculeCreated:
         toolkit="RDKit",
         toolkit_version="2026.09.1",
         inchikey="VNWKTOKETHGBQD-UHFFFAOYSA-N",
+        identity=Identity.GIVEN,
     )
 
 
@@ -157,6 +160,9 @@ def _started(number: int, attempt: int) -> CalculationStarted:
         timeout_seconds=3600.0,
         solvation_model="alpb(water)" if number % 4 == 0 else None,
         xyz_sha256=_DIGEST % number,
+        identity=Identity.GIVEN,
+        charge_source=ValueSource.ASSUMED,
+        multiplicity_source=ValueSource.ASSUMED,
     )
 
 
@@ -197,6 +203,8 @@ def _completed(chance: random.Random, number: int) -> CalculationCompleted:
         atoms=atoms,
         scf_cycles=9 + number % 7,
         memory_peak_mb=120.5 + number,
+        geometry_source="ETKDGv3+MMFF94",
+        max_force=0.000412 + 1e-6 * number,
     )
 
 

@@ -165,7 +165,7 @@ def _catch_up(engine: Engine, rounds: int) -> Comparison:
         reference=by_hand,
         rounds=rounds,
     )
-    _same(engine, "calculations", HAND)
+    require_same_rows(engine, "calculations", HAND)
     return comparison
 
 
@@ -213,10 +213,10 @@ def _rebuild(engine: Engine, rounds: int) -> Comparison:
         unit="events/s",
         target=0.7,
         ours=ours,
-        reference=lambda: count / _made_by_hand(engine, "calculations"),
+        reference=lambda: count / make_by_hand(engine, "calculations"),
         rounds=rounds,
     )
-    _same(engine, "calculations", HAND)
+    require_same_rows(engine, "calculations", HAND)
     return comparison
 
 
@@ -236,15 +236,15 @@ def _rebuild_all(engine: Engine, rounds: int) -> Comparison:
         unit="events/s",
         target=0.7,
         ours=ours,
-        reference=lambda: count / sum(_made_by_hand(engine, name) for name in SELECTS),
+        reference=lambda: count / sum(make_by_hand(engine, name) for name in SELECTS),
         rounds=rounds,
     )
     for name in SELECTS:
-        _same(engine, name, f"{name}_by_hand")
+        require_same_rows(engine, name, f"{name}_by_hand")
     return comparison
 
 
-def _made_by_hand(engine: Engine, name: str) -> float:
+def make_by_hand(engine: Engine, name: str) -> float:
     """Make a table and the same indexes by hand; return the seconds that it took."""
     hand = f"{name}_by_hand"
     table = PROJECTIONS[name].table
@@ -354,7 +354,7 @@ def _count(engine: Engine) -> int:
         return read_checkpoints(connection)["calculations"].consumed
 
 
-def _same(engine: Engine, table: str, other: str) -> None:
+def require_same_rows(engine: Engine, table: str, other: str) -> None:
     """Fail unless two tables have the same rows: a faster answer to another question is none."""
     columns = ", ".join(f'"{column.name}"' for column in PROJECTIONS[table].table.columns)
     one, two = (f"SELECT {columns} FROM {name}" for name in (table, other))
