@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Position, Stream
 from quantum_forge.eventstore.base.errors import (
@@ -19,7 +19,7 @@ from quantum_forge.eventstore.base.errors import (
     LockHeld,
 )
 from quantum_forge.eventstore.database.availability.deadline import LimitedConnection, within
-from quantum_forge.eventstore.database.engine import where
+from quantum_forge.eventstore.database.engine import is_direct, where
 from quantum_forge.eventstore.database.time_limit import SLACK
 from quantum_forge.eventstore.log import wakeups
 from quantum_forge.eventstore.log.append import calls_of, encode_wire, translated_errors
@@ -41,6 +41,12 @@ _LIMITS = b"""
            set_config('qforge.tenant_id',
                       coalesce(%s, current_setting('qforge.tenant_id', true), ''), true)
 """
+
+# Where the server keeps a session for this connection alone, the limits are set once.
+_SESSION_LIMITS = b"""
+    SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)
+"""
+_NO_SESSION_LIMITS = b"RESET statement_timeout; RESET lock_timeout"
 
 LARGEST_GROUP = 2**20
 """Characters of JSON: some 1,000 events. What is sent together is also delayed together."""
@@ -75,9 +81,10 @@ class Appender:
     """Appends and commits, several times as fast as `append` within a transaction of SQLAlchemy's.
 
     One statement is sent per call, which PostgreSQL runs as a transaction by itself: no BEGIN, no
-    COMMIT, no ping beforehand. A call of more than `LARGEST_CALL` events is several statements in
-    one transaction. Where the connection turns out to be lost, the call is repeated once over a new
-    one; event ids make that harmless. Nothing is prepared, so it works behind a pooler.
+    COMMIT, no ping beforehand; its limit in time is set once for the session. A call of more than
+    `LARGEST_CALL` events is several statements in one transaction. Where the connection turns out
+    to be lost, the call is repeated once over a new one; event ids make that harmless. Behind a
+    pooler, the limit is set with each call.
 
     Close it, or use it in a `with`. Threads may share it, and do well to: the calls that come while
     one is on its way are sent together, as one transaction. Where the database refuses that, each
@@ -94,6 +101,9 @@ class Appender:
         self._tenant = None if tenant_id is None else str(tenant_id)
         self._lock = threading.Lock()
         self._cursor: psycopg.Cursor[Row] | None = None
+        self._is_direct = False
+        self._session_seconds: float | None = None
+        """The limit, in seconds, that the connection's session has."""
         # Without a cycle of references, one that is forgotten closes its connection at once.
         this = weakref.ref(self)
 
@@ -187,22 +197,22 @@ class Appender:
     def _rows(self, wire: str, seconds: float | None) -> list[Row]:
         until = None if seconds is None else time.monotonic() + seconds
         try:
-            return self._execute(wire, until)
+            return self._execute(wire, seconds, until)
         except psycopg.OperationalError as error:
             if not self._is_lost():
                 raise
             self._disconnect()
             if until is not None and time.monotonic() >= until:
                 raise self._unanswered(f"the server did not answer within {seconds:g} s") from error
-            return self._repeat(wire, until)
+            return self._repeat(wire, seconds, until)
 
-    def _execute(self, wire: str, until: float | None) -> list[Row]:
+    def _execute(self, wire: str, seconds: float | None, until: float | None) -> list[Row]:
         cursor = self._cursor or self._connect(until)
         connection = cursor.connection
         assert isinstance(connection, LimitedConnection)
         connection.deadline = None if until is None else _left(until) + SLACK
         calls = calls_of(wire)
-        if until is None:
+        if self._limit_session(connection, seconds, until) or until is None:
             if len(calls) == 1:
                 return self._call(cursor, wire)
             with connection.transaction():
@@ -224,14 +234,27 @@ class Appender:
         return cursor.fetchall()
 
     def _limit(self, connection: psycopg.Connection, until: float) -> None:
-        milliseconds = max(1, round(_left(until) * 1000))
-        # The limit for locks ends first: its error is the one that names who holds the lock.
-        for_locks = max(1, milliseconds * 3 // 4)
-        connection.execute(_LIMITS, (str(milliseconds), str(for_locks), self._tenant))
+        connection.execute(_LIMITS, (*_milliseconds(_left(until)), self._tenant))
 
-    def _repeat(self, wire: str, until: float | None) -> list[Row]:
+    def _limit_session(
+        self, connection: psycopg.Connection, seconds: float | None, until: float | None
+    ) -> bool:
+        """Give the session the limit of a call; False where only its transaction can have one."""
+        if not self._is_direct:
+            return False
+        if seconds is not None and until is not None and _left(until) < seconds - SLACK / 2:
+            return False  # a new connection has taken a part of the time
+        if seconds != self._session_seconds:
+            if seconds is None:
+                connection.execute(_NO_SESSION_LIMITS)
+            else:
+                connection.execute(_SESSION_LIMITS, _milliseconds(seconds))
+            self._session_seconds = seconds
+        return True
+
+    def _repeat(self, wire: str, seconds: float | None, until: float | None) -> list[Row]:
         try:
-            return self._execute(wire, until)
+            return self._execute(wire, seconds, until)
         except psycopg.OperationalError as error:
             if not self._is_lost():
                 raise
@@ -244,13 +267,15 @@ class Appender:
 
     def _connect(self, until: float | None) -> psycopg.Cursor[Row]:
         if until is None:
-            taken = self.engine.connect()
+            taken = self._take()
         else:
             left = _left(until) + SLACK
             try:
-                taken = within(left, self.engine.connect)
+                taken = within(left, self._take)
             except TimeoutError as error:
                 raise self._unanswered("the server did not answer in time") from error
+        self._is_direct = is_direct(taken)
+        self._session_seconds = None
         connection = taken.connection.driver_connection
         # It goes its own way: the pool's other users rely on explicit transactions.
         taken.detach()
@@ -258,6 +283,12 @@ class Appender:
         connection.autocommit = True
         self._cursor = connection.cursor(binary=True)
         return self._cursor
+
+    def _take(self) -> Connection:
+        taken = self.engine.connect()
+        is_direct(taken)  # asks the server, and remembers the answer
+        taken.rollback()
+        return taken
 
     def _unanswered(self, problem: str) -> DatabaseUnreachable:
         return DatabaseUnreachable(
@@ -273,6 +304,15 @@ class Appender:
         if self._cursor is not None:
             self._cursor.connection.close()
             self._cursor = None
+
+
+def _milliseconds(seconds: float) -> tuple[str, str]:
+    """The limits for a statement and for its locks.
+
+    The one for locks ends first: its error is the one that names who holds the lock.
+    """
+    milliseconds = max(1, round(seconds * 1000))
+    return str(milliseconds), str(max(1, milliseconds * 3 // 4))
 
 
 def _left(until: float) -> float:

@@ -110,6 +110,28 @@ def test_an_appender_acts_for_its_tenant_in_each_statement_only(engine: Engine) 
         assert list(map(tuple, appender._cursor.fetchall())) == [("",)]
 
 
+def test_a_limit_is_set_once_for_the_session_and_ends_with_the_next_call(engine: Engine) -> None:
+    """Each call is one statement; a call without a limit has none of an earlier call."""
+    with Appender(engine, tenant_id=TENANT) as appender:
+        appender.append([small_event(tenant_id=TENANT)])
+        cursor = appender._cursor
+        assert cursor is not None
+
+        def limits() -> list[str]:
+            cursor.execute(
+                "SELECT '', current_setting(name), 0, false FROM unnest(ARRAY['statement_timeout',"
+                " 'lock_timeout', 'qforge.tenant_id']) WITH ORDINALITY AS n (name, at) ORDER BY at"
+            )
+            return [str(row[1]) for row in cursor.fetchall()]
+
+        before = limits()
+        for seconds, expected in ((2.0, ["2s", "1500ms", ""]), (4, ["4s", "3s", ""])):
+            appender.append([small_event(tenant_id=TENANT)], seconds=seconds)
+            assert limits() == expected
+        appender.append([small_event(tenant_id=TENANT)])
+        assert limits() == before
+
+
 def test_a_member_of_the_appenders_may_append_for_its_tenant_only(engine: Engine) -> None:
     """The tenant of the appender is the one that the database checks."""
     # Given: an appender whose role may do nothing but append
