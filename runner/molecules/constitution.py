@@ -44,6 +44,9 @@ _ORDINARY = frozenset(
     }
 )
 
+_PAIRS_AT_ONCE = 2**16
+"""Pairs of atoms in one array, which takes some MB; a matrix of all of them could take GB."""
+
 Pair = tuple[int, int]
 
 
@@ -102,23 +105,26 @@ def _near(geometry: Geometry) -> tuple[list[Pair], list[Pair]]:
     for row, metal in enumerate(np.flatnonzero(is_metal)):
         lengths = np.sqrt(((positions - positions[metal]) ** 2).sum(axis=1))
         at_metal[row] = lengths <= POSSIBLE * (radii + radii[metal])
+    atoms = np.arange(len(numbers))
+    rows = max(1, _PAIRS_AT_ONCE // max(1, len(atoms)))
     certain: list[Pair] = []
     possible: list[tuple[float, Pair]] = []
-    # Row by row: a matrix of all distances would be the largest thing in memory.
-    for first in range(len(numbers) - 1):
-        if is_metal[first]:
-            continue
-        rest = slice(first + 1, None)
-        squares = ((positions[rest] - positions[first]) ** 2).sum(axis=1)
-        ratios = np.sqrt(squares) / (radii[first] + radii[rest])
-        limits = np.where(is_heavier[rest] & is_heavier[first], CERTAIN_OF_HEAVIER, CERTAIN)
-        limits[(at_metal[:, rest] & at_metal[:, [first]]).any(axis=0)] = 0.0
-        for offset in np.flatnonzero((ratios <= POSSIBLE) & ~is_metal[rest]).tolist():
-            pair = first, first + 1 + offset
-            if ratios[offset] <= limits[offset]:
+    for start in range(0, len(atoms), rows):
+        block = atoms[start : start + rows]
+        squares = ((positions[block, None] - positions) ** 2).sum(axis=2)
+        ratios = np.sqrt(squares) / (radii[block, None] + radii)
+        is_pair = (block[:, None] < atoms) & ~is_metal[block, None] & ~is_metal
+        one, other = np.nonzero((ratios <= POSSIBLE) & is_pair)
+        first = block[one]
+        limits = np.where(is_heavier[first] & is_heavier[other], CERTAIN_OF_HEAVIER, CERTAIN)
+        limits[(at_metal[:, first] & at_metal[:, other]).any(axis=0)] = 0.0
+        ratio = ratios[one, other]
+        pairs = zip(first.tolist(), other.tolist(), strict=True)
+        for pair, found, limit in zip(pairs, ratio.tolist(), limits.tolist(), strict=True):
+            if found <= limit:
                 certain.append(pair)
             else:
-                possible.append((float(ratios[offset]), pair))
+                possible.append((found, pair))
     return certain, [pair for _, pair in sorted(possible)]
 
 

@@ -32,6 +32,11 @@ _NORMALS = (
 )
 """Of planes in which two atoms have an overlap that is zero; all but three with d orbitals only."""
 
+_NORMALS_TURNED = np.array(_NORMALS, dtype=float).T
+
+_PAIRS_AT_ONCE = 2**16
+"""Pairs of atoms in one array, which takes some MB; a matrix of all of them could take GB."""
+
 _UNAFFECTED = ("GFN-FF", "GFN0-xTB")
 """Methods whose gradient other parts of xtb calculate (src/gfnff, src/peeq_module.f90)."""
 
@@ -90,6 +95,8 @@ def is_gradient_doubtful(geometry: Geometry, *, method: str | None, version: str
     if numbers and tuple(int(part or 0) for part in numbers.groups()) >= FIRST_RIGHT_VERSION:
         return False
     positions = np.array(geometry.positions)
+    if _least_margin(geometry, positions) >= SHARED:
+        return False
     in_mirror = np.array([_in_mirror_plane(geometry, positions, normal) for normal in _NORMALS])
     return _least_margin(geometry, positions, in_mirror) < SHARED
 
@@ -105,19 +112,24 @@ def _least_margin(
     """
     numbers = np.array(geometry.numbers)
     has_d = numbers >= _FIRST_WITH_D
+    has_p = numbers > 1
+    atoms = np.arange(len(numbers))
+    rows = max(1, _PAIRS_AT_ONCE // max(1, len(atoms)))
     least = np.inf
-    for second in range(1, len(positions)):
-        between = positions[:second] - positions[second]
-        has_p = (numbers[:second] > 1) | (numbers[second] > 1)
-        near = ((between**2).sum(axis=1) < _REACH**2) & has_p
-        margins = np.abs(between @ np.array(_NORMALS).T)
-        if in_mirror is not None:
-            margins[(in_mirror[:, :second] & in_mirror[:, second, None]).T] = np.inf
-        with_d = near & (has_d[:second] | has_d[second])
+    for start in range(0, len(atoms), rows):
+        block = atoms[start : start + rows]
+        between = positions[block, None] - positions
+        is_pair = (block[:, None] > atoms) & (has_p[block, None] | has_p)
+        one, other = np.nonzero(((between**2).sum(axis=2) < _REACH**2) & is_pair)
+        between, one = between[one, other], block[one]
+        with_d = has_d[one] | has_d[other]
         x, y, z = between[with_d].T
+        margins = np.abs(between @ _NORMALS_TURNED)
+        if in_mirror is not None:
+            margins[(in_mirror[:, one] & in_mirror[:, other]).T] = np.inf
         least = min(
             least,
-            margins[near, :3].min(initial=np.inf),
+            margins[:, :3].min(initial=np.inf),
             margins[with_d, 3:].min(initial=np.inf),
             np.abs(np.hypot(x, y) / np.sqrt(2) - np.abs(z)).min(initial=np.inf),
         )
