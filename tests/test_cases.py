@@ -15,9 +15,9 @@ def _names() -> list[str]:
 
 
 @pytest.mark.parametrize("name", _names())
-def test_case_gives_its_right_result(name: str, qforge: Qforge) -> None:
+def test_case_gives_its_right_result(name: str, qforge_here: Qforge) -> None:
     """`check(folder, qforge)` runs the case's commands and asserts the right values."""
-    import_module(f"tests.cases.{name}.check").check(CASES / name, qforge)
+    import_module(f"tests.cases.{name}.check").check(CASES / name, qforge_here)
 
 
 def test_every_folder_of_inputs_is_checked() -> None:
