@@ -35,6 +35,14 @@ def libpq_url(url: URL, *, hide_password: bool = False) -> str:
     return address + separator + query.replace("+", "%20").replace("%2A%2A%2A", "***")
 
 
+def hosts_of(url: URL) -> list[tuple[str, str]]:
+    """Return each host, which may be the folder of a socket, with its port; empty: the default."""
+    hosts = (url.host or _last(url.query.get("host", ""))).split(",")
+    ports = (str(url.port or "") or _last(url.query.get("port", ""))).split(",")
+    # One port is that of every host.
+    return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
+
+
 @contextmanager
 def for_programs(url: URL) -> Iterator[tuple[str, dict[str, str]]]:
     """Give the address as an argument of a program, and the environment variables it needs.
@@ -51,7 +59,7 @@ def for_programs(url: URL) -> Iterator[tuple[str, dict[str, str]]]:
     variables = {"PGPASSWORD": str(password)} if password else {}
     # URL.set() takes None for "leave it as it is".
     address = url._replace(password=None).difference_update_query([*secrets, "password"])
-    if not (url.host or "").startswith("/") and "host" not in url.query:
+    if not all(host.startswith("/") for host, _ in hosts_of(url) if host):
         given = {name: str(value) for name, value in TCP.items() if name not in url.query}
         address = address.update_query_dict(given)
     if not secrets:

@@ -24,10 +24,12 @@ from quantum_forge.eventstore.base.errors import (
     UnsupportedPostgres,
     held_by,
 )
+from quantum_forge.eventstore.database.address import hosts_of
 from quantum_forge.eventstore.database.address import libpq_url as libpq_url
 from quantum_forge.eventstore.database.availability.deadline import TCP, followed, limit_waits
 from quantum_forge.eventstore.database.availability.standby import standby_error
 from quantum_forge.eventstore.database.domains import load_domains
+from quantum_forge.eventstore.database.refused_connection import sqlstate_of_refusal
 from quantum_forge.eventstore.database.settings import EMBEDDED, Settings
 from quantum_forge.eventstore.database.tenancy import act_always_for
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
@@ -197,7 +199,9 @@ def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseU
     """Return the error that says why no connection could be made."""
     target = where(url)
     user = url.username or "the default user"
-    match _connect_sqlstate(error):
+    # libpq gives the text of a refusal only, in the language of the server.
+    timed_out = isinstance(error, psycopg.errors.ConnectionTimeout)
+    match error.sqlstate or (None if timed_out else sqlstate_of_refusal(libpq_url(url))):
         case "3D000":
             return UnknownDatabase(
                 target,
@@ -228,7 +232,20 @@ def connection_failure(error: psycopg.Error, url: URL, source: str) -> DatabaseU
                 f"the server at {_server(url)} is starting or stopping",
                 "try again in a moment",
             )
-        case _:
+        case "42501":
+            return DatabaseRefused(
+                target,
+                f"the server at {_server(url)} does not let {user} connect to this database",
+                "grant CONNECT on the database, or correct the user in " + source,
+            )
+        case str(state):
+            return DatabaseUnreachable(
+                target,
+                f"the server at {_server(url)} refused the connection ({_reason(error)}, "
+                f"SQLSTATE {state})",
+                f"see the log of the server, or correct {source}",
+            )
+        case None:
             return DatabaseUnreachable(
                 target,
                 f"no connection to {_server(url)} ({_reason(error)})",
@@ -293,40 +310,17 @@ def health(engine: Engine) -> Health:
 
 def where(url: URL) -> str:
     """Return host, port and database in words, without user and password."""
-    return f"{url.database or url.username} at {_server(url)}"
+    if (service := url.query.get("service")) is not None and not url.host:
+        return f"the service {service}"
+    return f"{url.database or url.username or 'the default database'} at {_server(url)}"
 
 
 def _server(url: URL) -> str:
-    host = url.host or url.query.get("host") or "the default host"
-    if not isinstance(host, str):
-        host = ", ".join(host)
-    return f"{host}:{url.port}" if url.port else host
-
-
-_LAST_RESORT = (
-    ("password authentication failed", "28P01"),
-    ("no password supplied", "28P01"),
-    ("too many clients", "53300"),
-    ("too many connections", "53300"),
-    ("remaining connection slots", "53300"),
-    ("the database system is", "57P03"),
-    ("pg_hba.conf", "28000"),
-    ("is not permitted to log in", "28000"),
-    ("authentication failed", "28000"),
-)
-
-
-def _connect_sqlstate(error: psycopg.Error) -> str | None:
-    """Return the SQLSTATE of a failed connection, as far as it can be known."""
-    if error.sqlstate is not None:
-        return error.sqlstate
-    # libpq keeps the SQLSTATE of a refused connection to itself: only the message is left.
-    message = str(error)
-    if 'database "' in message and "does not exist" in message:
-        return "3D000"
-    if 'role "' in message and "does not exist" in message:
-        return "28000"
-    return next((state for part, state in _LAST_RESORT if part in message), None)
+    """Return the hosts with their ports, as `a:5432, b:5433`."""
+    return ", ".join(
+        f"{host or 'the default host'}:{port}" if port else host or "the default host"
+        for host, port in hosts_of(url)
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -4,6 +4,7 @@ import io
 import math
 import os
 import pwd
+import re
 import shlex
 import stat
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
+import psycopg
 from dotenv.parser import Original, parse_stream
 from platformdirs import user_data_path
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from psycopg import pq
+from sqlalchemy.engine import URL
 
+from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import DotenvSyntaxError, InvalidSetting
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.address import libpq_url
@@ -25,7 +28,7 @@ from quantum_forge.schema.language.identity import NAMESPACE
 
 DEFAULT_TENANT_ID = uuid5(NAMESPACE, "default tenant")
 DRIVER = "postgresql+psycopg"
-ACCEPTED_SCHEMES = ("postgres", "postgresql", DRIVER)
+_SCHEMES = ("postgres", "postgresql")
 EMBEDDED = "the embedded server"
 DEFAULT_LINGER = 300.0
 _DOTENV_LIMIT = 2**20
@@ -125,7 +128,9 @@ def load_settings(
         deadline=_seconds(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
         server_linger=_seconds(merged, "QFORGE_SERVER_LINGER", DEFAULT_LINGER, may_be_zero=True),
         encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
-        encryption_key_file=Path(key_file).expanduser() if key_file else home / "encryption.key",
+        encryption_key_file=_expanded("QFORGE_ENCRYPTION_KEY_FILE", key_file)
+        if key_file
+        else home / "encryption.key",
         domains=_modules(merged, "QFORGE_DOMAINS"),
     )
 
@@ -192,33 +197,99 @@ def _line_of(original: Original) -> int:
 
 
 def parse_database_url(text: str, *, variable: str = "DATABASE_URL") -> URL:
-    """Return the URL for SQLAlchemy with psycopg; `variable` is named in errors, never the URL."""
-    scheme, separator, _ = text.partition("://")
-    if not separator:
+    """Return the URL for SQLAlchemy with psycopg, of an address as libpq takes it.
+
+    It is a URL, with several hosts or a socket where wanted, or `host=… dbname=…`.
+
+    Raises:
+        InvalidSetting: names the variable, and quotes nothing, for any part may be a password's.
+    """
+    scheme, separator, rest = text.partition("://")
+    if separator and "=" not in scheme:
+        _check_scheme(scheme, variable)
+        has_user = "@" in rest.partition("/")[0]
+        host_and_path = (rest.partition("@")[2] if has_user else rest).partition("?")[0]
+        if "@" in host_and_path:
+            # The rest of the password would be taken for the host, and be shown in messages.
+            raise InvalidSetting(
+                variable,
+                "has an @ in its host or path: write an @ or / of the password as %40 or %2F",
+            )
+        address = f"postgresql://{rest}"
+    elif "=" in text:
+        address = text
+    else:
         raise InvalidSetting(variable, "is not a URL; write postgresql://user@host:5432/name")
-    if scheme.lower() not in ACCEPTED_SCHEMES:
+    try:
+        options = pq.Conninfo.parse(address.encode())
+    except (psycopg.Error, UnicodeError):
+        # The cause quotes the address, password and all.
+        raise InvalidSetting(variable, _unparsed(rest)) from None
+    given = {
+        option.keyword.decode(): option.val.decode() for option in options if option.val is not None
+    }
+    return _address(given, variable)
+
+
+def _check_scheme(scheme: str, variable: str) -> None:
+    name, plus, driver = scheme.lower().partition("+")
+    if name not in _SCHEMES:
         raise InvalidSetting(
             variable, f"starts with {scheme}://, but only PostgreSQL works: write postgresql://…"
         )
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        # The cause quotes the URL, password and all.
+    if plus and driver != "psycopg":
         raise InvalidSetting(
             variable,
-            "cannot be parsed; write postgresql://user:password@host:5432/name, "
-            "with special characters in the password percent-encoded",
-        ) from None
-    if url.port is not None:
-        _check_port(url.port, variable)
-    if url.password is not None and "@" in text.partition("@")[2].partition("?")[0]:
-        # The rest of the password would be taken for the host, and be shown in messages.
-        raise InvalidSetting(variable, "has a second @: write an @ of the user or password as %40")
-    if (passwords := url.query.get("password")) is not None:
-        # Only the URL's own password field is hidden when printed. libpq takes the last one.
-        password = passwords if isinstance(passwords, str) else passwords[-1]
-        url = url.difference_update_query(["password"]).set(password=password)
-    return url.set(drivername=DRIVER)
+            f"names the driver +{driver}, but Quantum Forge uses psycopg: write postgresql://…",
+        )
+
+
+def _unparsed(rest: str) -> str:
+    """Say why libpq does not take an address, without quoting what may be part of a password."""
+    query = rest.partition("?")[2]
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    names = [part.partition("=")[0] for part in query.split("&") if part]
+    unknown = [name for name in names if name.isidentifier() and name not in known]
+    if unknown and "@" not in query:
+        return (
+            f"has the parameter {unknown[0]}, which libpq does not know: correct or remove it; "
+            "https://www.postgresql.org/docs/current/libpq-connect.html lists them"
+        )
+    return (
+        "cannot be parsed; write postgresql://user:password@host:5432/name, "
+        "with special characters in the password percent-encoded"
+    )
+
+
+def _address(given: dict[str, str], variable: str, *, port_variable: str | None = None) -> URL:
+    """Return the URL of libpq's parameters; several hosts, and a socket, are in its query."""
+    rest = dict(given)
+    user, password = rest.pop("user", None), rest.pop("password", None)
+    database = rest.pop("dbname", None)
+    hosts, ports = rest.pop("host", "").split(","), rest.pop("port", "").split(",")
+    for port in ports:
+        _check_port(port, variable, port_variable)
+    if len(ports) not in (1, len(hosts)):
+        raise InvalidSetting(
+            port_variable or variable,
+            f"has {len(ports)} ports for {counted(len(hosts), 'host')}: give one port, or one for "
+            "each host",
+        )
+    host = port_number = None
+    if len(hosts) == 1 and not hosts[0].startswith(("/", "@")):
+        host, port_number = hosts[0] or None, int(ports[0]) if ports[0] else None
+    if host is None and (hosts != [""] or ports != [""]):
+        port_number = None
+        rest |= {"host": ",".join(hosts), "port": ",".join(ports)}
+    return URL.create(
+        DRIVER,
+        username=user,
+        password=password,
+        host=host,
+        port=port_number,
+        database=database,
+        query={name: value for name, value in rest.items() if value},
+    )
 
 
 def login_name() -> str:
@@ -261,36 +332,46 @@ def _require_one_place(
 def _url_of_parts(parts: _Parts, variables: Mapping[str, str]) -> URL:
     """Complete the missing parts as libpq does: localhost, 5432, the login name, the user."""
     user = variables.get(parts.user, login_name())
-    return URL.create(
-        DRIVER,
-        username=user,
-        password=variables.get(parts.password),
-        host=variables.get(parts.host, "localhost"),
-        port=_port(variables, parts.port),
-        database=variables.get(parts.database, user),
-    )
+    given = {
+        "user": user,
+        "host": variables.get(parts.host, "localhost"),
+        "port": variables.get(parts.port, "5432"),
+        "dbname": variables.get(parts.database, user),
+    }
+    if parts.password in variables:
+        given["password"] = variables[parts.password]
+    return _address(given, parts.host, port_variable=parts.port)
 
 
-def _port(variables: Mapping[str, str], name: str) -> int:
-    text = variables.get(name, "5432")
-    try:
-        port = int(text)
-    except ValueError:
-        raise InvalidSetting(name, f"must be a port number, not {text!r}") from None
-    _check_port(port, name)
-    return port
-
-
-def _check_port(port: int, name: str) -> None:
-    if not 1 <= port <= 65535:
-        raise InvalidSetting(name, f"must have a port from 1 to 65535, not {port}")
+def _check_port(text: str, variable: str, port_variable: str | None) -> None:
+    """Refuse a port that is none; it is quoted where it cannot be a part of a password."""
+    if text == "" or (re.fullmatch("[0-9]{1,5}", text) and 1 <= int(text) <= 65535):
+        return
+    said = f", not {text!r}" if port_variable else ""
+    raise InvalidSetting(port_variable or variable, f"must have a port from 1 to 65535{said}")
 
 
 def _home(variables: Mapping[str, str]) -> Path:
     home = variables.get("QFORGE_HOME")
-    if home is None:
+    if home is not None:
+        return _expanded("QFORGE_HOME", home).absolute()
+    try:
         return user_data_path("quantum-forge", appauthor=False)
-    return Path(home).expanduser().absolute()
+    except RuntimeError:
+        # Neither HOME is set, nor is there an entry of this user in the list of users.
+        raise InvalidSetting(
+            "QFORGE_HOME", "must be set, because this user has no home directory"
+        ) from None
+
+
+def _expanded(name: str, value: str) -> Path:
+    """Return a path with its ~ replaced by the home of a user."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise InvalidSetting(
+            name, f"begins with ~, but the home directory is unknown: write {value!r} in full"
+        ) from None
 
 
 def parse_uuid(name: str, value: object) -> UUID:

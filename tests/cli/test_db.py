@@ -112,10 +112,10 @@ def test_url_hides_the_password_unless_asked(tmp_path: Path) -> None:
 
     secrets = {"DATABASE_URL": "postgres://u@h/d?password=hidden&sslpassword=hidden+2&port=5433"}
     assert qforge("db", "url", env=secrets).stdout == (
-        "postgresql://u:***@h/d?port=5433&sslpassword=***\n"
+        "postgresql://u:***@h:5433/d?sslpassword=***\n"
     )
     shown = qforge("db", "url", "--show-password", env=secrets)
-    assert shown.stdout == "postgresql://u:hidden@h/d?port=5433&sslpassword=hidden%202\n"
+    assert shown.stdout == "postgresql://u:hidden@h:5433/d?sslpassword=hidden%2B2\n"
 
 
 def test_help_does_not_teach_to_put_the_password_into_arguments(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_secret_that_no_file_can_hold_is_refused_without_being_quoted() -> Non
     for query in (
         "service=mine&sslpassword=hidden",
         "sslpassword=hidden%0A",
-        "sslpassword=hidden+",
+        "sslpassword=hidden%20",
     ):
         with (
             pytest.raises(InvalidSetting) as caught,

@@ -1,6 +1,8 @@
 """Opening a database: the pool, the health check, and one clear line for each way to fail."""
 
+import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +21,17 @@ from quantum_forge.eventstore.base.errors import (
     UnsupportedPostgres,
 )
 from quantum_forge.eventstore.database import engine as database_module
+from quantum_forge.eventstore.database.address import for_programs
 from quantum_forge.eventstore.database.engine import (
     Database,
     health,
     libpq_url,
     make_engine,
     open_database,
+    where,
 )
 from quantum_forge.eventstore.database.settings import Settings, load_settings, parse_database_url
+from quantum_forge.eventstore.server.binaries import tool_path
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from tests.conftest import MAJOR, command_line
 
@@ -293,3 +298,28 @@ def test_the_source_of_the_settings_is_named() -> None:
 
     with pytest.raises(DatabaseUnreachable, match=r"correct POSTGRES_\*$"):
         open_database(settings)
+
+
+def test_the_first_of_several_hosts_that_answers_is_used(database: Database) -> None:
+    """By the engine, and by psql and pg_dump, whatever form the address has."""
+    folder = database.url.query["host"]
+    name = database.url.database
+    url = parse_database_url(
+        f"host=127.0.0.1,/nowhere,{folder} port=1,1,5432 user=postgres dbname={name}"
+    )
+    engine = make_engine(url)
+    try:
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT current_database()")) == name
+    finally:
+        engine.dispose()
+    assert where(url).endswith(f"at 127.0.0.1:1, /nowhere:1, {folder}:5432")
+    with for_programs(url) as (address, variables):
+        done = subprocess.run(
+            [tool_path("psql"), "-Atc", "SELECT 1", address],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert done.stdout == "1\n"

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from quantum_forge.eventstore.base.errors import DotenvSyntaxError, InvalidSetting
+from quantum_forge.eventstore.database.address import hosts_of, libpq_url
 from quantum_forge.eventstore.database.settings import (
     DEFAULT_TENANT_ID,
     load_settings,
@@ -151,6 +152,11 @@ def test_every_usual_scheme_is_accepted(scheme: str) -> None:
         f"postgresql://u:x@{SECRET}@h/d",
         f"postgresql://u:x?@{SECRET}@h/d",
         f"postgresql://u:x@y/{SECRET}@h/d",
+        f"postgresql://u:12/{SECRET}@h/d",
+        f"postgresql://u:{SECRET}?x@h/d?nosuch=1",
+        f"postgresql://u:x/y?{SECRET}=z@h/d",
+        f"host=h password={SECRET} nosuch=1",
+        f"host=h port={SECRET}",
     ],
 )
 def test_an_unusable_address_is_refused_without_being_quoted(text: str) -> None:
@@ -170,7 +176,8 @@ def test_an_unusable_address_is_refused_without_being_quoted(text: str) -> None:
         f"postgresql:///d?host=/tmp&password={SECRET}",
         f"postgresql:///d?host=/tmp&password=old&password={SECRET}",
         f"postgresql://u:{SECRET}@h/d?sslpassword={SECRET}&oauth_client_secret={SECRET}",
-        f"postgresql://u:{SECRET}@h/d?scram_client_key={SECRET}&sslpasword={SECRET}",
+        f"postgresql://u:{SECRET}@h/d?scram_client_key={SECRET}",
+        f"host=h user=u password={SECRET} sslpassword={SECRET}",
     ],
 )
 def test_printed_settings_hide_every_secret(address: str) -> None:
@@ -181,6 +188,57 @@ def test_printed_settings_hide_every_secret(address: str) -> None:
     assert SECRET not in str(settings)
     assert settings.url is not None
     assert settings.url.password == SECRET
+
+
+@pytest.mark.parametrize(
+    ("given", "hosts", "database"),
+    [
+        ("postgresql://u@a:1,b:2/d", [("a", "1"), ("b", "2")], "d"),
+        ("postgresql://u@a,b:2/d", [("a", ""), ("b", "2")], "d"),
+        ("postgresql:///d?host=a&host=b", [("b", "")], "d"),  # libpq takes the last
+        ("postgresql:///d?host=a,b&port=1,2", [("a", "1"), ("b", "2")], "d"),
+        ("postgresql://%2Frun%2Fpg/d", [("/run/pg", "")], "d"),
+        ("postgresql:///d?host=/run/pg&port=5433", [("/run/pg", "5433")], "d"),
+        ("postgresql://[::1]:5433/d", [("::1", "5433")], "d"),
+        ("host=a,b port=1 dbname=d", [("a", "1"), ("b", "1")], "d"),
+        ("postgresql://?service=mine", [("", "")], None),
+        ("service=mine", [("", "")], None),
+    ],
+)
+def test_addresses_are_those_of_libpq(
+    given: str, hosts: list[tuple[str, str]], database: str | None
+) -> None:
+    """Several hosts, a socket, a service file, words instead of a URL; and back again."""
+    url = parse_database_url(given)
+
+    assert hosts_of(url) == hosts
+    assert url.database == database
+    assert hosts_of(parse_database_url(libpq_url(url))) == hosts
+
+
+def test_several_hosts_are_taken_from_parts() -> None:
+    """POSTGRES_PORT has a port for each, or one for all."""
+    for ports, pairs in (
+        ("1,2", [("a", "1"), ("b", "2")]),
+        ("5433", [("a", "5433"), ("b", "5433")]),
+    ):
+        url = load_settings({"POSTGRES_HOST": "a,b", "POSTGRES_PORT": ports}, NOWHERE).url
+        assert url is not None
+        assert hosts_of(url) == pairs
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("postgresql+psycopg2://u@h/d", "names the driver .psycopg2.*write postgresql://"),
+        ("postgresql://u@h/d?pgbouncer=true", "the parameter pgbouncer, which libpq does not know"),
+        ("postgresql://a:1,b:2,c:3/d?port=1,2", "has 2 ports for 3 hosts"),
+    ],
+)
+def test_an_address_of_another_program_is_explained(address: str, words: str) -> None:
+    """What to change is said."""
+    with pytest.raises(InvalidSetting, match=words):
+        parse_database_url(address)
 
 
 @pytest.mark.parametrize(
