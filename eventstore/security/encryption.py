@@ -5,6 +5,7 @@ first encrypts, all decrypt: a new key is put before the others, and they go whe
 any more.
 """
 
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from quantum_forge.eventstore.base.whole_file import TargetUnwritable, write_who
 from quantum_forge.eventstore.database.settings import Settings
 
 KEYS_VARIABLE = "QFORGE_ENCRYPTION_KEYS"
+_LARGEST_FILE = 2**16
+"""Characters of a file of keys that are read."""
 
 
 class Encryption:
@@ -99,13 +102,27 @@ def add_key(path: Path) -> int:
 
 def _read_keys(path: Path) -> list[Secret]:
     try:
-        mode = path.stat().st_mode
-        lines = path.read_text(encoding="ascii").split()
+        # Without blocking: a named pipe would wait for somebody to write into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, encoding="ascii") as file:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise InvalidSetting(str(path), "is not a regular file; move it away")
+            owners = {os.geteuid(), 0}
+            if os.geteuid() == 0:
+                owners.add(path.parent.stat().st_uid)  # root may work in the home of a user
+            if facts.st_uid not in owners:
+                raise InvalidSetting(
+                    str(path),
+                    f"belongs to another user ({facts.st_uid}), who could read what it encrypts: "
+                    "move it away, and make a key with qforge db encryption-key",
+                )
+            lines = file.read(_LARGEST_FILE).split()
     except FileNotFoundError:
         raise EncryptionKeyMissing(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSetting(str(path), f"cannot be read ({type(error).__name__})") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise InvalidSetting(str(path), f"can be read by others; run: chmod 600 {path}")
     if not lines:
         raise EncryptionKeyMissing(path)

@@ -36,6 +36,9 @@ def spool_files(directory: Path) -> list[Path]:
         return sorted(directory.iterdir())
     except FileNotFoundError:
         return []
+    except NotADirectoryError as error:
+        advice = "set QFORGE_HOME to a directory"
+        raise SpoolEntryUnusable(directory, "it is below a file, or a file", advice) from error
     except OSError as error:
         raise unusable(directory, error) from error
 
@@ -63,7 +66,7 @@ def open_file(path: Path, flags: int) -> int:
 
     Raises:
         FileNotFoundError: when it is gone.
-        SpoolEntryUnusable: when it cannot be opened, or is something else.
+        SpoolEntryUnusable: when it cannot be opened, is something else, or is of another user.
     """
     try:
         # Not blocking: a named pipe would wait for a process at its other end.
@@ -72,10 +75,24 @@ def open_file(path: Path, flags: int) -> int:
         raise
     except OSError as error:
         raise unusable(path, error) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
         os.close(descriptor)
         raise SpoolEntryUnusable(path, "it is not a regular file", NO_SEGMENT)
+    if not _is_trusted(facts.st_uid, path):
+        os.close(descriptor)
+        advice = "run the command as its owner, or move it out of the spool"
+        raise SpoolEntryUnusable(path, f"it belongs to user {facts.st_uid}", advice)
     return descriptor
+
+
+def _is_trusted(owner: int, path: Path) -> bool:
+    """Whether what this user put here may be appended in the name of the user of this process.
+
+    Root may work in the home of another user.
+    """
+    user = os.geteuid()
+    return owner in (user, 0) or (user == 0 and owner == path.parent.stat().st_uid)
 
 
 def write_durably(path: Path, content: bytes) -> None:

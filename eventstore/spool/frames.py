@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from quantum_forge.eventstore.base.size import LARGEST_APPEND
 from quantum_forge.eventstore.spool.entries import events_of
 
 MAGIC = b"\xffQF1"
@@ -68,7 +69,7 @@ def _frame_at(descriptor: int, offset: int) -> Frame | None:
     if len(header) < HEADER.size:
         return None
     magic, length, checksum, of_header = HEADER.unpack(header)
-    if magic != MAGIC or of_header != zlib.crc32(header[:12]):
+    if magic != MAGIC or of_header != zlib.crc32(header[:12]) or length > LARGEST_APPEND:
         return None
     wire = read_bytes(descriptor, offset + HEADER.size, length)
     if len(wire) < length or zlib.crc32(wire) != checksum:

@@ -33,6 +33,13 @@ from quantum_forge.runner.molecules.geometry import Geometry
 EXECUTABLE = "xtb"
 _METHOD_NUMBERS = {"GFN2-xTB": "2", "GFN1-xTB": "1"}
 _FOLDER = "qforge-xtb-"
+_VARIABLES = frozenset(
+    (
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "XTBPATH", "XTBHOME"),
+        *("CONDA_PREFIX", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"),
+    )
+)
+_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _VERSION = re.compile(r"xtb version\s+(\S+)")
 
@@ -110,6 +117,15 @@ def run(
     )
 
 
+def environment() -> dict[str, str]:
+    """Return the variables that xtb and the loader need: passwords and keys are not among them."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _VARIABLES or name.startswith(_PREFIXES)
+    }
+
+
 def version() -> str:
     """Return the version of the installed xtb, as `6.5.1`; ProgramMissing when there is none."""
     return _version(_executable())
@@ -133,7 +149,13 @@ def _executable() -> str:
 def _version(executable: str) -> str:
     try:
         said = subprocess.run(
-            [executable, "--version"], capture_output=True, text=True, timeout=60, check=False
+            [executable, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProgramMissing(EXECUTABLE, str(error)) from error
@@ -152,7 +174,7 @@ def _run_in(folder: Path, words: list[str]) -> tuple[int, resource.struct_rusage
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
-            env=os.environ | {"OMP_STACKSIZE": "1G"},
+            env=environment() | {"OMP_STACKSIZE": "1G"},
             # A worker has one thread.
             preexec_fn=_prepared,  # noqa: PLW1509
         )

@@ -1,6 +1,5 @@
 """What does not belong in a spool stops nothing, and a file that is taken away loses nothing."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -22,9 +21,9 @@ from quantum_forge.eventstore.spool.segment_drain import SegmentDrain
 from quantum_forge.eventstore.spool.state import spool_state
 from tests.conftest import Qforge
 from tests.eventstore.spool.test_drain import ids_in_log
+from tests.support.nobody import NOBODY, as_nobody
 from tests.support.spooling import away, chain, connect, here, spooled
 
-NOBODY = 65534
 FIRST, LAST = "20000101T000000.000000Z-1-0000", "20990101T000000.000000Z-1-ffff"
 """Names before and after those of segments that are written now."""
 
@@ -47,19 +46,6 @@ BAD: dict[str, Callable[[Path], object]] = {
     "bytes": lambda path: path.write_bytes(bytes(range(256)) * 9),
 }
 """What may lie where a segment is expected."""
-
-
-@contextlib.contextmanager
-def as_nobody() -> Iterator[None]:
-    """Do without the rights of root, who may read everything."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture
@@ -135,6 +121,21 @@ def test_another_users_file_is_passed_over(engine: Engine, common: Path, what: s
             drain(common, engine)
     assert ids_in_log(engine, stream) == [event.event_id for event in events]
     assert not good.exists()
+
+
+def test_a_strangers_segment_is_not_drained(engine: Engine, common: Path) -> None:
+    """Whoever may write into the directory could have events appended in another user's name."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    stream = uuid4()
+    with as_nobody():
+        planted = spooled(common, *chain(stream, 2))
+
+    state, drained = spool_state(common), drain(common, engine)
+
+    assert [each.reason for each in state.unusable] == [f"it belongs to user {NOBODY}"]
+    assert [each.path for each in drained.unusable] == [planted]
+    assert ids_in_log(engine, stream) == []
 
 
 def test_every_command_says_what_is_wrong_with_a_spool_and_goes_on(
