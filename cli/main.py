@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -134,6 +135,28 @@ _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, err
 _WITHOUT_DOMAINS = frozenset({"server", "completion"})
 """Commands that work although an own domain is broken."""
 
+_ADVICE = {
+    errno.EACCES: "run qforge as the owner, or give another place",
+    errno.EPERM: "run qforge as the owner, or give another place",
+    errno.EROFS: "the file system is read-only: give another place",
+    errno.ENOENT: "check the name",
+    errno.ENOTDIR: "a part of the path is a file: check the name",
+    errno.EISDIR: "it is a directory: give a file",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EMFILE: "allow more open files: ulimit -n 1024",
+    errno.ENFILE: "allow more open files in the system",
+    errno.ENOSPC: "free some space",
+    errno.EAGAIN: "stop other programs, or raise the limit: ulimit -u",
+}
+"""What to do about an error of the operating system."""
+
+TRACEBACK = "QFORGE_TRACEBACK"
+"""Variable with which an unforeseen error is printed with its traceback."""
+
+UNFORESEEN = "unforeseen error"
+FAULT = 70
+"""EX_SOFTWARE of sysexits.h: an error that no part of the program has foreseen."""
+
 INTERRUPTED = 128 + signal.SIGINT
 PASSING = 2
 """As when the database cannot be reached."""
@@ -214,10 +237,10 @@ def _terminated(number: int, _: FrameType | None) -> NoReturn:
 
 
 def _open_missing_streams() -> None:
-    """Let output go nowhere whose stream was closed by whoever started this process."""
-    for name in ("stdout", "stderr"):
+    """Replace a stream that was closed by whoever started this process: output goes nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # to the end
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  # to the end
             setattr(sys, name, nowhere)
 
 
@@ -242,6 +265,30 @@ def _unwritten(error: OSError) -> int:
     with contextlib.suppress(OSError):
         console.error(f"the output cannot be written: {error.strerror}")
     return 2
+
+
+def _explained(error: Exception) -> int:
+    """Say in one line what no part of the program has translated; return the exit status."""
+    # Imported here, for most commands succeed, and some need no database.
+    from quantum_forge.eventstore.database.availability.outage import passes, reason_of
+
+    if passes(error):
+        console.error(f"the database refused the command for now: {reason_of(error)}; run it again")
+        return PASSING
+    if isinstance(error, OSError) and error.errno is not None:
+        what = f"{error.filename}: " if error.filename is not None else ""
+        console.error(f"{what}{error.strerror}; {_ADVICE.get(error.errno, 'correct that')}")
+        return 2
+    if isinstance(error, MemoryError):
+        console.error("there is not enough memory: stop other programs, or use fewer --jobs")
+        return 2
+    if TRACEBACK in os.environ:
+        traceback.print_exception(error)
+    console.error(
+        f"{UNFORESEEN}: {type(error).__name__}: {reason_of(error)}; this is a fault of qforge. "
+        f"Report it with what the same command prints with {TRACEBACK}=1"
+    )
+    return FAULT
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -273,13 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
             sys.exit(_unwritten(error))
-        # Imported here, for most commands succeed, and some need no database.
-        from quantum_forge.eventstore.database.availability.outage import passes, reason_of
-
-        if not passes(error):
-            raise
-        console.error(f"the database refused the command for now: {reason_of(error)}; run it again")
-        sys.exit(PASSING)
+        sys.exit(_explained(error))
     sys.exit(status if isinstance(status, int) else 0)
 
 

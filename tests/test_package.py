@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -50,9 +52,15 @@ def test_no_module_is_imported_under_two_names() -> None:
     assert int(count) > 250
 
 
-def test_the_wheel_holds_quantum_forge_alone(tmp_path: Path) -> None:
-    """Installing it replaces no file of another distribution."""
-    source = tmp_path / "source"
+@cache
+def wheel_names() -> list[str]:
+    """Build the wheel, without a network; return the names of its files."""
+    with tempfile.TemporaryDirectory(prefix="qforge-wheel-") as folder:
+        return _wheel_names(Path(folder))
+
+
+def _wheel_names(folder: Path) -> list[str]:
+    source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -60,13 +68,19 @@ def test_the_wheel_holds_quantum_forge_alone(tmp_path: Path) -> None:
         shutil.copytree(ROOT / name, source / name, symlinks=True)
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(tmp_path), str(source)],
+        [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(folder), str(source)],
         capture_output=True,
         check=True,
     )
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
 
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
+
+def test_the_wheel_holds_quantum_forge_alone() -> None:
+    """Installing it replaces no file of another distribution."""
+    names = wheel_names()
+
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"quantum_forge"}
     for room in ROOMS:
         assert f"quantum_forge/{room}/py.typed" in names

@@ -1,6 +1,7 @@
 """Directories of the embedded server, for its data and its socket, closed to other users."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -16,7 +17,7 @@ def make_private(directory: Path) -> None:
     """Make the directory, or see to it that an existing one is this user's and closed to others.
 
     Raises:
-        EmbeddedServerError: when it cannot be made, or belongs to another user.
+        EmbeddedServerError: when it cannot be made or written to, or belongs to another user.
     """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -32,8 +33,17 @@ def make_private(directory: Path) -> None:
             f"cannot use {directory}, which is not your directory",
             "set QFORGE_HOME to a place of your own, or set DATABASE_URL",
         )
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        directory.chmod(0o700)
+    try:
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            directory.chmod(0o700)
+        # Of the effective user, as every file is opened.
+        if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"cannot write to its directory {directory} ({error.strerror})",
+            "set QFORGE_HOME to a place that you can write to, or set DATABASE_URL",
+        ) from error
 
 
 def socket_directory(directory: Path, name: str) -> Path:

@@ -46,7 +46,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
 
     Weight, logP, hydrogen-bond donors and acceptors, rotatable bonds, TPSA, molar refractivity and
     QED, of every molecule that has no descriptors by the installed version of RDKit. Repeating the
-    command, also after Ctrl-C, computes only what is missing.
+    command, also after Ctrl-C, computes only what is missing. Exits with 1 if every one failed.
 
     \b
     Example:
@@ -118,3 +118,5 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
     if done.signal is not None:
         console.note("Interrupted; run the same command again to continue.")
         sys.exit(128 + done.signal)
+    if done.problems and not done.computed:
+        sys.exit(1)

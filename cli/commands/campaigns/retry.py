@@ -70,7 +70,7 @@ def retry(
     half of the delay is random) and runs when it is due: in this command with --follow, otherwise
     in the next call. The limit follows from the type of error: 3 retries after a timeout or a lack
     of resources, 5 after a lost process or a random error, 1 after a convergence error or an
-    unknown error, none after an input error.
+    unknown error, none after an input error. Exits with 1 if every attempt failed again.
 
     \b
     Example:
@@ -129,6 +129,8 @@ def retry(
         _print([_planned(each, backoff) for each in (*done.waiting, *done.given_up)], False)
     if done.signal is not None:
         sys.exit(128 + done.signal)
+    if done.attempts and not done.completed:
+        sys.exit(1)
 
 
 def _planned(calculation: Any, backoff: Any, now: datetime | None = None) -> dict[str, Any]:

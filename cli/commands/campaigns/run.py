@@ -166,7 +166,7 @@ def run(
     FILE is .smi, .csv or .tsv with a column smiles, .sdf, .mol, or .xyz, also with .gz, or - for
     standard input. Every step is recorded as an event. Repeating the command runs only what has not
     completed; Ctrl-C stops it. If the database becomes unreachable, results are kept in the spool.
-    A run begins by draining the spool.
+    A run begins by draining the spool. It exits with 1 if inputs failed and none has a result.
 
     A batch belongs to one file and one set of settings: another file with the same name, or another
     method, charge, multiplicity, solvent, engine, level or seed, starts another batch, which reuses
@@ -247,6 +247,7 @@ def run(
             )
         )
         stack.enter_context(kept_current(limited))
+        successful = unsuccessful = 0
         for plan, file in plans:
             note_namesakes(limited, settings.tenant_id, plan)
             campaign = Campaign(
@@ -276,8 +277,12 @@ def run(
                 )
             else:
                 run_tally.print_tally(plan.batch, tally, file.count)
+            successful += tally.successful
+            unsuccessful += tally.unsuccessful
         if events := unsettled(recorder):
             raise ResultsInSpool(events)
+    if unsuccessful and not successful:
+        sys.exit(1)
 
 
 class _Given(NamedTuple):
