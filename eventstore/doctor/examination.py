@@ -56,6 +56,7 @@ OF_THE_SCHEMA: Mapping[str, Check] = {
     "tables": privileges.tables,
     "grants": privileges.grants,
     "row-level security": privileges.row_security,
+    "schema": privileges.schema,
     "logins": privileges.logins,
     "functions": guards.functions,
     "append-only": guards.append_only,

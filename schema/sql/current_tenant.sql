@@ -2,7 +2,8 @@ CREATE FUNCTION current_tenant() RETURNS uuid
 -- As plpgsql, because it keeps its plan from one call to the next. With its owner's rights, because
 -- nobody else reads the bindings.
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
-SET search_path = public, pg_temp
+-- Not public: a function or operator that somebody makes there could be preferred.
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     bound text;
@@ -11,12 +12,12 @@ BEGIN
     -- A login that is bound to a tenant cannot leave it, whatever its session sets. A superuser's
     -- ALTER ROLE … SET qforge.tenant_id goes before the table. Each append asks: two short
     -- statements take half the time of one that joins.
-    PERFORM FROM pg_db_role_setting AS s WHERE s.setrole = to_regrole(quote_ident(session_user));
+    PERFORM FROM pg_db_role_setting AS s WHERE s.setrole = to_regrole(quote_ident(session_user::text));
     IF FOUND THEN
         SELECT substr(setting, length('qforge.tenant_id=') + 1) INTO bound
           FROM pg_db_role_setting AS s
          CROSS JOIN unnest(s.setconfig) AS setting
-         WHERE s.setrole = to_regrole(quote_ident(session_user))
+         WHERE s.setrole = to_regrole(quote_ident(session_user::text))
            AND s.setdatabase IN (0, (SELECT oid FROM pg_database
                                       WHERE datname = current_database()))
            AND starts_with(setting, 'qforge.tenant_id=')
@@ -26,7 +27,7 @@ BEGIN
             RETURN bound;
         END IF;
     END IF;
-    SELECT b.tenant_id INTO bound FROM login_bindings AS b WHERE b.login = session_user::text;
+    SELECT b.tenant_id INTO bound FROM public.login_bindings AS b WHERE b.login = session_user::text;
     IF FOUND THEN
         RETURN bound;
     END IF;

@@ -54,24 +54,29 @@ _RIGHTS = """
          WHERE n.nspname = ANY ({schemas})
     )
     SELECT g.kind, g.name, coalesce(o.rolname, 'PUBLIC')::text AS role,
+           pg_has_role(g.owner, 'USAGE') AS is_revocable,
            string_agg(g.what, ', ' ORDER BY g.what) AS rights,
            format('REVOKE ALL ON %s %s FROM %s CASCADE', g.kind, g.name,
                   coalesce(quote_ident(o.rolname), 'PUBLIC')) AS statement
       FROM rights AS g
       LEFT JOIN pg_roles AS o ON o.oid = g.grantee
      WHERE g.grantee <> g.owner AND coalesce(o.rolname <> ALL ({roles}), true)
-     GROUP BY g.kind, g.name, g.grantee, o.rolname
+     GROUP BY g.kind, g.name, g.owner, g.grantee, o.rolname
      ORDER BY g.kind, g.name, role
 """
 
 
 class ForeignRight(msgspec.Struct, frozen=True, kw_only=True):
-    """What a role of somebody else's, or PUBLIC, may do with an object; and what revokes it."""
+    """What a role of somebody else's, or PUBLIC, may do with an object; and what revokes it.
+
+    is_revocable: by this login, which has the rights of the object's owner.
+    """
 
     kind: str
     name: str
     role: str
     rights: str
+    is_revocable: bool
     statement: str
 
 
@@ -91,7 +96,7 @@ def revocation_sql() -> str:
 DECLARE
     statement text;
 BEGIN
-    FOR statement IN SELECT found.statement FROM ({_query()}) AS found LOOP
+    FOR statement IN SELECT found.statement FROM ({_query()}) AS found WHERE found.is_revocable LOOP
         EXECUTE statement;
     END LOOP;
 END

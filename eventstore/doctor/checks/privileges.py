@@ -82,6 +82,17 @@ _LOGINS = text("""
      WHERE r.rolcanlogin AND NOT r.rolsuper AND r.oid <> c.relowner
      ORDER BY r.rolname
 """)
+_MAKERS = text("""
+    SELECT coalesce(r.rolname, 'PUBLIC')::text AS role,
+           coalesce(quote_ident(r.rolname), 'PUBLIC') AS quoted
+      FROM pg_namespace AS n
+     CROSS JOIN aclexplode(n.nspacl) AS a
+      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+     WHERE n.nspname = 'public' AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+       AND NOT coalesce(r.rolsuper, false)
+       AND a.grantee <> (SELECT relowner FROM pg_class WHERE oid = 'event_logs'::regclass)
+     ORDER BY 1
+""")
 _GROUPS = text("""
     SELECT m.rolname AS member, r.rolname AS role
       FROM pg_auth_members AS a
@@ -191,6 +202,21 @@ def logins(connection: Connection) -> Finding:
         )
     who = shortened(every) if every else "none"
     return ok(check, f"those that see every tenant, superusers apart: {who}")
+
+
+def schema(connection: Connection) -> Finding:
+    """Whether others than the owner may make objects beside those of the log."""
+    check = "schema"
+    rows = connection.execute(_MAKERS).all()
+    if not rows:
+        return ok(check, "only its owner makes objects in the schema public")
+    return warning(
+        check,
+        f"{shortened([row.role for row in rows])} may make objects in the schema public, which the"
+        " functions of the log search for names",
+        "revoke that, or give other programs a schema of their own",
+        *(psql(f"REVOKE CREATE ON SCHEMA public FROM {row.quoted}") for row in rows),
+    )
 
 
 def grants(connection: Connection) -> Finding:

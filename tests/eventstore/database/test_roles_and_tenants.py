@@ -324,6 +324,34 @@ def test_a_login_that_is_bound_to_a_tenant_cannot_leave_it(
         unbind_login(database.engine, name)
 
 
+@pytest.mark.parametrize("by_table", [False, True])
+def test_a_function_beside_the_tables_unbinds_nobody(
+    populated: Engine, login: Login, by_table: bool
+) -> None:
+    """PostgreSQL prefers a function whose argument types fit exactly, wherever it is searched."""
+    alice = login("qforge_auditor", bound_to=OURS if by_table else None)
+    name = alice.url.username
+    with populated.begin() as connection:
+        connection.execute(text(f"GRANT CREATE ON SCHEMA public TO {name}"))
+        if not by_table:
+            connection.execute(text(f"ALTER ROLE {name} SET qforge.tenant_id = '{OURS}'"))
+    with alice.begin() as connection:
+        for type_ in ("name", "text"):
+            connection.exec_driver_sql(
+                f"CREATE FUNCTION public.quote_ident({type_}) RETURNS text LANGUAGE sql RETURN 'x'"
+            )
+        connection.exec_driver_sql(
+            "CREATE FUNCTION public.never(text, name) RETURNS boolean LANGUAGE sql RETURN false;"
+            "CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = name, FUNCTION = public.never)"
+        )
+
+    with acting_for(alice, THEIRS) as connection:
+        assert connection.scalar(text("SELECT current_tenant()")) == OURS
+
+    with populated.begin() as connection:
+        connection.execute(text(f"DROP OWNED BY {name}"))
+
+
 def test_a_binding_without_effect_is_refused_and_one_that_lost_it_is_shown(
     populated: Engine, login: Login
 ) -> None:

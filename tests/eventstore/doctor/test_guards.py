@@ -137,6 +137,11 @@ CHANGES: list[tuple[Check, str, list[str]]] = [
         [f"DROP TABLE {PARTITION}"],
     ),
     (
+        privileges.schema,
+        "mallory may make objects in the schema public",
+        ["CREATE ROLE mallory LOGIN", "GRANT CREATE ON SCHEMA public TO mallory"],
+    ),
+    (
         privileges.logins,
         "mallory bypasses row-level security",
         ["CREATE ROLE mallory LOGIN BYPASSRLS IN ROLE qforge_reader"],
