@@ -8,21 +8,26 @@ import msgspec
 
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.lines import Lines
 from quantum_forge.eventstore.base.csv_text import csv_text
 from quantum_forge.projections.queries.audit_trail import Entry
 
 LISTED = (
-    Shown("position", 0),
+    Shown("position", 0, rank=3),
     Shown("occurred_at", label="when"),
-    Shown("user_id", label="who"),
+    Shown("user_id", label="who", rank=1),
     Shown("action"),
-    Shown("entity_type", extra=True),
-    Shown("entity_id", label="what"),
-    Shown("status"),
+    Shown("entity_type", rank=5),
+    Shown("entity_id", label="what", rank=2),
+    Shown("status", rank=2),
     Shown("changes", label="before → after", long=True),
-    Shown("reason", long=True, extra=True),
-    Shown("ip_address", extra=True),
+    Shown("reason", long=True, rank=4),
+    Shown("ip_address", rank=6),
 )
+WIDTHS = {"position": 8, "occurred_at": 19, "user_id": 36, "action": 20, "entity_type": 16}
+WIDTHS |= {"entity_id": 36, "status": 7, "changes": 30, "reason": 30, "ip_address": 15}
+"""Characters of the columns, known before the first entry is."""
+
 FIELDS = Entry.__struct_fields__
 
 
@@ -38,14 +43,9 @@ def printer(form: str | None) -> Callable[[Entry], None]:
     if form == "csv":
         console.emit(_csv(FIELDS))
         return lambda entry: console.emit(_csv(_values(entry)))
-    names = [shown.name for shown in LISTED]
-    console.row(names)
-
-    def line(entry: Entry) -> None:
-        row = _row(entry)
-        console.row([row[name] for name in names])
-
-    return line
+    lines = Lines(LISTED, WIDTHS)
+    lines.header()
+    return lambda entry: lines.row(_row(entry))
 
 
 def _row(entry: Entry) -> dict[str, object]:

@@ -1,14 +1,18 @@
 """Rows of read models: rounded on a terminal, exact in a pipe."""
 
-import shutil
+import difflib
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import click
+import msgspec
 from sqlalchemy import Table
 
 from quantum_forge.cli.show import console
+from quantum_forge.cli.show.view import View, current_view
 
 SHOWN_DIGITS = 8
 """Digits of an id that people get to see, and may type; more where two rows begin alike."""
@@ -17,55 +21,52 @@ LONGEST_TEXT = 120
 """Characters that people get to see of what a program printed."""
 
 
-WIDE = 120
-"""Characters of a terminal from which on it shows columns that are `extra`."""
-
-WIDEST = 160
-"""Characters of a terminal from which on it shows every column."""
+LINES = 3
+"""Lines of one cell that people get to see in a list."""
 
 
 class Shown(NamedTuple):
     """A column of a list.
 
     decimals: that people get to see of a number. label: what they read above it, with its unit.
-    long: may be folded. extra: left out on a terminal below WIDE; widest: below WIDEST. null: what
-    a terminal shows for a missing value.
+    long: may be folded. rank: 0 for a column that a terminal always shows; of the others, those
+    with the largest rank are left out first where it is too narrow. null: what a terminal shows for
+    a missing value.
     """
 
     name: str
     decimals: int | None = None
     label: str | None = None
     long: bool = False
-    extra: bool = False
-    widest: bool = False
+    rank: int = 0
     null: str | None = None
 
     @property
-    def from_width(self) -> int:
-        """Characters of a terminal from which on it is shown."""
-        return WIDEST if self.widest else WIDE if self.extra else 0
+    def header(self) -> str:
+        """What stands above it."""
+        return self.label if self.label is not None and console.is_terminal() else self.name
 
 
 def table(
     columns: Sequence[Shown], rows: Iterable[Mapping[str, Any]], *, title: str | None = None
 ) -> None:
-    """Print some columns of rows below their names."""
-    if console.is_terminal():
-        width = shutil.get_terminal_size().columns
-        columns = [column for column in columns if column.from_width <= width]
-    headers = [
-        column.label if column.label is not None and console.is_terminal() else column.name
-        for column in columns
-    ]
+    """Print rows below the names of columns: those that were asked for, or all in a pipe.
+
+    A terminal shows the columns that fit, and those that are empty in every row only where they
+    were asked for; a note names the columns that did not fit.
+    """
+    columns = chosen(columns)
+    digits: dict[str, int] = {}
     if console.is_terminal():
         rows = list(rows)
+        if current_view() == View():
+            columns = [each for each in columns if each.rank == 0 or not _is_empty(each, rows)]
         digits = {each.name: _distinct_digits(row[each.name] for row in rows) for each in columns}
-    else:
-        digits = {}
-    console.table(
+    headers = [column.header for column in columns]
+    left_out = console.table(
         headers,
         (
-            [_shown(row[column.name], column, digits.get(column.name)) for column in columns]
+            [shown(row[column.name], column, digits.get(column.name)) for column in columns]
             for row in rows
         ),
         right=[
@@ -75,7 +76,36 @@ def table(
         ],
         whole=[header for header, column in zip(headers, columns, strict=True) if not column.long],
         title=title,
+        ranks=[column.rank for column in columns],
+        most_lines=LINES,
     )
+    if left_out:
+        note = f"Not shown: {', '.join(left_out)}. --wide shows every column."
+        console.note(textwrap.fill(note, console.terminal_width(), break_on_hyphens=False))
+
+
+def chosen(columns: Sequence[Shown]) -> list[Shown]:
+    """Return the columns that were asked for, or all of them."""
+    view = current_view()
+    if view.columns:
+        return [_named(columns, name)._replace(rank=0) for name in view.columns]
+    return [column._replace(rank=0) if view.wide else column for column in columns]
+
+
+def _named(columns: Sequence[Shown], name: str) -> Shown:
+    for column in columns:
+        if name in (column.name, column.label):
+            return column
+    known = [column.name for column in columns]
+    close = difflib.get_close_matches(name, known, 1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    raise click.BadParameter(
+        f"no column {name!r}; {meant}there are {', '.join(known)}", param_hint="--columns"
+    )
+
+
+def _is_empty(column: Shown, rows: Iterable[Mapping[str, Any]]) -> bool:
+    return column.null is None and all(row[column.name] is None for row in rows)
 
 
 def record(row: Mapping[str, Any], of: Table, *, title: str | None = None) -> None:
@@ -104,7 +134,8 @@ def _distinct_digits(values: Iterable[object]) -> int:
     return next((n for n in lengths if len({id_[:n] for id_ in ids}) == len(ids)), 36)
 
 
-def _shown(value: object, column: Shown, digits: int | None) -> object:
+def shown(value: object, column: Shown, digits: int | None = None) -> object:
+    """Return what a list shows of a value; digits: of an id, all unless given."""
     if not console.is_terminal():
         return value
     if value is None:
@@ -123,6 +154,6 @@ def _cell(value: object) -> object:
         return local(value)
     if isinstance(value, float):
         return f"{value:.10g}"
-    if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        return value[: LONGEST_TEXT - 1] + "…"
-    return value
+    if isinstance(value, dict | list):
+        value = msgspec.json.encode(value, enc_hook=str).decode()
+    return console.cut(value, LONGEST_TEXT) if isinstance(value, str) else value

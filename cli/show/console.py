@@ -5,14 +5,17 @@ Data goes to stdout. Notes, errors and progress go to stderr.
 
 import contextlib
 import json
+import shutil
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, Protocol
 
 import click
 import msgspec
+
+from quantum_forge.cli.show.fitting import Measured, fit
 
 
 class Report(Protocol):
@@ -71,33 +74,120 @@ def table(
     right: Collection[str] = (),
     whole: Collection[str] = (),
     title: str | None = None,
-) -> None:
+    ranks: Sequence[int] | None = None,
+    most_lines: int | None = None,
+) -> list[str]:
     """Print rows below their columns: ruled on a terminal, tab-separated with a header in a pipe.
 
-    `right` names the columns that are set flush right, such as numbers; `whole` those that stay on
-    one line when the others must be folded.
+    A terminal gets no line that is longer than it is wide: texts are folded, columns left out, and
+    where not even the columns of rank 0 fit side by side, each field has a line of its own.
+
+    Args:
+        columns: their headers.
+        rows: their values, in the order of the columns.
+        right: the columns that are set flush right, such as numbers, and never folded.
+        whole: those that stay on one line, too.
+        title: of the table, for a terminal.
+        ranks: of each column, 0 unless given; see `quantum_forge.cli.show.fitting.Measured`.
+        most_lines: of one cell; what is longer is cut, and ends with an ellipsis.
+
+    Returns:
+        The headers of the columns that were left out.
     """
     if not is_terminal():
         for values in (columns, *rows):
             row(values)
-        return
+        return []
 
+    from rich.cells import cell_len
+
+    headers = [printable(column) for column in columns]
+    cells = [[printable(cell(value)) for value in values] for values in rows]
+    measured = [
+        Measured(
+            header=cell_len(header),
+            widest=max((cell_len(values[at]) for values in cells), default=0),
+            rank=0 if ranks is None else ranks[at],
+            folds=header not in right and header not in whole,
+        )
+        for at, header in enumerate(headers)
+    ]
+    width = terminal_width()
+    widths = fit(measured, width)
+    if widths is None:
+        _records(headers, cells, width, title)
+        return []
+    _ruled(headers, cells, widths, right=right, title=title, most_lines=most_lines)
+    return [header for at, header in enumerate(headers) if at not in widths]
+
+
+def terminal_width() -> int:
+    """Return the number of characters in a line of the terminal."""
+    return shutil.get_terminal_size().columns
+
+
+def _ruled(
+    headers: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    widths: Mapping[int, int],
+    *,
+    right: Collection[str],
+    title: str | None,
+    most_lines: int | None,
+) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     ruled = Table(title=title and Text(printable(title)), title_justify="left", header_style="bold")
-    for column in columns:
+    for at, width in widths.items():
+        header = headers[at]
         ruled.add_column(
-            Text(printable(column)),
-            justify="right" if column in right else "left",
-            no_wrap=column in whole,
+            Text(header),
+            justify="right" if header in right else "left",
+            width=width,
             overflow="fold",
         )
-    for values in rows:
+    for values in cells:
         # Text, for in a string rich would take the brackets of a SMILES for its markup.
-        ruled.add_row(*(Text(printable(cell(value))) for value in values))
-    Console().print(ruled)
+        ruled.add_row(
+            *(
+                Text(values[at] if most_lines is None else cut(values[at], most_lines * width))
+                for at, width in widths.items()
+            )
+        )
+    Console(width=terminal_width()).print(ruled)
+
+
+def _records(
+    headers: Sequence[str], cells: Sequence[Sequence[str]], width: int, title: str | None
+) -> None:
+    """Print one field in a line, folded below itself; what is empty is left out."""
+    from rich.cells import cell_len, chop_cells
+
+    label = min(max(map(cell_len, headers), default=0), max(1, width // 2))
+    room = max(1, width - label - 2)
+    for number, values in enumerate(cells, 1):
+        click.echo(f"─ {title or 'row'} {number} ".ljust(min(width, 40), "─")[:width])
+        for header, value in zip(headers, values, strict=True):
+            for at, line in enumerate(chop_cells(value, room)):
+                shown = cut(header, label) if at == 0 else ""
+                click.echo(f"{shown}{' ' * (label - cell_len(shown))}  {line}".rstrip())
+
+
+def aligned(text: str, width: int, *, right: bool = False) -> str:
+    """Return a text of exactly so many characters of a terminal: padded, or cut."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + "…"
+    padding = " " * (width - cell_len(text))
+    return padding + text if right else text + padding
+
+
+def cut(text: str, length: int) -> str:
+    """Return a text, with an ellipsis at its end where it is longer than so many characters."""
+    return text if len(text) <= length else text[: max(0, length - 1)] + "…"
 
 
 def row(values: Iterable[object]) -> None:

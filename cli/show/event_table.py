@@ -1,75 +1,68 @@
 """Table of events for a terminal: one row each, with the payload shortened."""
 
-import shutil
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.lines import Lines
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 
-COLUMNS = ("position", "occurred_at", "event_type", "entity_id", "data")
-WIDTHS = (8, 19, 24, 36)
+LISTED = (
+    Shown("position", 0),
+    Shown("occurred_at"),
+    Shown("event_type"),
+    Shown("entity_id", rank=1),
+    Shown("data", long=True),
+)
+WIDTHS = {"position": 8, "occurred_at": 19, "event_type": 27, "entity_id": 36}
 """Characters that the columns before the payload need, known before the first event is."""
 
 LONGEST_DATA = 100
-SHORTEST_DATA = 20
+LONGEST_SHOWN = 400
+"""Characters of a payload in a pipe, and on a terminal before its cell is cut."""
+
 LONGEST_LIST = 3
 LONGEST_TEXT = 40
 
 
 def table(events: Iterable[RecordedEvent]) -> None:
     """Print events below the names of the columns."""
-    header()
-    for event in events:
-        line(event)
+    columns.table(LISTED, map(_row, events))
 
 
-def header() -> None:
-    """Print the names of the columns, for lines to follow."""
-    if console.is_terminal():
-        console.emit(_aligned(COLUMNS))
-    else:
-        console.row(COLUMNS)
+def lines() -> Lines:
+    """Return what prints events as they come."""
+    return Lines(LISTED, WIDTHS)
 
 
-def line(event: RecordedEvent) -> None:
-    """Print one event, at once: aligned for people, tab-separated in a pipe."""
-    if console.is_terminal():
-        room = shutil.get_terminal_size().columns - sum(WIDTHS) - 2 * len(WIDTHS)
-        data = shortened(event.data, max(room, SHORTEST_DATA))
-        time = columns.local(event.occurred_at)
-        console.emit(_aligned((event.position, time, event.event_type, event.entity_id, data)))
-    else:
-        console.row(
-            (
-                event.position,
-                event.occurred_at,
-                event.event_type,
-                event.entity_id,
-                shortened(event.data, LONGEST_DATA),
-            )
-        )
+def line(to: Lines, event: RecordedEvent) -> None:
+    """Print one event, at once."""
+    to.row(_row(event))
 
 
-def _aligned(values: Iterable[object]) -> str:
-    """A line with the position flush right, and nothing in it that commands a terminal."""
-    position, *others, data = (console.printable(str(value)) for value in values)
-    cells = [cell.ljust(width) for cell, width in zip(others, WIDTHS[1:], strict=True)]
-    return "  ".join([position.rjust(WIDTHS[0]), *cells, data])
+def _row(event: RecordedEvent) -> dict[str, object]:
+    longest = LONGEST_SHOWN if console.is_terminal() else LONGEST_DATA
+    return {
+        "position": event.position,
+        "occurred_at": event.occurred_at,
+        "event_type": event.event_type,
+        "entity_id": event.entity_id,
+        "data": shortened(event.data, longest),
+    }
 
 
 def shortened(data: dict[str, Any], length: int) -> str:
     """A payload on one line: without nulls, long lists as their lengths, long texts cut."""
     brief = {name: _brief(value) for name, value in data.items() if value is not None}
-    text = msgspec.json.encode(brief).decode()
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return console.cut(msgspec.json.encode(brief).decode(), length)
 
 
 def _brief(value: object) -> object:
     if isinstance(value, list) and len(value) > LONGEST_LIST:
         return f"[{len(value)}]"
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        return value[: LONGEST_TEXT - 1] + "…"
+        return console.cut(value, LONGEST_TEXT)
     return value

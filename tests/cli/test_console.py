@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from sqlalchemy.sql import quoted_name
 
 from quantum_forge.cli.show import console
+from tests.support.terminal import on_a_terminal
 
 TABLE = """
 from quantum_forge.cli.show import console
@@ -71,22 +71,7 @@ def test_ids_on_a_terminal_are_as_long_as_it_takes_to_tell_them_apart() -> None:
 
 
 def _on_a_terminal(program: str) -> bytes:
-    """Return what a program writes on a terminal, to stdout and stderr."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=theirs, stderr=theirs
-    ) as printing:
-        os.close(theirs)
-        seen = b""
-        # At the end of a terminal's output Linux reports an error rather than an end.
-        try:
-            while chunk := os.read(ours, 4096):
-                seen += chunk
-        except OSError:
-            pass
-    os.close(ours)
-    assert printing.returncode == 0, seen
-    return seen
+    return on_a_terminal([sys.executable, "-c", program])
 
 
 def test_nothing_that_is_printed_on_a_terminal_commands_it() -> None:

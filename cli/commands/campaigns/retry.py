@@ -12,6 +12,7 @@ from quantum_forge.cli.parse.options import jobs_option, json_option
 from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.database.settings import load_settings
@@ -25,7 +26,7 @@ PLANNED = (
     Shown("decision", long=True),
     Shown("attempt", 0, "next attempt"),
     Shown("retry_at", label="not before"),
-    Shown("error_message", label="last error", long=True, extra=True),
+    Shown("error_message", label="last error", long=True, rank=1),
 )
 
 
@@ -53,6 +54,7 @@ PLANNED = (
     type=click.FloatRange(0, min_open=True),
     help="Time limit of an attempt in seconds.  [default: that of the attempt before]",
 )
+@view_options()
 @jobs_option()
 @json_option()
 def retry(

@@ -1,6 +1,7 @@
 """`qforge events`: read the log, and append to it."""
 
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import click
@@ -14,6 +15,7 @@ from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import json_option, limit_option, time_range_options
 from quantum_forge.cli.session import open_forge, patience_of, tell_trouble
 from quantum_forge.cli.show import console, event_table
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log.place import Place, place_at
@@ -40,6 +42,7 @@ events.add_command(export)
 @click.option("--entity", type=ID, help="Only events of this entity.")
 @click.option("--user", type=ID, help="Only events of this user.")
 @time_range_options()
+@view_options()
 @limit_option("the newest")
 @click.option(
     "--follow", is_flag=True, help="Continue with new ones as they are recorded, until Ctrl-C."
@@ -85,9 +88,10 @@ def list_(
 
         where, end, newest = patience_of(follow).persist(look)
         if as_json or follow:
-            show = console.emit_json_line if as_json else event_table.line
+            lines = event_table.lines()
+            show = console.emit_json_line if as_json else partial(event_table.line, lines)
             if not as_json:
-                event_table.header()
+                lines.header()
             for event in newest:
                 show(event)
             if follow:

@@ -3,13 +3,18 @@
 from datetime import datetime
 
 import click
-from sqlalchemy import ColumnElement, Subquery, literal, select
+from sqlalchemy import ColumnElement, Subquery, Text, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.commands.queries import batches, calculations, molecules
+from quantum_forge.cli.commands.recording import users
 from quantum_forge.cli.parse.moments import moment
 from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
-from quantum_forge.cli.show import console
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.history.as_of import as_of as past_of
 from quantum_forge.projections.history.moment import position_at
@@ -17,6 +22,17 @@ from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries.conditions import value_of
 from quantum_forge.projections.registry import named
 from quantum_forge.schema.language.projection import Projection
+
+LISTS = {
+    "batch_jobs": batches.LISTED,
+    "calculations": calculations.LISTED,
+    "molecules": molecules.LISTED,
+    "users": users.LISTED,
+}
+"""The columns by which other commands list a table."""
+
+LAST = 9
+"""Rank of the columns that no list has."""
 
 
 @click.command("as-of", cls=Command)
@@ -29,6 +45,7 @@ from quantum_forge.schema.language.projection import Projection
     multiple=True,
     help="Only rows with this value, an empty one for null; may be repeated: all must match.",
 )
+@view_options()
 @limit_option("the first by key")
 @json_option()
 def as_of(
@@ -59,11 +76,26 @@ def as_of(
     if as_json:
         console.emit_json(found)
         return
-    names = [column.name for column in past.c if column.name != "tenant_id"]
-    if console.is_terminal():
-        # What is null in every row would only take the room of what is not.
-        names = [name for name in names if any(row[name] is not None for row in found)]
-    console.table(names, ([row[name] for name in names] for row in found))
+    columns.table(_shown(projection), found)
+
+
+def _shown(projection: Projection) -> list[Shown]:
+    """Every column; on a terminal first the key, then those that the list of the table begins with.
+
+    In a pipe they are in the order of the table.
+    """
+    every = {
+        column.name: Shown(column.name, long=isinstance(column.type, Text | JSONB), rank=LAST)
+        for column in projection.table.c
+        if column.name != "tenant_id"
+    }
+    if not console.is_terminal():
+        return list(every.values())
+    key = {name: every[name]._replace(rank=0) for name in projection.key}
+    listed = {each.name: each for each in LISTS.get(projection.name, ()) if each.name in every}
+    return list(
+        {**key, **listed, **{name: every[name] for name in every}, **key, **listed}.values()
+    )
 
 
 def _condition(projection: Projection, past: Subquery, written: str) -> ColumnElement[bool]:

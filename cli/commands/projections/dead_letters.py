@@ -7,10 +7,22 @@ import click
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import open_forge
-from quantum_forge.cli.show import console
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.projections.compiler import dead_letters as letters
 from quantum_forge.projections.operate.refolding import NotParked, Refolded, refold
 from quantum_forge.projections.registry import named
+
+LISTED = (
+    Shown("projection", long=True),
+    Shown("position", 0),
+    Shown("event_type", rank=1),
+    Shown("parked_at", rank=2),
+    Shown("retries", 0, rank=3),
+    Shown("discarded_at", rank=3),
+    Shown("reason", long=True),
+)
 
 
 @click.group("dead-letters", cls=Group)
@@ -31,6 +43,7 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @click.argument("names", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Include discarded events.")
+@view_options()
 @json_option()
 def list_(names: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Print the events that projections leave out, with the reason.
@@ -51,11 +64,8 @@ def list_(names: tuple[str, ...], every: bool, as_json: bool) -> None:
     if not found:
         console.note("Every event could be folded.")
         return
-    columns = ("projection", "position", "event_type", "parked_at", "retries", "discarded_at")
-    console.table(
-        (*columns, "reason"),
-        ([*(getattr(letter, name) for name in columns), letter.reason] for letter in found),
-        right=["position", "retries"],
+    columns.table(
+        LISTED, ({each.name: getattr(letter, each.name) for each in LISTED} for letter in found)
     )
 
 

@@ -9,9 +9,19 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.moments import MOMENT, moment
 from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
-from quantum_forge.cli.show import console
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.projections.history.difference import Change
+
+LISTED = (
+    Shown("row"),
+    Shown("key", long=True),
+    Shown("column", long=True),
+    Shown("from", long=True),
+    Shown("to", long=True),
+)
 
 
 @click.command(cls=Command)
@@ -31,6 +41,7 @@ from quantum_forge.projections.history.difference import Change
     metavar="TIME",
     help="The second time, written as for --from.  [default: the end of the log]",
 )
+@view_options()
 @limit_option("the first rows by key that differ")
 @json_option()
 def diff(
@@ -56,7 +67,7 @@ def diff(
         f"From position {positions[0]} to {positions[1]}: {found.added} added, "
         f"{found.removed} removed, {found.changed} changed."
     )
-    console.table(("row", "key", "column", "from", "to"), _lines(found.examples))
+    columns.table(LISTED, _lines(found.examples))
     more = found.added + found.removed + found.changed - len(found.examples)
     if more:
         console.note(
@@ -64,11 +75,17 @@ def diff(
         )
 
 
-def _lines(changes: Iterable[Change]) -> Iterator[tuple[object, ...]]:
+def _lines(changes: Iterable[Change]) -> Iterator[dict[str, object]]:
     for change in changes:
         key = ",".join(str(value) for name, value in change.key.items() if name != "tenant_id")
         if change.before is None or change.after is None:
-            yield change.kind, key, None, None, None
+            yield {"row": change.kind, "key": key, "column": None, "from": None, "to": None}
             continue
         for name in change.columns:
-            yield change.kind, key, name, change.before[name], change.after[name]
+            yield {
+                "row": change.kind,
+                "key": key,
+                "column": name,
+                "from": change.before[name],
+                "to": change.after[name],
+            }

@@ -7,6 +7,7 @@ from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.operate import retention as library
@@ -15,8 +16,8 @@ from quantum_forge.projections.operate.retention import Retention
 LISTED = (
     Shown("table"),
     Shown("days", 0),
-    Shown("is_default", label="default"),
-    Shown("applied", label="trimmed before"),
+    Shown("is_default", label="default", rank=2),
+    Shown("applied", label="trimmed before", rank=1),
     Shown("cutoff", label="due before"),
     Shown("expired", 0, "expired rows"),
 )
@@ -35,6 +36,7 @@ def retention() -> None:
 
 
 @retention.command()
+@view_options()
 @json_option()
 def show(as_json: bool) -> None:
     """Print how long each table keeps its rows, and how many have expired.
@@ -69,6 +71,7 @@ def set_(table: str, days: str) -> None:
 
 @retention.command()
 @click.option("--dry-run", is_flag=True, help="Only print what would be trimmed.")
+@view_options()
 @json_option()
 def apply(dry_run: bool, as_json: bool) -> None:
     """Delete the rows whose retention has expired.

@@ -14,6 +14,7 @@ from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import limit_option, time_range_options
 from quantum_forge.cli.session import open_forge, patience_of, refuse_standby, tell_trouble
 from quantum_forge.cli.show import audit_entries
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.actions.accounts.authorization import require_role
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.ids import uuid7
@@ -46,6 +47,7 @@ from quantum_forge.schema.domains.users import Role
     help="Only actions with this outcome.",
 )
 @time_range_options()
+@view_options()
 @limit_option("the newest")
 @click.option(
     "--follow", is_flag=True, help="Continue with new ones as they are recorded, until Ctrl-C."

@@ -16,6 +16,7 @@ from quantum_forge.cli.parse.options import (
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
@@ -29,14 +30,14 @@ LISTED = (
     Shown("id"),
     Shown("name", long=True),
     Shown("status"),
-    Shown("method"),
+    Shown("method", rank=1),
     Shown("total_count", 0, "items"),
     Shown("successful_count", 0, "completed"),
     Shown("failed_count", 0, "failed"),
-    Shown("source", long=True, extra=True),
-    Shown("started_at", label="started", extra=True),
-    Shown("optimization_level", label="level", long=True, extra=True, null="single point"),
-    Shown("engine", extra=True),
+    Shown("source", long=True, rank=2),
+    Shown("started_at", label="started", rank=1),
+    Shown("optimization_level", label="level", long=True, rank=3, null="single point"),
+    Shown("engine", rank=3),
 )
 
 
@@ -62,6 +63,7 @@ def batches() -> None:
 )
 @people_options("batches")
 @time_range_options("what was created ")
+@view_options()
 @limit_option("the newest")
 @json_option()
 def list_(
@@ -104,6 +106,7 @@ def list_(
 
 @batches.command()
 @click.argument("batch")
+@view_options(several=True)
 @limit_option("the first items without a result")
 @json_option()
 def show(batch: str, limit: int, as_json: bool) -> None:

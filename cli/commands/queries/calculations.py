@@ -22,6 +22,7 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console, event_table
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_undescribed
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
@@ -32,28 +33,28 @@ from quantum_forge.projections.registry import PROJECTIONS
 LISTED = (
     Shown("id"),
     Shown("status"),
-    Shown("method", extra=True),
+    Shown("method", rank=2),
     Shown("smiles", long=True),
-    Shown("formula", long=True, extra=True),
-    Shown("name", long=True, extra=True),
+    Shown("formula", long=True, rank=4),
+    Shown("name", long=True, rank=2),
     Shown("energy", 6, "energy/Eh"),
     Shown("gap", 3, "gap/eV"),
-    Shown("dipole", 3, "dipole/D", extra=True),
-    Shown("execution_time_seconds", 2, "time/s", extra=True),
-    Shown("started_at", label="started", extra=True),
-    Shown("error_type", label="error", long=True),
-    Shown("solvation_model", label="solvent", long=True, widest=True),
-    Shown("optimization_level", label="level", long=True, widest=True, null="single point"),
-    Shown("program", label="engine", widest=True),
-    Shown("error_message", label="reason", long=True, widest=True),
+    Shown("dipole", 3, "dipole/D", rank=3),
+    Shown("execution_time_seconds", 2, "time/s", rank=4),
+    Shown("started_at", label="started", rank=4),
+    Shown("error_type", label="error", rank=1),
+    Shown("solvation_model", label="solvent", long=True, rank=3),
+    Shown("optimization_level", label="level", long=True, rank=5, null="single point"),
+    Shown("program", label="engine", rank=5),
+    Shown("error_message", label="reason", long=True, rank=3),
 )
 FAILED = (
     Shown("id"),
     Shown("status"),
     Shown("name", long=True),
-    Shown("smiles", long=True, extra=True),
-    Shown("method", extra=True),
-    Shown("error_type", label="error", long=True),
+    Shown("smiles", long=True, rank=1),
+    Shown("method", rank=2),
+    Shown("error_type", label="error"),
     Shown("error_message", label="reason", long=True),
 )
 """On a terminal, where only calculations without a result are asked for."""
@@ -66,18 +67,18 @@ ATOMS = (
     Shown("position_x", 4, "x/Å"),
     Shown("position_y", 4, "y/Å"),
     Shown("position_z", 4, "z/Å"),
-    Shown("force_x", 5, "Fx (Eh/Bohr)", extra=True),
-    Shown("force_y", 5, "Fy", extra=True),
-    Shown("force_z", 5, "Fz", extra=True),
+    Shown("force_x", 5, "Fx (Eh/Bohr)", rank=1),
+    Shown("force_y", 5, "Fy", rank=1),
+    Shown("force_z", 5, "Fz", rank=1),
 )
 ERRORS = (
     Shown("id", 0),
     Shown("error_type"),
-    Shown("error_severity", extra=True),
+    Shown("error_severity", rank=2),
     Shown("error_message", long=True),
-    Shown("retry_count", 0, extra=True),
-    Shown("created_at"),
-    Shown("resolved_at", extra=True),
+    Shown("retry_count", 0, rank=2),
+    Shown("created_at", rank=1),
+    Shown("resolved_at", rank=2),
 )
 DETAILS = (
     "calculations",
@@ -168,6 +169,7 @@ def calculations() -> None:
     is_flag=True,
     help="With --json: include the charge, position and force of each atom.",
 )
+@view_options()
 @limit_option("the first in the order")
 @json_option()
 def list_(
@@ -263,6 +265,7 @@ def list_(
 
 @calculations.command()
 @click.argument("id_", metavar="ID")
+@view_options(several=True)
 @json_option()
 def show(id_: str, as_json: bool) -> None:
     """Print a calculation's rows and events.

@@ -14,11 +14,20 @@ from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.moments import MOMENT, moment
 from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
-from quantum_forge.cli.show import console
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.recording.author import Author
+
+DIFFERING = (
+    Shown("row"),
+    Shown("calculation", long=True),
+    Shown("smiles", long=True),
+    Shown("what", long=True),
+)
 
 
 @click.group(cls=Group)
@@ -236,6 +245,7 @@ def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -
 @dataset.command()
 @click.argument("before", type=MANIFEST)
 @click.argument("after", type=MANIFEST, required=False)
+@view_options()
 @limit_option("the first rows by calculation id that differ")
 @json_option()
 def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
@@ -270,7 +280,8 @@ def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
         row = change.after or change.before or {}
         what = ", ".join(change.columns) or found.reasons.get(id_)
         lines.append((change.kind, id_, row.get("smiles"), what))
-    console.table(("row", "calculation", "smiles", "what"), lines, whole=("calculation",))
+    names = [each.name for each in DIFFERING]
+    columns.table(DIFFERING, (dict(zip(names, line, strict=True)) for line in lines))
     more = found.added + found.removed + found.changed - len(found.examples)
     if more:
         console.note(

@@ -8,7 +8,9 @@ from sqlalchemy import Connection
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.parse.options import json_option, time_range_options
 from quantum_forge.cli.session import open_forge
-from quantum_forge.cli.show import console
+from quantum_forge.cli.show import columns, console
+from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.eventstore.spool.state import spool_state
@@ -18,6 +20,17 @@ from quantum_forge.projections.queries.regressions import Bucket, By, Point
 from quantum_forge.projections.registry import PROJECTIONS
 
 PLOT_WIDTH = 30
+LISTED = (
+    Shown("time"),
+    Shown("group", long=True, rank=1),
+    Shown("count", 0),
+    Shown("average", 0),
+    Shown("min", 0, rank=4),
+    Shown("max", 0, rank=4),
+    Shown("unit", rank=1),
+    Shown("change", 0, rank=2),
+)
+PLOT = Shown("plot", rank=3)
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -57,6 +70,7 @@ def metrics(context: click.Context) -> None:
     help="Length of the period to average over, in UTC.",
 )
 @time_range_options()
+@view_options()
 @json_option()
 def show(
     name: str | None,
@@ -101,7 +115,7 @@ def show(
     if as_json:
         console.emit_json(found)
     else:
-        _plot(found)
+        _plot(found, bucket)
 
 
 def _tell_what_there_is(connection: Connection, name: str | None) -> None:
@@ -112,27 +126,27 @@ def _tell_what_there_is(connection: Connection, name: str | None) -> None:
     console.note(f"No measurement is named {name!r}; there is {', '.join(names) or 'no metric'}.")
 
 
-def _plot(found: list[Point]) -> None:
+def _plot(found: list[Point], bucket: Bucket) -> None:
     """A row for each point; on a terminal, with a bar whose length is the average's."""
     top = max((point.average for point in found), default=0.0)
-    header = ["time", "group", "count", "average", "min", "max", "unit", "change"]
-    bars = ["plot"] if console.is_terminal() else []
-    console.table(
-        [*header, *bars],
+    is_terminal = console.is_terminal()
+    written = "%Y-%m-%d %H:%M" if bucket is Bucket.HOUR else "%Y-%m-%d"
+    columns.table(
+        (*LISTED, PLOT) if is_terminal else LISTED,
         (
-            [
-                point.time,
-                point.group,
-                point.count,
-                *(f"{value:.4g}" for value in (point.average, point.min, point.max)),
-                point.unit,
-                None if point.change is None else f"{point.change:+.0%}",
-                *([_bar(point.average, top)] if bars else []),
-            ]
+            {
+                "time": f"{point.time:{written}}" if is_terminal else point.time,
+                "group": point.group,
+                "count": point.count,
+                "average": f"{point.average:.4g}",
+                "min": f"{point.min:.4g}",
+                "max": f"{point.max:.4g}",
+                "unit": point.unit,
+                "change": None if point.change is None else f"{point.change:+.0%}",
+                "plot": _bar(point.average, top),
+            }
             for point in found
         ),
-        right=["count", "average", "min", "max", "change"],
-        whole=["time", "plot"],
     )
 
 

@@ -20,6 +20,7 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_undescribed
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
@@ -33,15 +34,15 @@ LISTED = (
     Shown("smiles", long=True),
     Shown("name", long=True),
     Shown("formula", long=True),
-    Shown("charge", 0),
-    Shown("multiplicity", 0, "2S+1", extra=True),
-    Shown("identity", extra=True),
-    Shown("molecular_weight", 2, "g/mol", extra=True),
-    Shown("logp", 2, "logP", extra=True),
-    Shown("qed", 2, "QED", extra=True),
+    Shown("charge", 0, rank=1),
+    Shown("multiplicity", 0, "2S+1", rank=3),
+    Shown("identity", rank=4),
+    Shown("molecular_weight", 2, "g/mol", rank=2),
+    Shown("logp", 2, "logP", rank=3),
+    Shown("qed", 2, "QED", rank=4),
     Shown("calculation_count", 0, "completed"),
-    Shown("failed_calculation_count", 0, "failed"),
-    Shown("created_at", label="created", extra=True),
+    Shown("failed_calculation_count", 0, "failed", rank=1),
+    Shown("created_at", label="created", rank=3),
 )
 
 
@@ -71,6 +72,7 @@ def molecules() -> None:
 )
 @people_options("molecules")
 @time_range_options("what was created ")
+@view_options()
 @limit_option("the newest")
 @json_option()
 def list_(
@@ -126,6 +128,7 @@ def list_(
 
 @molecules.command()
 @click.argument("molecule")
+@view_options(several=True)
 @json_option()
 def show(molecule: str, as_json: bool) -> None:
     """Print a MOLECULE and its calculations.

@@ -11,6 +11,7 @@ from quantum_forge.cli.parse.options import json_option, limit_option, time
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries.people import select_users
@@ -20,11 +21,11 @@ LISTED = (
     Shown("id"),
     Shown("username"),
     Shown("email", long=True),
-    Shown("full_name", label="name", long=True, extra=True),
+    Shown("full_name", label="name", long=True, rank=1),
     Shown("role"),
-    Shown("tier", extra=True),
+    Shown("tier", rank=3),
     Shown("is_active", label="active"),
-    Shown("last_login_at", label="last login", extra=True),
+    Shown("last_login_at", label="last login", rank=2),
 )
 
 
@@ -87,6 +88,7 @@ def register(
 
 
 @users.command("list")
+@view_options()
 @limit_option("the newest")
 @json_option()
 def list_(limit: int, as_json: bool) -> None:
