@@ -22,7 +22,7 @@ def parse_time(text: str, now: datetime) -> datetime:
     many calendar months and years before it, on the last day of a month that has not that day.
 
     Raises:
-        ValueError: when it is neither.
+        ValueError: when it is neither, or in an hour that daylight saving skips.
     """
     text = text.strip()
     age = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text)
@@ -33,12 +33,21 @@ def parse_time(text: str, now: datetime) -> datetime:
         if age is not None and age[2] in _UNITS:
             return now - timedelta(**{_UNITS[age[2]]: float(age[1])})
         time = datetime.fromisoformat(text)
-        return time if time.tzinfo is not None else time.astimezone()
+        if time.tzinfo is not None:
+            return time
+        found = time.astimezone()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
             f"{text!r} is not a time; write 2026-11-20, 2026-11-20T14:30, 2026-11-20T14:30+01:00, "
             "or how long ago: 30m (minutes), 2h, 3d, 6mo (months)"
         ) from None
+
+    if found.replace(tzinfo=None) != time and (time.hour or time.minute):
+        raise ValueError(
+            f"{text!r} does not exist here: the clocks skip that hour; write it with an offset, as "
+            f"{found.isoformat(timespec='minutes')}"
+        )
+    return found
 
 
 def _months_before(now: datetime, months: int) -> datetime:

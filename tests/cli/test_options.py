@@ -1,6 +1,7 @@
 """How times and ranges may be written on the command line."""
 
 from datetime import UTC, datetime, timedelta
+from time import tzset
 
 import pytest
 
@@ -57,6 +58,20 @@ def test_a_time_without_a_zone_is_local(text: str, time: datetime) -> None:
     """A person means the clock on the wall; a program can say otherwise."""
     assert parse_time(text, NOW) == time
     assert parse_time(text, NOW).tzinfo is not None
+
+
+def test_an_hour_that_the_clocks_skip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a time that there is; days and other hours are as before."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    tzset()
+    try:
+        with pytest.raises(ValueError, match=r"clocks skip that hour.*T0[13]:30\+0[12]:00"):
+            parse_time("2026-03-29T02:30", NOW)
+        assert parse_time("2026-03-29T03:30", NOW).astimezone(UTC).hour == 1
+        assert parse_time("2026-03-29", NOW).astimezone(UTC).day == 28
+    finally:
+        monkeypatch.undo()
+        tzset()
 
 
 @pytest.mark.parametrize(
