@@ -18,6 +18,10 @@ SUFFIXES = (".jsonl", ".ndjson", ".parquet")
 ROWS = 2_000
 """Rows of a Parquet file that are in memory at once."""
 
+LARGEST_ROW_GROUP = 512 * 2**20
+"""Bytes of a row group of a Parquet file without compression: a few kB can inflate to gigabytes.
+`qforge events export` writes groups of some MB."""
+
 _NEEDED = ("event_id", "tenant_id", "entity_type", "entity_id", "event_type", "data")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -96,7 +100,14 @@ def _rows(path: Path) -> Iterator[EncodedEvent | BadLine]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        # A value that is written once for many rows is in memory once.
+        texts = [
+            field.name
+            for field in pq.read_schema(path)
+            if field.name in ("data", "metadata") and _is_text(field.type)
+        ]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            _require_row_groups(file, path)
             columns = [
                 name for name in _Exported.__struct_fields__ if name in file.schema_arrow.names
             ]
@@ -106,7 +117,8 @@ def _rows(path: Path) -> Iterator[EncodedEvent | BadLine]:
                 )
             number = 0
             for batch in _batches(file, columns):
-                for row in batch.to_pylist():
+                for at in range(batch.num_rows):
+                    (row,) = batch.slice(at, 1).to_pylist()
                     number += 1
                     try:
                         yield _event(msgspec.convert(_plain(row), _Exported))
@@ -114,6 +126,28 @@ def _rows(path: Path) -> Iterator[EncodedEvent | BadLine]:
                         yield BadLine(number, str(error))
     except (pa.ArrowException, OSError) as error:
         raise UnreadableExport(path, f"is not a readable Parquet file: {error}") from error
+
+
+def _is_text(type_: Any) -> bool:
+    from pyarrow import types
+
+    return any(is_(type_) for is_ in (types.is_string, types.is_binary, types.is_large_string))
+
+
+def _require_row_groups(file: Any, path: Path) -> None:
+    """Refuse row groups that are larger than memory should have to be.
+
+    Raises:
+        UnreadableExport: which names the limit.
+    """
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).total_byte_size
+        if size > LARGEST_ROW_GROUP:
+            raise UnreadableExport(
+                path,
+                f"row group {group} has {size:,} bytes without compression, and the limit is "
+                f"{LARGEST_ROW_GROUP:,}: write smaller row groups",
+            )
 
 
 def _batches(file: Any, columns: list[str]) -> Iterator[Any]:

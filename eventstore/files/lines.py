@@ -1,5 +1,6 @@
 """Events as lines of JSON: what a program or a person writes to be appended."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, Any
@@ -106,6 +107,8 @@ def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes] | BadLine]:
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
+        if number == 1:
+            line = line.removeprefix(BOM_UTF8)
         if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
             while (more := file.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
                 pass

@@ -11,6 +11,10 @@ FILE_LIMIT = 64 * 2**20
 """Bytes; no job has a larger file, and memory must not depend on what lies about."""
 
 
+FOLDER_LIMIT = 128 * 2**20
+"""Bytes of all files of a job together, which are in memory at once."""
+
+
 class BrokenJob(Exception):
     """A job that cannot be read; `file` and `reason` say where and why."""
 
@@ -41,16 +45,23 @@ class FolderContents:
         self._preferred: set[str] = set()
         newest = 0.0
         digest = hashlib.sha256()
+        self._room = FOLDER_LIMIT
         for name in sorted(folder.files):
-            data, modified = _read(folder.path, name)
+            data, modified = self._read(name)
             newest = max(newest, modified)
             self._files[name] = data
             digest.update(b"%d %s\0%d\0" % (len(name), os.fsencode(name), len(data)))
             digest.update(data)
         self.sha256 = digest.hexdigest()
         for name in folder.witnesses:
-            self._files[name], _ = _read(folder.path, name)
+            self._files[name], _ = self._read(name)
         self.modified = datetime.fromtimestamp(newest, UTC)
+
+    def _read(self, name: str) -> tuple[bytes, float]:
+        """The bytes of a file, and when it was written, while there is room for it."""
+        data, modified = _read(self.folder.path, name, self._room)
+        self._room -= len(data)
+        return data, modified
 
     @property
     def logs(self) -> tuple[str, ...]:
@@ -82,8 +93,8 @@ class FolderContents:
         return tuple(sorted(names, key=lambda name: name not in self._preferred))
 
 
-def _read(folder: str, name: str) -> tuple[bytes, float]:
-    """The bytes of a regular file, and when it was written."""
+def _read(folder: str, name: str, room: int) -> tuple[bytes, float]:
+    """The bytes of a regular file, which has at most `room`, and when it was written."""
     try:
         descriptor = open_inside(folder, name)
         try:
@@ -92,6 +103,10 @@ def _read(folder: str, name: str) -> tuple[bytes, float]:
                 raise BrokenJob(name, "is not a regular file")
             if facts.st_size > FILE_LIMIT:
                 raise BrokenJob(name, f"is larger than {FILE_LIMIT // 2**20} MB")
+            if facts.st_size > room:
+                raise BrokenJob(
+                    name, f"with it the job's files have more than {FOLDER_LIMIT // 2**20} MB"
+                )
             data = os.read(descriptor, facts.st_size + 1)
             while len(data) < facts.st_size and (more := os.read(descriptor, FILE_LIMIT)):
                 data += more

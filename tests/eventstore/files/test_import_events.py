@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from quantum_forge.eventstore.base.errors import EventIdReused
 from quantum_forge.eventstore.database.engine import Database, libpq_url
+from quantum_forge.eventstore.files import exported as exported_module
 from quantum_forge.eventstore.files.exported import UnreadableExport, read_exported
 from quantum_forge.eventstore.files.lines import BadLine
 from quantum_forge.eventstore.log.load import EncodedEvent, load
@@ -218,3 +219,41 @@ def test_row_groups_are_read_one_after_the_other(tmp_path: Path) -> None:
 
     assert len(held) == 100
     assert max(held) < path.stat().st_size / 10
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_line(tmp_path: Path) -> None:
+    """Windows programs begin a text with one."""
+    line = b'{"event_id": "7"}\n'
+    (tmp_path / "a.jsonl").write_bytes(line)
+    (tmp_path / "b.jsonl").write_bytes(b"\xef\xbb\xbf" + line)
+
+    without, with_mark = (list(read_exported(tmp_path / name)) for name in ("a.jsonl", "b.jsonl"))
+
+    assert list(map(str, with_mark)) == list(map(str, without))
+
+
+def _bomb(path: Path, *, use_dictionary: bool) -> None:
+    """A file of some kB whose one row group has 40 times 2 MB."""
+    names = ["event_id", "tenant_id", "entity_type", "entity_id", "event_type", "data"]
+    columns = [["x"] * 40 for _ in names[:-1]] + [["x" * 2**21] * 40]
+    pq.write_table(
+        pa.table(columns, names=names), path, compression="zstd", use_dictionary=use_dictionary
+    )
+    assert path.stat().st_size < 50_000
+
+
+def test_a_file_that_inflates_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value that is written once is in memory once; a row group has a limit, which is named."""
+    path = tmp_path / "bomb.parquet"
+    _bomb(path, use_dictionary=True)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in read_exported(path)]
+    assert len(held) == 40
+    assert max(held) < 20 * 2**20
+
+    _bomb(path, use_dictionary=False)
+    monkeypatch.setattr(exported_module, "LARGEST_ROW_GROUP", 2**25)
+    with pytest.raises(UnreadableExport, match=r"row group 0 has .* and the limit is 33,554,432"):
+        list(read_exported(path))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quantum_forge.runner.jobs.reading.contents import BrokenJob, FolderContents
+from quantum_forge.runner.jobs.reading.contents import FILE_LIMIT, BrokenJob, FolderContents
 from quantum_forge.runner.jobs.reading.folders import Folder, discover
 
 LOG = "      -----------------------------------------------------------\n" * 3 + "x T B\n"
@@ -45,3 +45,14 @@ def test_a_log_of_a_free_name_is_not_found_through_a_link(folder: Path) -> None:
     os.mkfifo(folder / "pipe.out")
 
     assert [each for each in discover(folder) if isinstance(each, Folder)] == []
+
+
+def test_the_files_of_a_job_have_a_limit_together(folder: Path) -> None:
+    """Sparse files take no room on the disk, and would take all of it in memory."""
+    names = tuple(f"g{number}.xyz" for number in range(3))
+    for name in names:
+        with (folder / name).open("wb") as file:
+            file.truncate(FILE_LIMIT)
+
+    with pytest.raises(BrokenJob, match=r"g2.xyz: with it the job's files have more than 128 MB"):
+        FolderContents(Folder(str(folder), names))
