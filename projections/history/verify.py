@@ -1,15 +1,19 @@
 """Proof that a table is what the log says: the events that it consumed, and its rows."""
 
 import time
+from contextlib import suppress
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.envelope import Position
-from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.base.errors import NoPublishedHead, QuantumForgeError
+from quantum_forge.eventstore.database.availability.deadline import unlimited
 from quantum_forge.eventstore.database.availability.outage import passes, pause_after, reason_of
 from quantum_forge.eventstore.database.tenancy import sees_every_tenant
+from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.compiler.dead_letters import count_parked
 from quantum_forge.projections.history.as_of import rows_at
 from quantum_forge.projections.history.difference import Difference, difference
@@ -27,9 +31,10 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     position: of the checkpoint; 0 for a projection that never ran. stale: the table is of another
     definition and was not compared. consumed: events that the checkpoint has counted; logged: that
     the log holds up to its position, None when the session sees only one tenant's. same_events:
-    whether they are the same ones. parked: of the consumed, how many could not be folded and wait
-    for a retry. rows: from the log's to the table's: `added` rows are in the table only, `removed`
-    ones are missing there.
+    whether they are the same ones. beyond_head: whether the checkpoint is beyond the safe head, so
+    that events which are appended next would be passed over. parked: of the consumed, how many
+    could not be folded and wait for a retry. rows: from the log's to the table's: `added` rows are
+    in the table only, `removed` ones are missing there.
     """
 
     projection: str
@@ -40,11 +45,12 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     same_events: bool
     parked: int
     rows: Difference
+    beyond_head: bool = False
 
     @property
     def agrees(self) -> bool:
         """Whether the table is proven to be what the log says."""
-        return not self.stale and self.same_events and not self.rows
+        return not self.stale and self.same_events and not self.rows and not self.beyond_head
 
 
 TRIES = 3
@@ -79,7 +85,8 @@ def verify(engine: Engine, projection: Projection, *, limit: int = 20) -> Verifi
     """
     for attempts in range(1, TRIES + 1):
         try:
-            return _verify(engine, projection, limit)
+            found = _verify(unlimited(engine), projection, limit)
+            return replace(found, beyond_head=_is_beyond_head(engine, found))
         except Exception as error:
             if not passes(error):
                 raise
@@ -87,6 +94,15 @@ def verify(engine: Engine, projection: Projection, *, limit: int = 20) -> Verifi
         if attempts < TRIES:
             time.sleep(pause_after(attempts))
     raise VerificationEnded(projection.name, reason_of(last)) from last
+
+
+def _is_beyond_head(engine: Engine, found: Verification) -> bool:
+    """Whether a checkpoint is beyond the head now, which only grows; no for who cannot know."""
+    if found.logged is None:
+        return False
+    with engine.connect() as connection, suppress(NoPublishedHead):
+        return found.position > safe_head(connection)
+    return False
 
 
 def _verify(engine: Engine, projection: Projection, limit: int) -> Verification:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, func, select
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.advisory_locks import Purpose, refuse_foreign
+from quantum_forge.eventstore.database.availability.deadline import unlimited
 from quantum_forge.projections.history.difference import Difference
 from quantum_forge.projections.project.folding import FoldFailed
 from quantum_forge.projections.rebuild.errors import RebuildRunning, RebuildStopped
@@ -90,6 +91,7 @@ def rebuild(
         SwapImpossible: something hangs on the live table that cannot be moved.
         RebuildStopped: as told.
     """
+    engine = unlimited(engine)
     with _alone(engine, projection):
         filling = Filling(engine, projection, batch, on_progress, stop or threading.Event())
         try:

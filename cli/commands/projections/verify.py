@@ -108,6 +108,10 @@ def _outcome(one: Verification) -> str:
             if one.logged == one.consumed
             else f"folded {one.consumed} events of {one.logged}"
         )
+    if one.beyond_head:
+        found.append(
+            f"its checkpoint {one.position} is beyond the log: run qforge rebuild {one.projection}"
+        )
     if one.rows:
         found.append("rows differ")
     parked = f", except for {counted(one.parked, 'dead letter')}" if one.parked else ""

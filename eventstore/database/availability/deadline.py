@@ -21,6 +21,9 @@ from quantum_forge.eventstore.database.session_settings import set_session
 DEADLINE = "qforge_deadline"
 """Execution option of an engine or a connection: seconds that the server has for one answer."""
 
+_UNLIMITED = "qforge_unlimited"
+"""Execution option: no statement_timeout of the server, the database or the login applies."""
+
 DEFAULT_DEADLINE = 60.0
 """Seconds, for who follows the log: what they ask for is answered in a second or two."""
 
@@ -117,10 +120,15 @@ def limit_waits(engine: Engine) -> None:
         assert isinstance(driver, LimitedConnection)
         driver.deadline = connection.get_execution_options().get(DEADLINE)
 
+    @event.listens_for(engine, "begin")
+    def unhurried(connection: Connection) -> None:
+        if connection.get_execution_options().get(_UNLIMITED):
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
 
 def unlimited(engine: Engine) -> Engine:
-    """The same engine, for statements that may take hours."""
-    return engine.execution_options(**{DEADLINE: None})
+    """The same engine, for statements that may take hours, whatever the database is set to."""
+    return engine.execution_options(**{DEADLINE: None, _UNLIMITED: True})
 
 
 def followed(engine: Engine, deadline: float = DEFAULT_DEADLINE) -> Engine:

@@ -23,6 +23,7 @@ from quantum_forge.eventstore.base.errors import (
     UnknownRevision,
 )
 from quantum_forge.eventstore.database.advisory_locks import MIGRATION_KEY, Purpose, refuse_foreign
+from quantum_forge.eventstore.database.availability.deadline import unlimited
 from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.eventstore.database.domains import loaded_domains
 from quantum_forge.eventstore.database.engine import Database
@@ -258,6 +259,7 @@ def _revoke_foreign_rights(connection: Connection) -> None:
 
 
 def _move(engine: Engine, revision: str, *, up: bool) -> list[str]:
+    engine = unlimited(engine)
     with _only_one(engine):
         _prepare(engine)
         before = migration_state(engine)

@@ -1,6 +1,7 @@
 """Verification proves every untouched table, and finds every kind of tampering."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -16,11 +17,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 
 from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.database.engine import make_engine
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.projections.follow.following import follow
 from quantum_forge.projections.history.verify import Verification, verify
 from quantum_forge.projections.project.checkpoint import fingerprint
 from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.tables import projection_checkpoints
@@ -305,3 +308,45 @@ def moved(engine: Engine, projection: Projection, **values: object) -> None:
         connection.execute(
             update(checkpoints).where(checkpoints.c.projection == projection.name).values(**values)
         )
+
+
+def test_a_statement_timeout_of_the_database_ends_no_verification(engine: Engine) -> None:
+    """A limit for the requests of a web service would end it, however often it is tried."""
+    projection = PROJECTIONS["molecules"]
+    catch_up(engine, [projection])
+    with engine.begin() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.execute(text(f"ALTER DATABASE {name} SET statement_timeout = '60ms'"))
+    limited = make_engine(engine.url)
+    held = threading.Event()
+
+    def hold() -> None:
+        with engine.begin() as connection:
+            connection.execute(text("LOCK TABLE molecules IN ACCESS EXCLUSIVE MODE"))
+            held.set()
+            time.sleep(2)  # longer than every attempt and pause together
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        assert verify(limited, projection).agrees
+        assert not rebuild(limited, projection, dry_run=True).difference
+    finally:
+        thread.join()
+        limited.dispose()
+
+
+def test_a_checkpoint_beyond_the_head_is_found(engine: Engine) -> None:
+    """It agrees with the log as it is, and would pass over what is appended next."""
+    projection = PROJECTIONS["molecules"]
+    record(engine, created("O"))
+    catch_up(engine, [projection])
+    assert verify(engine, projection).agrees
+    moved(engine, projection, position=1_000_000)
+
+    found = verify(engine, projection)
+
+    assert found.beyond_head
+    assert found.same_events
+    assert not found.agrees
