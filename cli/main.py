@@ -103,7 +103,11 @@ COMMANDS = {
     ),
     "users": Lazy(
         "quantum_forge.cli.commands.recording.users:users",
-        "Register users, and give them passwords and API keys.",
+        "Register users, give them roles, passwords and API keys, and link logins to them.",
+    ),
+    "whoami": Lazy(
+        "quantum_forge.cli.commands.recording.whoami:whoami",
+        "Show as whom you act, and what you may do.",
     ),
     "retention": Lazy(
         "quantum_forge.cli.commands.projections.retention:retention",

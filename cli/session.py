@@ -2,13 +2,18 @@
 
 import contextlib
 from collections.abc import Collection, Iterator
+from uuid import UUID
 
 import click
 from sqlalchemy.exc import DBAPIError
 
+from quantum_forge.cli.permissions import CHECKS_ITSELF, LEAST_ROLE, OF_THE_LOG
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_behind
-from quantum_forge.eventstore.actions.accounts.authorization import refusals_recorded
+from quantum_forge.eventstore.actions.accounts.authorization import (
+    refusals_recorded,
+    require_role,
+)
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import NeedsPrimary, QuantumForgeError
 from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
@@ -18,6 +23,7 @@ from quantum_forge.eventstore.log.wakeups import has_appended
 from quantum_forge.forge import Forge
 from quantum_forge.projections.follow.refresh import refresh
 from quantum_forge.projections.registry import PROJECTIONS, named
+from quantum_forge.schema.domains.users import Role
 
 
 @contextlib.contextmanager
@@ -33,9 +39,10 @@ def open_forge(
 
     The embedded database is migrated where needed.
 
-    What the database does not allow the command is recorded. The read models that the command
-    reads are brought up to date first, and all of them with what it recorded, as far as that is
-    quick (`quantum_forge.projections.follow.refresh`).
+    Who may not run the command is refused (`cli/permissions.py`). That, and what the database does
+    not allow the command, is recorded. The read models that the command reads are brought up to
+    date first, and all of them with what it recorded, as far as that is quick
+    (`quantum_forge.projections.follow.refresh`).
 
     Args:
         settings: those of the environment unless given.
@@ -58,6 +65,7 @@ def open_forge(
         ) as forge,
         refusals_recorded(forge.engine, forge.author, _command()),
     ):
+        _require_role(forge)
         if writes:
             refuse_standby(forge, click.get_current_context().command_path, follows=follows)
         if reads:
@@ -76,6 +84,33 @@ def _project_own_events(forge: Forge) -> None:
     """Fold what the command recorded; what is in the way troubles the next reader, not this one."""
     with contextlib.suppress(QuantumForgeError, DBAPIError):
         refresh(forge.engine, list(PROJECTIONS.values()))
+
+
+def require_to_act_for(forge: Forge, user_id: UUID | None) -> None:
+    """Let only an admin record in the name of another user; None is nobody else.
+
+    Raises:
+        AccessRefused
+    """
+    if user_id not in (None, forge.author.user_id):
+        require_role(forge.engine, forge.author, forge.person, _command(), Role.ADMIN)
+
+
+def _require_role(forge: Forge) -> None:
+    """Refuse a command that the person may not run.
+
+    A login that stands for no user reads what its database roles let it read.
+
+    Raises:
+        AccessRefused
+    """
+    name = " ".join(_words())
+    if name in CHECKS_ITSELF:
+        return
+    needed, person = LEAST_ROLE.get(name, Role.ADMIN), forge.person
+    if person.user_id is None and (needed == Role.VIEWER or (person.audits and name in OF_THE_LOG)):
+        return
+    require_role(forge.engine, forge.author, person, _command(), needed)
 
 
 def refuse_standby(forge: Forge, what: str, *, follows: bool) -> None:
@@ -115,5 +150,9 @@ def _note_migrations(applied: list[str]) -> None:
 
 def _command() -> str:
     """The name of the command that runs, as an action of the audit trail: `dataset_export`."""
-    words = click.get_current_context().command_path.split()[1:]
-    return "_".join(words).replace("-", "_")
+    return "_".join(_words()).replace("-", "_")
+
+
+def _words() -> list[str]:
+    """The command that runs, as it is typed after `qforge`."""
+    return click.get_current_context().command_path.split()[1:]

@@ -22,6 +22,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table
 from quantum_forge.awaited import Face, in_thread, iterated, made_into, over_connection
 from quantum_forge.door import ForgeClosed, settings_of
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.accounts.logins import Logins
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import MissingLibrary
@@ -160,12 +161,22 @@ class AsyncUsers(Face):
     update_profile = in_thread(Users.update_profile)
     change_preferences = in_thread(Users.change_preferences)
     register = in_thread(Users.register)
+    has_admin = in_thread(Users.has_admin)
     update = in_thread(Users.update)
     change_password = in_thread(Users.change_password)
     find = in_thread(Users.find)
     log_in = in_thread(Users.log_in)
     set_webhook = in_thread(Users.set_webhook)
     webhook_of = in_thread(Users.webhook_of)
+
+
+class AsyncLogins(Face):
+    """Logins of the database; each method is that of `Logins`, awaited."""
+
+    _inner: Logins
+
+    link = in_thread(Logins.link)
+    unlink = in_thread(Logins.unlink)
 
 
 class AsyncKeys(Face):
@@ -185,6 +196,7 @@ def open_async(
     home: Path | None = None,
     tenant_id: UUID | None = None,
     user_id: UUID | None = None,
+    user: str | None = None,
 ) -> "AsyncForge":
     """Return a forge for asyncio, which is opened by `async with`, or by `await forge.open()`.
 
@@ -196,6 +208,7 @@ def open_async(
         home: the directory of the embedded server and of the spool, instead of the settings'.
         tenant_id: who owns what is read and recorded, instead of the settings'.
         user_id: who records, instead of the settings'.
+        user: the same, as a user name or an email address.
 
     Raises:
         InvalidSetting: when a setting or `url` cannot be used; opening raises what
@@ -204,7 +217,7 @@ def open_async(
     """
     if find_spec("greenlet") is None:
         raise MissingLibrary("open_async()", "greenlet", "async")
-    return AsyncForge(settings_of(url, settings, home, tenant_id, user_id))
+    return AsyncForge(settings_of(url, settings, home, tenant_id, user_id), user=user)
 
 
 class AsyncForge(Face):
@@ -236,8 +249,9 @@ class AsyncForge(Face):
     status = in_thread(Forge.status)
     doctor = in_thread(Forge.doctor)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, user: str | None = None) -> None:
         self.settings = settings
+        self._user = user
         self.author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
         self._door = self
         self._forge: Forge | None = None
@@ -251,7 +265,8 @@ class AsyncForge(Face):
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="qforge-async")
         try:
             loop = asyncio.get_running_loop()
-            forge = await loop.run_in_executor(threads, Forge, self.settings)
+            opening = partial(Forge, self.settings, user=self._user)
+            forge = await loop.run_in_executor(threads, opening)
             try:
                 self._engine = await open_async_engine(forge.engine.url, self.settings)
             except BaseException:
@@ -261,6 +276,7 @@ class AsyncForge(Face):
             threads.shutdown(wait=False)
             raise
         announce_appends(self._engine.sync_engine, through=forge.engine)
+        self.settings, self.author = forge.settings, forge.author
         self._forge, self._threads = forge, threads
         return self
 
@@ -307,6 +323,11 @@ class AsyncForge(Face):
     def users(self) -> AsyncUsers:
         """See `Forge.users`."""
         return AsyncUsers(self, self._inner.users)
+
+    @property
+    def logins(self) -> AsyncLogins:
+        """See `Forge.logins`."""
+        return AsyncLogins(self, self._inner.logins)
 
     @property
     def keys(self) -> AsyncKeys:

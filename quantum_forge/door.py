@@ -12,7 +12,11 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.actions.accounts.names import EMAIL, USERNAME, find_holder
+from quantum_forge.eventstore.base.errors import (
+    NoSuchUser,
+    QuantumForgeError,
+)
 from quantum_forge.eventstore.database.engine import Database, open_database
 from quantum_forge.eventstore.database.installation.migrations import migrate_embedded
 from quantum_forge.eventstore.database.settings import (
@@ -23,6 +27,7 @@ from quantum_forge.eventstore.database.settings import (
 )
 from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.person import Person, read_person, refuse
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.directory import spool_directory
 
@@ -52,7 +57,7 @@ def settings_of(
     if tenant_id is not None:
         given["tenant_id"] = parse_uuid("tenant_id", tenant_id)
     if user_id is not None:
-        given["user_id"] = parse_uuid("user_id", user_id)
+        given |= {"user_id": parse_uuid("user_id", user_id), "user_is_given": True}
     if url is not None:
         given |= {"url": parse_database_url(url, variable="url"), "source": "url"}
     return msgspec.structs.replace(settings or load_settings(), **given)
@@ -66,12 +71,14 @@ class Door:
     Attributes:
         settings: that it was opened with.
         author: who records, for which tenant.
+        person: who that is, and what they may do.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
+        user: str | None = None,
         follows: bool = False,
         on_migrated: Callable[[list[str]], object] = lambda _: None,
     ) -> None:
@@ -79,18 +86,30 @@ class Door:
 
         Args:
             settings: see `open`.
+            user: name or email address of the user who acts, instead of the settings'.
             follows: whether it is there to follow the log, so that no answer is waited for longer
                 than the deadline of the settings.
             on_migrated: called with the migrations that the embedded database lacked.
         """
-        self.settings = settings
-        self.author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
         self._closed = threading.Event()
         self._database = _opened(settings, follows, on_migrated)
+        try:
+            self.person = _acting(self._database.engine, settings, user)
+        except BaseException:
+            self._database.close()
+            raise
+        acting = self.person.user_id
+        if acting is None and self.person.may_everything:
+            acting = settings.user_id
+        if acting is not None:
+            settings = msgspec.structs.replace(settings, user_id=acting)
+        self.settings = settings
+        self.author = Author(tenant_id=settings.tenant_id, user_id=acting)
         announce_appends(self._database.engine)
         self._recorder = Recorder(
             self._database.engine, self.author, spool=spool_directory(settings.home)
         )
+        self._recorder.permissions.named = self.person.claimed
         self._lent: Connection | None = None
 
     @property
@@ -155,6 +174,35 @@ class Door:
         door = copy.copy(self)
         door._lent = connection
         return door
+
+
+def _acting(engine: Engine, settings: Settings, user: str | None) -> Person:
+    """Return who acts.
+
+    Raises:
+        NoSuchUser: when no account has the name.
+        AccessRefused: when the login may not act as that user.
+    """
+    tenant_id = settings.tenant_id
+    claimed = settings.user_id if settings.user_is_given else None
+    with engine.connect() as connection:
+        person = read_person(connection, tenant_id, claimed, is_named=True)
+        if user is not None and person.username != user:
+            claimed = _find(connection, tenant_id, user)
+            person = read_person(connection, tenant_id, claimed, is_named=True)
+        if not person.has_users:
+            return person
+        if not person.may_act:
+            author = Author(tenant_id=tenant_id, user_id=person.linked_user)
+            raise refuse(engine, author, person, "act_as", None)
+    return person
+
+
+def _find(connection: Connection, tenant_id: UUID, user: str) -> UUID:
+    found = find_holder(connection, tenant_id, EMAIL if "@" in user else USERNAME, user)
+    if found is None:
+        raise NoSuchUser(user)
+    return found
 
 
 def _opened(

@@ -78,6 +78,10 @@ from quantum_forge.schema.domains.jobs import (
     JobQueued as JobQueued,
     JobStarted as JobStarted,
 )
+from quantum_forge.schema.domains.logins import (
+    LoginLinked as LoginLinked,
+    LoginUnlinked as LoginUnlinked,
+)
 from quantum_forge.schema.domains.marketplace import (
     MarketplaceListingCreated as MarketplaceListingCreated,
     MarketplaceListingPublished as MarketplaceListingPublished,

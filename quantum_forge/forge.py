@@ -15,6 +15,7 @@ from quantum_forge.projections.registry import PROJECTIONS
 
 if TYPE_CHECKING:
     from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+    from quantum_forge.eventstore.actions.accounts.logins import Logins
     from quantum_forge.eventstore.actions.accounts.users import Users
     from quantum_forge.training_sets import Datasets
 
@@ -26,6 +27,7 @@ def open(
     home: Path | None = None,
     tenant_id: UUID | None = None,
     user_id: UUID | None = None,
+    user: str | None = None,
 ) -> "Forge":
     """Open the event log of the settings, and return the forge that reads and writes it.
 
@@ -37,16 +39,20 @@ def open(
         settings: instead of those of the environment.
         home: the directory of the embedded server and of the spool, instead of the settings'.
         tenant_id: who owns what is read and recorded, instead of the settings'.
-        user_id: who records, instead of the settings'.
+        user_id: who records, instead of the settings'. Only a login that administers the
+            database may name another user than the one that it is linked to.
+        user: the same, as a user name or an email address.
 
     Raises:
+        AccessRefused: when the login may not act as that user.
+        NoSuchUser: when no account has the name.
         InvalidSetting: when a setting or `url` cannot be used.
         DatabaseUnavailable: when there is no connection to the database.
         EmbeddedServerError: when the embedded server cannot be started.
         NotMigrated, MigrationsPending, DatabaseNewer: when the tables of a database of your own
             are not those of this program; `qforge db upgrade` creates or changes them.
     """
-    return Forge(settings_of(url, settings, home, tenant_id, user_id))
+    return Forge(settings_of(url, settings, home, tenant_id, user_id), user=user)
 
 
 class Forge(Door):
@@ -59,6 +65,7 @@ class Forge(Door):
     Attributes:
         settings: that it was opened with.
         author: who records, for which tenant.
+        person: who that is, and what they may do.
     """
 
     record = recording.record
@@ -111,6 +118,14 @@ class Forge(Door):
             encryption = None  # only webhooks need it
         self._require_open()
         return Users(self._recorder, encryption=encryption)
+
+    @property
+    def logins(self) -> "Logins":
+        """Logins of the database that act as users of the tenant: link, unlink; see `Logins`."""
+        from quantum_forge.eventstore.actions.accounts.logins import Logins
+
+        self._require_open()
+        return Logins(self._recorder)
 
     @property
     def keys(self) -> "ApiKeys":

@@ -1,7 +1,7 @@
 """Methods of a forge that record, by the rules or raw."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -190,32 +190,50 @@ def append(forge: Door, events: Sequence[NewEvent]) -> list[Placed]:
         Where each event is, in the given order.
 
     Raises:
+        AccessRefused: when it takes an admin: for what other users did, or for accounts.
         EventRefused: when a payload does not fit its type; nothing was sent.
         EventTooLarge, AppendTooLarge: beyond the limits of the log; nothing was sent.
         VersionConflict: when a stream is not at its expected version.
         EventIdReused: when an id comes back with other content.
         StreamLocked: when another transaction holds a stream for too long.
     """
+    for event in events:
+        forge._recorder.permissions.require_all_of(forge.author, event)
     with forge.connect() as connection, connection.begin():
         return append_events(connection, events)
 
 
-def load(forge: Door, events: "Iterable[NewEvent | EncodedEvent]") -> "Loaded":
+def load(
+    forge: Door,
+    events: "Iterable[NewEvent | EncodedEvent]",
+    *,
+    on_chunk: "Callable[[Loaded], None]" = lambda _: None,
+) -> "Loaded":
     """Append any number of events in bounded memory, in chunks that each commit, without rules.
 
     What is committed when a load fails stays; the same load again appends exactly the rest.
+
+    Args:
+        events: in order; read once.
+        on_chunk: called after each commit, with what the load has done so far.
 
     Returns:
         How many were appended, and how many were in the log already.
 
     Raises:
+        AccessRefused: when it takes an admin: for what other users did, or for accounts.
         EventRefused: when an event does not fit its type, or expects a version.
         EventTooLarge: when an event is larger than the log takes.
         EventIdReused: when an id comes back with other content.
     """
     from quantum_forge.eventstore.log.load import load as load_events
 
-    return load_events(forge.engine, events)
+    def permitted() -> "Iterator[NewEvent | EncodedEvent]":
+        for event in events:
+            forge._recorder.permissions.require_all_of(forge.author, event)
+            yield event
+
+    return load_events(forge.engine, permitted(), on_chunk=on_chunk)
 
 
 def _identified(

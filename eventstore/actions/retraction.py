@@ -31,6 +31,7 @@ from quantum_forge.eventstore.base.envelope import NewEvent, Position
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.person import Permissions
 from quantum_forge.eventstore.recording.rules import append_checked
 from quantum_forge.schema.domains import LIFECYCLES
 from quantum_forge.schema.domains.batches import BatchItemReused, batch_items, batch_jobs
@@ -242,7 +243,7 @@ def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> 
             ),
         ]
 
-    placed = append_checked(engine, decide)
+    placed = append_checked(engine, Permissions(engine).permitted(decide))
     if not placed:
         return None
     return Retraction(

@@ -495,6 +495,46 @@ class NotAllowed(QuantumForgeError):
         super().__init__(f"{reason}; `qforge db roles` shows which role may do what")
 
 
+class AccessRefused(QuantumForgeError):
+    """A user may not do what was asked.
+
+    needed: the least role that may. advice: who can grant it, and how. is_recorded: whether the log
+    has the attempt.
+    """
+
+    def __init__(
+        self, action: str, reason: str, *, needed: str | None, advice: str, is_recorded: bool
+    ) -> None:
+        self.action = action
+        self.reason = reason
+        self.needed = needed
+        self.is_recorded = is_recorded
+        recorded = "; the attempt was recorded" if is_recorded else ""
+        super().__init__(f"{action} is not allowed: {reason}{recorded}; {advice}")
+
+
+class UnknownLogin(QuantumForgeError):
+    """The database server has no such login."""
+
+    exit_status = 2
+
+    def __init__(self, login: str) -> None:
+        super().__init__(
+            f"the database server has no login {login!r}; its administrator makes it: CREATE ROLE "
+            "… LOGIN, with a role that qforge db roles shows"
+        )
+
+
+class LastAdmin(QuantumForgeError):
+    """Nobody would be left who may administer accounts."""
+
+    def __init__(self, user: str) -> None:
+        super().__init__(
+            f"{user} is the only active admin of the tenant; make somebody else admin first: "
+            "qforge users role USER admin"
+        )
+
+
 class SpoolUnwritable(QuantumForgeError):
     """The local spool takes no more: a full disk, a quota, a broken device."""
 

@@ -44,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     see eventstore/database/availability/deadline.py. `server_linger`: seconds for which the
     embedded server runs on after the last command. `encryption_keys`: see
     eventstore/security/encryption.py; without any, the file has them.
+    `user_is_given`: whether somebody said who acts: without it, a database login that is linked to
+    a user acts as that user.
     `domains`: modules that add event types and tables; see eventstore/database/domains.py.
     """
 
@@ -52,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     home: Path
     tenant_id: UUID = DEFAULT_TENANT_ID
     user_id: UUID
+    user_is_given: bool = False
     deadline: float = DEFAULT_DEADLINE
     server_linger: float = DEFAULT_LINGER
     encryption_keys: tuple[Secret, ...] = ()
@@ -125,6 +128,7 @@ def load_settings(
         user_id=parse_uuid(
             "QFORGE_USER_ID", merged.get("QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}"))
         ),
+        user_is_given="QFORGE_USER_ID" in merged,
         deadline=_seconds(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
         server_linger=_seconds(merged, "QFORGE_SERVER_LINGER", DEFAULT_LINGER, may_be_zero=True),
         encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),

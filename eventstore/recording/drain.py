@@ -23,6 +23,7 @@ from quantum_forge.eventstore.database.availability.outage import AWAY, reason_o
 from quantum_forge.eventstore.database.tenancy import act_for
 from quantum_forge.eventstore.database.time_limit import begin_within
 from quantum_forge.eventstore.log.append import append_wire, decode_wire
+from quantum_forge.eventstore.recording.person import Permissions
 from quantum_forge.eventstore.recording.rules import append_checked, find_recorded
 from quantum_forge.eventstore.spool.directory import segment_paths, unusable
 from quantum_forge.eventstore.spool.entries import events_of
@@ -41,6 +42,10 @@ def append_spooled(
     """Append and commit what a segment holds, by the rules if it says so, in its tenant's name.
 
     Each statement has so many seconds. A home may have served several tenants.
+
+    Raises:
+        NotAllowed: when the login may not append what another user recorded.
+        AccessRefused: when that user may not record it.
     """
     first, *_ = spooled = events_of(wire)
 
@@ -51,6 +56,7 @@ def append_spooled(
 
     if any(event.rules for event in spooled):
         events = decode_wire(wire)
+        Permissions(engine).require(events, seconds=seconds, until=until, on_behalf=True)
         append_checked(engine, decide, seconds=seconds, until=until)
     else:
         with begin_within(engine, seconds, until=until) as connection:

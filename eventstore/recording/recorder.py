@@ -44,6 +44,7 @@ from quantum_forge.eventstore.recording.delivery import Delivery
 from quantum_forge.eventstore.recording.drain import append_spooled
 from quantum_forge.eventstore.recording.known_streams import KnownStreams
 from quantum_forge.eventstore.recording.lifecycle_check import conform, foresee
+from quantum_forge.eventstore.recording.person import Permissions
 from quantum_forge.eventstore.recording.rules import CHUNK, append_checked, find_recorded
 from quantum_forge.eventstore.spool.entries import events_of
 from quantum_forge.eventstore.spool.segment_drain import Drained
@@ -70,6 +71,7 @@ class _Shared:
         self.appender = appender
         self.delivery = delivery
         self.known = KnownStreams()
+        self.permissions = Permissions(appender.engine)
 
 
 class Recorder:
@@ -138,6 +140,7 @@ class Recorder:
         other = type(self).__new__(type(self))
         shared = _Shared(self._shared.appender, None)
         shared.known = self._shared.known
+        shared.permissions = self._shared.permissions
         other.__dict__.update(self.__dict__, _shared=shared)
         return other
 
@@ -145,6 +148,11 @@ class Recorder:
     def tenant_id(self) -> UUID:
         """Whose events it records."""
         return self.author.tenant_id
+
+    @property
+    def permissions(self) -> Permissions:
+        """What its authors may record."""
+        return self._shared.permissions
 
     @property
     def spooled(self) -> int:
@@ -200,6 +208,7 @@ class Recorder:
 
         Raises:
             EventRefused: when a payload does not fit its type.
+            AccessRefused: when the author may not record one of them.
             RuleBroken: when one of them may not happen now; of what is in the spool, the drain
                 tells.
             VersionConflict: when a stream is not at the version that an event expects.
@@ -222,7 +231,9 @@ class Recorder:
 
         Nothing is spooled: what cannot be read cannot be decided.
         """
-        return append_checked(self.engine, decide, learn=self._shared.known.learn)
+        return append_checked(
+            self.engine, self.permissions.permitted(decide), learn=self._shared.known.learn
+        )
 
     def decide_from(
         self, streams: Collection[Stream], decide: Callable[[Connection], Sequence[NewEvent]]
@@ -231,7 +242,7 @@ class Recorder:
 
         At most one event goes to each of them: see `append_decided`.
         """
-        return append_decided(self.engine, streams, decide)
+        return append_decided(self.engine, streams, self.permissions.permitted(decide))
 
     def calculation(
         self,
@@ -341,10 +352,11 @@ class Recorder:
 
     def _append(self, events: Sequence[NewEvent], seconds: float | None) -> list[Placed]:
         """Append over the kept connection; what depends on more is read first, in a transaction."""
+        until = None if seconds is None else time.monotonic() + seconds + SLACK
+        self._shared.permissions.require(events, seconds=seconds, until=until)
         if not self._rules:
             return self._shared.appender.append(events, seconds=seconds)
         known = self._shared.known
-        until = None if seconds is None else time.monotonic() + seconds + SLACK
         standings = foresee(events, known.get) if len(events) <= CHUNK else None
         if standings is not None:
             try:

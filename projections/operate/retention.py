@@ -17,6 +17,7 @@ from quantum_forge.eventstore.base.errors import EventRefused, QuantumForgeError
 from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.log.read import last_events, read_streams
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.person import Permissions
 from quantum_forge.eventstore.recording.rules import append_checked
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.access import SessionClosed, SessionExpired, user_sessions
@@ -76,7 +77,7 @@ def set_retention(engine: Engine, author: Author, table: str, days: float | None
     if table not in retained():
         raise NotRetained(table)
     decided = author.new(_id(author.tenant_id, table), RetentionSet(table=table, days=days))
-    append_checked(engine, lambda _: [decided])
+    append_checked(engine, Permissions(engine).permitted(lambda _: [decided]))
 
 
 def read_retention(
@@ -141,7 +142,7 @@ def apply_retention(
             events.append(author.new(_id(author.tenant_id, each.table), applied))
         return events
 
-    append_checked(engine, decide)
+    append_checked(engine, Permissions(engine).permitted(decide))
     return trimmed
 
 

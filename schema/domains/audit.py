@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from quantum_forge.schema.domains.access import ApiKeyIssued, ApiKeyRevoked
 from quantum_forge.schema.domains.apps import QuantumAppDeleted
 from quantum_forge.schema.domains.discovery import ProjectDeleted
+from quantum_forge.schema.domains.logins import LoginLinked, LoginUnlinked
 from quantum_forge.schema.domains.marketplace import SubscriptionKeyIssued, SubscriptionKeyRevoked
 from quantum_forge.schema.domains.molecules import MoleculeDeleted
 from quantum_forge.schema.domains.organizations import (
@@ -159,6 +160,8 @@ ACTIONS: Mapping[type[Event], str] = {
     UserLoggedIn: "login",
     UserLoginFailed: "login",
     UserLoggedOut: "logout",
+    LoginLinked: "database_login_link",
+    LoginUnlinked: "database_login_unlink",
     ApiKeyIssued: "api_key_issue",
     ApiKeyRevoked: "api_key_revoke",
     OrganizationCreated: "organization_create",

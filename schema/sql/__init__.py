@@ -44,6 +44,7 @@ OBJECTS = (
     "count_visible_rows",
     "system_health",
     "database_stats",
+    "person_of_login",
     "function_rights",
 )
 

@@ -119,4 +119,5 @@ def connect(recorder: Recorder, engine: Engine) -> None:
     recorder.engine = engine
     recorder._shared.appender.close()
     recorder._shared.appender.engine = engine
+    recorder.permissions.engine = engine
     delivery_of(recorder).next_try = 0.0

@@ -78,7 +78,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
             forge.engine,
             Author(
                 tenant_id=settings.tenant_id,
-                user_id=settings.user_id,
+                user_id=forge.author.user_id,
                 more={"service": "properties", **identity()},
             ),
         )

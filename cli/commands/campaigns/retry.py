@@ -104,7 +104,7 @@ def retry(
             forge.engine,
             Author(
                 tenant_id=settings.tenant_id,
-                user_id=settings.user_id,
+                user_id=forge.author.user_id,
                 more={"service": "retry", **identity()},
             ),
         )

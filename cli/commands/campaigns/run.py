@@ -238,7 +238,7 @@ def run(
                 limited,
                 Author(
                     tenant_id=settings.tenant_id,
-                    user_id=settings.user_id,
+                    user_id=forge.author.user_id,
                     more={"service": "runner", **identity()},
                 ),
                 spool=spool,

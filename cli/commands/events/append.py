@@ -19,8 +19,7 @@ from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.base.size import LARGEST_APPEND
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.files.lines import BadLine, read_lines
-from quantum_forge.eventstore.log.append import append as append_events
-from quantum_forge.eventstore.log.load import Loaded, load
+from quantum_forge.eventstore.log.load import Loaded
 
 AT_ONCE = 10_000
 """Events that are appended in one transaction; more go in several."""
@@ -76,15 +75,13 @@ def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json:
             forge = stack.enter_context(open_forge(settings, writes=True))
             with console.progress("append", good) as report:
                 if _is_one_append(file, good):
-                    events = list(_good(file, settings))
-                    with forge.engine.begin() as connection:
-                        placed = append_events(connection, events)
+                    placed = forge.append(list(_good(file, forge.settings)))
                     appended = sum(place.appended for place in placed)
                     done = Loaded(appended, len(placed) - appended)
                     report(good)
                 else:
-                    source = _good(file, settings)
-                    done = load(forge.engine, source, on_chunk=progressing(report))
+                    source = _good(file, forge.settings)
+                    done = forge.load(source, on_chunk=progressing(report))
     tell(context, done, bad, verb="appended", skip_invalid=skip_invalid, as_json=as_json)
 
 

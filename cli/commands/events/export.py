@@ -17,7 +17,6 @@ from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.files.export import ExportedLog, export_events
 from quantum_forge.eventstore.log.place import Place
 from quantum_forge.eventstore.log.read import Filter
-from quantum_forge.eventstore.recording.author import Author
 
 
 @click.command(cls=Command)
@@ -84,7 +83,7 @@ def export(
         done = export_events(
             forge.engine,
             sys.stdout.buffer if str(file) == "-" else file,
-            Author(tenant_id=settings.tenant_id, user_id=settings.user_id),
+            forge.author,
             after=after,
             upto=upto,
             where=where,

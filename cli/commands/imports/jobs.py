@@ -18,7 +18,7 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import jobs_option, json_option, limit_option
-from quantum_forge.cli.session import open_forge
+from quantum_forge.cli.session import open_forge, require_to_act_for
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.catching_up import project_import
 from quantum_forge.eventstore.base.errors import QuantumForgeError
@@ -124,8 +124,6 @@ def jobs(
     settings = load_settings()
     if tenant is not None:
         settings = replace(settings, tenant_id=tenant)
-    if isinstance(user_id, UUID):
-        settings = replace(settings, user_id=user_id)
     total = count_folders(directory, limit)
     with (
         open_forge(settings, writes=not dry_run) as forge,
@@ -133,10 +131,11 @@ def jobs(
     ):
         with forge.connect() as connection:
             user = ids.user(connection, settings.tenant_id, user_id)
+        require_to_act_for(forge, user)
         target = Target(
             url=forge.engine.url.render_as_string(hide_password=False),
             tenant_id=settings.tenant_id,
-            user_id=user or settings.user_id,
+            user_id=user or forge.author.user_id,
             dry_run=dry_run,
             keep_logs=keep_logs,
         )

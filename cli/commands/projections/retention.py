@@ -8,8 +8,7 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
-from quantum_forge.eventstore.database.settings import Settings, load_settings
-from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.operate import retention as library
 from quantum_forge.projections.operate.retention import Retention
 
@@ -66,7 +65,7 @@ def set_(table: str, days: str) -> None:
     """
     settings = load_settings()
     with open_forge(settings, writes=True) as forge:
-        library.set_retention(forge.engine, _author(settings), table, _days(days))
+        library.set_retention(forge.engine, forge.author, table, _days(days))
 
 
 @retention.command()
@@ -88,14 +87,10 @@ def apply(dry_run: bool, as_json: bool) -> None:
                 found = library.read_retention(connection, settings.tenant_id)
             found = [each for each in found if each.expired]
         else:
-            found = library.apply_retention(forge.engine, _author(settings))
+            found = library.apply_retention(forge.engine, forge.author)
     _print(found, as_json)
     if not found:
         console.note("Nothing is due.")
-
-
-def _author(settings: Settings) -> Author:
-    return Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
 
 
 def _days(text: str) -> float | None:

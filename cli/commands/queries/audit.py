@@ -7,6 +7,7 @@ from uuid import UUID
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
@@ -23,7 +24,6 @@ from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.place import Place, place_at
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.log.subscribe import subscribe
-from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import audit_trail
 from quantum_forge.projections.queries.audit_trail import Entry, Question
@@ -80,11 +80,9 @@ def audit(
       qforge audit --status denied --since 7d --follow
     """
     settings = load_settings()
-    author = Author(
-        tenant_id=settings.tenant_id, user_id=settings.user_id, more={"service": "audit"}
-    )
     reads = ["users", "organization_members"]
     with open_forge(settings, follows=follow, reads=reads) as forge:
+        author = replace(forge.author, more={"service": "audit"})
         if form is not None:
             refuse_standby(forge, "an export, which is recorded in the log,", follows=follow)
 
@@ -94,12 +92,15 @@ def audit(
                     None if user is None else ids.named_user(connection, settings.tenant_id, user)
                 )
                 entity_id = ids.entity(connection, settings.tenant_id, entity)
-            if user_id is None or user_id != settings.user_id:
+            own = user_id is not None and user_id == forge.author.user_id
+            # An auditor of the database, who stands for no user, reads the log anyway.
+            if not own and not (forge.person.user_id is None and forge.person.audits):
                 require_role(
                     forge.engine,
                     author,
+                    forge.person,
                     "audit_read",
-                    among=[Role.ADMIN],
+                    Role.ADMIN,
                     target_type="user" if user_id else None,
                     target_id=user_id,
                 )

@@ -18,9 +18,8 @@ from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log.read import safe_head
-from quantum_forge.eventstore.recording.author import Author
 
 DIFFERING = (
     Shown("row"),
@@ -156,7 +155,7 @@ def export(
         asked = as_of.isoformat() if isinstance(as_of, datetime) else None
         if asked is not None:
             console.note(f"As of {asked}: position {position} of the log.")
-        author = _author(settings)
+        author = forge.author
         with _progress() as progress:
             if output == "-":
                 manifest = export_stream(
@@ -224,7 +223,7 @@ def reproduce(manifest: Path, output: Path | None, force: bool, as_json: bool) -
         done = reproduce_dataset(
             forge.engine,
             then,
-            _author(settings),
+            forge.author,
             output=output,
             replace=force,
             progress=progress,
@@ -265,7 +264,7 @@ def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
     manifests = read_manifest(before), None if after is None else read_manifest(after)
     settings = load_settings()
     with open_forge(settings) as forge:
-        found = compare(forge.engine, *manifests, _author(settings), limit=limit)
+        found = compare(forge.engine, *manifests, forge.author, limit=limit)
     if as_json:
         console.emit_json(found)
         return
@@ -287,10 +286,6 @@ def diff(before: Path, after: Path | None, limit: int, as_json: bool) -> None:
         console.note(
             f"… and {counted(more, 'more row')}; see {'it' if more == 1 else 'them'} with --limit"
         )
-
-
-def _author(settings: Settings) -> Author:
-    return Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
 
 
 class _Progress:

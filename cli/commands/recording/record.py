@@ -11,7 +11,7 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import json_option
-from quantum_forge.cli.session import open_forge
+from quantum_forge.cli.session import open_forge, require_to_act_for
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.by_name import record_by_name
 from quantum_forge.eventstore.base.errors import InvalidSetting
@@ -82,7 +82,8 @@ def record(
         with forge.connect() as connection:
             entity = ids.entity(connection, settings.tenant_id, entity_id)
             user = ids.user(connection, settings.tenant_id, user_id)
-        author = Author(tenant_id=settings.tenant_id, user_id=user or settings.user_id)
+        require_to_act_for(forge, user)
+        author = Author(tenant_id=settings.tenant_id, user_id=user or forge.author.user_id)
         with Recorder(forge.engine, author) as recorder:
             recorded = record_by_name(
                 recorder, event, document, entity_id=entity, expected_version=expect

@@ -14,7 +14,6 @@ from quantum_forge.eventstore.actions import retraction
 from quantum_forge.eventstore.actions.retraction import Criteria, Extent
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import Settings, load_settings
-from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.projections.queries import lookup
 
 READS = ("batch_jobs", "batch_items", "calculations")
@@ -86,8 +85,7 @@ def retract(
                 covered = retraction.extent(connection, settings.tenant_id, criteria)
             _print(covered, as_json)
             return
-        author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
-        done = retraction.retract(forge.engine, author, criteria, reason or "")
+        done = retraction.retract(forge.engine, forge.author, criteria, reason or "")
     if as_json:
         console.emit_json(done)
     elif done is None:

@@ -13,7 +13,6 @@ from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.spool_report import report_spool
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.directory import spool_directory
@@ -103,11 +102,10 @@ def report_command() -> None:
       qforge spool report
     """
     settings = load_settings()
-    author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
     directory = spool_directory(settings.home)
     with (
         open_forge(settings, writes=True) as forge,
-        Recorder(forge.engine, author) as recorder,
+        Recorder(forge.engine, forge.author) as recorder,
     ):
         report_spool(recorder, host=socket.gethostname(), directory=directory)
 

@@ -12,8 +12,11 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
+from quantum_forge.eventstore.base.errors import NoSuchUser
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.log import abbreviations
+from quantum_forge.forge import Forge
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.schema.domains.users import Role
 
@@ -31,7 +34,7 @@ LISTED = (
 
 @click.group(cls=Group)
 def users() -> None:
-    """Register users, and give them passwords and API keys.
+    """Register users, give them roles, passwords and API keys, and link logins to them.
 
     \b
     Example:
@@ -47,9 +50,7 @@ def users() -> None:
 @click.option(
     "--role",
     type=click.Choice([role.value for role in Role]),
-    default=Role.RESEARCHER.value,
-    show_default=True,
-    help="Role of the user.",
+    help="Role of the user. [default: researcher; admin, if the tenant has no admin yet]",
 )
 @click.option(
     "--no-password", is_flag=True, help="Register a user without a password, who logs in elsewhere."
@@ -61,30 +62,127 @@ def register(
     email: str,
     full_name: str | None,
     institution: str | None,
-    role: str,
+    role: str | None,
     no_password: bool,
     password_stdin: bool,
     as_json: bool,
 ) -> None:
     """Register USERNAME. Asks for a password, and stores only its Argon2id hash.
 
+    The first admin of a tenant is you: your database login is linked to the new user, as `qforge
+    users link` does, and later commands act as that user.
+
     \b
     Example:
-      qforge users register ada --email ada@example.org --role admin
+      qforge users register ada --email ada@example.org
+      qforge users register bob --email bob@example.org --role viewer
       qforge users register ada --email ada@example.org --password-stdin < password.txt
     """
     settings = load_settings()
     password = None if no_password else _password(from_stdin=password_stdin)
     with open_forge(settings, writes=True) as forge:
+        first = not forge.users.has_admin()
+        chosen = Role(role) if role is not None else Role.ADMIN if first else Role.RESEARCHER
+        login = None
+        if first and chosen == Role.ADMIN and forge.person.linked_user is None:
+            login = forge.person.login
         user_id = forge.users.register(
             email=email,
             username=username,
             password=password,
             full_name=full_name,
             institution=institution,
-            role=Role(role),
+            role=chosen,
+            login=login,
         )
     _print_id(user_id, as_json)
+    if login is not None:
+        console.note(
+            f"{username} is the first admin of the tenant, and you: the database login {login} acts"
+            f" as {username} from now on. To undo that: qforge users unlink {login}"
+        )
+
+
+@users.command()
+@click.argument("login")
+@click.argument("user")
+def link(login: str, user: str) -> None:
+    """Have the database login LOGIN act as USER: a user name, an email address, or an id.
+
+    Whoever connects with it has the role of that user. Several logins may act as the same user.
+
+    \b
+    Example:
+      qforge users link ada_laptop ada
+    """
+    settings = load_settings()
+    with open_forge(settings, writes=True) as forge:
+        forge.logins.link(login, user_id_of(forge, user))
+    console.note(f"The database login {login} acts as {user}.")
+
+
+@users.command()
+@click.argument("login")
+def unlink(login: str) -> None:
+    """Have the database login LOGIN act as no user.
+
+    \b
+    Example:
+      qforge users unlink ada_laptop
+    """
+    settings = load_settings()
+    with open_forge(settings, writes=True) as forge:
+        forge.logins.unlink(login)
+    console.note(f"The database login {login} acts as no user.")
+
+
+@users.command()
+@click.argument("user")
+@click.argument("role", type=click.Choice([role.value for role in Role]), metavar="ROLE")
+def role(user: str, role: str) -> None:
+    """Give USER the role ROLE: admin, researcher or viewer.
+
+    USER is a user name, an email address, or an id.
+
+    \b
+    Example:
+      qforge users role ada admin
+    """
+    settings = load_settings()
+    with open_forge(settings, writes=True) as forge:
+        forge.users.change_role(user_id_of(forge, user), role=Role(role))
+    console.note(f"{user} has the role {role}.")
+
+
+@users.command()
+@click.argument("user")
+@click.option("--reason", help="Reason, which is recorded.")
+def deactivate(user: str, reason: str | None) -> None:
+    """Close the account of USER. What the user did stays; sessions and keys open nothing any more.
+
+    \b
+    Example:
+      qforge users deactivate ada --reason 'left the group'
+    """
+    settings = load_settings()
+    with open_forge(settings, writes=True) as forge:
+        forge.users.deactivate(user_id_of(forge, user), reason=reason)
+    console.note(f"The account of {user} is deactivated.")
+
+
+@users.command()
+@click.argument("user")
+def reactivate(user: str) -> None:
+    """Open the account of USER again. Sessions and keys from before stay closed.
+
+    \b
+    Example:
+      qforge users reactivate ada
+    """
+    settings = load_settings()
+    with open_forge(settings, writes=True) as forge:
+        forge.users.reactivate(user_id_of(forge, user))
+    console.note(f"The account of {user} is active.")
 
 
 @users.command("list")
@@ -120,9 +218,8 @@ def password(user: str, password_stdin: bool) -> None:
     """
     settings = load_settings()
     with open_forge(settings, writes=True) as forge:
-        recorder = forge.users
-        user_id = recorder.find(user)
-        recorder.change_password(user_id, password=_password(from_stdin=password_stdin))
+        user_id = user_id_of(forge, user)
+        forge.users.change_password(user_id, password=_password(from_stdin=password_stdin))
     console.note(f"{user} has a new password.")
 
 
@@ -153,7 +250,7 @@ def key(
     """
     settings = load_settings()
     with open_forge(settings, writes=True) as forge:
-        user_id = forge.users.find(user)
+        user_id = user_id_of(forge, user)
         issued = forge.keys.issue(
             user_id,
             name=name,
@@ -167,6 +264,24 @@ def key(
         return
     console.emit(issued.key.reveal())
     console.note("Keep it: only its hash is stored, and it cannot be shown again.")
+
+
+def user_id_of(forge: Forge, user: str) -> UUID:
+    """Return the id of the user with this name, email address or id, which may be abbreviated.
+
+    Names are looked up in the log, whose tables may be behind.
+
+    Raises:
+        NoSuchUser: when no account has it.
+        UnknownId, AmbiguousId: when it is an abbreviated id, and no user, or more than one, fits.
+    """
+    try:
+        return forge.users.find(user)
+    except NoSuchUser:
+        if (digits := abbreviations.id_digits(user)) is None:
+            raise
+    with forge.connect() as connection:
+        return abbreviations.find_user(connection, forge.author.tenant_id, digits)
 
 
 def _password(*, from_stdin: bool) -> Secret:

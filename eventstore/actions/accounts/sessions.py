@@ -144,6 +144,8 @@ class Sessions(Domain):
             if user_id and isinstance(event, SessionStateSaved | SessionExtended):
                 self._require_time(session_id, latest["expires_at"], event)
                 require_active(connection, self.author.tenant_id, user_id, event.event_type)
+        elif isinstance(event, SessionOpened):
+            require_active(connection, self.author.tenant_id, user_id, event.event_type)
         author = msgspec.structs.replace(self.author, user_id=self.author.user_id or user_id)
         return author.new(session_id, event)
 

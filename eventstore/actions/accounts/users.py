@@ -17,7 +17,13 @@ from quantum_forge.eventstore.actions.accounts.names import (
 )
 from quantum_forge.eventstore.actions.accounts.revisions import revises, with_changes
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
-from quantum_forge.eventstore.base.errors import NoSuchUser, NotLetIn, RuleBroken, WeakPassword
+from quantum_forge.eventstore.base.errors import (
+    LastAdmin,
+    NoSuchUser,
+    NotLetIn,
+    RuleBroken,
+    WeakPassword,
+)
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.domain import Domain, happens
@@ -31,6 +37,7 @@ from quantum_forge.eventstore.security.hashing import (
     password_matches,
 )
 from quantum_forge.schema.domains.audit import AccessDenied
+from quantum_forge.schema.domains.logins import LoginLinked, login_id
 from quantum_forge.schema.domains.users import (
     Role,
     UserDeactivated,
@@ -64,6 +71,24 @@ _ENDINGS = {
     "user_deactivated": "issued before the user was deactivated",
 }
 
+_OTHER_ADMIN = text("""
+    SELECT EXISTS (
+        SELECT FROM event_streams AS head
+         WHERE head.tenant_id = :tenant_id AND head.entity_type = 'user'
+           AND head.entity_id IS DISTINCT FROM :except
+           AND (SELECT event_type FROM event_logs
+                 WHERE entity_id = head.entity_id AND entity_type = head.entity_type
+                   AND tenant_id = head.tenant_id AND id >= head.first_position
+                   AND event_type || '' IN ('user_registered', 'user_deactivated',
+                                            'user_reactivated')
+                 ORDER BY version DESC LIMIT 1) <> 'user_deactivated'
+           AND (SELECT data ->> 'role' FROM event_logs
+                 WHERE entity_id = head.entity_id AND entity_type = head.entity_type
+                   AND tenant_id = head.tenant_id AND id >= head.first_position
+                   AND event_type || '' IN ('user_registered', 'user_role_changed')
+                 ORDER BY version DESC LIMIT 1) = 'admin')
+""").bindparams(bindparam("tenant_id", type_=Uuid), bindparam("except", type_=Uuid))
+
 _NAMES = {"email": EMAIL, "username": USERNAME}
 
 
@@ -79,9 +104,7 @@ class Users(Domain):
         super().__init__(recorder)
         self.encryption = encryption
 
-    change_role = revises(UserRoleChanged)
     change_tier = revises(UserTierChanged)
-    deactivate = happens(UserDeactivated)
     reactivate = happens(UserReactivated)
     enable_two_factor = happens(UserTwoFactorEnabled)
     disable_two_factor = happens(UserTwoFactorDisabled)
@@ -99,8 +122,19 @@ class Users(Domain):
         institution: str | None = None,
         role: Role = Role.RESEARCHER,
         tier: str = "free",
+        login: str | None = None,
     ) -> UUID:
         """Record a new account; without a password, its owner comes through somebody else's login.
+
+        Args:
+            email: unique in the tenant, in any case.
+            username: as well.
+            password: stored as its hash.
+            full_name: shown.
+            institution: shown.
+            role: what the user may do.
+            tier: what the user pays for.
+            login: of the database, that acts as this user from now on; see `Logins`.
 
         Raises:
             NameTaken: when another account has the email address or the username.
@@ -125,8 +159,13 @@ class Users(Domain):
                 self.author.new(user_id, event),
                 *claim(connection, self.author, EMAIL, event.email, user_id),
                 *claim(connection, self.author, USERNAME, event.username, user_id),
+                *linked,
             ]
 
+        linked = []
+        if login is not None:
+            link = LoginLinked(login=login, user_id=user_id)
+            linked.append(self.author.new(login_id(self.author.tenant_id, login), link))
         names = [(EMAIL, event.email), (USERNAME, event.username)]
         self.decide_from([self._name(kind, name) for kind, name in names], decide)
         return user_id
@@ -169,6 +208,40 @@ class Users(Domain):
         names = [(kind, getattr(event, field)) for field, kind in _NAMES.items()]
         streams = [self._name(kind, name) for kind, name in names if name is not UNSET]
         return self.decide_from([stream, *streams], decide)[0]
+
+    def has_admin(self, *, besides: UUID | None = None) -> bool:
+        """Whether the tenant has an active admin, by the log; another one than `besides`."""
+        with self.engine.connect() as connection:
+            parameters = {"tenant_id": self.author.tenant_id, "except": besides}
+            return bool(connection.scalar(_OTHER_ADMIN, parameters))
+
+    def change_role(self, user_id: UUID, /, *, role: Role) -> Placed:
+        """Record that a user may do more, or less.
+
+        Raises:
+            LastAdmin: when nobody would be left to administer accounts.
+        """
+        if role != Role.ADMIN:
+            self._require_other_admin(user_id)
+        return self._revise_role(user_id, role=role)
+
+    def deactivate(self, user_id: UUID, /, *, reason: str | None = None) -> Placed:
+        """Record that an account was closed; its sessions and keys open nothing any more.
+
+        Raises:
+            LastAdmin: when nobody would be left to administer accounts.
+            RuleBroken: when there is no such user, or it is closed already.
+        """
+        self._require_other_admin(user_id)
+        return self.record((user_id, UserDeactivated(reason=reason)))[0]
+
+    _revise_role = revises(UserRoleChanged)
+
+    def _require_other_admin(self, user_id: UUID) -> None:
+        with self.engine.connect() as connection:
+            latest = latest_values(connection, self._stream(user_id), ["role", "username"])
+        if latest["role"] == Role.ADMIN and not self.has_admin(besides=user_id):
+            raise LastAdmin(latest["username"])
 
     def change_password(self, user_id: UUID, /, *, password: Secret) -> Placed:
         """Record another password, or the first one; whoever asks has proved who they are.

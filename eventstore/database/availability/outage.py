@@ -16,6 +16,7 @@ import sqlalchemy.exc
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.errors import (
+    AccessRefused,
     DatabaseUnavailable,
     EventIdReused,
     EventRefused,
@@ -58,7 +59,7 @@ AWAY = (
 """Errors that say nothing about an append: it may be spooled, and succeed later. More than what
 passes by itself: a wrong password costs no result either."""
 
-REFUSALS = (VersionConflict, EventRefused, EventIdReused, RuleBroken)
+REFUSALS = (VersionConflict, EventRefused, EventIdReused, RuleBroken, AccessRefused)
 """Errors that the same append meets again, however often it is repeated."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0

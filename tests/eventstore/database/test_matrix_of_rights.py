@@ -77,6 +77,7 @@ FUNCTIONS: Mapping[str, frozenset[str]] = {
     "acts_for_every_tenant": frozenset(PURPOSES),
     "append_lock_key": frozenset(PURPOSES),
     "append_evidence": frozenset(PURPOSES),
+    "person_of_login": frozenset(PURPOSES),
     "last_assigned_position": _READERS,
     "safe_head": _READERS,
     "event_partitions": _READERS,

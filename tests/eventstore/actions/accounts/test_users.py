@@ -12,7 +12,6 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
-from quantum_forge.eventstore.actions.accounts.authorization import roles_of
 from quantum_forge.eventstore.actions.accounts.organizations import Organizations
 from quantum_forge.eventstore.actions.accounts.sessions import Sessions
 from quantum_forge.eventstore.actions.accounts.users import Users
@@ -27,6 +26,7 @@ from quantum_forge.eventstore.base.errors import (
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.log.read import read_streams
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.person import read_person
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.security import hashing
 from quantum_forge.eventstore.security.encryption import Encryption
@@ -388,7 +388,7 @@ def test_who_was_in_a_deleted_organisation_has_no_power_left(
 
     catch_up(engine, named(["users", "organization_members"]))
     with engine.connect() as connection:
-        powers = [roles_of(connection, TENANT, user_id) for user_id in (owner, guest, ada)]
+        powers = [read_person(connection, TENANT, id_).roles for id_ in (owner, guest, ada)]
         (left,) = read_streams(
             connection, TENANT, "organization_member", [member_id(TENANT, lab, owner)]
         ).values()
@@ -410,7 +410,7 @@ def test_a_closed_account_has_no_power_as_a_member_either(
 
     catch_up(engine, named(["users", "organization_members"]))
     with engine.connect() as connection:
-        assert roles_of(connection, TENANT, ada) == set()
+        assert read_person(connection, TENANT, ada).roles == set()
 
 
 def test_a_thing_is_marked_once(recorder: Recorder, ada: UUID) -> None:

@@ -1,0 +1,71 @@
+"""Permissions of commands: the least role of a user who may run each.
+
+Commands that are not named here ask the log for no user: they work with files, or for whoever
+owns the server. What a command records is checked once more, event by event.
+"""
+
+from collections.abc import Mapping
+
+from quantum_forge.schema.domains.users import Role
+
+LEAST_ROLE: Mapping[str, Role] = {
+    # Reading
+    "as-of": Role.VIEWER,
+    "batches list": Role.VIEWER,
+    "batches show": Role.VIEWER,
+    "calculations list": Role.VIEWER,
+    "calculations show": Role.VIEWER,
+    "dataset diff": Role.VIEWER,
+    "dataset export": Role.VIEWER,
+    "dataset reproduce": Role.VIEWER,
+    "dead-letters list": Role.VIEWER,
+    "diff": Role.VIEWER,
+    "explain": Role.VIEWER,
+    "metrics": Role.VIEWER,
+    "metrics show": Role.VIEWER,
+    "molecules list": Role.VIEWER,
+    "molecules show": Role.VIEWER,
+    "retention show": Role.VIEWER,
+    "status": Role.VIEWER,
+    "users list": Role.VIEWER,
+    "verify": Role.VIEWER,
+    # The log as it is, in which everybody's events are
+    "audit": Role.ADMIN,
+    "db backup": Role.ADMIN,
+    "events export": Role.ADMIN,
+    "events list": Role.RESEARCHER,
+    # Recording
+    "events append": Role.RESEARCHER,
+    "import events": Role.ADMIN,
+    "import jobs": Role.RESEARCHER,
+    "properties compute": Role.RESEARCHER,
+    "record": Role.VIEWER,
+    "retract": Role.RESEARCHER,
+    "retry": Role.RESEARCHER,
+    "run": Role.RESEARCHER,
+    # Accounts; a viewer may change their own
+    "users deactivate": Role.ADMIN,
+    "users key": Role.VIEWER,
+    "users link": Role.ADMIN,
+    "users password": Role.VIEWER,
+    "users reactivate": Role.ADMIN,
+    "users register": Role.ADMIN,
+    "users role": Role.ADMIN,
+    "users unlink": Role.ADMIN,
+    # Operation
+    "db maintain": Role.VIEWER,
+    "dead-letters discard": Role.ADMIN,
+    "dead-letters retry": Role.VIEWER,
+    "project": Role.VIEWER,
+    "rebuild": Role.VIEWER,
+    "retention apply": Role.ADMIN,
+    "retention set": Role.ADMIN,
+    "spool drain": Role.VIEWER,
+    "spool report": Role.RESEARCHER,
+}
+
+OF_THE_LOG = frozenset({"audit", "events export", "events list"})
+"""Commands for which the database has a role of its own, qforge_auditor."""
+
+CHECKS_ITSELF = frozenset({"audit", "whoami"})
+"""Commands that ask for a role themselves, or for none."""

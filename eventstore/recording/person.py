@@ -1,0 +1,322 @@
+"""The person who acts by a login of the database, and the check of what they may record.
+
+A login is linked to a user (`qforge users link`), and acts as that user. Logins that administer the
+database, as the one of an embedded server does, may name another user, or none. A tenant without
+users is somebody's own space, where everything is allowed.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, Engine, Uuid, bindparam, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from quantum_forge.eventstore.base.envelope import NewEvent
+from quantum_forge.eventstore.base.errors import AccessRefused, NotAllowed, QuantumForgeError
+from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.database.availability.outage import AWAY
+from quantum_forge.eventstore.database.tenancy import act_for
+from quantum_forge.eventstore.database.time_limit import begin_within
+from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.log.load import EncodedEvent
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.schema.domains.audit import AccessDenied
+from quantum_forge.schema.domains.logins import LoginLinked
+from quantum_forge.schema.domains.organizations import OrganizationMemberAdded
+from quantum_forge.schema.domains.users import Role, UserRegistered
+from quantum_forge.schema.permissions import POWER, ROLE_OF_MEMBER, least_role
+
+Decide = Callable[[Connection], Sequence[NewEvent]]
+"""Reads what it needs over a connection, and returns the events to record."""
+
+TRUSTED_FOR = 5.0
+"""Seconds after which a recorder asks again what a person may do."""
+
+_PEOPLE = frozenset(
+    cls.entity_type for cls in (UserRegistered, LoginLinked, OrganizationMemberAdded)
+)
+"""What decides on permissions."""
+
+_PERSON = text("SELECT * FROM person_of_login(:tenant_id, :claimed)").bindparams(
+    bindparam("tenant_id", type_=Uuid), bindparam("claimed", type_=Uuid)
+)
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts in a tenant by a login of the database.
+
+    user_id: who acts; None: no user. username, state, roles: of that user; without a name, it is
+    no user of the tenant. claimed: whom the login claims to be. linked_user: whom the login is
+    linked to. administers: whether it administers the database. audits: whether it is a member of
+    qforge_auditor; works: of qforge_worker. has_users: whether the tenant has any. is_named:
+    whether somebody named the user who shall act, so that a stranger may do nothing.
+    """
+
+    tenant_id: UUID
+    login: str
+    claimed: UUID | None
+    linked_user: UUID | None
+    user_id: UUID | None
+    username: str | None
+    state: str | None
+    roles: frozenset[Role]
+    administers: bool
+    audits: bool
+    works: bool
+    has_users: bool
+    is_named: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the tenant has heard of the user: by an account, or as a member."""
+        return self.state is not None or bool(self.roles)
+
+    @property
+    def may_everything(self) -> bool:
+        """Whether no role is asked for."""
+        if not self.has_users:
+            return True
+        named = self.is_named and self.claimed is not None
+        return self.administers and not self.is_known and not named
+
+    def may(self, needed: Role) -> bool:
+        """Whether the person may do what needs a role."""
+        if self.may_everything:
+            return True
+        # A machine that computes is no user; the database limits it to what machines record.
+        roles = {Role.RESEARCHER} if self.works and self.user_id is None else self.roles
+        return self.may_act and any(POWER[role] >= POWER[needed] for role in roles)
+
+    @property
+    def power(self) -> Role | None:
+        """The role with the most power."""
+        return max(self.roles, key=POWER.__getitem__, default=None)
+
+    @property
+    def name(self) -> str:
+        """The user name, or else the id."""
+        return self.username or str(self.user_id)
+
+    def refusal(self, needed: Role | None) -> tuple[str, str]:
+        """Return why the person may not do what needs a role, and what to do about it."""
+        requires = f"it requires the role {needed}"
+        if not self.may_act:
+            return (
+                f"the database login {self.login} acts as user {self.name}, not as {self.claimed}"
+                if self.linked_user
+                else f"the database login {self.login} cannot act as user {self.claimed}",
+                "unset QFORGE_USER_ID; only a login that administers the database may name a user",
+            )
+        if self.user_id is None:
+            return (
+                f"{requires}, and the database login {self.login} is linked to no user",
+                f"an admin can link it: qforge users link {self.login} USER",
+            )
+        if self.state == "inactive":
+            return (
+                f"the account of {self.name} is deactivated",
+                f"an admin can open it again: qforge users reactivate {self.name}",
+            )
+        if self.power is None:
+            return (
+                f"user {self.name} does not belong to tenant {self.tenant_id}",
+                "set QFORGE_USER_ID to the id of a user, as `qforge users list --json` shows it, or"
+                " unset it",
+            )
+        return (
+            f"{requires}, and yours is {self.power}",
+            f"an admin can grant it: qforge users role {self.name} {needed}",
+        )
+
+    @property
+    def may_act(self) -> bool:
+        """Whether the login may act as whom it claims to be."""
+        return self.administers or self.claimed in (None, self.linked_user)
+
+
+def read_person(
+    connection: Connection, tenant_id: UUID, claimed: UUID | None, *, is_named: bool = False
+) -> Person:
+    """Return who acts in a tenant over this connection.
+
+    Args:
+        connection: of the login.
+        tenant_id: where.
+        claimed: the user whom it claims to act as; None: the one that it is linked to.
+        is_named: see `Person`.
+    """
+    act_for(connection, tenant_id)
+    found = connection.execute(_PERSON, {"tenant_id": tenant_id, "claimed": claimed}).one()
+    roles = {ROLE_OF_MEMBER[role] for role in found.member_roles}
+    if found.user_role is not None:
+        roles.add(Role(found.user_role))
+    return Person(
+        tenant_id=tenant_id,
+        login=found.login,
+        claimed=claimed,
+        linked_user=found.linked_user,
+        user_id=found.acting_user,
+        username=found.username,
+        state=found.state,
+        roles=frozenset() if found.state == "inactive" else frozenset(roles),
+        administers=found.administers,
+        audits=found.audits,
+        works=found.works,
+        has_users=found.has_users,
+        is_named=is_named,
+    )
+
+
+def refuse(
+    engine: Engine,
+    author: Author,
+    person: Person,
+    action: str,
+    needed: Role | None,
+    *,
+    target_type: str | None = None,
+    target_id: UUID | None = None,
+) -> AccessRefused:
+    """Record that a person may not do an action, if the log takes it, and return the error."""
+    reason, advice = person.refusal(needed)
+    denied = AccessDenied(
+        action=action, reason=reason, target_type=target_type, target_id=target_id
+    )
+    is_recorded = record_denied(engine, author, denied)
+    return AccessRefused(action, reason, needed=needed, advice=advice, is_recorded=is_recorded)
+
+
+def record_denied(engine: Engine, author: Author, denied: AccessDenied) -> bool:
+    """Return whether the log has it now: who is refused may have no right to append, either.
+
+    It goes to the tenant that the login is bound to, whichever the author asked for.
+    """
+    try:
+        with engine.begin() as connection:
+            bound = connection.scalar(select(func.current_tenant()))
+            author = msgspec.structs.replace(author, tenant_id=bound or author.tenant_id)
+            append(connection, [author.new(uuid7(), denied)])
+    except (QuantumForgeError, SQLAlchemyError):
+        return False
+    return True
+
+
+class Permissions:
+    """What the persons may record who act over one engine; threads may share it.
+
+    Roles are read from the log, and asked for again after `TRUSTED_FOR`.
+
+    Attributes:
+        engine: of the database.
+        named: the user who was named as the one who acts.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.named: UUID | None = None
+        self._known: dict[tuple[UUID, UUID | None], tuple[float, Person]] = {}
+        self._lock = threading.Lock()
+
+    def require(
+        self,
+        events: Iterable[NewEvent],
+        *,
+        seconds: float | None = None,
+        until: float | None = None,
+        on_behalf: bool = False,
+    ) -> None:
+        """Refuse events that their authors may not record; the refusal is recorded.
+
+        Args:
+            events: each has its author.
+            seconds: for each statement.
+            until: end of the whole, by `time.monotonic`.
+            on_behalf: whether others recorded them before, as in a spool.
+
+        Raises:
+            AccessRefused: for the first of them.
+            NotAllowed: instead, when the login may not act for the author of what is on_behalf.
+            DatabaseUnreachable, sqlalchemy.exc.OperationalError: when nothing is known of the
+                author, and the database does not answer in time.
+        """
+        about_people = False
+        for new in events:
+            about_people = about_people or new.event.entity_type in _PEOPLE
+            person = self._person(new.tenant_id, new.user_id, seconds, until)
+            if person.may_everything:
+                continue
+            needed = least_role(new.event, new.entity_id, person.user_id)
+            if not (person.may_act if needed is None else person.may(needed)):
+                if on_behalf and not person.may_act:
+                    raise NotAllowed(person.refusal(needed)[0])
+                author = Author(
+                    tenant_id=new.tenant_id, user_id=person.user_id, more=dict(new.metadata)
+                )
+                raise refuse(
+                    self.engine,
+                    author,
+                    person,
+                    new.event.event_type,
+                    needed,
+                    target_type=new.event.entity_type,
+                    target_id=new.entity_id,
+                )
+        if about_people:
+            self._known.clear()
+
+    def require_all_of(self, author: Author, new: NewEvent | EncodedEvent) -> None:
+        """Refuse an event that the author may not append without the rules.
+
+        Only an admin appends what others did, or what is not checked against its type.
+
+        Raises:
+            AccessRefused, DatabaseUnreachable, sqlalchemy.exc.OperationalError: see `require`.
+        """
+        person = self._person(author.tenant_id, author.user_id, None, None)
+        if person.may(Role.ADMIN):
+            return
+        if isinstance(new, NewEvent) and new.user_id in (None, author.user_id):
+            self.require([msgspec.structs.replace(new, user_id=author.user_id)])
+            return
+        raise refuse(
+            self.engine,
+            author,
+            person,
+            "append",
+            Role.ADMIN,
+            target_type=new.entity_type if isinstance(new, EncodedEvent) else new.event.entity_type,
+            target_id=new.entity_id,
+        )
+
+    def permitted(self, decide: Decide) -> Decide:
+        """Return the same decision, refused where the author may not record what it wants."""
+
+        def decided(connection: Connection) -> Sequence[NewEvent]:
+            events = decide(connection)
+            self.require(events)
+            return events
+
+        return decided
+
+    def _person(
+        self, tenant_id: UUID, user_id: UUID | None, seconds: float | None, until: float | None
+    ) -> Person:
+        known = self._known.get((tenant_id, user_id))
+        now = time.monotonic()
+        if known is not None and now - known[0] < TRUSTED_FOR:
+            return known[1]
+        with self._lock:
+            try:
+                with begin_within(self.engine, seconds, until=until) as connection:
+                    person = read_person(
+                        connection, tenant_id, user_id, is_named=user_id == self.named
+                    )
+            except AWAY:
+                if known is None:
+                    raise
+                return known[1]  # an outage takes no rights away, and the spool is there for it
+            self._known[tenant_id, user_id] = (now, person)
+        return person
