@@ -25,7 +25,11 @@ SAMPLE = 500
 
 _SEQUENCE = text("""
     SELECT seqcache AS cache, seqincrement AS step, seqcycle AS cycles,
-           last_assigned_position() AS last
+           last_assigned_position() AS last,
+           (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef AS d
+              JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+             WHERE d.adrelid = 'event_logs'::regclass AND a.attname = 'id')
+               IS NOT DISTINCT FROM 'nextval(''event_logs_id_seq''::regclass)' AS is_default
       FROM pg_sequence WHERE seqrelid = 'event_logs_id_seq'::regclass
 """)
 _LOWERED = """
@@ -147,6 +151,13 @@ def sequence(connection: Connection) -> Finding:
             f"{', CYCLE' if row.cycles else ''}: readers can skip events",
             "correct it, and reconnect all sessions",
             psql("ALTER SEQUENCE event_logs_id_seq INCREMENT 1 CACHE 1 NO CYCLE"),
+        )
+    if not row.is_default:
+        return problem(
+            check,
+            "events take their positions from somewhere else than event_logs_id_seq",
+            "restore the default",
+            psql("ALTER TABLE event_logs ALTER id SET DEFAULT nextval('event_logs_id_seq')"),
         )
     return ok(check, f"assigns positions one by one; the last was {row.last}")
 

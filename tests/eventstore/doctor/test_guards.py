@@ -132,6 +132,11 @@ CHANGES: list[tuple[Check, str, list[str]]] = [
         ["ALTER FUNCTION append_events OWNER TO pg_monitor"],
     ),
     (
+        log.sequence,
+        "from somewhere else than event_logs_id_seq",
+        ["ALTER TABLE event_logs ALTER id SET DEFAULT 7"],
+    ),
+    (
         log.partitions,
         "one for positions 1 to 10000000 was dropped",
         [f"DROP TABLE {PARTITION}"],
