@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
+from quantum_forge.eventstore.base.errors import NotAllowed
 from quantum_forge.eventstore.doctor.checks import declared
 from quantum_forge.eventstore.doctor.checks.finding import Finding, ok, problem, psql, shortened
 from quantum_forge.schema.domains import METADATA, PROJECTIONS
@@ -136,8 +137,8 @@ def functions(connection: Connection) -> Finding:
     if said:
         return problem(check, shortened(said), "make them again as they are declared", *commands)
     rest = (
-        f"; {len(not_made)} were compared by their text alone, because this login may not make"
-        " temporary objects"
+        f"; {shortened(not_made)} could not be compared in full, which takes the right to make"
+        " temporary objects, or that of the owner"
         if not_made
         else ""
     )
@@ -238,7 +239,7 @@ def _made_again(
             try:
                 with connection.begin_nested():
                     connection.exec_driver_sql(moved, execution_options={"no_parameters": True})
-            except DBAPIError:
+            except (DBAPIError, NotAllowed):
                 not_made.append(each.name)
         if len(not_made) < len(declared.definitions()):
             space = str(connection.scalar(_SPACE))

@@ -550,6 +550,7 @@ def test_a_login_sees_what_it_may_and_is_told_what_it_may_not(
         not_checked = {name for name, each in found.items() if "not checked" in each.found}
         assert ("stream heads" in not_checked) == (role != "qforge_admin")
         assert found["append-only"].level is Level.OK
+        assert found["functions"].level is Level.OK
 
 
 def test_what_waits_in_the_spool_is_found(tmp_path: Path) -> None:
