@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -163,6 +164,16 @@ def test_a_worker_appends_what_it_computes_and_never_accounts(
     if way == "the bulk loader":
         with engine.begin() as connection:
             connection.execute(text(f"DROP OWNED BY {worker.url.username}"))
+
+
+def test_a_worker_that_may_read_the_log_runs_calculations(
+    login: Login, qforge: Callable[..., object], tmp_path: Path
+) -> None:
+    """The two roles that the docs name for a machine are enough for qforge run."""
+    machine = login("qforge_worker, qforge_auditor")
+    (tmp_path / "methane.smi").write_text("C methane\n", "utf-8")
+    env = {"DATABASE_URL": libpq_url(machine.url)}
+    assert "completed\t1" in str(getattr(qforge("run", "methane.smi", env=env), "stdout", ""))
 
 
 def _raw(entity_type: str) -> dict[str, object]:
