@@ -33,7 +33,6 @@ def bind_login(engine: Engine, login: str, tenant_id: UUID) -> None:
         NotAllowed: unless the caller owns the tables or is a member of qforge_admin.
     """
     with engine.begin() as connection:
-        _require_bindable(connection, login)
         binding = insert(login_bindings).values(
             login=login,
             tenant_id=tenant_id,
@@ -48,6 +47,8 @@ def bind_login(engine: Engine, login: str, tenant_id: UUID) -> None:
                 },
             )
         )
+        # Afterwards, so that a standby names its primary whoever is to be bound.
+        _require_bindable(connection, login)
 
 
 def unbind_login(engine: Engine, login: str) -> None:

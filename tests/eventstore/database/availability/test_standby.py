@@ -329,6 +329,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db downgrade": (WRITES, "--yes"),
     "db reset": (WRITES, "--yes"),
     "db maintain": (WRITES, ""),
+    "db bind": (WRITES, "somebody 6f1d4a52-0d7c-4c38-9a55-0c1f6f9f2f10"),
+    "db unbind": (WRITES, "somebody"),
     "db roles": (READS, ""),
     "db restore": (WRITES, "primary.dump"),
     "db url": (READS, ""),
