@@ -54,8 +54,8 @@ class NothingChosen(QuantumForgeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "select results by program version, host, method, batch or time; all results at once "
-            "cannot be retracted"
+            "select results by calculation, molecule, program version, host, method, batch or "
+            "time; all results at once cannot be retracted"
         )
 
 
@@ -64,7 +64,8 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 
     program_version: of the program that computed it. host: that recorded it. since, until: when it
     completed, the first included and the second not. batch_id: that this batch computed itself;
-    with_reused: or that it reused, whichever batch computed them.
+    with_reused: or that it reused, whichever batch computed them. calculation_id: of this
+    calculation. molecule_id: of this molecule.
     """
 
     program_version: str | None = None
@@ -74,6 +75,19 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     with_reused: bool = False
     since: datetime | None = None
     until: datetime | None = None
+    calculation_id: UUID | None = None
+    molecule_id: UUID | None = None
+
+
+class Repeated(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision to retract that a run would make again necessary.
+
+    what: the method or program version that it names. reason, decided_at: of the decision.
+    """
+
+    what: str
+    reason: str
+    decided_at: datetime
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +171,37 @@ def select_covered(tenant_id: UUID, criteria: Criteria) -> Select[Any]:
         )
         .order_by(completed.c.id)
     )
+
+
+def repeated_by(
+    connection: Connection, tenant_id: UUID, *, method: str, program_version: str, host: str
+) -> list[Repeated]:
+    """Return the decisions whose criteria the results of a run would meet, the latest first.
+
+    Only those that name a method or a program version, and no batch, calculation or molecule: what
+    they found wrong may be wrong still. None for a login that may not read the log.
+    """
+    if not connection.scalar(select(func.has_table_privilege(event_logs.name, "SELECT"))):
+        return []
+    c = event_logs.c
+    query = (
+        select(c.data, c.occurred_at)
+        .where(c.tenant_id == tenant_id, c.event_type == ResultsRetracted.event_type)
+        .order_by(c.id.desc())
+    )
+    present = {"method": method, "program_version": program_version, "host": host}
+    found: dict[str, Repeated] = {}
+    for data, decided_at in connection.execute(query):
+        named = {name: data[name] for name in present if data.get(name) is not None}
+        narrowed = any(data.get(name) for name in ("batch_id", "calculation_id", "molecule_id"))
+        if narrowed or not named.keys() & {"method", "program_version"}:
+            continue
+        if all(present[name] == value for name, value in named.items()):
+            words = {"program_version": "program version", "method": "method", "host": "host"}
+            what = " and ".join(f"{words[name]} {named[name]}" for name in words if name in named)
+            repeated = Repeated(what=what, reason=str(data.get("reason")), decided_at=decided_at)
+            found.setdefault(what, repeated)
+    return list(found.values())
 
 
 def extent(connection: Connection, tenant_id: UUID, criteria: Criteria) -> Extent:
@@ -317,6 +362,10 @@ def _reused_by(
 def _conditions(completed: Any, tenant_id: UUID, criteria: Criteria) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     # The small columns first: a payload with atoms is stored apart, and costs most to look into.
+    if criteria.calculation_id is not None:
+        found.append(completed.c.entity_id == criteria.calculation_id)
+    if criteria.molecule_id is not None:
+        found.append(completed.c.data["molecule_id"].astext == str(criteria.molecule_id))
     if criteria.since is not None:
         found.append(completed.c.occurred_at >= criteria.since)
     if criteria.until is not None:

@@ -5,10 +5,11 @@ from datetime import datetime
 from sqlalchemy import Connection, case, func, select
 
 from quantum_forge.eventstore.base.envelope import Position
+from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.log.place import BeyondHead
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.log.time_range import last_recorded
-from quantum_forge.schema.tables import published_head
+from quantum_forge.schema.tables import event_logs, published_head
 
 # On a standby, the log is not known beyond the last publication.
 _KNOWN_UNTIL = select(
@@ -18,6 +19,22 @@ _KNOWN_UNTIL = select(
         else_=None,
     ),
 )
+
+_FIRST = select(event_logs.c.recorded_at).order_by(event_logs.c.id).limit(1)
+
+
+class BeforeLog(QuantumForgeError):
+    """A time at which the log had not begun; `begins`: when its first event was recorded."""
+
+    exit_status = 2
+
+    def __init__(self, asked: datetime, begins: datetime) -> None:
+        self.asked = asked
+        self.begins = begins
+        super().__init__(
+            f"{asked.isoformat()} is before the beginning of the log at {begins.isoformat()}: give "
+            "a later time, or position 0, at which every table is empty"
+        )
 
 
 def position_at(connection: Connection, moment: int | datetime) -> Position:
@@ -33,6 +50,7 @@ def position_at(connection: Connection, moment: int | datetime) -> Position:
     Reads some sixty events by primary key, and the summaries of a BRIN index.
 
     Raises:
+        BeforeLog: for a time before the first event was recorded; position 0 is the empty log.
         BeyondHead: for a position above the safe head, or a time in the future; on a standby, for
             a time after the primary published the head.
         UnsafeIsolation: when the transaction cannot see what is committed.
@@ -42,7 +60,10 @@ def position_at(connection: Connection, moment: int | datetime) -> Position:
         now, published_at = connection.execute(_KNOWN_UNTIL).one()
         if moment > (published_at or now):
             raise BeyondHead(moment, head, published_at)
-        return Position(last_recorded(connection, moment, head))
+        position = last_recorded(connection, moment, head)
+        if position == 0 and (begins := connection.scalar(_FIRST)) is not None:
+            raise BeforeLog(moment, begins)
+        return Position(position)
     if not 0 <= moment <= head:
         raise BeyondHead(moment, head)
     return Position(moment)

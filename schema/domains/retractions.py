@@ -12,6 +12,7 @@ class ResultsRetracted(Event, frozen=True, kw_only=True):
     """The decision to retract results; the same append invalidates every calculation covered.
 
     The criteria that are given hold together; calculation_count: how many were covered.
+    calculation_id, molecule_id: of this calculation, or of this molecule, only.
     """
 
     reason: str
@@ -23,6 +24,8 @@ class ResultsRetracted(Event, frozen=True, kw_only=True):
     with_reused: bool = False
     since: Timestamp | None = None
     until: Timestamp | None = None
+    calculation_id: UUID | None = None
+    molecule_id: UUID | None = None
 
 
 lifecycle("retraction", {ResultsRetracted: when(NEW, then="retracted")})

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option, time_range_options
+from quantum_forge.cli.parse.smiles import canonical
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions import retraction
@@ -16,11 +17,16 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.projections.queries import lookup
 
-READS = ("batch_jobs", "batch_items", "calculations")
-"""The read models by which batches are found, and what they reuse."""
+READS = ("batch_jobs", "batch_items", "batch_item_names", "calculations", "molecules")
+"""The read models by which results are found, and which batches reuse them."""
 
 
 @click.command(cls=Command)
+@click.option("--calculation", help="Only the result of this calculation: its id, or a prefix.")
+@click.option(
+    "--molecule",
+    help="Only results of this molecule: what `qforge molecules show` takes, such as its id.",
+)
 @click.option(
     "--program-version", metavar="VERSION", help="Only results of this program version: 0.4.0."
 )
@@ -40,6 +46,8 @@ READS = ("batch_jobs", "batch_items", "calculations")
 @click.option("--dry-run", is_flag=True, help="Only print what would be retracted.")
 @json_option()
 def retract(
+    calculation: str | None,
+    molecule: str | None,
     program_version: str | None,
     host: str | None,
     method: str | None,
@@ -62,6 +70,7 @@ def retract(
     Example:
       qforge retract --program-version 0.4.0 --dry-run
       qforge retract --batch molecules --reason 'wrong charges' --dry-run
+      qforge retract --calculation 01946f5e --reason 'a typing error in the charge'
       qforge retract --host node7 --since 2026-11-01 --reason 'faulty memory'
     """
     if reason is None and not dry_run:
@@ -79,6 +88,16 @@ def retract(
                 with_reused=with_reused,
                 since=since,
                 until=until,
+                calculation_id=None
+                if calculation is None
+                else lookup.find_calculation(
+                    connection, settings.tenant_id, calculation, canonical=canonical
+                )["id"],
+                molecule_id=None
+                if molecule is None
+                else lookup.find_molecule(
+                    connection, settings.tenant_id, molecule, canonical=canonical
+                )["id"],
             )
         if dry_run:
             with forge.connect() as connection:

@@ -11,7 +11,13 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, select, text
 
-from quantum_forge.eventstore.actions.retraction import Criteria, NothingChosen, extent, retract
+from quantum_forge.eventstore.actions.retraction import (
+    Criteria,
+    NothingChosen,
+    extent,
+    repeated_by,
+    retract,
+)
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.base.ids import uuid7
@@ -23,6 +29,7 @@ from quantum_forge.projections.history.verify import verify
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.batches import batch_id
+from quantum_forge.schema.domains.molecules import molecule_id
 from quantum_forge.schema.tables import event_logs
 from tests.conftest import Qforge
 from tests.support.campaigns import campaign, counted, rows, statuses, write
@@ -77,6 +84,10 @@ def four(engine: Engine) -> Engine:
         (Criteria(since=ONE + timedelta(minutes=1)), {D}),
         (Criteria(until=ONE + timedelta(minutes=1)), {A, B, C}),
         (Criteria(program_version="0.4.0", host="node2"), set()),
+        (Criteria(calculation_id=B), {B}),
+        (Criteria(calculation_id=B, program_version="0.4.0"), set()),
+        (Criteria(molecule_id=molecule_id(DEFAULT_TENANT_ID, "O", 0, 1)), {A, B, C, D}),
+        (Criteria(molecule_id=A), set()),
     ],
 )
 def test_the_extent_is_what_the_criteria_say(
@@ -85,6 +96,40 @@ def test_the_extent_is_what_the_criteria_say(
     """Each restricts, they hold together, and another tenant's results are never covered."""
     with four.connect() as connection:
         assert set(extent(connection, DEFAULT_TENANT_ID, criteria).examples) == covered
+
+
+def test_a_run_is_warned_of_a_retracted_version(four: Engine) -> None:
+    """Of decisions that name its version or method, as far as their other criteria hold for it."""
+    for criteria, reason in (
+        (Criteria(program_version="0.4.0", host="node1"), "faulty memory"),
+        (Criteria(program_version="0.5.0"), "wrong parameters"),
+        (Criteria(calculation_id=D), "a typing error"),
+        (Criteria(host="node1"), "all of it"),
+    ):
+        retract(four, AUTHOR, criteria, reason)
+
+    def warned(version: str, host: str, tenant_id: UUID = DEFAULT_TENANT_ID) -> list[str]:
+        with four.connect() as connection:
+            found = repeated_by(
+                connection, tenant_id, method="GFN2-xTB", program_version=version, host=host
+            )
+        return [each.reason for each in found]
+
+    assert warned("0.4.0", "node1") == ["faulty memory"]
+    assert warned("0.4.0", "node2") == []
+    assert warned("0.5.0", "node3") == ["wrong parameters"]
+    assert warned("0.5.0", "node3", OTHER_TENANT) == []
+
+
+def test_one_result_or_those_of_a_molecule_are_retracted(qforge_here: Qforge, four: Engine) -> None:
+    """By the references that `show` takes; what is covered is said before."""
+    looked = qforge_here("retract", "--calculation", str(C), "--dry-run", "--json")
+    assert json.loads(looked.stdout)["examples"] == [str(C)]
+
+    qforge_here("retract", "--calculation", str(C), "--reason", "a typing error")
+    assert statuses(four) == {"invalidated": 1, "completed": 4}
+    qforge_here("retract", "--molecule", "O", "--reason", "not water")
+    assert statuses(four) == {"invalidated": 4, "completed": 1}
 
 
 def test_a_retraction_without_a_criterion_is_refused(four: Engine) -> None:

@@ -32,7 +32,7 @@ from quantum_forge.eventstore.log.time_range import LONGEST_APPEND
 from quantum_forge.projections.compiler.reference import Reference
 from quantum_forge.projections.history.as_of import as_of
 from quantum_forge.projections.history.difference import Change, ChangeKind, difference
-from quantum_forge.projections.history.moment import position_at
+from quantum_forge.projections.history.moment import BeforeLog, position_at
 from quantum_forge.projections.project.folding import fold
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.molecules import MoleculeUpdated, molecule_id
@@ -304,7 +304,8 @@ def test_finding_the_position_of_a_time_does_not_read_the_log(engine: Engine) ->
         )
         before = connection.execute(text(reads)).scalar_one()
 
-        position_at(connection, now - LONGEST_APPEND * 3)
+        with pytest.raises(BeforeLog):
+            position_at(connection, now - LONGEST_APPEND * 3)
 
         assert connection.execute(text(reads)).scalar_one() == before
 
@@ -318,7 +319,9 @@ def test_what_has_not_happened_has_no_position(engine: Engine) -> None:
 
         assert position_at(connection, head) == head
         assert position_at(connection, now) == head
-        assert position_at(connection, EPOCH) == 0
+        assert position_at(connection, 0) == 0
+        with pytest.raises(BeforeLog, match=f"beginning of the log at {now.year}"):
+            position_at(connection, EPOCH)
         for beyond in (head + 1, -1, now + timedelta(days=1)):
             with pytest.raises(BeyondHead, match=f"to {head}"):
                 position_at(connection, beyond)
