@@ -154,7 +154,9 @@ class UserProfileUpdated(Event, frozen=True, kw_only=True):
 class UserPreferencesChanged(Event, frozen=True, kw_only=True):
     """How a person wants things; what is absent stays, null goes back to the default.
 
-    display_precision: decimals. slack_webhook_url: encrypted, never in clear.
+    display_precision: decimals. default_method, default_solvation: of `qforge run`, unless an
+    option says otherwise. slack_webhook_url: encrypted, never in clear. The settings of
+    notifications are stored, and nothing sends notifications yet.
     """
 
     display_units: DisplayUnits | UnsetType | None = UNSET

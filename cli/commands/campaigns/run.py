@@ -1,6 +1,7 @@
 """`qforge run`: xTB on the molecules of files, or what it would compute."""
 
 import contextlib
+import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 import click
+from click.core import ParameterSource
 from msgspec import structs
 from sqlalchemy import Engine
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.commands.campaigns.preferences import Preferred, preferred
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.commands.recording.spool import tell
 from quantum_forge.cli.parse.named import named_project, tables_of
@@ -20,6 +23,7 @@ from quantum_forge.cli.parse.options import jobs_option, limit_option
 from quantum_forge.cli.parse.xtb import METHOD, SOLVENT
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console, run_tally
+from quantum_forge.eventstore.actions import retraction
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
 from quantum_forge.eventstore.database.availability.deadline import followed
@@ -82,9 +86,10 @@ NAMESAKES_SHOWN = 3
 @click.option(
     "--method",
     type=METHOD,
-    default=METHODS[0],
-    show_default=True,
-    help="Method; also as gfn2, GFN2, 2.",
+    help=(
+        "Method; also as gfn2, GFN2, 2.  [default: your preference default_method, or "
+        f"{METHODS[0]}]"
+    ),
 )
 @click.option(
     "--engine",
@@ -108,7 +113,10 @@ NAMESAKES_SHOWN = 3
 @click.option(
     "--solvent",
     type=SOLVENT,
-    help="Solvent of the ALPB model, by any of its names: water, H2O.  [default: gas phase]",
+    help=(
+        "Solvent of the ALPB model, by any of its names: water, H2O; gas for the gas phase.  "
+        "[default: your preference default_solvation, or the gas phase]"
+    ),
 )
 @click.option(
     "--seed",
@@ -147,7 +155,7 @@ def run(
     smiles_column: str | None,
     name_column: str | None,
     project: str | None,
-    method: str,
+    method: str | None,
     engine: str,
     optimization_level: str | None,
     charge: int | None,
@@ -181,10 +189,14 @@ def run(
       qforge run molecules.smi --engine xtb --opt tight
       zcat huge.smi.gz | head -1000 | qforge run - --format smi
     """
-    require_known(method, solvent, engine=engine, optimization_level=optimization_level)
+    source = click.get_current_context().get_parameter_source("solvent")
+    is_solvent_given = source is not ParameterSource.DEFAULT
+    require_known(
+        method or METHODS[0], solvent, engine=engine, optimization_level=optimization_level
+    )
     try:
         from quantum_forge.runner.campaign.campaign import Campaign
-        from quantum_forge.runner.engines.check import try_out
+        from quantum_forge.runner.engines.check import program_version, try_out
         from quantum_forge.runner.inputs.files import Reading
         from quantum_forge.runner.workers.liveness import identity
     except ImportError as error:
@@ -193,17 +205,29 @@ def run(
     reading = Reading(format=format_, smiles_column=smiles_column, name_column=name_column)
     with contextlib.ExitStack() as stack:
         inputs = _read(stack, files, limit, reading)
-        try:
-            try_out(method, solvent, engine=engine, optimization_level=optimization_level)
-        except ImportError as error:
-            raise EngineMissing(error) from error
         settings = load_settings()
-        reads = ["batch_jobs", *tables_of(None, project)]
+        reads = ["batch_jobs", "user_preferences", *tables_of(None, project)]
         forge = stack.enter_context(open_forge(settings, writes=not dry_run, reads=reads))
         # A look-up that gets no answer must not hold the results up for ever.
         limited = followed(forge.engine, settings.deadline)
         with limited.connect() as connection:
             project_id = named_project(connection, settings.tenant_id, project)
+            wanted = preferred(
+                connection,
+                settings.tenant_id,
+                settings.user_id,
+                method=method is None,
+                solvent=not is_solvent_given,
+            )
+        _note_preferences(wanted)
+        method = method or wanted.method or METHODS[0]
+        solvent = solvent or wanted.solvent or None
+        require_known(method, solvent, engine=engine, optimization_level=optimization_level)
+        try:
+            try_out(method, solvent, engine=engine, optimization_level=optimization_level)
+        except ImportError as error:
+            raise EngineMissing(error) from error
+        note_retracted(limited, settings.tenant_id, method, program_version(engine))
         plan_of = partial(
             Plan,
             method=method,
@@ -283,6 +307,29 @@ def run(
             raise ResultsInSpool(events)
     if unsuccessful and not successful:
         sys.exit(1)
+
+
+def _note_preferences(wanted: Preferred) -> None:
+    """Say in one line on stderr which settings come from the user's preferences."""
+    said = []
+    if wanted.method is not None:
+        said.append(f"method {wanted.method}")
+    if wanted.solvent is not None:
+        said.append(f"solvent {wanted.solvent}" if wanted.solvent else "gas phase")
+    if said:
+        console.note(f"By your preferences: {', '.join(said)}.")
+
+
+def note_retracted(engine: Engine, tenant_id: UUID, method: str, version: str) -> None:
+    """Warn on stderr of a run by a method or program version whose results were retracted."""
+    with engine.connect() as connection:
+        for each in retraction.repeated_by(
+            connection, tenant_id, method=method, program_version=version, host=socket.gethostname()
+        ):
+            console.note(
+                f"Warning: this run computes with {each.what} again, whose results were retracted "
+                f"on {each.decided_at:%Y-%m-%d}: {' '.join(each.reason.split())}"
+            )
 
 
 class _Given(NamedTuple):

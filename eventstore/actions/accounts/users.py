@@ -302,7 +302,9 @@ class Users(Domain):
         return user_id
 
     def set_webhook(self, user_id: UUID, /, url: Secret | None) -> Placed:
-        """Record where a person's notifications go, encrypted; None: nowhere.
+        """Record where a person's notifications are to go, encrypted; None: nowhere.
+
+        Nothing sends notifications yet.
 
         Raises:
             EncryptionKeyMissing: when there is no key.

@@ -9,7 +9,11 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 from sqlalchemy import Engine
 
+from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.runner.molecules.seeds import SEED
+from quantum_forge.schema.domains.users import UserPreferencesChanged
 from tests.conftest import Qforge
 from tests.support.campaigns import counted, nci, rows, statuses, write
 
@@ -199,6 +203,33 @@ def test_in_a_pipe_the_table_is_plain_and_the_rest_goes_to_stderr(
     assert "\r" not in done.stderr
     assert "calculating: 2/2, 1 failed" in done.stderr
     assert "input 2 (wrong): syntax error" in done.stderr
+
+
+def test_a_run_heeds_the_preferences_of_the_acting_user(
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
+) -> None:
+    """Method and solvation, said in one line; an option wins, one that fits nothing is refused."""
+    write(tmp_path / "m.smi", ["C methane"])
+    settings = load_settings({"QFORGE_HOME": str(tmp_path)})
+    author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+    wished = UserPreferencesChanged(default_method="gfn1", default_solvation="ALPB(Water)")
+    with engine.begin() as connection:
+        append(connection, [author.new(settings.user_id, wished)])
+
+    said = qforge_here("run", "m.smi")
+    assert "By your preferences: method GFN1-xTB, solvent water.\n" in said.stderr
+    given = qforge_here("run", "m.smi", "--method", "gfn2", "--solvent", "gas")
+    assert "preferences" not in given.stderr
+    found = {(row["method"], row["solvation_model"]) for row in rows(engine, "calculations")}
+    assert found == {("GFN1-xTB", "ALPB(water)"), ("GFN2-xTB", None)}
+
+    with engine.begin() as connection:
+        append(
+            connection,
+            [author.new(settings.user_id, UserPreferencesChanged(default_method="B3LYP"))],
+        )
+    refused = qforge_here("run", "m.smi", status=2)
+    assert "your preference default_method cannot be used: unknown method 'B3LYP'" in refused.stderr
 
 
 def test_many_problems_are_cut_short_with_the_command_for_the_rest(

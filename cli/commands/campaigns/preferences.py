@@ -1,0 +1,74 @@
+"""Preferences of the acting user that a run heeds: method and solvation."""
+
+import re
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.runner.engines.methods import method_named
+from quantum_forge.runner.engines.solvents import is_gas, solvent_named
+from quantum_forge.runner.errors import InputError
+from quantum_forge.schema.domains.users import user_preferences
+
+_MODEL = re.compile(r"ALPB\((.*)\)", re.IGNORECASE)
+"""A solvation as calculations store it; a preference may also name the solvent only."""
+
+
+class UnusablePreference(QuantumForgeError):
+    """A preference of the acting user is not a method or solvent that there is."""
+
+    exit_status = 2
+
+    def __init__(self, name: str, option: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(
+            f"your preference {name} cannot be used: {reason}; change it, or give {option}"
+        )
+
+
+class Preferred(NamedTuple):
+    """What a user wants by default; None: nothing is preferred. solvent: "" is the gas phase."""
+
+    method: str | None = None
+    solvent: str | None = None
+
+
+def preferred(
+    connection: Connection, tenant_id: UUID, user_id: UUID, *, method: bool, solvent: bool
+) -> Preferred:
+    """Return the preferences of a user, as far as they are asked for.
+
+    Raises:
+        UnusablePreference: for a method or solvent that there is not.
+    """
+    c = user_preferences.c
+    query = select(c.default_method, c.default_solvation)
+    query = query.where(c.tenant_id == tenant_id, c.user_id == user_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return Preferred()
+    return Preferred(
+        method=_method(row.default_method) if method and row.default_method else None,
+        solvent=_solvent(row.default_solvation) if solvent and row.default_solvation else None,
+    )
+
+
+def _method(written: str) -> str:
+    try:
+        return method_named(written)
+    except InputError as error:
+        raise UnusablePreference("default_method", "--method", str(error)) from error
+
+
+def _solvent(written: str) -> str:
+    model = _MODEL.fullmatch(written.strip())
+    name = model[1] if model else written
+    if is_gas(name):
+        return ""
+    try:
+        return solvent_named(name)
+    except InputError as error:
+        raise UnusablePreference("default_solvation", "--solvent", str(error)) from error
