@@ -31,6 +31,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 """Of commands that need some."""
 
 ELSEWHERE = {
+    "qforge batches show": "tests/cli/commands/queries/test_look.py",
     "qforge dataset diff": "tests/datasets/test_manifest.py",
     "qforge dataset export": "tests/datasets/test_export.py",
     "qforge dataset reproduce": "tests/datasets/test_manifest.py",
