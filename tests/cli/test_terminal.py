@@ -10,14 +10,23 @@ from rich.cells import cell_len
 from sqlalchemy import Engine, text
 
 from quantum_forge.cli.main import qforge as root
-from quantum_forge.cli.show import console
+from quantum_forge.cli.show import console, event_table
+from quantum_forge.cli.show.lines import Lines
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.batches import BatchStarted, batch_id
 from quantum_forge.schema.domains.users import Role, UserRegistered, UserUpdated
 from tests.conftest import Qforge
-from tests.support.chemical_history import completed, created, failed, happened, record, started
+from tests.support.chemical_history import (
+    NOON,
+    completed,
+    created,
+    failed,
+    happened,
+    record,
+    started,
+)
 
 LONG = "CC(C)(C)OC(=O)N1CCC(CC1)C2=CC=C(C=C2)C3=NN(C4=C3C(=NC=N4)N)C5CCCCC5CCCCCCCCCC"
 BATCH = batch_id(DEFAULT_TENANT_ID, "分子の長い名前-with-a-long-tail")
@@ -167,3 +176,30 @@ def test_the_columns_of_a_narrow_terminal_are_the_most_important(
     assert "calculation_completed" in events
     by = qforge_here("metrics", "show", "--by", "method", env={"COLUMNS": "80"}).stdout
     assert "GFN2-xTB" in by
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_lines_that_follow_the_log_are_as_long_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    """What is printed before the next row is known keeps its columns; the last one is cut."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(console, "is_terminal", lambda _=None: True)
+    row = {
+        "position": 123456,
+        "occurred_at": NOON,
+        "event_type": "calculation_retry_scheduled",
+        "entity_id": CALCULATION,
+        "data": "分子 " * 200,
+    }
+
+    lines = Lines(event_table.LISTED, event_table.WIDTHS)
+    lines.header()
+    lines.row(row)
+
+    header, line = capsys.readouterr().out.splitlines()
+    assert cell_len(header) <= width
+    assert width - 2 <= cell_len(line) <= width
+    assert line.endswith("…")
+    assert header.index("event_type") == line.index("calculation_retry_scheduled")
+    assert (str(CALCULATION) in line) is ("entity_id" in header) is (width > 120)
