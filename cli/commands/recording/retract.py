@@ -16,6 +16,7 @@ from quantum_forge.eventstore.actions.retraction import Criteria, Extent
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.projections.queries import lookup
+from quantum_forge.runner.engines.methods import known_method
 
 READS = ("batch_jobs", "batch_items", "batch_item_names", "calculations", "molecules")
 """The read models by which results are found, and which batches reuse them."""
@@ -31,7 +32,7 @@ READS = ("batch_jobs", "batch_items", "batch_item_names", "calculations", "molec
     "--program-version", metavar="VERSION", help="Only results of this program version: 0.4.0."
 )
 @click.option("--host", help="Only results that this host recorded.")
-@click.option("--method", help="Only results by this method: GFN2-xTB.")
+@click.option("--method", help="Only results by this method: GFN2-xTB, also as gfn2.")
 @click.option(
     "--batch",
     help="Only results that this batch computed itself: its name, its id, or a prefix of its id.",
@@ -83,7 +84,7 @@ def retract(
             criteria = Criteria(
                 program_version=program_version,
                 host=host,
-                method=method,
+                method=None if method is None else known_method(method) or method,
                 batch_id=None if batch is None else _batch_id(connection, settings, batch),
                 with_reused=with_reused,
                 since=since,

@@ -126,6 +126,9 @@ def test_one_result_or_those_of_a_molecule_are_retracted(qforge_here: Qforge, fo
     looked = qforge_here("retract", "--calculation", str(C), "--dry-run", "--json")
     assert json.loads(looked.stdout)["examples"] == [str(C)]
 
+    looked = qforge_here("retract", "--method", "gfn1", "--dry-run", "--json")
+    assert json.loads(looked.stdout)["examples"] == [str(C)]
+
     qforge_here("retract", "--calculation", str(C), "--reason", "a typing error")
     assert statuses(four) == {"invalidated": 1, "completed": 4}
     qforge_here("retract", "--molecule", "O", "--reason", "not water")
