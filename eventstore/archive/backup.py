@@ -9,6 +9,11 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, Engine, func, select, text
 
+from quantum_forge.eventstore.archive.restorer import (
+    foreign_objects,
+    remove_everything,
+    restorer,
+)
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.whole_file import whole_file
 from quantum_forge.eventstore.database.address import for_programs
@@ -25,6 +30,14 @@ COMPRESSION = "gzip:1"
 Progress = Callable[[int, int, int], None]
 """Called with the number of finished tables, the number of all tables, and the bytes of the file
 that were written or read."""
+
+_KNOWN_ENTRY = re.compile(
+    r"\d+; \d+ \d+ (SCHEMA|TABLE|SEQUENCE|DEFAULT|FUNCTION|AGGREGATE|VIEW|CONSTRAINT"
+    r"|CHECK CONSTRAINT|FK CONSTRAINT|INDEX|TRIGGER|POLICY|ROW SECURITY|ACL|DEFAULT ACL|COMMENT"
+    r"|STATISTICS DATA) "
+)
+"""What the table of contents lists of a database of ours. Not: languages, event triggers,
+extensions, casts, rules, foreign servers, subscriptions."""
 
 _TABLE_BEGINS = re.compile(r"dumping contents of table|processing data for table")
 _MESSAGE = re.compile(r"^\S+: (?:error: |detail: |hint: )?")
@@ -60,6 +73,22 @@ class RestoreFailed(QuantumForgeError):
         super().__init__(
             f"{target} refused the backup ({reason}); nothing was restored: give an empty "
             "database, whose server is of the backup's version or newer"
+        )
+
+
+class BackupForeign(QuantumForgeError):
+    """A backup holds what no migration makes; nothing was restored."""
+
+    exit_status = 2
+
+    def __init__(self, path: Path, found: Sequence[str]) -> None:
+        self.path = path
+        self.found = tuple(found)
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        super().__init__(
+            f"{path} holds what Quantum Forge does not make ({', '.join(found[:3])}{more}), which "
+            "could run commands with the rights of the server; nothing was restored. If it is your "
+            "own: name its domains in QFORGE_DOMAINS, or add --trust-file"
         )
 
 
@@ -129,13 +158,22 @@ def write_backup(
     return BackedUp(size, done)
 
 
-def restore_backup(engine: Engine, path: Path, *, progress: Progress = lambda *_: None) -> Restored:
+def restore_backup(
+    engine: Engine,
+    path: Path,
+    *,
+    trusted: bool = False,
+    progress: Progress = lambda *_: None,
+) -> Restored:
     """Put a backup into a database without events, all of it or nothing.
 
     Roles that are missing are made. Tables of an empty log are taken away first, and are back if
-    the restore fails.
+    the restore fails. A backup is a program: unless it is trusted, a superuser has it restored by a
+    login without rights, and what it made is compared with what the migrations make before it
+    belongs to the superuser.
 
     Raises:
+        BackupForeign: it holds other objects than the migrations make.
         BackupUnreadable: the file is not a backup, or ends early.
         LogNotEmpty: there are events in the database.
         RestoreFailed: the database refuses it.
@@ -144,7 +182,7 @@ def restore_backup(engine: Engine, path: Path, *, progress: Progress = lambda *_
     with engine.connect() as connection:
         major = _major(connection)
     program = str(tool_of("pg_restore", major))
-    tables = _table_count(program, path)
+    tables = _table_count(program, path, trusted=trusted)
     create_roles(engine)
     target = where(engine.url)
 
@@ -156,7 +194,11 @@ def restore_backup(engine: Engine, path: Path, *, progress: Progress = lambda *_
     engine.dispose()  # cached plans and types are of the tables that were there
     size = path.stat().st_size
     try:
-        with for_programs(engine.url) as (address, variables):
+        with (
+            engine.connect() as connection,
+            restorer(connection, trusted=trusted) as url,
+            for_programs(url or engine.url) as (address, variables),
+        ):
             # In one transaction: a file that ends early, and a kill at any time, leave nothing.
             command = [
                 program,
@@ -174,6 +216,9 @@ def restore_backup(engine: Engine, path: Path, *, progress: Progress = lambda *_
             if _is_about_the_file(complaint):
                 raise BackupUnreadable(path, complaint)
             raise RestoreFailed(target, complaint)
+        if url is not None and (foreign := foreign_objects(engine)):
+            remove_everything(engine)
+            raise BackupForeign(path, foreign)
     except BaseException:
         if revision is not None:
             migrations.upgrade(engine, revision)
@@ -197,11 +242,12 @@ def _major(connection: Connection) -> int:
     return int(version) // 10_000
 
 
-def _table_count(program: str, path: Path) -> int:
+def _table_count(program: str, path: Path, *, trusted: bool) -> int:
     """Return the number of tables in the archive's table of contents.
 
     Raises:
         BackupUnreadable: when it has none.
+        BackupForeign: when it lists what no migration makes.
     """
     if not path.is_file():
         raise BackupUnreadable(path, "there is no such file")
@@ -212,6 +258,10 @@ def _table_count(program: str, path: Path) -> int:
         raise BackupUnreadable(path, _said(done.stderr.splitlines()))
     if " event_logs " not in done.stdout:
         raise BackupUnreadable(path, "there is no log in it")
+    entries = [line for line in done.stdout.splitlines() if line and not line.startswith(";")]
+    foreign = [entry for entry in entries if not _KNOWN_ENTRY.match(entry)]
+    if foreign and not trusted:
+        raise BackupForeign(path, [entry.split(" ", 3)[-1] for entry in foreign])
     return sum(" TABLE DATA " in line for line in done.stdout.splitlines())
 
 

@@ -43,12 +43,19 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--trust-file",
+    is_flag=True,
+    help="Restore what Quantum Forge does not make, too, with all rights of the login.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def restore(file: Path, as_json: bool) -> None:
+def restore(file: Path, trust_file: bool, as_json: bool) -> None:
     """Restore a backup into a database that has no events.
 
     FILE is a backup by `qforge db backup`. Either everything is restored or nothing. A log that
-    holds events is never changed: restore into a new database, or a new QFORGE_HOME.
+    holds events is never changed: restore into a new database, or a new QFORGE_HOME. A file with
+    functions or other objects that Quantum Forge does not make is refused: they could run commands
+    with the rights of the server.
 
     \b
     Example:
@@ -56,7 +63,7 @@ def restore(file: Path, as_json: bool) -> None:
       QFORGE_HOME=/data/restored qforge verify
     """
     with open_database(load_settings()) as database, _moving("restoring") as progress:
-        done = restore_backup(database.engine, file, progress=progress)
+        done = restore_backup(database.engine, file, trusted=trust_file, progress=progress)
         behind = migrations.migration_state(database.engine).pending
     if as_json:
         console.emit_json(done)

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.archive.backup import (
     BackupFailed,
+    BackupForeign,
     BackupUnreadable,
     LogNotEmpty,
     RestoreFailed,
@@ -200,3 +201,44 @@ def test_the_commands_write_and_restore(
     migrations.require_migrated(engine)
     append_and_commit(engine, small_event())
     assert "QFORGE_HOME" in qforge_here("db", "restore", "empty.dump", status=2).stderr
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "CREATE EVENT TRIGGER evil ON ddl_command_end EXECUTE FUNCTION evil()",
+        "CREATE TRIGGER evil BEFORE INSERT ON molecules FOR EACH ROW EXECUTE FUNCTION evil()",
+        "ALTER TABLE molecules ALTER name SET DEFAULT evil_default()",
+    ],
+)
+def test_a_backup_with_what_is_not_ours_runs_nothing(
+    database: Database, empty_database: Database, tmp_path: Path, hostile: str
+) -> None:
+    """Neither while it is restored, nor later as a superuser's function; nothing of it stays."""
+    proof = tmp_path / "proof"
+    command = f"COPY (SELECT 1) TO PROGRAM $x$touch {proof}; chmod 666 {proof}$x$"
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION evil_default() RETURNS text LANGUAGE plpgsql"
+            f" AS $$ BEGIN {command}; RETURN 'x'; END $$"
+        )
+        returns = "event_trigger" if "EVENT" in hostile else "trigger"
+        connection.exec_driver_sql(
+            f"CREATE FUNCTION evil() RETURNS {returns} LANGUAGE plpgsql"
+            f" AS $$ BEGIN {command}; RETURN {'' if 'EVENT' in hostile else 'NEW'}; END $$"
+        )
+        connection.exec_driver_sql(hostile)
+    dump = tmp_path / "hostile.dump"
+    write_backup(database.engine, dump)
+    proof.unlink(missing_ok=True)
+
+    with pytest.raises((BackupForeign, RestoreFailed)):
+        restore_backup(empty_database.engine, dump)
+
+    assert not proof.exists()
+    assert migrations.current(empty_database.engine) is None
+    with empty_database.engine.connect() as connection:
+        left = connection.scalars(
+            text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'qforge_restore%'")
+        )
+        assert left.all() == []
