@@ -1,6 +1,7 @@
 """Data directory of the embedded server: which programs fit it, and how it is made."""
 
 import os
+import resource
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from quantum_forge.eventstore.server.unprivileged import Identity
 
 DATABASE = "qforge"
 SUPERUSER = "postgres"
+
+FEWEST_FILES = 256
+"""Open files without which PostgreSQL may not start."""
 
 TUNING = """
 # Quantum Forge: change what follows as you like; it is written once.
@@ -63,10 +67,10 @@ def initialise(directory: Path, identity: Identity, programs: Path, *, sync: boo
     )
     if made.returncode != 0:
         reason = " / ".join((made.stderr or made.stdout).split("\n")).strip(" /")
-        raise EmbeddedServerError(
-            f"could not be created in {directory}: {reason}",
-            "set QFORGE_HOME to another place, or set DATABASE_URL",
-        )
+        advice = "set QFORGE_HOME to another place, or set DATABASE_URL"
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < FEWEST_FILES:
+            advice = "allow more open files: ulimit -n 1024"
+        raise EmbeddedServerError(f"could not be created in {directory}: {reason}", advice)
     configuration = unfinished / "postgresql.conf"
     identity.run(["/bin/sh", "-c", 'printf %s "$1" >>"$0"', configuration, TUNING], cwd="/")
     unfinished.rename(directory / "data")

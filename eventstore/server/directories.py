@@ -46,6 +46,19 @@ def make_private(directory: Path) -> None:
         ) from error
 
 
+def is_private(directory: Path, like: Path) -> bool:
+    """Whether a folder is there, of the owner of another one, and closed to everybody else."""
+    try:
+        found = directory.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == like.stat().st_uid
+        and not stat.S_IMODE(found.st_mode) & 0o077
+    )
+
+
 def socket_directory(directory: Path, name: str) -> Path:
     """Return where a socket of this name goes: the directory itself, or a short one if it is unfit.
 
@@ -66,12 +79,7 @@ def socket_directory(directory: Path, name: str) -> Path:
         short.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(short, owner.st_uid, owner.st_gid)
-    found = short.lstat()
-    if (
-        not stat.S_ISDIR(found.st_mode)
-        or found.st_uid != owner.st_uid
-        or stat.S_IMODE(found.st_mode) & 0o077
-    ):
+    if not is_private(short, directory):
         raise EmbeddedServerError(
             f"needs {short} for its socket, but another user created it",
             "set QFORGE_HOME to a path of fewer than 80 characters",

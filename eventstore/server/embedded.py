@@ -31,7 +31,7 @@ from quantum_forge.eventstore.base.errors import EmbeddedServerError, ServerInUs
 from quantum_forge.eventstore.server import binaries, keeper
 from quantum_forge.eventstore.server.data_directory import DATABASE, initialise, programs_for
 from quantum_forge.eventstore.server.data_directory import SUPERUSER as SUPERUSER
-from quantum_forge.eventstore.server.directories import make_private, socket_directory
+from quantum_forge.eventstore.server.directories import is_private, make_private, socket_directory
 from quantum_forge.eventstore.server.launch import LOG, failure, launch
 from quantum_forge.eventstore.server.launch import PORT as PORT
 from quantum_forge.eventstore.server.lingering import is_kept, start_keeper, stops_at
@@ -43,6 +43,8 @@ START_TIMEOUT = 300.0
 RETRY_FOR = 5.0
 """Seconds during which a server that exits while starting is started again."""
 
+TRIES = 3
+"""Starts before that is given up, however long they take on a busy machine."""
 
 KEEPER_TIMEOUT = 10.0
 """Seconds for which `stop` waits for the keeper, which looks twice a second, to end."""
@@ -214,6 +216,10 @@ class EmbeddedServer:
         """The folder of the server's socket, open to this user only."""
         if self._socket_directory is None:
             make_private(self.directory)
+            # A home may have been moved while its server runs, which listens where it was started.
+            found = keeper.sockets_of(self.directory)
+            if found is not None and is_private(found, self.directory) and self._is_alive():
+                return found
             self._socket_directory = socket_directory(self.directory, f".s.PGSQL.{PORT}")
         return self._socket_directory
 
@@ -229,6 +235,7 @@ class EmbeddedServer:
     def _ensure_running(self) -> None:
         began = time.monotonic()
         first_launch: float | None = None
+        launches = 0
         while self._ping() != pq.Ping.OK:
             now = time.monotonic()
             if now - began > self._start_timeout:
@@ -240,7 +247,8 @@ class EmbeddedServer:
                 time.sleep(0.02)
                 continue
             try:
-                if first_launch is not None and now - first_launch > RETRY_FOR:
+                launches += 1
+                if first_launch is not None and now - first_launch > RETRY_FOR and launches > TRIES:
                     raise failure(self.directory, "stopped during its start")
                 if first_launch is not None:
                     time.sleep(0.5)

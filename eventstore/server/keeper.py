@@ -92,6 +92,16 @@ def postmaster(directory: Path) -> int | None:
         return None
 
 
+def sockets_of(directory: Path) -> Path | None:
+    """Return the folder of the socket of the server that was started last; None if not known."""
+    try:
+        lines = (directory / "data/postmaster.pid").read_text().split("\n")
+    except (OSError, ValueError):
+        return None
+    # Number, data directory, time, port, folder of the socket: miscadmin.h of PostgreSQL.
+    return Path(lines[4]) if len(lines) > 4 and lines[4] else None
+
+
 def is_here(directory: Path) -> bool:
     """Return whether the server was started on this host.
 

@@ -1,6 +1,7 @@
 """The embedded server: private, shared, stopped by the last to leave, and never lost to a kill."""
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -348,3 +349,20 @@ def test_it_says_whether_a_place_cannot_be_written(tmp_path: Path) -> None:
 
     with pytest.raises(EmbeddedServerError, match=r"cannot have its directory.*set QFORGE_HOME"):
         EmbeddedServer(tmp_path / "home").start()
+
+
+def test_a_home_that_is_moved_while_its_server_runs_is_used_on() -> None:
+    """Also where the path is so long that the socket is in a folder named after it."""
+    folder = Path(tempfile.mkdtemp(prefix="qforge-test-"))
+    before, after = folder / ("a" * 90), folder / ("b" * 90)
+    try:
+        with new_server(before) as first:
+            number = query(first, "SELECT pg_postmaster_start_time()")
+            before.rename(after)
+            moved = EmbeddedServer(after, settings=IN_A_HURRY, start_timeout=20)
+            with moved:
+                assert query(moved, "SELECT pg_postmaster_start_time()") == number
+                assert moved.state().is_running
+            after.rename(before)
+    finally:
+        shutil.rmtree(folder)
