@@ -105,6 +105,14 @@ COMMANDS = {
         "quantum_forge.cli.commands.recording.users:users",
         "Register users, give them roles, passwords and API keys, and link logins to them.",
     ),
+    "organizations": Lazy(
+        "quantum_forge.cli.commands.recording.organizations:organizations",
+        "Create organisations, and say who belongs to them.",
+    ),
+    "projects": Lazy(
+        "quantum_forge.cli.commands.recording.projects:projects",
+        "Create projects, and put molecules into them.",
+    ),
     "whoami": Lazy(
         "quantum_forge.cli.commands.recording.whoami:whoami",
         "Show as whom you act, and what you may do.",

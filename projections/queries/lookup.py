@@ -35,6 +35,7 @@ from quantum_forge.schema.domains.batches import CHANGE_NO_RESULT, batch_jobs
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.discovery import projects
 from quantum_forge.schema.domains.molecules import molecules
+from quantum_forge.schema.domains.organizations import organizations
 from quantum_forge.schema.domains.results import (
     atomic_properties,
     calculation_errors,
@@ -43,9 +44,6 @@ from quantum_forge.schema.domains.results import (
 
 Canonical = Callable[[str], str | None]
 """Returns a SMILES as it is stored, or None for what is not a SMILES."""
-
-LISTS = {"project": "qforge as-of now projects"}
-"""Commands that list what has no command of its own for it."""
 
 _FEW = CANDIDATES + 1
 _SUGGESTED_FROM = 1_000
@@ -64,7 +62,7 @@ class NotFound(QuantumForgeError):
         self.kind = kind
         self.reference = reference
         plural = f"{kind}es" if kind == "batch" else f"{kind}s"
-        otherwise = f"give {ways}, as `{LISTS.get(kind, f'qforge {plural} list')}` shows it"
+        otherwise = f"give {ways}, as `qforge {plural} list` shows it"
         super().__init__(
             f"no {kind} {reference!r}: {suggestion(reference, similar, otherwise=otherwise)}"
         )
@@ -270,20 +268,35 @@ def find_project(connection: Connection, tenant_id: UUID, reference: str) -> Row
     Raises:
         NotFound, Ambiguous
     """
-    named = select(projects).where(projects.c.tenant_id == tenant_id, projects.c.name == reference)
-    found = rows(connection, named.order_by(projects.c.id).limit(_FEW))
+    return _find_named(connection, projects, "project", tenant_id, reference)
+
+
+def find_organization(connection: Connection, tenant_id: UUID, reference: str) -> Row:
+    """The one organisation of this name, id or beginning of an id.
+
+    Raises:
+        NotFound, Ambiguous
+    """
+    return _find_named(connection, organizations, "organization", tenant_id, reference)
+
+
+def _find_named(
+    connection: Connection, table: Table, kind: str, tenant_id: UUID, reference: str
+) -> Row:
+    named = select(table).where(table.c.tenant_id == tenant_id, table.c.name == reference)
+    found = rows(connection, named.order_by(table.c.id).limit(_FEW))
     if not found and (digits := id_digits(reference.lower())) is not None:
-        found = rows(connection, select_by_prefix(projects, tenant_id, digits))
+        found = rows(connection, select_by_prefix(table, tenant_id, digits))
     if not found:
         raise NotFound(
-            "project",
+            kind,
             reference,
             f"a name, an id, or {SHORTEST_PREFIX} or more of its digits",
-            names_of(connection, projects, tenant_id),
+            names_of(connection, table, tenant_id),
         )
     if len(found) > 1:
         candidates = [f"{row['id']} ({row['name']})" for row in found]
-        raise Ambiguous("project", reference, candidates, "its id")
+        raise Ambiguous(kind, reference, candidates, "its id")
     return found[0]
 
 

@@ -314,6 +314,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "users deactivate": (WRITES, "ada"),
     "users reactivate": (WRITES, "ada"),
     "whoami": (READS, ""),
+    "organizations list": (READS, ""),
+    "organizations members": (READS, "{organization}"),
+    "organizations create": (WRITES, "Lab"),
+    "organizations rename": (WRITES, "Lab Theory"),
+    "organizations delete": (WRITES, "Lab --yes"),
+    "organizations add": (WRITES, "Lab ada"),
+    "organizations role": (WRITES, "Lab ada --role admin"),
+    "organizations remove": (WRITES, "Lab ada"),
+    "projects list": (READS, ""),
+    "projects create": (WRITES, "Malaria"),
+    "projects rename": (WRITES, "Malaria Lab"),
+    "projects delete": (WRITES, "Malaria --yes"),
+    "projects add": (WRITES, "Malaria methane"),
+    "projects remove": (WRITES, "methane"),
     "retention show": (READS, ""),
     "retention set": (WRITES, "calculation_execution_metrics 30"),
     "retention apply": (WRITES, ""),
@@ -391,6 +405,7 @@ def test_every_command_works_on_a_standby_or_names_the_primary_in_one_line(
         "molecule": created["entity_id"],
         "calculation": calculations[0]["id"],
         "position": created["position"],
+        "organization": qforge_here("organizations", "create", "Lab").stdout.strip(),
     }
     qforge_here("project", "--once")
     wait_for_replay(engine, replica)
