@@ -11,10 +11,11 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
+from quantum_forge.eventstore.actions.accounts import users as accounts
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.organizations import Organizations
 from quantum_forge.eventstore.actions.accounts.sessions import Sessions
-from quantum_forge.eventstore.actions.accounts.users import Users
+from quantum_forge.eventstore.actions.accounts.users import MOST_FAILURES, Users
 from quantum_forge.eventstore.base.errors import (
     EventRefused,
     MixedScripts,
@@ -455,3 +456,56 @@ def last_data(engine: Engine, entity_id: UUID) -> dict[str, object]:
     with engine.connect() as connection:
         data = connection.execute(query, {"id": entity_id}).scalar_one()
     return msgspec.json.decode(data, type=dict[str, object])
+
+
+def test_an_account_is_locked_after_failures_in_a_row(
+    users: Users, engine: Engine, ada: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever guesses is stopped; it ends by time, or with another password."""
+    users.change_password(ada, password=Secret("staple, staple"))
+
+    def log_in() -> str | None:
+        try:
+            users.log_in("ada", Secret("staple, staple"))
+        except NotLetIn as refused:
+            return refused.reason
+        return None
+
+    for _ in range(MOST_FAILURES + 2):
+        with pytest.raises(NotLetIn, match="access denied"):
+            users.log_in("ada", Secret("a guess"))
+
+    assert count(engine, "user_login_failed") == MOST_FAILURES
+    assert "ends after 15 minutes" in (log_in() or "")
+    with monkeypatch.context() as later:
+        later.setattr(accounts, "LOCKED_FOR", timedelta(0))
+        assert log_in() is None
+    for _ in range(MOST_FAILURES):
+        with pytest.raises(NotLetIn):
+            users.log_in("ada", Secret("a guess"))
+    assert "ends after 15 minutes" in (log_in() or "")
+    users.change_password(ada, password=Secret("staple, staple"))
+    assert log_in() is None
+
+
+def test_who_enabled_a_second_factor_is_not_let_in_without(users: Users, ada: UUID) -> None:
+    """A flag that nobody asks for would be a false promise."""
+    users.change_password(ada, password=Secret("staple, staple"))
+    users.enable_two_factor(ada)
+
+    with pytest.raises(NotLetIn) as refused:
+        users.log_in("ada", Secret("staple, staple"))
+
+    assert refused.value.reason == "second_factor_missing"
+    assert users.log_in("ada", Secret("staple, staple"), second_factor=True) == ada
+    users.disable_two_factor(ada)
+    assert users.log_in("ada", Secret("staple, staple")) == ada
+
+
+def test_a_name_that_nobody_has_makes_one_event_a_minute(users: Users, engine: Engine) -> None:
+    """Whoever tries passwords for it does not fill the log."""
+    for _ in range(20):
+        with pytest.raises(NotLetIn):
+            users.log_in("nobody", Secret("a guess"))
+
+    assert count(engine, "access_denied") in (1, 2)  # a minute may have ended
