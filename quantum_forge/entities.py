@@ -36,6 +36,8 @@ def key_parts(key: Entity | str | Sequence[str]) -> list[str]:
     """The key of a row as texts, one for each key column after the tenant."""
     if isinstance(key, UUID | Recorded):
         return [str(id_of(key))]
+    if not isinstance(key, str | Sequence):
+        raise TypeError(f"a row's key is an id, a text, or a sequence of texts, not {key!r}")
     return key.split(",") if isinstance(key, str) else [str(part) for part in key]
 
 

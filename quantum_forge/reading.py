@@ -69,7 +69,7 @@ def events(
         return _read(forge, where, after, upto, backward, limit)
     if upto is not None or backward:
         raise ValueError("follow never ends and reads forward: leave out upto and backward")
-    stream = subscribe(forge.engine, after=after, where=where, stop=stop)
+    stream = _following(forge, after, where, stop)
     return stream if limit is None else islice(stream, limit)
 
 
@@ -104,6 +104,17 @@ def position(forge: Door, moment: Moment | None = None) -> Position:
     """
     with forge.connect() as connection:
         return position_of(connection, moment)
+
+
+def _following(
+    forge: Door, after: int, where: Filter, stop: threading.Event | None
+) -> Iterator[RecordedEvent]:
+    """Yield events until `stop`; raise `ForgeClosed` once the forge is closed."""
+    for event in subscribe(forge.engine, after=after, where=where, stop=stop or forge._closed):
+        forge._require_open()
+        yield event
+    if stop is None:
+        forge._require_open()
 
 
 def _read(

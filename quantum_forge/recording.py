@@ -64,6 +64,8 @@ def record(
         VersionConflict: when the stream is not at the expected version.
     """
     forge._require_open()
+    if not isinstance(event, Event):
+        raise TypeError(f"record() takes an event, such as MoleculeDeleted(), not {event!r}")
     return record_event(
         forge._recorder.without_spool(),
         event,
@@ -197,7 +199,10 @@ def append(forge: Door, events: Sequence[NewEvent]) -> list[Placed]:
         EventIdReused: when an id comes back with other content.
         StreamLocked: when another transaction holds a stream for too long.
     """
+    events = list(events)
     for event in events:
+        if not isinstance(event, NewEvent):
+            raise TypeError(f"append() takes what new() returns, not {event!r}; or use record()")
         forge._recorder.permissions.require_all_of(forge.author, event)
     with forge.connect() as connection, connection.begin():
         return append_events(connection, events)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     ColumnElement,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
+    any_,
     func,
     literal,
     or_,
@@ -272,7 +274,9 @@ def _condition(column: ColumnElement[Any], wanted: object) -> ColumnElement[bool
     if wanted is None:
         return column.is_(None)
     if isinstance(wanted, list | set | frozenset):
-        allowed = column.in_([_value(column, value) for value in wanted if value is not None])
+        # As one array: a statement takes 65,535 parameters.
+        values = [_value(column, value) for value in wanted if value is not None]
+        allowed = column == any_(literal(values, ARRAY(column.type)))
         return or_(allowed, column.is_(None)) if None in wanted else allowed
     if not isinstance(wanted, tuple):
         equal: ColumnElement[bool] = column == _literal(column, wanted)

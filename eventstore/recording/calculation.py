@@ -1,5 +1,6 @@
 """Records one attempt at a calculation, so that however it is left, the log says how it ended."""
 
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class CalculationRecording:
         self._started = started
         self._classify = classify
         self._ended: str | None = None
+        self._ending = threading.Lock()
         self._began = 0.0
 
     def __enter__(self) -> Self:
@@ -172,10 +174,12 @@ class CalculationRecording:
             raise EventRefused(name, str(error)) from error
 
     def _end(self, event: CalculationEvent) -> None:
-        if self._ended is not None:
-            raise CalculationEnded(str(self.id), self._ended, event.event_type)
-        self._record(event)
-        self._ended = event.event_type
+        # Of two threads that end it, the second waits for the first.
+        with self._ending:
+            if self._ended is not None:
+                raise CalculationEnded(str(self.id), self._ended, event.event_type)
+            self._record(event)
+            self._ended = event.event_type
 
     def _record(self, event: CalculationEvent) -> None:
         new = self._recorder.new(self.id, event, expected_version=self.version)

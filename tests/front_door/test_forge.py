@@ -167,6 +167,39 @@ def test_following_yields_what_another_thread_records(forge: qf.Forge) -> None:
     assert [e.event_type for e in forge.events(follow=True, limit=1)] == ["molecule_created"]
 
 
+def test_an_iterator_that_follows_ends_with_the_forge(url: str) -> None:
+    """Whether it waits for the next event, or is asked for one."""
+    with qf.open(url) as forge:
+        forge.record(created("C"))
+        waiting, asked = (
+            forge.events(follow=True),
+            forge.events(follow=True, stop=threading.Event()),
+        )
+        assert next(waiting).event_type == next(asked).event_type == "molecule_created"
+        forge.record(qf.ProjectCreated(name="Malaria"))
+        closer = threading.Timer(0.2, forge.close)
+        closer.start()
+        assert next(waiting).event_type == "project_created"
+        with pytest.raises(qf.ForgeClosed):
+            next(waiting)
+        closer.join()
+
+    with pytest.raises(qf.ForgeClosed):
+        next(asked)
+
+
+def test_what_is_not_an_event_is_refused_with_what_is(forge: qf.Forge) -> None:
+    """A class, None, or the event where `new` makes what is appended."""
+    methane = created("C")
+    for wrong in (None, qf.MoleculeDeleted):
+        with pytest.raises(TypeError, match=r"record\(\) takes an event"):
+            forge.record(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"append\(\) takes what new\(\) returns"):
+        forge.append([methane])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="a row's key is an id, a text"):
+        forge.explain("molecules", None)  # type: ignore[arg-type]
+
+
 def test_the_past_is_a_table_too(forge: qf.Forge) -> None:
     """as_of, diff and explain agree about what happened when."""
     methane = forge.record(created("C"))

@@ -38,6 +38,8 @@ def test_where_takes_values_ranges_lists_and_null(molecules: qf.Query) -> None:
     assert found(molecules.where(name=None)) == ["C", "CC", "CCC"]
     assert found(molecules.where(name=["water", None])) == ["C", "O", "CC", "CCC"]
     assert found(molecules.where(smiles=[])) == []
+    many = ["C", *(f"name {number}" for number in range(70_000))]
+    assert found(molecules.where(smiles=many)) == ["C"]
     assert found(molecules.where(charge=0, multiplicity=1, name="water")) == ["O"]
     assert found(molecules.where(created_at=(None, datetime(2000, 1, 1, tzinfo=UTC)))) == []
 

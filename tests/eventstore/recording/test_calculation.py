@@ -1,5 +1,6 @@
 """However an attempt at a calculation is left, the log says how it ended, once."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,29 @@ def test_it_ends_once(recorder: Recorder, engine: Engine, first: str) -> None:
                 end(calculation)
 
     assert types(engine, calculation) == ["calculation_started", first]
+
+
+def test_of_two_threads_that_end_it_one_is_told_so(recorder: Recorder, engine: Engine) -> None:
+    """Not that a version conflicts: the second waits for the first."""
+    barrier, outcomes = threading.Barrier(8), list[str]()
+    with recorder.calculation(MOLECULE, method="GFN2-xTB") as calculation:
+
+        def end() -> None:
+            barrier.wait()
+            try:
+                calculation.fail("SCF not converged")
+                outcomes.append("ended")
+            except Exception as error:
+                outcomes.append(type(error).__name__)
+
+        threads = [threading.Thread(target=end) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sorted(outcomes) == ["CalculationEnded"] * 7 + ["ended"]
+    assert types(engine, calculation) == ["calculation_started", "calculation_failed"]
 
 
 def test_an_exception_is_a_failure_of_unknown_type_and_goes_on(
