@@ -7,6 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from quantum_forge.cli.command import Group
+from quantum_forge.eventstore.base.suggestion import suggestion
 
 
 class Lazy(NamedTuple):
@@ -35,6 +36,16 @@ class LazyGroup(Group):
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; the error for an unknown one suggests similar ones of the table."""
+        name = args[0]
+        if name not in self.table and not name.startswith("-") and not ctx.resilient_parsing:
+            hint = suggestion(name, self.table, otherwise="")
+            raise click.UsageError(f"No such command {name!r}. {hint}".rstrip(), ctx)
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the commands that begin so, from the table, and the options."""

@@ -11,6 +11,7 @@ from quantum_forge.datasets.formats.writer import Header, Open, Writer
 from quantum_forge.datasets.selection import Sequence
 from quantum_forge.datasets.units import STORED, Units
 from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
+from quantum_forge.eventstore.base.suggestion import suggestion
 
 __all__ = ["FORMATS", "Format", "Header", "Writer", "format_named"]
 
@@ -104,7 +105,8 @@ class UnknownFormat(QuantumForgeError):
     exit_status = 2
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no format {name!r}; the formats are {', '.join(FORMATS)}")
+        every = f"the formats are {', '.join(FORMATS)}"
+        super().__init__(f"no format {name!r}; {suggestion(name, FORMATS, otherwise=every)}")
 
 
 def format_named(name: str) -> Format:

@@ -238,13 +238,13 @@ def test_garbage_is_collected_from_the_import_of_a_command_on() -> None:
 def test_an_unknown_command_is_one_clear_error() -> None:
     """A typing error ends with status 2, and says how to get help."""
     done = subprocess.run(
-        [sys.executable, "-m", "quantum_forge.cli.main", "dbb"],
+        [sys.executable, "-m", "quantum_forge.cli.main", "molecule"],
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert done.returncode == 2
-    assert "No such command" in done.stderr
+    assert "No such command 'molecule'. did you mean molecules?" in done.stderr
     assert "--help" in done.stderr
     assert done.stdout == ""

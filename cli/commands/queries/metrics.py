@@ -11,6 +11,7 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.eventstore.spool.state import spool_state
@@ -123,7 +124,8 @@ def _tell_what_there_is(connection: Connection, name: str | None) -> None:
         console.note("No calculation has completed in this period.")
         return
     names = regressions.metric_names(connection, load_settings().tenant_id)
-    console.note(f"No measurement is named {name!r}; there is {', '.join(names) or 'no metric'}.")
+    every = f"there is {', '.join(names) or 'no metric'}."
+    console.note(f"No measurement is named {name!r}; {suggestion(name, names, otherwise=every)}")
 
 
 def _plot(found: list[Point], bucket: Bucket) -> None:
