@@ -308,9 +308,8 @@ class DomainTableDiffers(QuantumForgeError):
         now = f"declared as {declared}" if declared else "no longer declared"
         super().__init__(
             f"column {column} of table {table} is {type_} in the database and {now}; columns can"
-            " only be added. The rows follow from the log, so drop the table and fill it again:"
-            f' run in qforge db psql "DROP TABLE {table}; DELETE FROM projection_checkpoints WHERE'
-            f" projection = '{table}'\", then qforge db upgrade and qforge project"
+            " only be added in place. The rows follow from the log: make the table anew with"
+            f" qforge rebuild {table}"
         )
 
 
@@ -368,6 +367,18 @@ class MigrationNotMade(QuantumForgeError):
         super().__init__(
             f"no migration was written: {reason}. Change the declarations, or write the SQL by"
             ' hand: qforge db migration new "message" --empty'
+        )
+
+
+class MigrationsUnreadable(QuantumForgeError):
+    """The files of the migrations are no chain: one is damaged, missing or there twice."""
+
+    exit_status = 2
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the migrations cannot be read: {' '.join(reason.split())}; restore the files in"
+            " schema/migrations/versions, as with git restore, or install the package again"
         )
 
 

@@ -183,26 +183,26 @@ def test_a_column_that_the_declaration_gains_is_added(
 def test_a_column_of_another_type_is_refused_with_its_remedy(
     qforge: Qforge, engine: Engine, tmp_path: Path
 ) -> None:
-    """The remedy works: the table is dropped and filled from the log."""
+    """The remedy works: the table is made anew, and filled from the log."""
     env = write_domain(tmp_path)
     qforge("db", "upgrade", env=env)
     measure(qforge, env, 520.5)
     qforge("project", "--once", env=env)
 
-    write_domain(tmp_path, DOMAIN.replace('"peak", Double', '"peak", Text').replace("float", "str"))
+    changed = DOMAIN.replace('"peak", Double', '"peak", Numeric')
+    write_domain(tmp_path, changed.replace("import BigInteger", "import Numeric, BigInteger"))
     refused = qforge("db", "upgrade", env=env, status=2).stderr
     assert "peak" in refused
-    assert "declared as text" in refused
-    remedy = refused.replace("\n", " ").split('"')[1]
-    with engine.begin() as connection:
-        for statement in remedy.split(";"):
-            connection.execute(text(statement))
+    assert "declared as numeric" in refused
+    remedy = refused.strip().rpartition("qforge ")[2]
+    assert remedy == "rebuild instruments"
 
-    write_domain(tmp_path)
+    qforge(*remedy.split(), env=env)
     qforge("db", "upgrade", env=env)
+    measure(qforge, env, 521.5)
     qforge("project", "--once", env=env)
     with engine.connect() as connection:
-        assert connection.scalar(text("SELECT spectra FROM instruments")) == 1
+        assert connection.scalar(text("SELECT spectra FROM instruments")) == 2
 
 
 @pytest.mark.parametrize(
