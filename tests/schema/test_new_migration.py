@@ -33,6 +33,27 @@ def changed(clone: Path, database: Database) -> Qforge:
     return command_line(clone, DATABASE_URL=libpq_url(database.url), PYTHONPATH=str(clone))
 
 
+def test_what_cannot_name_a_migration_is_refused_before_anything_is_compared(
+    changed: Qforge, clone: Path
+) -> None:
+    """Nothing is written; a folder whose revisions are broken is one clear error."""
+    versions = clone / "schema/migrations/versions"
+    before = sorted(versions.iterdir())
+
+    for message in ("", " . ", "🎉", 'a "quote"', "x" * 101):
+        refused = changed("db", "migration", "new", message, "--empty", status=2).stderr
+        assert "no migration was written: the message" in refused
+        assert len(refused.splitlines()) == 1
+    assert sorted(versions.iterdir()) == before
+
+    newest = max(versions.glob("0*.py"))
+    (versions / "9998_twice.py").write_text(newest.read_text("utf-8"), "utf-8")
+    refused = changed("db", "migration", "new", "Words", "--empty", status=2).stderr
+    assert "the migrations cannot be read: Revision" in refused
+    assert "present more than once" in refused
+    assert len(refused.splitlines()) == 1
+
+
 def test_a_new_table_costs_one_file_and_a_generated_migration(
     clone: Path, changed: Qforge, database: Database
 ) -> None:

@@ -41,11 +41,13 @@ def new(message: str, sql: bool, empty: bool) -> None:
     """
     from quantum_forge.eventstore.database.installation.new_migration import (
         compare,
+        required_message,
         write_migration,
     )
 
     if sql and empty:
         raise click.UsageError("--sql and --empty contradict each other; give one of them.")
+    message = required_message(message)
     found = None
     if not empty:
         with open_database(load_settings()) as database:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from quantum_forge.eventstore.base.errors import (
     DomainsPending,
     LockHeld,
     MigrationsPending,
+    MigrationsUnreadable,
     NotMigrated,
     NotOurDatabase,
     UnknownRevision,
@@ -65,8 +67,19 @@ class Revision(msgspec.Struct, frozen=True):
 
 
 def revisions() -> list[Revision]:
-    """Return all known migrations, the oldest first."""
-    scripts = list(_scripts().walk_revisions())
+    """Return all known migrations, the oldest first.
+
+    Raises:
+        MigrationsUnreadable: when their files are no chain of migrations.
+    """
+    from alembic.util import CommandError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            scripts = list(_scripts().walk_revisions())
+    except (CommandError, UserWarning, SyntaxError, ImportError, AttributeError) as error:
+        raise MigrationsUnreadable(str(error)) from error
     return [
         Revision(script.revision, (script.doc or "").rstrip(".")) for script in reversed(scripts)
     ]
@@ -160,6 +173,7 @@ def write_module(number: str, message: str) -> Path:
     """Write the Python module of the next migration, and return its path."""
     scripts = _scripts()
     scripts.messaging_opts = {"quiet": True}
+    scripts.truncate_slug_length = len(message)
     script = scripts.generate_revision(number, message)
     assert script is not None
     return Path(script.path).resolve()

@@ -1,6 +1,7 @@
 """The next migration: found by comparing the declarations with what the migrations make."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,9 @@ from quantum_forge.eventstore.database.installation.scratch import scratch_datab
 from quantum_forge.schema.comparison.catalog import Catalog, read_catalog
 from quantum_forge.schema.comparison.difference import difference
 from quantum_forge.schema.create import create_all
+
+LONGEST_MESSAGE = 100
+"""Characters of a message, which becomes the name of three files."""
 
 BY_HAND = "-- Write the SQL here.\n"
 CHECKSUMS = "SHA256SUMS"
@@ -60,6 +64,21 @@ def compare(engine: Engine) -> Changes | None:
     return Changes(up=up.sql, down=down.sql, changes=up.changes, emptied=up.emptied)
 
 
+def required_message(message: str) -> str:
+    """Return a message without what surrounds it.
+
+    Raises:
+        MigrationNotMade: when it does not name the migration, which its file is called after.
+    """
+    message = message.strip().rstrip(".")
+    has_words = re.search(r"\w", message) is not None
+    if not has_words or not message.isprintable() or '"' in message or "\\" in message:
+        raise MigrationNotMade("the message must be one line of words without quotes")
+    if len(message) > LONGEST_MESSAGE:
+        raise MigrationNotMade(f"the message is longer than {LONGEST_MESSAGE} characters")
+    return message
+
+
 def write_migration(message: str, changes: Changes | None) -> list[Path]:
     """Write the next migration after the newest; without changes, its SQL is left to be written.
 
@@ -68,10 +87,10 @@ def write_migration(message: str, changes: Changes | None) -> list[Path]:
 
     Raises:
         MigrationNotMade: when the message cannot be one, or the files cannot be written.
+        MigrationsUnreadable: when the migrations that are there cannot be read.
     """
-    message = message.strip().rstrip(".")
-    if not message or not message.isprintable() or '"' in message or "\\" in message:
-        raise MigrationNotMade("the message must be one line of text without quotes")
+    message = required_message(message)
+    migrations.revisions()
     number = f"{int(migrations.newest() or 0) + 1:04d}"
     try:
         module = migrations.write_module(number, message)
