@@ -20,6 +20,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     Text,
+    case,
     func,
     literal,
     literal_column,
@@ -116,7 +117,7 @@ def select_calculations(
     """Calculations with SMILES, formula and name of their molecules, which are null for none.
 
     The name is the one that was searched for, else what the batches that were asked for call the
-    molecule, else the molecule's own.
+    molecule, else the molecule's own; of an input that is not a molecule, what a batch calls it.
 
     Sorted by gap or energy, only those that have one are given. Those that have not begun count as
     the latest.
@@ -170,6 +171,19 @@ def select_calculations(
         name = literal(where.name, Text())
     elif items is not None:
         name = func.coalesce(found.c.item_name, molecules.c.name)
+    else:
+        unreadable = (
+            select(batch_items.c.name)
+            .where(
+                batch_items.c.tenant_id == tenant_id,
+                batch_items.c.calculation_id == found.c.id,
+                batch_items.c.name.is_not(None),
+            )
+            .order_by(batch_items.c.batch_id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        name = case((found.c.molecule_id.is_(None), unreadable), else_=molecules.c.name)
     columns = (column for column in found.c if column.name != "item_name")
     return (
         select(*columns, molecules.c.smiles, molecules.c.formula, name.label("name"))

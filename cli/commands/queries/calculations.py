@@ -216,7 +216,8 @@ def list_(
         *("calculations", "molecules"),
         *(["molecule_properties_computed"] if described else []),
         *(["batch_item_names"] if name is not None or molecule is not None else []),
-        *(["batch_jobs", "batch_items"] if batch is not None else []),
+        "batch_items",
+        *(["batch_jobs"] if batch is not None else []),
         *tables_of(user, project),
         *(["atomic_properties"] if atoms else []),
     ]

@@ -24,6 +24,7 @@ from quantum_forge.schema.domains.batches import (
     BatchStarted,
     batch_id,
 )
+from quantum_forge.schema.domains.calculations import CalculationLost, CalculationStarted
 from quantum_forge.schema.domains.discovery import ProjectCreated
 from quantum_forge.schema.domains.molecules import MoleculeAddedToProject, molecule_id
 from quantum_forge.schema.domains.users import UserRegistered
@@ -370,9 +371,36 @@ def test_lists_are_filtered_by_people_projects_formula_and_time(
 
 @pytest.mark.usefixtures("chemistry")
 def test_failures_are_listed_with_name_and_reason(
-    qforge_here: Qforge, monkeypatch: pytest.MonkeyPatch
+    qforge_here: Qforge, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a person asks of a failure; a pipe has the reason as its last column."""
+    """What a person asks of a failure; a pipe has the reason as its last column.
+
+    Of an input that is not a molecule, the name is what the input calls it.
+    """
+    nonsense = CalculationStarted(
+        molecule_id=None,
+        batch_id=DRUGS,
+        attempt=1,
+        method="GFN2-xTB",
+        charge=None,
+        multiplicity=None,
+        program="tblite",
+        program_version="0.8.0",
+        timeout_seconds=300.0,
+    )
+    item = BatchItem(calculation_id=FOREIGN, molecule_id=None, name="my nonsense")
+    record(
+        engine,
+        happened(BatchItemsAdded(items=[item]), DRUGS),
+        happened(nonsense, FOREIGN, at=NOON.replace(minute=0)),
+        happened(
+            CalculationLost(molecule_id=None, batch_id=DRUGS, attempt=1, error_message="gone"),
+            FOREIGN,
+        ),
+    )
+    lost = qforge_here("calculations", "list", "--status", "lost", "--json").stdout
+    assert [each["name"] for each in json.loads(lost)] == ["my nonsense"]
+
     piped = qforge_here("calculations", "list", "--status", "failed").stdout.splitlines()
     assert piped[0].endswith("\terror_message")
     assert piped[1].endswith("\tno convergence after 250 iterations")
