@@ -61,7 +61,14 @@ def _read_text(read: Callable[[str, datetime], Answer], text: str) -> Answer:
         raise WrongMoment(str(error)) from error
 
 
-def position_of(connection: Connection, moment: Moment | None) -> Position:
-    """The position of a moment, or the safe head for None; raises as `Forge.position` does."""
+def position_of(
+    connection: Connection, moment: Moment | None, *, may_precede: bool = False
+) -> Position:
+    """The position of a moment, or the safe head for None; raises as `Forge.position` does.
+
+    `may_precede`: see `position_at`.
+    """
     at = moment_of(moment)
-    return safe_head(connection) if at is None else position_at(connection, at)
+    if at is None:
+        return safe_head(connection)
+    return position_at(connection, at, may_precede=may_precede)

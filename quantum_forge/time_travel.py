@@ -44,7 +44,7 @@ def diff(
 
     Args:
         table: its name.
-        before: the one moment, as for `as_of`.
+        before: the one moment, as for `as_of`; the log may have begun after it.
         after: the other one; None: the end of the log.
         limit: how many differing rows to return, the first by key; they are counted all.
 
@@ -58,7 +58,7 @@ def diff(
     with forge.connect() as connection:
         states = []
         for moment, name in ((before, "before"), (after, "after")):
-            past = state_as_of(projection, position_of(connection, moment))
+            past = state_as_of(projection, position_of(connection, moment, may_precede=True))
             mine = select(past).where(past.c.tenant_id == forge.author.tenant_id)
             states.append(mine.subquery(name))
         key = ["tenant_id", *projection.key]

@@ -37,7 +37,9 @@ class BeforeLog(QuantumForgeError):
         )
 
 
-def position_at(connection: Connection, moment: int | datetime) -> Position:
+def position_at(
+    connection: Connection, moment: int | datetime, *, may_precede: bool = False
+) -> Position:
     """The position that a position or a time stands for, at or below the safe head.
 
     A time stands for the highest position that was recorded at or before it; every later one was
@@ -49,8 +51,13 @@ def position_at(connection: Connection, moment: int | datetime) -> Position:
 
     Reads some sixty events by primary key, and the summaries of a BRIN index.
 
+    Args:
+        connection: of the database.
+        moment: a position, or a time with a zone.
+        may_precede: whether a time before the first event stands for position 0, the empty log.
+
     Raises:
-        BeforeLog: for a time before the first event was recorded; position 0 is the empty log.
+        BeforeLog: for a time before the first event was recorded, unless it may precede it.
         BeyondHead: for a position above the safe head, or a time in the future; on a standby, for
             a time after the primary published the head.
         UnsafeIsolation: when the transaction cannot see what is committed.
@@ -61,7 +68,7 @@ def position_at(connection: Connection, moment: int | datetime) -> Position:
         if moment > (published_at or now):
             raise BeyondHead(moment, head, published_at)
         position = last_recorded(connection, moment, head)
-        if position == 0 and (begins := connection.scalar(_FIRST)) is not None:
+        if position == 0 and not may_precede and (begins := connection.scalar(_FIRST)) is not None:
             raise BeforeLog(moment, begins)
         return Position(position)
     if not 0 <= moment <= head:

@@ -25,6 +25,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "qforge import jobs": ("jobs",),
     "qforge molecules show": ("{molecule}",),
     "qforge rebuild": ("calculations",),
+    "qforge organizations create": ("A laboratory",),
+    "qforge organizations members": ("A laboratory",),
+    "qforge projects create": ("Malaria",),
     "qforge record": ("--list",),
     "qforge retract": ("--method", "GFN2-xTB", "--reason", "a test"),
 }

@@ -43,6 +43,9 @@ LISTING = {
     ("batches", "show"): (str(BATCH),),
     ("metrics", "show"): ("--by", "method"),
     ("users", "list"): (),
+    ("organizations", "list"): (),
+    ("organizations", "members"): ("Theory",),
+    ("projects", "list"): (),
     ("audit",): (),
     ("events", "list"): (),
     ("as-of",): ("0h", "calculations"),
@@ -137,6 +140,8 @@ def test_no_line_is_longer_than_the_terminal(
     """Every header is whole, no column is without width, and what is not shown is named."""
     qforge_here("dataset", "export", "before", "--as-of", "1")
     qforge_here("dataset", "export", "after")
+    for group, name in (("organizations", "Theory"), ("projects", "Malaria")):
+        qforge_here(group, "create", name, env={"QFORGE_USER_ID": str(ADMIN)})
     monkeypatch.setattr(console, "is_terminal", lambda _=None: True)
     for words, arguments in LISTING.items():
         for width in WIDTHS:

@@ -13,6 +13,7 @@ from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.moments import position_of
 from quantum_forge.projections.history.difference import Change
 
 LISTED = (
@@ -58,7 +59,11 @@ def diff(
       qforge diff molecules --from 2026-10 --to 2026-11 --json    # what November changed
     """
     with open_forge() as forge:
-        positions = [forge.position(earlier), forge.position(later)]
+        with forge.connect() as connection:
+            # What happened since a time before the log is all of the log.
+            positions = [
+                position_of(connection, each, may_precede=True) for each in (earlier, later)
+            ]
         found = forge.diff(table, *positions, limit=limit)
     if as_json:
         console.emit_json({"from": positions[0], "to": positions[1], "difference": found})

@@ -196,7 +196,7 @@ def test_as_of_prints_the_rows_as_they_were(
     water, again = str(WATER), str(AGAIN)
     assert statuses(str(positions[1]), "calculations") == {water: "running"}
     assert statuses("0s", "calculations") == {water: "completed", again: "failed"}
-    assert statuses("1h", "calculations") == {}
+    assert statuses("0", "calculations") == {}
     assert statuses("0s", "calculations", "--where", "gap=14.6") == {water: "completed"}
     assert statuses("0s", "calculations", "--where", "gap=", "--where", "charge=0") == {
         again: "failed"
@@ -208,6 +208,8 @@ def test_as_of_prints_the_rows_as_they_were(
     assert header.startswith("id\tmolecule_id\t")
     assert row.startswith(again)
 
+    early = qforge_here("as-of", "1h", "calculations", status=2)
+    assert "before the beginning of the log" in early.stderr
     beyond = qforge_here("as-of", "999999", "calculations", status=2)
     assert "beyond the end of the log" in beyond.stderr
     for wrong in ("charge=many", "colour=red", "status"):

@@ -136,7 +136,7 @@ def test_a_hung_worker_is_killed_at_the_timeout_and_replaced(pool: WorkerPool) -
 
 
 def test_a_worker_killed_from_outside_loses_only_its_own_task(pool: WorkerPool) -> None:
-    tasks = [task("sleep:1") for _ in range(2)]
+    tasks = [task("sleep:4") for _ in range(2)]
     for asked in tasks:
         pool.submit(asked)
     until_in_flight(pool, 2)

@@ -48,7 +48,7 @@ def test_an_impossible_charge_never_completes(
     (tmp_path / "h2.xyz").write_text(H2.format(comment="charge=5"))
     write(tmp_path / "h2.csv", ["smiles,charge", "[H][H],5", "[H-2][H-],-3", "[H][H],0"])
 
-    qforge_here("run", "h2.xyz")
+    qforge_here("run", "h2.xyz", status=1)
     qforge_here("run", "h2.csv")
 
     assert statuses(engine) == {"failed": 2, "invalidated": 1, "completed": 1}
@@ -238,7 +238,7 @@ def test_many_problems_are_cut_short_with_the_command_for_the_rest(
     """A screen of reasons at most."""
     write(tmp_path / "bad.smi", [f"nonsense bad{number}" for number in range(13)])
 
-    said = qforge_here("run", "bad.smi").stderr
+    said = qforge_here("run", "bad.smi", status=1).stderr
 
     assert said.count("[failed, input_error]") == 10
     assert "… and 3 more: qforge calculations list --status failed" in said
