@@ -18,15 +18,17 @@ def read_cxsmiles(smiles: str) -> Chem.Mol:
 
     Raises:
         ValueError: for what is not a SMILES.
-        InputError: for an extension that may change the molecule and cannot be read, and for text
-            after a blank.
+        InputError: for an extension that may change the molecule and cannot be read, and for
+            characters that no SMILES has.
     """
     bare, bar, extension = smiles.partition(" |")
     extension = extension.rpartition("|")[0]
-    if not bare.isprintable() or " " in bare:
-        # RDKit takes the rest for a name, or ends at a NUL, and returns the first part's molecule.
+    if not (bare.isascii() and bare.isprintable()) or " " in bare:
+        # RDKit takes what follows a blank for a name, ends at a NUL, and strips what is not ASCII
+        # from both ends; it would return the molecule of the rest.
         raise InputError(
-            f"{smiles[:80]!a} is not one SMILES: it has a blank or a control character in it",
+            f"{smiles[:80]!a} is not one SMILES: it has a blank, a control character or a character"
+            " that is not ASCII in it",
             code="UNREADABLE_SMILES",
         )
     molecule = Chem.MolFromSmiles(smiles)

@@ -410,8 +410,8 @@ def test_closing_gives_back_every_connection(url: str, tmp_path: Path, engine: E
 
 
 @pytest.mark.parametrize("smiles", ["C\nCCO", "C CCO", "C\tCCO |$a$|", "C\0", "CC junk(((", " "])
-def test_what_follows_a_blank_in_a_smiles_is_not_left_out(forge: qf.Forge, smiles: str) -> None:
-    """RDKit would take it for a name, and methane would be recorded for ethanol."""
+def test_no_part_of_a_smiles_is_left_out(forge: qf.Forge, smiles: str) -> None:
+    """RDKit would read the rest, and methane would be recorded for ethanol."""
     with pytest.raises(qf.QuantumForgeError):
         forge.molecule(smiles)
     assert list(forge.events()) == []
