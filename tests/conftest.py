@@ -4,6 +4,7 @@ QFORGE_TEST_POSTGRES chooses the version: 18 (the default) and 16 come with the 
 /usr/lib/postgresql, where Debian puts them.
 """
 
+import io
 import itertools
 import os
 import shutil
@@ -154,7 +155,7 @@ def in_process(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Qforge:
-    """Return a function that runs the command line in this process; it takes no input."""
+    """Return a function that runs the command line in this process."""
 
     def run(
         *arguments: str,
@@ -162,7 +163,6 @@ def in_process(
         env: Mapping[str, str] | None = None,
         status: int | None = 0,
     ) -> subprocess.CompletedProcess[str]:
-        assert input is None
         handlers = {
             number: signal.getsignal(number)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -182,6 +182,8 @@ def in_process(
             }
             for name, value in variables.items():
                 patch.setenv(name, value)
+            if input is not None:
+                patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
             try:
                 main(arguments)
             except SystemExit as exited:

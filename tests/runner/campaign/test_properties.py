@@ -80,7 +80,7 @@ def test_only_what_is_missing_is_computed(qforge_here: Qforge, engine: Engine) -
     }
 
     # And then: nothing but the unreadable one is tried again, unless a condition leaves it out
-    again = json.loads(qforge_here("properties", "compute", "--json").stdout)
+    again = json.loads(qforge_here("properties", "compute", "--json", status=1).stdout)
     assert (again["computed"], len(again["problems"])) == (0, 1)
     where = ("--where", "smiles=CCO", "--where", "molecular_weight>=1")
     least = json.loads(qforge_here("properties", "compute", "--json", *where).stdout)
