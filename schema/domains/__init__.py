@@ -36,7 +36,8 @@ WORKER_ENTITY_TYPES = frozenset(
 )
 """What a member of `qforge_worker` appends to: what machines compute, and reports of themselves.
 
-The database refuses any other type; the list is in the SQL function may_append, too.
+Of such an entity it appends the event types that are declared for it, and no other: projections
+look at the type of an event only. The SQL function may_append has the list.
 """
 
 SYSTEM_TABLES = frozenset(METADATA.tables)

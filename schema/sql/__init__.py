@@ -24,7 +24,7 @@ OBJECTS = (
     "refuse_version",
     "refuse_tenant",
     "may_append",
-    "refuse_entity_type",
+    "refuse_event_type",
     "is_storable",
     "refuse_unstorable",
     "append_batch",

@@ -50,8 +50,11 @@ BEGIN
         PERFORM refuse_tenant(t.tenant_id) FROM unnest(tenants) AS t(tenant_id)
           WHERE t.tenant_id IS DISTINCT FROM (SELECT current_tenant());
     END IF;
-    PERFORM refuse_entity_type(t.entity_type) FROM unnest(types) AS t(entity_type)
-      WHERE NOT may_append(t.entity_type);
+    IF may_append(NULL, NULL) IS NOT TRUE THEN
+        PERFORM refuse_event_type(e.entity_type, e.event_type)
+           FROM jsonb_to_recordset(events) AS e(entity_type text, event_type text)
+          WHERE may_append(e.entity_type, e.event_type) IS NOT TRUE;
+    END IF;
 
     IF long > 0 THEN
         PERFORM refuse_long_name(e.event_id, e.entity_type, e.event_type)

@@ -37,8 +37,8 @@ BEGIN
     IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM current_tenant() THEN
         PERFORM refuse_tenant(tenant);
     END IF;
-    IF NOT may_append(kind) THEN
-        PERFORM refuse_entity_type(kind);
+    IF may_append(kind, event ->> 'event_type') IS NOT TRUE THEN
+        PERFORM refuse_event_type(kind, event ->> 'event_type');
     END IF;
     IF octet_length(kind) > 200 OR octet_length(event ->> 'event_type') > 200 THEN
         PERFORM refuse_long_name(event_id, kind, event ->> 'event_type');

@@ -55,8 +55,10 @@ BEGIN
         IF FOUND THEN
             PERFORM refuse_tenant(a_tenant);
         END IF;
-        PERFORM refuse_entity_type(s.entity_type) FROM pg_temp.load_staging AS s
-          WHERE NOT may_append(s.entity_type);
+    END IF;
+    IF may_append(NULL, NULL) IS NOT TRUE THEN
+        PERFORM refuse_event_type(s.entity_type, s.event_type) FROM pg_temp.load_staging AS s
+          WHERE may_append(s.entity_type, s.event_type) IS NOT TRUE;
     END IF;
 
     IF long_names THEN

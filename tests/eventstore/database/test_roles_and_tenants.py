@@ -25,7 +25,7 @@ from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.projections.rebuild import rebuild
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.domains import EVENTS, WORKER_ENTITY_TYPES
+from quantum_forge.schema.domains import EVENT_TYPES, WORKER_ENTITY_TYPES
 from quantum_forge.schema.domains.molecules import MoleculeCreated, molecule_id, molecules
 from quantum_forge.schema.domains.users import UserRegistered
 from quantum_forge.schema.language.secrecy import secret_fields
@@ -125,10 +125,10 @@ def test_a_worker_appends_what_it_computes_and_never_accounts(
             granted = f"GRANT EXECUTE ON FUNCTION prepare_load(), load_events() TO {name}"
             connection.execute(text(granted))
 
-    def send(entity_type: str) -> None:
+    def send(entity_type: str, event_type: str) -> None:
         with acting_for(worker, OURS) as connection:
-            chemistry = [_raw("molecule")] if way == "a batch" else []
-            events = [*chemistry, _raw(entity_type)]
+            chemistry = [_raw("molecule", "molecule_deleted")] if way == "a batch" else []
+            events = [*chemistry, _raw(entity_type, event_type)]
             if way != "the bulk loader":
                 call = text("SELECT append_events(CAST(:events AS jsonb))")
                 connection.execute(call, {"events": json.dumps(events)})
@@ -145,22 +145,31 @@ def test_a_worker_appends_what_it_computes_and_never_accounts(
             )
             connection.execute(text("SELECT load_events()"))
 
-    # When: it sends an event of each type of entity
-    types = {event.entity_type for event in EVENTS.values()}
+    # When: it sends an event of each type, as one of its own type of entity and as one of each type
+    # that it may append to, of which one has to do for the bulk loader, which takes long
+    as_types = {"calculation"} if way == "the bulk loader" else WORKER_ENTITY_TYPES
+    declared = {(each.entity_type, each.event_type) for each in EVENT_TYPES}
+    names = {event_type for _, event_type in declared} | {"noted"}
+    sent = declared | {(entity_type, name) for entity_type in as_types for name in names}
     reasons = {}
-    for entity_type in sorted(types):
+    for each in sorted(sent):
         try:
-            send(entity_type)
+            send(*each)
         except NotAllowed as error:
-            reasons[entity_type] = error.reason
+            reasons[each] = error.reason
 
     # Then: it gets in what it is for, and a batch with anything else does not get in at all
-    assert types - reasons.keys() == WORKER_ENTITY_TYPES
-    assert all(f'"{entity_type}"' in reason for entity_type, reason in reasons.items())
+    allowed = {each for each in declared if each[0] in WORKER_ENTITY_TYPES}
+    assert sent - reasons.keys() == allowed
+    assert all(
+        f'"{entity_type}"' in reason and f'"{event_type}"' in reason
+        for (entity_type, event_type), reason in reasons.items()
+    )
     with engine.connect() as connection:
-        stored = [event.entity_type for event in read_all(connection)]
-    assert set(stored) == WORKER_ENTITY_TYPES
-    assert len(stored) == len(WORKER_ENTITY_TYPES) * (2 if way == "a batch" else 1)
+        rows = connection.execute(select(event_logs.c.entity_type, event_logs.c.event_type))
+        stored = [tuple(row) for row in rows]
+    assert set(stored) == allowed
+    assert len(stored) == len(allowed) * (2 if way == "a batch" else 1)
     if way == "the bulk loader":
         with engine.begin() as connection:
             connection.execute(text(f"DROP OWNED BY {worker.url.username}"))
@@ -176,14 +185,14 @@ def test_a_worker_that_may_read_the_log_runs_calculations(
     assert "completed\t1" in str(getattr(qforge("run", "methane.smi", env=env), "stdout", ""))
 
 
-def _raw(entity_type: str) -> dict[str, object]:
-    """An event as append_events takes it, of a type that says nothing."""
+def _raw(entity_type: str, event_type: str) -> dict[str, object]:
+    """An event as append_events takes it, without what it says."""
     return {
         "event_id": str(uuid4()),
         "tenant_id": str(OURS),
         "entity_type": entity_type,
         "entity_id": str(uuid4()),
-        "event_type": "noted",
+        "event_type": event_type,
         "data": {},
     }
 
