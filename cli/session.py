@@ -5,11 +5,13 @@ from collections.abc import Collection, Iterator
 from uuid import UUID
 
 import click
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.cli.permissions import CHECKS_ITSELF, LEAST_ROLE, OF_THE_LOG
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.lag import note_behind
+from quantum_forge.door import acting_person, author_of
 from quantum_forge.eventstore.actions.accounts.authorization import (
     refusals_recorded,
     require_role,
@@ -18,8 +20,11 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import NeedsPrimary, QuantumForgeError
 from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
 from quantum_forge.eventstore.database.availability.standby import is_standby
+from quantum_forge.eventstore.database.engine import Database, open_database
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.log.wakeups import has_appended
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.person import Person, knows_people
 from quantum_forge.forge import Forge
 from quantum_forge.projections.follow.refresh import refresh
 from quantum_forge.projections.registry import PROJECTIONS, named
@@ -65,7 +70,7 @@ def open_forge(
         ) as forge,
         refusals_recorded(forge.engine, forge.author, _command()),
     ):
-        _require_role(forge)
+        _require_role(forge.engine, forge.author, forge.person)
         if writes:
             refuse_standby(forge, click.get_current_context().command_path, follows=follows)
         if reads:
@@ -96,7 +101,25 @@ def require_to_act_for(forge: Forge, user_id: UUID | None) -> None:
         require_role(forge.engine, forge.author, forge.person, _command(), Role.ADMIN)
 
 
-def _require_role(forge: Forge) -> None:
+@contextlib.contextmanager
+def open_whole_database() -> Iterator[Database]:
+    """Open the database for a command that changes or destroys it as a whole.
+
+    Neither its tables nor its migrations need fit. Who may not run the command is refused, where
+    the database can say who acts: one without the tables of users is open to its owner.
+
+    Raises:
+        AccessRefused
+    """
+    settings = load_settings()
+    with open_database(settings) as database:
+        if knows_people(database.engine):
+            person = acting_person(database.engine, settings)
+            _require_role(database.engine, author_of(settings, person), person)
+        yield database
+
+
+def _require_role(engine: Engine, author: Author, person: Person) -> None:
     """Refuse a command that the person may not run.
 
     A login that stands for no user reads what its database roles let it read.
@@ -107,10 +130,10 @@ def _require_role(forge: Forge) -> None:
     name = " ".join(_words())
     if name in CHECKS_ITSELF:
         return
-    needed, person = LEAST_ROLE.get(name, Role.ADMIN), forge.person
+    needed = LEAST_ROLE.get(name, Role.ADMIN)
     if person.user_id is None and (needed == Role.VIEWER or (person.audits and name in OF_THE_LOG)):
         return
-    require_role(forge.engine, forge.author, person, _command(), needed)
+    require_role(engine, author, person, _command(), needed)
 
 
 def refuse_standby(forge: Forge, what: str, *, follows: bool) -> None:

@@ -94,17 +94,14 @@ class Door:
         self._closed = threading.Event()
         self._database = _opened(settings, follows, on_migrated)
         try:
-            self.person = _acting(self._database.engine, settings, user)
+            self.person = acting_person(self._database.engine, settings, user)
         except BaseException:
             self._database.close()
             raise
-        acting = self.person.user_id
-        if acting is None and self.person.may_everything:
-            acting = settings.user_id
-        if acting is not None:
+        self.author = author_of(settings, self.person)
+        if (acting := self.author.user_id) is not None:
             settings = msgspec.structs.replace(settings, user_id=acting)
         self.settings = settings
-        self.author = Author(tenant_id=settings.tenant_id, user_id=acting)
         announce_appends(self._database.engine)
         self._recorder = Recorder(
             self._database.engine, self.author, spool=spool_directory(settings.home)
@@ -176,7 +173,15 @@ class Door:
         return door
 
 
-def _acting(engine: Engine, settings: Settings, user: str | None) -> Person:
+def author_of(settings: Settings, person: Person) -> Author:
+    """Return as whom a person records in the tenant of the settings."""
+    acting = person.user_id
+    if acting is None and person.may_everything:
+        acting = settings.user_id
+    return Author(tenant_id=settings.tenant_id, user_id=acting)
+
+
+def acting_person(engine: Engine, settings: Settings, user: str | None = None) -> Person:
     """Return who acts.
 
     Raises:

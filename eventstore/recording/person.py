@@ -170,6 +170,19 @@ def read_person(
     )
 
 
+def knows_people(engine: Engine) -> bool:
+    """Return whether the database can say who acts by this login.
+
+    It cannot before the migration that links logins to users, nor by a login without any role of
+    the database, which changes nothing there.
+    """
+    query = text(
+        "SELECT has_function_privilege(to_regprocedure('person_of_login(uuid, uuid)'), 'EXECUTE')"
+    )
+    with engine.connect() as connection:
+        return bool(connection.scalar(query))
+
+
 def refuse(
     engine: Engine,
     author: Author,

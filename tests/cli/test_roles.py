@@ -24,8 +24,21 @@ LEAVES = {
     for name, command in TREE.items()
     if not isinstance(command, click.Group) or command.invoke_without_command
 } - {""}
-WITHOUT_A_USER = {"completion", "doctor", "server status", "server stop", "spool status"}
-"""Commands that ask for no user; so do those of `db`, which are for whoever owns the database."""
+WITHOUT_A_USER = {
+    "completion",
+    "db check",
+    "db current",
+    "db encryption-key",
+    "db migration new",
+    "db psql",
+    "db roles",
+    "db url",
+    "doctor",
+    "server status",
+    "server stop",
+    "spool status",
+}
+"""Commands that ask for no user: they change nothing in the database, or are a way into it."""
 
 TABLES = [
     "batches list",
@@ -88,8 +101,7 @@ RECORDED = {
 
 def test_every_command_is_for_a_role() -> None:
     """A new command must say which role of a user it takes, and which of the database."""
-    asked = {name for name in LEAVES if not name.startswith("db ")} - WITHOUT_A_USER
-    assert asked == {name for name in {*LEAST_ROLE, *CHECKS_ITSELF} if not name.startswith("db ")}
+    assert {*LEAST_ROLE, *CHECKS_ITSELF} == LEAVES - WITHOUT_A_USER
 
     walked = {command.split(" -")[0] for commands in FOR.values() for command in commands}
     owners = {name for name in LEAVES if name.startswith("db ")}
@@ -165,3 +177,21 @@ def test_a_viewer_is_refused_whatever_takes_more_before_it_does_anything(
             allowed.append((command, done.stdout, done.stderr))
 
     assert allowed == []
+
+
+def test_who_may_change_the_whole_database_is_asked_only_where_there_are_users(
+    qforge_here: Qforge,
+) -> None:
+    """Neither a store without users nor a database without tables is in anybody's way."""
+    stranger = {"QFORGE_USER_ID": str(uuid4())}
+    qforge_here("db", "reset", "--yes", env=stranger)
+    qforge_here("db", "maintain", env=stranger)
+    qforge_here("db", "downgrade", "base", "--yes", env=stranger)
+    qforge_here("db", "downgrade", "--yes", env=stranger)
+    qforge_here("db", "upgrade", env=stranger)
+    qforge_here("users", "register", "--no-password", "ada", "--email", "ada@example.org")
+
+    refused = qforge_here("db", "upgrade", env=stranger, status=1)
+    assert "does not belong to tenant" in refused.stderr
+    qforge_here("db", "upgrade")
+    qforge_here("db", "reset", "--yes")

@@ -9,13 +9,11 @@ from pathlib import Path
 import click
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.session import open_forge
+from quantum_forge.cli.session import open_forge, open_whole_database
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.archive.backup import Progress, restore_backup, write_backup
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.engine import open_database
 from quantum_forge.eventstore.database.installation import migrations
-from quantum_forge.eventstore.database.settings import load_settings
 
 
 @click.command(cls=Command)
@@ -62,7 +60,7 @@ def restore(file: Path, trust_file: bool, as_json: bool) -> None:
       QFORGE_HOME=/data/restored qforge db restore 2026-11-20.dump
       QFORGE_HOME=/data/restored qforge verify
     """
-    with open_database(load_settings()) as database, _moving("restoring") as progress:
+    with open_whole_database() as database, _moving("restoring") as progress:
         done = restore_backup(database.engine, file, trusted=trust_file, progress=progress)
         behind = migrations.migration_state(database.engine).pending
     if as_json:

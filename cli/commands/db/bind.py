@@ -5,11 +5,10 @@ from uuid import UUID
 import click
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.session import open_whole_database
 from quantum_forge.cli.show import console
-from quantum_forge.eventstore.database.engine import open_database
 from quantum_forge.eventstore.database.installation.bindings import bind_login, unbind_login
 from quantum_forge.eventstore.database.installation.migrations import require_migrated
-from quantum_forge.eventstore.database.settings import load_settings
 
 
 @click.command(cls=Command)
@@ -26,7 +25,7 @@ def bind(login: str, tenant: UUID) -> None:
       qforge db psql -c "CREATE ROLE alice LOGIN IN ROLE qforge_reader"
       qforge db bind alice 6f1d4a52-0d7c-4c38-9a55-0c1f6f9f2f10
     """
-    with open_database(load_settings()) as database:
+    with open_whole_database() as database:
         require_migrated(database.engine)
         bind_login(database.engine, login, tenant)
     console.note(f"{login} is bound to tenant {tenant}.")
@@ -43,7 +42,7 @@ def unbind(login: str) -> None:
     Example:
       qforge db unbind alice
     """
-    with open_database(load_settings()) as database:
+    with open_whole_database() as database:
         require_migrated(database.engine)
         unbind_login(database.engine, login)
     console.note(f"{login} is not bound to a tenant any more.")

@@ -5,6 +5,7 @@ import sys
 import click
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.session import open_whole_database
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.database.engine import open_database, where
 from quantum_forge.eventstore.database.installation import migrations
@@ -33,7 +34,7 @@ def upgrade(revision: str, sql: bool, start: str) -> None:
     if sql:
         console.emit(migrations.upgrade_sql(revision, start=start))
         return
-    with open_database(load_settings()) as database:
+    with open_whole_database() as database:
         applied = migrations.upgrade(database.engine, revision)
         at = migrations.current(database.engine)
     _report("applied", applied)
@@ -64,7 +65,7 @@ def downgrade(revision: str, sql: bool, start: str, yes: bool) -> None:
     if sql:
         console.emit(migrations.downgrade_sql(revision, start=start))
         return
-    with open_database(load_settings()) as database:
+    with open_whole_database() as database:
         if migrations.current(database.engine) is None:
             console.note("The database was never migrated: there is nothing to undo.")
             return
@@ -103,7 +104,7 @@ def reset(yes: bool) -> None:
     Example:
       qforge db reset --yes
     """
-    with open_database(load_settings()) as database:
+    with open_whole_database() as database:
         _confirm(f"Delete all events and tables in {where(database.url)}?", yes=yes)
         migrations.reset(database.engine)
         at = migrations.current(database.engine)
