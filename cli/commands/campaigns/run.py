@@ -215,7 +215,7 @@ def run(
             wanted = preferred(
                 connection,
                 settings.tenant_id,
-                settings.user_id,
+                forge.settings.user_id,
                 method=method is None,
                 solvent=not is_solvent_given,
             )

@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from rdkit import Chem
@@ -230,6 +231,15 @@ def test_a_run_heeds_the_preferences_of_the_acting_user(
         )
     refused = qforge_here("run", "m.smi", status=2)
     assert "your preference default_method cannot be used: unknown method 'B3LYP'" in refused.stderr
+
+    # The first registered user, whom the login is linked to: the one that whoami shows
+    register = ("users", "register", "ada", "--no-password", "--email", "ada@example.org")
+    ada = UUID(qforge_here(*register).stdout.strip())
+    wished = UserPreferencesChanged(default_method="gfn1", default_solvation="ethanol")
+    with engine.begin() as connection:
+        append(connection, [author.new(ada, wished)])
+    said = qforge_here("run", "m.smi")
+    assert "By your preferences: method GFN1-xTB, solvent ethanol.\n" in said.stderr
 
 
 def test_many_problems_are_cut_short_with_the_command_for_the_rest(
