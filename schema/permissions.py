@@ -12,7 +12,9 @@ from quantum_forge.schema.domains.access import (
     ApiKeyUsed,
     SessionClosed,
     SessionExpired,
+    SessionExtended,
     SessionOpened,
+    SessionStateSaved,
 )
 from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.domains.bookmarks import BookmarkAdded
@@ -105,6 +107,7 @@ OWN = frozenset(
         NameReleased,
         SessionOpened,
         UserLoggedIn,
+        UserLoggedOut,
         UserPasswordChanged,
         UserPreferencesChanged,
         UserProfileUpdated,
@@ -116,10 +119,42 @@ OWN = frozenset(
 """Event types that every user may record of themselves, and only an admin of others."""
 
 
-def least_role(event: Event, entity_id: UUID, user_id: UUID | None) -> Role | None:
-    """Return the least role with which a user may record an event of an entity; None: any."""
+BY_ACTIONS = frozenset(
+    cls.event_type
+    for cls in (
+        ApiKeyIssued,
+        ApiKeyUsed,
+        NameClaimed,
+        NameReleased,
+        SessionClosed,
+        SessionExpired,
+        SessionExtended,
+        SessionOpened,
+        SessionStateSaved,
+        UserLoginFailed,
+        UserUpdated,
+    )
+)
+"""Event types that only an admin may record without the action that checks to whom they happen."""
+
+
+def least_role(
+    event: Event, entity_id: UUID, user_id: UUID | None, *, by_action: bool = False
+) -> Role | None:
+    """Return the least role with which a user may record an event of an entity; None: any.
+
+    Args:
+        event: what happened.
+        entity_id: to what.
+        user_id: who records it.
+        by_action: whether an action on accounts, sessions or keys records it, which has checked
+            the password, token or key, or to whom the entity belongs.
+    """
+    if event.event_type in BY_ACTIONS and not by_action:
+        return Role.ADMIN
     if event.event_type in OWN:
         whose = entity_id if event.entity_type == "user" else getattr(event, "user_id", None)
-        return Role.VIEWER if whose == user_id else Role.ADMIN
+        themselves = EXCEPTIONS.get(event.event_type, Role.VIEWER)
+        return themselves if whose == user_id else Role.ADMIN
     by_entity = LEAST_ROLE.get(event.entity_type, Role.RESEARCHER)
     return EXCEPTIONS.get(event.event_type, by_entity)

@@ -240,6 +240,7 @@ class Permissions:
         seconds: float | None = None,
         until: float | None = None,
         on_behalf: bool = False,
+        by_action: bool = False,
     ) -> None:
         """Refuse events that their authors may not record; the refusal is recorded.
 
@@ -248,6 +249,7 @@ class Permissions:
             seconds: for each statement.
             until: end of the whole, by `time.monotonic`.
             on_behalf: whether others recorded them before, as in a spool.
+            by_action: whether an action on accounts records them: see `least_role`.
 
         Raises:
             AccessRefused: for the first of them.
@@ -261,7 +263,7 @@ class Permissions:
             person = self._person(new.tenant_id, new.user_id, seconds, until)
             if person.may_everything:
                 continue
-            needed = least_role(new.event, new.entity_id, person.user_id)
+            needed = least_role(new.event, new.entity_id, person.user_id, by_action=by_action)
             if not (person.may_act if needed is None else person.may(needed)):
                 if on_behalf and not person.may_act:
                     raise NotAllowed(person.refusal(needed)[0])
@@ -304,12 +306,12 @@ class Permissions:
             target_id=new.entity_id,
         )
 
-    def permitted(self, decide: Decide) -> Decide:
+    def permitted(self, decide: Decide, *, by_action: bool = False) -> Decide:
         """Return the same decision, refused where the author may not record what it wants."""
 
         def decided(connection: Connection) -> Sequence[NewEvent]:
             events = decide(connection)
-            self.require(events)
+            self.require(events, by_action=by_action)
             return events
 
         return decided

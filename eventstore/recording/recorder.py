@@ -106,6 +106,7 @@ class Recorder:
         self.engine = engine
         self.author = author
         self._rules = rules
+        self._by_action = False
         appender = Appender(engine, tenant_id=author.tenant_id)
         delivery = None
         if spool is not None:
@@ -142,6 +143,15 @@ class Recorder:
         shared.known = self._shared.known
         shared.permissions = self._shared.permissions
         other.__dict__.update(self.__dict__, _shared=shared)
+        return other
+
+    def for_action(self) -> Self:
+        """The same recorder for an action that has checked to whom happens what it records.
+
+        Only actions on accounts, sessions and keys call this: see `schema.permissions`.
+        """
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__, _by_action=True)
         return other
 
     @property
@@ -232,7 +242,9 @@ class Recorder:
         Nothing is spooled: what cannot be read cannot be decided.
         """
         return append_checked(
-            self.engine, self.permissions.permitted(decide), learn=self._shared.known.learn
+            self.engine,
+            self.permissions.permitted(decide, by_action=self._by_action),
+            learn=self._shared.known.learn,
         )
 
     def decide_from(
@@ -242,7 +254,8 @@ class Recorder:
 
         At most one event goes to each of them: see `append_decided`.
         """
-        return append_decided(self.engine, streams, self.permissions.permitted(decide))
+        permitted = self.permissions.permitted(decide, by_action=self._by_action)
+        return append_decided(self.engine, streams, permitted)
 
     def calculation(
         self,
@@ -353,7 +366,9 @@ class Recorder:
     def _append(self, events: Sequence[NewEvent], seconds: float | None) -> list[Placed]:
         """Append over the kept connection; what depends on more is read first, in a transaction."""
         until = None if seconds is None else time.monotonic() + seconds + SLACK
-        self._shared.permissions.require(events, seconds=seconds, until=until)
+        self._shared.permissions.require(
+            events, seconds=seconds, until=until, by_action=self._by_action
+        )
         if not self._rules:
             return self._shared.appender.append(events, seconds=seconds)
         known = self._shared.known

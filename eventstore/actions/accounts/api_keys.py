@@ -109,7 +109,7 @@ class ApiKeys(Domain):
             expires_at=expires_at,
         )
         key_id = self._id(key)
-        self.record((key_id, event))
+        self.recorder.for_action().record(event, of=key_id)
         return IssuedKey(key_id, prefix, key)
 
     def use(self, key: Secret, *, scope: str | None = None) -> KeyHolder:
@@ -142,7 +142,7 @@ class ApiKeys(Domain):
 
         holders: list[KeyHolder] = []
         try:
-            self.decide_from([stream], decide)
+            self.recorder.for_action().decide_from([stream], decide)
         except NotLetIn as refused:
             self._deny(key_id, holders, refused.reason)
         except RuleBroken as broken:

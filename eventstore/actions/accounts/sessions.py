@@ -126,6 +126,7 @@ class Sessions(Domain):
         """Record what happened to sessions, by the rules, as one atomic append.
 
         Raises:
+            AccessRefused: when one is somebody else's, and the author is no admin.
             RuleBroken: when one has ended or expired, or its user is not active.
             EventRefused: when a field does not fit.
         """
@@ -133,7 +134,7 @@ class Sessions(Domain):
         def decide(connection: Connection) -> list[NewEvent]:
             return [self._checked(connection, id_, event) for id_, event in happened]
 
-        return self.decide(decide)
+        return self.recorder.for_action().decide(decide)
 
     def _checked(self, connection: Connection, session_id: UUID, event: Event) -> NewEvent:
         """The event, which may happen; who uses the session did it, unless the author says who."""
@@ -147,7 +148,10 @@ class Sessions(Domain):
         elif isinstance(event, SessionOpened):
             require_active(connection, self.author.tenant_id, user_id, event.event_type)
         author = msgspec.structs.replace(self.author, user_id=self.author.user_id or user_id)
-        return author.new(session_id, event)
+        new = author.new(session_id, event)
+        if author.user_id != user_id or event.entity_type != SessionOpened.entity_type:
+            self.recorder.permissions.require([new])
+        return new
 
     def _require_time(self, session_id: UUID, expires_at: str, event: Event) -> None:
         if datetime.fromisoformat(expires_at) <= self.clock():

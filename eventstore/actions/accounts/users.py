@@ -244,7 +244,7 @@ class Users(Domain):
 
         names = [(kind, getattr(event, field)) for field, kind in _NAMES.items()]
         streams = [self._name(kind, name) for kind, name in names if name is not UNSET]
-        return self.decide_from([stream, *streams], decide)[0]
+        return self.recorder.for_action().decide_from([stream, *streams], decide)[0]
 
     def has_admin(self, *, besides: UUID | None = None) -> bool:
         """Whether the tenant has an active admin, by the log; another one than `besides`."""
@@ -349,16 +349,17 @@ class Users(Domain):
                 f"{LOCKED_FOR.total_seconds() / 60:.0f} minutes, or with a new password",
             )
         if is_right and state == "active" and facts.is_two_factor and not second_factor:
-            self.record((user_id, UserLoginFailed(reason="second_factor_missing")))
-            raise NotLetIn("login", "second_factor_missing")
+            self._fail(user_id, "second_factor_missing")
         if not is_right or state != "active":
-            reason = "wrong_password" if not is_right else f"{state}_user"
-            self.record((user_id, UserLoginFailed(reason=reason)))
-            raise NotLetIn("login", reason)
+            self._fail(user_id, "wrong_password" if not is_right else f"{state}_user")
         themselves = msgspec.structs.replace(self.author, user_id=user_id)
         logged_in = UserLoggedIn(login_method=login_method)
         self.recorder.acting_as(themselves).record(logged_in, of=user_id)
         return user_id
+
+    def _fail(self, user_id: UUID, reason: str) -> NoReturn:
+        self.recorder.for_action().record(UserLoginFailed(reason=reason), of=user_id)
+        raise NotLetIn("login", reason)
 
     def _deny_unknown(self, name: str) -> NoReturn:
         """Record that somebody came with a name that nobody has, once a minute for the same name.

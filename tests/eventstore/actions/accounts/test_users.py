@@ -13,10 +13,12 @@ from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.actions.accounts import users as accounts
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.accounts.names import USERNAME, name_id
 from quantum_forge.eventstore.actions.accounts.organizations import Organizations
 from quantum_forge.eventstore.actions.accounts.sessions import Sessions
 from quantum_forge.eventstore.actions.accounts.users import MOST_FAILURES, Users
 from quantum_forge.eventstore.base.errors import (
+    AccessRefused,
     EventRefused,
     MixedScripts,
     NameTaken,
@@ -33,6 +35,7 @@ from quantum_forge.eventstore.security import hashing
 from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
+from quantum_forge.schema.domains.access import ApiKeyUsed, SessionClosed, SessionExtended
 from quantum_forge.schema.domains.bookmarks import (
     BookmarkAdded,
     BookmarkRelabelled,
@@ -44,7 +47,15 @@ from quantum_forge.schema.domains.organizations import (
     OrganizationMemberAdded,
     member_id,
 )
-from quantum_forge.schema.domains.users import Role
+from quantum_forge.schema.domains.users import (
+    NameClaimed,
+    NameReleased,
+    Role,
+    UserLoggedOut,
+    UserLoginFailed,
+    UserUpdated,
+)
+from quantum_forge.schema.language.event import Event
 from tests.support.appending import OTHER_TENANT, TENANT
 
 AUTHOR = Author(tenant_id=TENANT, ip_address="192.0.2.7", user_agent="Firefox")
@@ -509,3 +520,63 @@ def test_a_name_that_nobody_has_makes_one_event_a_minute(users: Users, engine: E
             users.log_in("nobody", Secret("a guess"))
 
     assert count(engine, "access_denied") in (1, 2)  # a minute may have ended
+
+
+def test_nobody_but_an_admin_records_by_hand_what_opens_and_closes_accounts(
+    users: Users, recorder: Recorder, ada: UUID
+) -> None:
+    """A viewer neither locks an admin out, nor ends their sessions, nor takes their name."""
+    users.change_role(ada, role=Role.ADMIN)
+    vic = users.register(
+        email="vic@example.org", username="vic", password=PASSWORD, role=Role.VIEWER
+    )
+    session = Sessions(recorder).open(ada)
+    key = ApiKeys(recorder).issue(ada, name="laptop")
+    name = name_id(TENANT, USERNAME, "ada")
+    as_vic = recorder.acting_as(Author(tenant_id=TENANT, user_id=vic))
+    theirs = Users(as_vic)
+
+    by_hand: list[tuple[UUID, Event]] = [
+        (ada, UserLoginFailed(reason="wrong_password")),
+        (ada, UserLoggedOut()),
+        (ada, UserUpdated(username="mallory")),
+        (vic, UserUpdated(username="ada")),
+        (session.id, SessionClosed()),
+        (session.id, SessionExtended(expires_at=NOON)),
+        (key.id, ApiKeyUsed()),
+        (name, NameReleased(user_id=ada)),
+        (name, NameReleased(user_id=vic)),
+        (name, NameClaimed(kind=USERNAME, user_id=vic)),
+    ]
+    for entity_id, event in by_hand:
+        with pytest.raises(AccessRefused, match="it requires the role admin, and yours is viewer"):
+            as_vic.record(event, of=entity_id)
+        with pytest.raises(AccessRefused):
+            theirs.record((entity_id, event))
+    others = Sessions(as_vic)
+    for act in (others.close, others.expire, others.touch, others.save_state):
+        with pytest.raises(AccessRefused):
+            act(session.id)
+    with pytest.raises(AccessRefused):
+        others.record((ada, UserLoginFailed(reason="wrong_password")))
+    with pytest.raises(AccessRefused):
+        theirs.update(ada, username="mallory")
+
+    assert users.find("ada") == ada
+    assert Sessions(recorder).resume(session.token).user_id == ada
+
+    # Their own account is theirs, by the actions
+    theirs.update(vic, username="victor")
+    theirs.log_out(vic)
+    own = others.open(vic)
+    others.save_state(own.id, current_view="molecules")
+    others.close(own.id)
+    assert ApiKeys(recorder).use(ApiKeys(as_vic).issue(vic, name="own").key).user_id == vic
+    with pytest.raises(NotLetIn):
+        theirs.log_in("victor", Secret("wrong password"))
+    assert theirs.log_in("victor", PASSWORD) == vic
+
+    # And an admin records what happened elsewhere
+    as_ada = recorder.acting_as(Author(tenant_id=TENANT, user_id=ada))
+    as_ada.record(UserLoginFailed(reason="wrong_password"), of=vic)
+    Sessions(as_ada).close(Sessions(as_ada).open(vic).id)
