@@ -45,7 +45,7 @@ from tests.support.recording import bounds, recorded, rolled_back
 from tests.support.tables import Rows, folded_only, selected_rows, whole_rows
 
 LAW = settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
