@@ -16,7 +16,13 @@ from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.engine import URL
 
 from benchmarks import lag, peer, peer_projection
-from benchmarks.by_hand import CALCULATIONS_BATCH, SELECTS
+from benchmarks.by_hand import (
+    CALCULATIONS_BATCH,
+    MAINTENANCE,
+    SELECTS,
+    make_by_hand,
+    require_same_rows,
+)
 from benchmarks.chemistry_log import events
 from benchmarks.measure import Comparison, compare, say
 from benchmarks.server import BenchmarkServer, connected
@@ -31,9 +37,6 @@ from quantum_forge.projections.registry import PROJECTIONS
 
 CALCULATIONS = PROJECTIONS["calculations"]
 HAND = "calculations_by_hand"
-
-MAINTENANCE = "SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'"
-"""What the reference may use, too."""
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -244,41 +247,6 @@ def _rebuild_all(engine: Engine, rounds: int) -> Comparison:
     return comparison
 
 
-def make_by_hand(engine: Engine, name: str) -> float:
-    """Make a table and the same indexes by hand; return the seconds that it took."""
-    hand = f"{name}_by_hand"
-    table = PROJECTIONS[name].table
-    columns = [column.name for column in table.columns if column.computed is None]
-    generated = [
-        f'ADD "{column.name}" {column.type.compile(engine.dialect)}'
-        f" GENERATED ALWAYS AS ({column.computed.sqltext}) STORED"
-        for column in table.columns
-        if column.computed is not None
-    ]
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {hand}")
-        rows = SELECTS[name] % {"after": 0, "upto": _head(connection)}
-        indexes = [
-            statement.replace(f" ON public.{name} ", f" ON {hand} ").replace(
-                f"INDEX {index} ", f"INDEX by_hand_{index} "
-            )
-            for index, statement in connection.execute(
-                text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = :name"),
-                {"name": name},
-            )
-        ]
-    began = time.perf_counter()
-    with engine.begin() as connection:
-        connection.exec_driver_sql(MAINTENANCE)
-        named = ", ".join(f'"{column}"' for column in columns)
-        connection.exec_driver_sql(f"CREATE TABLE {hand} ({named}) AS {rows}")
-        if generated:
-            connection.exec_driver_sql(f"ALTER TABLE {hand} {', '.join(generated)}")
-        for statement in indexes:
-            connection.exec_driver_sql(statement)
-    return time.perf_counter() - began
-
-
 # time travel
 
 
@@ -352,15 +320,3 @@ def _count(engine: Engine) -> int:
     """How many events `calculations` has consumed."""
     with engine.connect() as connection:
         return read_checkpoints(connection)["calculations"].consumed
-
-
-def require_same_rows(engine: Engine, table: str, other: str) -> None:
-    """Fail unless two tables have the same rows: a faster answer to another question is none."""
-    columns = ", ".join(f'"{column.name}"' for column in PROJECTIONS[table].table.columns)
-    one, two = (f"SELECT {columns} FROM {name}" for name in (table, other))
-    with engine.connect() as connection:
-        differ = connection.exec_driver_sql(
-            f"SELECT count(*) FROM (({one} EXCEPT ALL {two}) UNION ALL ({two} EXCEPT ALL {one})) x"
-        ).scalar_one()
-    if differ:
-        raise RuntimeError(f"{table} and {other} differ in {differ} rows")

@@ -3,9 +3,8 @@
 import pytest
 from sqlalchemy import Engine
 
-from benchmarks.by_hand import CALCULATIONS_BATCH, SELECTS
+from benchmarks.by_hand import CALCULATIONS_BATCH, SELECTS, make_by_hand, require_same_rows
 from benchmarks.chemistry_log import events
-from benchmarks.projections import make_by_hand, require_same_rows
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import named
