@@ -141,7 +141,7 @@ def test_a_text_that_is_no_time_is_refused(qforge_here: Qforge) -> None:
 
 def test_a_pipe_closed_early_is_quiet(database: Database, tmp_path: Path) -> None:
     """`qforge events list | head -1` prints one line and no complaint."""
-    record(database.engine, *(created("C" * n) for n in range(1, 501)))
+    record(database.engine, *(created("C" * n) for n in range(1, 451)))
     script = (
         f'"{sys.executable}" -m quantum_forge.cli.main events list --json --limit 1000 | head -1'
     )
