@@ -18,6 +18,7 @@ from rdkit import Chem
 
 from quantum_forge.runner.molecules.connectivity import COVALENT_RADII, MOST_ATOMS, graph_key
 from quantum_forge.runner.molecules.geometry import Geometry
+from quantum_forge.runner.molecules.pairs import blocks_of_atoms
 from quantum_forge.runner.molecules.spin import METALS
 
 CERTAIN, POSSIBLE = 1.15, 1.4
@@ -43,9 +44,6 @@ _ORDINARY = frozenset(
         Chem.BondType.AROMATIC,
     }
 )
-
-_PAIRS_AT_ONCE = 2**16
-"""Pairs of atoms in one array, which takes some MB; a matrix of all of them could take GB."""
 
 Pair = tuple[int, int]
 
@@ -106,11 +104,9 @@ def _near(geometry: Geometry) -> tuple[list[Pair], list[Pair]]:
         lengths = np.sqrt(((positions - positions[metal]) ** 2).sum(axis=1))
         at_metal[row] = lengths <= POSSIBLE * (radii + radii[metal])
     atoms = np.arange(len(numbers))
-    rows = max(1, _PAIRS_AT_ONCE // max(1, len(atoms)))
     certain: list[Pair] = []
     possible: list[tuple[float, Pair]] = []
-    for start in range(0, len(atoms), rows):
-        block = atoms[start : start + rows]
+    for block in blocks_of_atoms(len(atoms)):
         squares = ((positions[block, None] - positions) ** 2).sum(axis=2)
         ratios = np.sqrt(squares) / (radii[block, None] + radii)
         is_pair = (block[:, None] < atoms) & ~is_metal[block, None] & ~is_metal

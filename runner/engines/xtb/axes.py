@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantum_forge.runner.molecules.geometry import Geometry, Position
+from quantum_forge.runner.molecules.pairs import blocks_of_atoms
 
 FIRST_RIGHT_VERSION = (6, 7, 2)
 """Builds between the correction and this release call themselves 6.7.1, as the release does."""
@@ -33,9 +34,6 @@ _NORMALS = (
 """Of planes in which two atoms have an overlap that is zero; all but three with d orbitals only."""
 
 _NORMALS_TURNED = np.array(_NORMALS, dtype=float).T
-
-_PAIRS_AT_ONCE = 2**16
-"""Pairs of atoms in one array, which takes some MB; a matrix of all of them could take GB."""
 
 _UNAFFECTED = ("GFN-FF", "GFN0-xTB")
 """Methods whose gradient other parts of xtb calculate (src/gfnff, src/peeq_module.f90)."""
@@ -114,10 +112,8 @@ def _least_margin(
     has_d = numbers >= _FIRST_WITH_D
     has_p = numbers > 1
     atoms = np.arange(len(numbers))
-    rows = max(1, _PAIRS_AT_ONCE // max(1, len(atoms)))
     least = np.inf
-    for start in range(0, len(atoms), rows):
-        block = atoms[start : start + rows]
+    for block in blocks_of_atoms(len(atoms)):
         between = positions[block, None] - positions
         is_pair = (block[:, None] > atoms) & (has_p[block, None] | has_p)
         one, other = np.nonzero(((between**2).sum(axis=2) < _REACH**2) & is_pair)
