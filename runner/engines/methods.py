@@ -45,8 +45,7 @@ def method_named(name: str) -> str:
     """
     found = known_method(name)
     if found not in METHODS:
-        hint = suggestion(name, METHODS, otherwise=f"the methods are {', '.join(METHODS)}")
-        raise InputError(f"unknown method {name!r}; {hint}", code="UNKNOWN_METHOD")
+        raise _unknown_method(name)
     return found
 
 
@@ -59,8 +58,7 @@ def require_known(
         InputError: which says what there is.
     """
     if method not in METHODS:
-        hint = suggestion(method, METHODS, otherwise=f"the methods are {', '.join(METHODS)}")
-        raise InputError(f"unknown method {method!r}; {hint}", code="UNKNOWN_METHOD")
+        raise _unknown_method(method)
     if engine == XTB and method == "IPEA1-xTB":
         raise InputError(
             "xtb runs GFN2-xTB and GFN1-xTB; IPEA1-xTB is for --engine tblite",
@@ -81,3 +79,8 @@ def require_known(
         )
     if solvent is not None:
         solvent_named(solvent)
+
+
+def _unknown_method(name: str) -> InputError:
+    hint = suggestion(name, METHODS, otherwise=f"the methods are {', '.join(METHODS)}")
+    return InputError(f"unknown method {name!r}; {hint}", code="UNKNOWN_METHOD")
