@@ -39,12 +39,19 @@ def begin_within(
     """
     with _connect(engine, until) as connection, connection.begin():
         if seconds is not None:
-            milliseconds = max(1, round(seconds * 1000))
-            # The limit for locks ends first: its error is the one that names who holds the lock.
-            for_locks = max(1, milliseconds * 3 // 4)
-            limits = {"milliseconds": str(milliseconds), "for_locks": str(for_locks)}
+            milliseconds, for_locks = limits_of(seconds)
+            limits = {"milliseconds": milliseconds, "for_locks": for_locks}
             connection.execute(_LIMITS, limits)
         yield connection
+
+
+def limits_of(seconds: float) -> tuple[str, str]:
+    """Return the milliseconds of `statement_timeout` and `lock_timeout` for a limit in seconds.
+
+    The one for locks ends first: its error is the one that names who holds the lock.
+    """
+    milliseconds = max(1, round(seconds * 1000))
+    return str(milliseconds), str(max(1, milliseconds * 3 // 4))
 
 
 def _connect(engine: Engine, until: float | None) -> Connection:

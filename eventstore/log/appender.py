@@ -20,7 +20,7 @@ from quantum_forge.eventstore.base.errors import (
 )
 from quantum_forge.eventstore.database.availability.deadline import LimitedConnection, within
 from quantum_forge.eventstore.database.engine import is_direct, where
-from quantum_forge.eventstore.database.time_limit import SLACK
+from quantum_forge.eventstore.database.time_limit import SLACK, limits_of
 from quantum_forge.eventstore.log import wakeups
 from quantum_forge.eventstore.log.append import calls_of, encode_wire, translated_errors
 from quantum_forge.eventstore.log.group_commit import Call, Together
@@ -234,7 +234,7 @@ class Appender:
         return cursor.fetchall()
 
     def _limit(self, connection: psycopg.Connection, until: float) -> None:
-        connection.execute(_LIMITS, (*_milliseconds(_left(until)), self._tenant))
+        connection.execute(_LIMITS, (*limits_of(_left(until)), self._tenant))
 
     def _limit_session(
         self, connection: psycopg.Connection, seconds: float | None, until: float | None
@@ -248,7 +248,7 @@ class Appender:
             if seconds is None:
                 connection.execute(_NO_SESSION_LIMITS)
             else:
-                connection.execute(_SESSION_LIMITS, _milliseconds(seconds))
+                connection.execute(_SESSION_LIMITS, limits_of(seconds))
             self._session_seconds = seconds
         return True
 
@@ -304,15 +304,6 @@ class Appender:
         if self._cursor is not None:
             self._cursor.connection.close()
             self._cursor = None
-
-
-def _milliseconds(seconds: float) -> tuple[str, str]:
-    """The limits for a statement and for its locks.
-
-    The one for locks ends first: its error is the one that names who holds the lock.
-    """
-    milliseconds = max(1, round(seconds * 1000))
-    return str(milliseconds), str(max(1, milliseconds * 3 // 4))
 
 
 def _left(until: float) -> float:
