@@ -14,7 +14,7 @@ from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.registry import PROJECTIONS
 
 MAINTENANCE = "SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'"
-"""What the reference may use, too."""
+"""Memory for the statements by hand, which is what a projection has."""
 
 _ENDS = (
     "'calculation_completed', 'calculation_failed', 'calculation_lost', 'calculation_invalidated'"
@@ -429,7 +429,7 @@ def make_by_hand(engine: Engine, name: str) -> float:
 
 
 def require_same_rows(engine: Engine, table: str, other: str) -> None:
-    """Fail unless two tables have the same rows: a faster answer to another question is none."""
+    """Raise RuntimeError unless two tables have the same rows: both sides must do the same work."""
     columns = ", ".join(f'"{column.name}"' for column in PROJECTIONS[table].table.columns)
     one, two = (f"SELECT {columns} FROM {name}" for name in (table, other))
     with engine.connect() as connection:

@@ -13,7 +13,7 @@ from quantum_forge.schema.domains.batches import batch_id
 from quantum_forge.schema.language.identity import natural_id
 
 EMBEDDED = "ETKDGv3+MMFF94/UFF"
-"""Stands for the geometry of a molecule that came without one; with the usual seed unless told.
+"""Stands for the geometry of a molecule that came without one, by the usual seed or the plan's own.
 
 It names the procedure: a calculation whose structure is made in another way is another one.
 """
