@@ -15,6 +15,7 @@ from quantum_forge.eventstore.actions.accounts.organizations import Organization
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import groups
+from quantum_forge.projections.queries.calculations import rows
 from quantum_forge.projections.queries.lookup import find_organization
 from quantum_forge.schema.domains.organizations import (
     MemberRole,
@@ -73,7 +74,7 @@ def list_(limit: int, as_json: bool) -> None:
         forge.connect() as connection,
     ):
         query = groups.select_organizations(forge.author.tenant_id, limit=limit)
-        found = [dict(row) for row in connection.execute(query).mappings()]
+        found = rows(connection, query)
     if as_json:
         console.emit_json(found)
     else:
@@ -95,7 +96,7 @@ def members(organization: str, as_json: bool) -> None:
         organization_id = _id_of(forge, organization)
         with forge.connect() as connection:
             query = groups.select_members(forge.author.tenant_id, organization_id)
-            found = [dict(row) for row in connection.execute(query).mappings()]
+            found = rows(connection, query)
     if as_json:
         console.emit_json(found)
     else:

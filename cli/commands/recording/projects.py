@@ -15,6 +15,7 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import groups
+from quantum_forge.projections.queries.calculations import rows
 from quantum_forge.projections.queries.lookup import find_molecule, find_project
 from quantum_forge.schema.domains.discovery import ProjectCreated, ProjectUpdated
 
@@ -56,7 +57,7 @@ def list_(limit: int, as_json: bool) -> None:
     """
     with open_forge(reads=["projects", "users"]) as forge, forge.connect() as connection:
         query = groups.select_projects(forge.author.tenant_id, limit=limit)
-        found = [dict(row) for row in connection.execute(query).mappings()]
+        found = rows(connection, query)
     if as_json:
         console.emit_json(found)
     else:

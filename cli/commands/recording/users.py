@@ -17,6 +17,7 @@ from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log import abbreviations
 from quantum_forge.forge import Forge
+from quantum_forge.projections.queries.calculations import rows
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.schema.domains.users import Role
 
@@ -199,7 +200,7 @@ def list_(limit: int, as_json: bool) -> None:
     settings = load_settings()
     with open_forge(settings, reads=["users"]) as forge, forge.connect() as connection:
         query = select_users(settings.tenant_id, limit=limit)
-        found = [dict(row) for row in connection.execute(query).mappings()]
+        found = rows(connection, query)
     if as_json:
         console.emit_json(found)
     else:
