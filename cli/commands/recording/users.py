@@ -116,8 +116,7 @@ def link(login: str, user: str) -> None:
     Example:
       qforge users link ada_laptop ada
     """
-    settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
+    with open_forge(writes=True) as forge:
         forge.logins.link(login, user_id_of(forge, user))
     console.note(f"The database login {login} acts as {user}.")
 
@@ -131,8 +130,7 @@ def unlink(login: str) -> None:
     Example:
       qforge users unlink ada_laptop
     """
-    settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
+    with open_forge(writes=True) as forge:
         forge.logins.unlink(login)
     console.note(f"The database login {login} acts as no user.")
 
@@ -149,8 +147,7 @@ def role(user: str, role: str) -> None:
     Example:
       qforge users role ada admin
     """
-    settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
+    with open_forge(writes=True) as forge:
         forge.users.change_role(user_id_of(forge, user), role=Role(role))
     console.note(f"{user} has the role {role}.")
 
@@ -165,8 +162,7 @@ def deactivate(user: str, reason: str | None) -> None:
     Example:
       qforge users deactivate ada --reason 'left the group'
     """
-    settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
+    with open_forge(writes=True) as forge:
         forge.users.deactivate(user_id_of(forge, user), reason=reason)
     console.note(f"The account of {user} is deactivated.")
 
@@ -180,8 +176,7 @@ def reactivate(user: str) -> None:
     Example:
       qforge users reactivate ada
     """
-    settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
+    with open_forge(writes=True) as forge:
         forge.users.reactivate(user_id_of(forge, user))
     console.note(f"The account of {user} is active.")
 
@@ -197,9 +192,8 @@ def list_(limit: int, as_json: bool) -> None:
     Example:
       qforge users list --json
     """
-    settings = load_settings()
-    with open_forge(settings, reads=["users"]) as forge, forge.connect() as connection:
-        query = select_users(settings.tenant_id, limit=limit)
+    with open_forge(reads=["users"]) as forge, forge.connect() as connection:
+        query = select_users(forge.author.tenant_id, limit=limit)
         found = rows(connection, query)
     if as_json:
         console.emit_json(found)
@@ -217,8 +211,7 @@ def password(user: str, password_stdin: bool) -> None:
     Example:
       qforge users password ada
     """
-    settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
+    with open_forge(writes=True) as forge:
         user_id = user_id_of(forge, user)
         forge.users.change_password(user_id, password=_password(from_stdin=password_stdin))
     console.note(f"{user} has a new password.")
@@ -249,8 +242,7 @@ def key(
     Example:
       qforge users key ada notebook --scope read --expires 2027-01-01
     """
-    settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
+    with open_forge(writes=True) as forge:
         user_id = user_id_of(forge, user)
         issued = forge.keys.issue(
             user_id,

@@ -8,7 +8,6 @@ from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.permissions import LEAST_ROLE
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
-from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.person import Person
 from quantum_forge.schema.domains.users import Role
 
@@ -50,7 +49,7 @@ def whoami(as_json: bool) -> None:
       qforge whoami
       qforge whoami --json
     """
-    with open_forge(load_settings()) as forge:
+    with open_forge() as forge:
         person, user_id = forge.person, forge.author.user_id
     answer = Answer(
         login=person.login,
