@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, Protocol
+from uuid import UUID
 
 import click
 import msgspec
@@ -56,6 +57,14 @@ def emit_json_line(value: Any) -> None:
     """Print one of many values as one line of JSON, its fields in the order of declaration."""
     text = msgspec.json.encode(value, enc_hook=_plain).decode()
     click.echo(_escaped_json(text) if is_terminal() else text)
+
+
+def emit_id(id_: UUID, *, as_json: bool) -> None:
+    """Print the id of what a command has created."""
+    if as_json:
+        emit_json({"id": id_})
+    else:
+        emit(str(id_))
 
 
 def _plain(value: object) -> object:

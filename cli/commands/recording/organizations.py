@@ -113,12 +113,9 @@ def create(name: str, as_json: bool) -> None:
     Example:
       qforge organizations create 'Theory group'
     """
-    with open_forge(writes=True) as forge, Recorder(forge.engine, forge.author) as recorder:
-        created = recorder.record(OrganizationCreated(name=name)).entity_id
-    if as_json:
-        console.emit_json({"id": created})
-    else:
-        console.emit(str(created))
+    with open_forge(writes=True) as forge:
+        created = forge.record(OrganizationCreated(name=name)).entity_id
+    console.emit_id(created, as_json=as_json)
 
 
 @organizations.command()
@@ -165,8 +162,8 @@ def add(organization: str, user: str, role: str) -> None:
     Example:
       qforge organizations add Theory bob
     """
-    with open_forge(writes=True, needs=NEEDED) as forge, _actions(forge) as actions:
-        actions.record(
+    with open_forge(writes=True, needs=NEEDED) as forge:
+        forge.record(
             OrganizationMemberAdded(
                 organization_id=_id_of(forge, organization),
                 user_id=user_id_of(forge, user),

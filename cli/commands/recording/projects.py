@@ -77,12 +77,9 @@ def create(name: str, description: str | None, target: str | None, as_json: bool
       qforge projects create Malaria --target 'PfDHFR'
     """
     event = ProjectCreated(name=name, description=description, disease_target=target)
-    with open_forge(writes=True) as forge, Recorder(forge.engine, forge.author) as recorder:
-        created = recorder.record(event).entity_id
-    if as_json:
-        console.emit_json({"id": created})
-    else:
-        console.emit(str(created))
+    with open_forge(writes=True) as forge:
+        created = forge.record(event).entity_id
+    console.emit_id(created, as_json=as_json)
 
 
 @projects.command()
@@ -95,8 +92,8 @@ def rename(project: str, name: str) -> None:
     Example:
       qforge projects rename Malaria 'Malaria 2'
     """
-    with open_forge(writes=True, needs=NEEDED) as forge, _actions(forge) as recorder:
-        recorder.record(ProjectUpdated(name=name), of=_id_of(forge, project))
+    with open_forge(writes=True, needs=NEEDED) as forge:
+        forge.record(ProjectUpdated(name=name), of=_id_of(forge, project))
     console.note(f"{project} is called {name}.")
 
 

@@ -96,7 +96,7 @@ def register(
             role=chosen,
             login=login,
         )
-    _print_id(user_id, as_json)
+    console.emit_id(user_id, as_json=as_json)
     if login is not None:
         console.note(
             f"{username} is the first admin of the tenant, and you: the database login {login} acts"
@@ -283,10 +283,3 @@ def _password(*, from_stdin: bool) -> Secret:
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask for the password; use --password-stdin")
     return Secret(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
-def _print_id(user_id: UUID, as_json: bool) -> None:
-    if as_json:
-        console.emit_json({"id": user_id})
-    else:
-        console.emit(str(user_id))
