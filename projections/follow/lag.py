@@ -50,12 +50,13 @@ def read_lags(connection: Connection, projections: Iterable[Projection], head: i
     One that never ran is behind by the whole log. A login that row-level security restricts to a
     tenant learns of the events of its tenant only.
     """
-    checkpoints = read_checkpoints(connection)
-    may_read = connection.scalar(select(func.has_table_privilege(event_logs.name, "SELECT")))
+    positions = {name: each.position for name, each in read_checkpoints(connection).items()}
+    at = [(each, Position(positions.get(each.name, 0))) for each in projections]
+    may_read = any(position < head for _, position in at) and connection.scalar(
+        select(func.has_table_privilege(event_logs.name, "SELECT"))
+    )
     lags = []
-    for projection in projections:
-        checkpoint = checkpoints.get(projection.name)
-        position = Position(0 if checkpoint is None else checkpoint.position)
+    for projection, position in at:
         is_behind, seconds = position < head, None
         if position < head and may_read:
             query = oldest_unfolded(projection, position, head)
