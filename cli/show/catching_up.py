@@ -7,16 +7,11 @@ from sqlalchemy import Engine
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.follow.lag import read_lags
-from quantum_forge.projections.follow.refresh import may_project
+from quantum_forge.projections.follow.refresh import NOT_ALLOWED, may_project
 from quantum_forge.projections.project import projector
 from quantum_forge.projections.project.projector import Advance
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.language.projection import Projection
-
-NOT_ALLOWED = (
-    "The read models are not brought up to date: your login may not project; a login with the role "
-    "qforge_projector has to"
-)
 
 
 def catch_up_shown(
@@ -48,7 +43,12 @@ def project_import(engine: Engine) -> None:
     if is_projector(engine):
         catch_up_shown(engine, list(PROJECTIONS.values()))
     else:
-        console.note(f"{NOT_ALLOWED}.")
+        note_not_allowed()
+
+
+def note_not_allowed() -> None:
+    """Say in one line on stderr that the login may not project."""
+    console.note(f"The read models are not brought up to date: {NOT_ALLOWED}.")
 
 
 def is_projector(engine: Engine) -> bool:

@@ -26,6 +26,9 @@ MOST_POSITIONS = 100_000
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.05
 """Seconds between two looks at a checkpoint that another process holds."""
 
+NOT_ALLOWED = "your login may not project; a login with the role qforge_projector has to"
+"""Why read models stay as they are where `may_project` says no, as the end of a sentence."""
+
 _MAY_WRITE = text("""
     SELECT has_function_privilege('publish_head()', 'EXECUTE')
            AND coalesce(bool_and(has_table_privilege(name, privilege)), true)
@@ -120,4 +123,4 @@ def _behind(connection: Connection, projections: Iterable[Projection], head: int
 def _why_not(connection: Connection) -> str:
     if connection.scalar(select(func.pg_is_in_recovery())):
         return "the primary of this standby has to project them"
-    return "your login may not project; a login with the role qforge_projector has to"
+    return NOT_ALLOWED

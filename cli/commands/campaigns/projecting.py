@@ -8,8 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.cli.session import tell_trouble
-from quantum_forge.cli.show import console
-from quantum_forge.cli.show.catching_up import NOT_ALLOWED, is_projector
+from quantum_forge.cli.show.catching_up import is_projector, note_not_allowed
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.availability.outage import Patience, passes
 from quantum_forge.projections.project.projector import catch_up
@@ -31,7 +30,7 @@ def kept_current(engine: Engine) -> Iterator[None]:
     """
     if not is_projector(engine):
         yield
-        console.note(f"{NOT_ALLOWED}.")
+        note_not_allowed()
         return
     stop = threading.Event()
 
