@@ -91,11 +91,9 @@ def _shown(projection: Projection) -> list[Shown]:
     }
     if not console.is_terminal():
         return list(every.values())
-    key = {name: every[name]._replace(rank=0) for name in projection.key}
-    listed = {each.name: each for each in LISTS.get(projection.name, ()) if each.name in every}
-    return list(
-        {**key, **listed, **{name: every[name] for name in every}, **key, **listed}.values()
-    )
+    first = {name: every[name]._replace(rank=0) for name in projection.key}
+    first |= {each.name: each for each in LISTS.get(projection.name, ()) if each.name in every}
+    return [*first.values(), *(each for each in every.values() if each.name not in first)]
 
 
 def _condition(projection: Projection, past: Subquery, written: str) -> ColumnElement[bool]:
