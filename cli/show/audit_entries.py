@@ -28,6 +28,9 @@ WIDTHS = {"position": 8, "occurred_at": 19, "user_id": 36, "action": 20, "entity
 WIDTHS |= {"entity_id": 36, "status": 7, "changes": 30, "reason": 30, "ip_address": 15}
 """Characters of the columns, known before the first entry is."""
 
+LONGEST_VALUE = 40
+"""Characters of a value before or after a change."""
+
 FIELDS = Entry.__struct_fields__
 
 
@@ -62,7 +65,7 @@ def _changes(entry: Entry) -> str:
 
 def _brief(value: object) -> str:
     text = "∅" if value is None else msgspec.json.encode(value).decode()
-    return text if len(text) <= 40 else text[:39] + "…"
+    return console.cut(text, LONGEST_VALUE)
 
 
 def _values(entry: Entry) -> list[str]:

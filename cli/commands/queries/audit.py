@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
+from quantum_forge.cli.parse.named import named_user
 from quantum_forge.cli.parse.options import limit_option, time_range_options
 from quantum_forge.cli.session import open_forge, patience_of, refuse_standby, tell_trouble
 from quantum_forge.cli.show import audit_entries
@@ -88,9 +89,7 @@ def audit(
 
         def look() -> tuple[Question, int, Place, list[Entry]]:
             with forge.connect() as connection:
-                user_id = (
-                    None if user is None else ids.named_user(connection, settings.tenant_id, user)
-                )
+                user_id = named_user(connection, settings.tenant_id, user)
                 entity_id = ids.entity(connection, settings.tenant_id, entity)
             own = user_id is not None and user_id == forge.author.user_id
             # An auditor of the database, who stands for no user, reads the log anyway.
