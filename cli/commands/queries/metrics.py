@@ -1,6 +1,7 @@
 """`qforge metrics`: gauges for a monitoring system, and how services do over time."""
 
 from datetime import datetime
+from uuid import UUID
 
 import click
 from sqlalchemy import Connection
@@ -112,18 +113,18 @@ def show(
             )
         found = regressions.points(connection, query)
         if not found:
-            _tell_what_there_is(connection, name)
+            _tell_what_there_is(connection, tenant_id, name)
     if as_json:
         console.emit_json(found)
     else:
         _plot(found, bucket)
 
 
-def _tell_what_there_is(connection: Connection, name: str | None) -> None:
+def _tell_what_there_is(connection: Connection, tenant_id: UUID, name: str | None) -> None:
     if name is None:
         console.note("No calculation has completed in this period.")
         return
-    names = regressions.metric_names(connection, load_settings().tenant_id)
+    names = regressions.metric_names(connection, tenant_id)
     every = f"there is {', '.join(names) or 'no metric'}."
     console.note(f"No measurement is named {name!r}; {suggestion(name, names, otherwise=every)}")
 
