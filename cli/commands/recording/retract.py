@@ -1,10 +1,8 @@
 """`qforge retract`: take results back."""
 
 from datetime import datetime
-from uuid import UUID
 
 import click
-from sqlalchemy import Connection
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option, time_range_options
@@ -14,7 +12,7 @@ from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions import retraction
 from quantum_forge.eventstore.actions.retraction import Criteria, Extent
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import lookup
 from quantum_forge.runner.engines.methods import known_method
 
@@ -85,7 +83,9 @@ def retract(
                 program_version=program_version,
                 host=host,
                 method=None if method is None else known_method(method) or method,
-                batch_id=None if batch is None else _batch_id(connection, settings, batch),
+                batch_id=None
+                if batch is None
+                else lookup.find_batch(connection, settings.tenant_id, batch)["id"],
                 with_reused=with_reused,
                 since=since,
                 until=until,
@@ -147,8 +147,3 @@ def _print(covered: Extent, as_json: bool) -> None:
 
 def _counts_text(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or 'unknown'}: {count}" for name, count in sorted(counts.items()))
-
-
-def _batch_id(connection: Connection, settings: Settings, batch: str) -> UUID:
-    its_id: UUID = lookup.find_batch(connection, settings.tenant_id, batch)["id"]
-    return its_id
