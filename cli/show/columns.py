@@ -1,6 +1,5 @@
 """Rows of read models: rounded on a terminal, exact in a pipe."""
 
-import difflib
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,13 +12,13 @@ from sqlalchemy import Table
 
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.view import View, current_view
+from quantum_forge.eventstore.base.suggestion import suggestion
 
 SHOWN_DIGITS = 8
 """Digits of an id that people get to see, and may type; more where two rows begin alike."""
 
 LONGEST_TEXT = 120
 """Characters that people get to see of what a program printed."""
-
 
 LINES = 3
 """Lines of one cell that people get to see in a list."""
@@ -97,8 +96,8 @@ def _named(columns: Sequence[Shown], name: str) -> Shown:
         if name in (column.name, column.label):
             return column
     known = [column.name for column in columns]
-    close = difflib.get_close_matches(name, known, 1)
-    meant = f"did you mean {close[0]}? " if close else ""
+    close = suggestion(name, known, otherwise="")
+    meant = f"{close} " if close else ""
     raise click.BadParameter(
         f"no column {name!r}; {meant}there are {', '.join(known)}", param_hint="--columns"
     )
