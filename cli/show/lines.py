@@ -5,6 +5,7 @@ from typing import Any
 
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
+from quantum_forge.cli.show.fitting import remaining
 
 REST = 20
 """Characters that the last column gets at least."""
@@ -46,19 +47,13 @@ class Lines:
             console.row(values)
 
     def _leave_out(self, width: int) -> None:
-        while self._length() > width:
-            last = max(enumerate(self._columns), key=lambda each: (each[1].rank, each[0]))
-            if last[1].rank == 0:
-                break
-            self._columns.remove(last[1])
-        if self._columns:
-            name = self._columns[-1].name
-            self._widths[name] = max(
-                self._widths[name], width - self._length() + self._widths[name]
-            )
-
-    def _length(self) -> int:
-        return sum(self._widths[each.name] + GAP for each in self._columns) - GAP
+        ranks = [each.rank for each in self._columns]
+        widths = [self._widths[each.name] for each in self._columns]
+        kept = remaining(ranks, widths, width, needed=_needed)
+        self._columns = [self._columns[at] for at in kept]
+        spare = width - _needed([widths[at] for at in kept])
+        if kept and spare > 0:
+            self._widths[self._columns[-1].name] += spare
 
     def _print(self, cells: Sequence[str]) -> None:
         line = (" " * GAP).join(
@@ -66,3 +61,7 @@ class Lines:
             for text, each in zip(cells, self._columns, strict=True)
         )
         console.emit(console.cut(line.rstrip(), console.terminal_width()))
+
+
+def _needed(widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
