@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.runner.engines.methods import method_named
 from quantum_forge.runner.engines.solvents import is_gas, solvent_named
@@ -54,6 +55,17 @@ def preferred(
         method=_method(row.default_method) if method and row.default_method else None,
         solvent=_solvent(row.default_solvation) if solvent and row.default_solvation else None,
     )
+
+
+def note_preferences(wanted: Preferred) -> None:
+    """Say in one line on stderr which settings come from the user's preferences."""
+    said = []
+    if wanted.method is not None:
+        said.append(f"method {wanted.method}")
+    if wanted.solvent is not None:
+        said.append(f"solvent {wanted.solvent}" if wanted.solvent else "gas phase")
+    if said:
+        console.note(f"By your preferences: {', '.join(said)}.")
 
 
 def _method(written: str) -> str:

@@ -1,21 +1,21 @@
 """`qforge run`: xTB on the molecules of files, or what it would compute."""
 
 import contextlib
-import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 from click.core import ParameterSource
-from msgspec import structs
 from sqlalchemy import Engine
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.commands.campaigns.preferences import Preferred, preferred
+from quantum_forge.cli.commands.campaigns.cautions import note_namesakes, note_retracted
+from quantum_forge.cli.commands.campaigns.given import read_all
+from quantum_forge.cli.commands.campaigns.preferences import note_preferences, preferred
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.commands.recording.spool import tell
 from quantum_forge.cli.parse.named import named_project, tables_of
@@ -23,7 +23,6 @@ from quantum_forge.cli.parse.options import jobs_option, limit_option
 from quantum_forge.cli.parse.xtb import METHOD, SOLVENT
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console, run_tally
-from quantum_forge.eventstore.actions import retraction
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
 from quantum_forge.eventstore.database.availability.deadline import followed
@@ -33,19 +32,14 @@ from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.directory import spool_directory
-from quantum_forge.projections.queries import calculations as queries
-from quantum_forge.projections.queries import lookup
-from quantum_forge.runner.campaign.plan import Plan, source_of
+from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.engines.methods import ENGINES, LEVELS, METHODS, require_known
 from quantum_forge.runner.errors import EngineMissing, ResultsInSpool
 from quantum_forge.runner.inputs.formats import FORMATS
-from quantum_forge.runner.inputs.standard_input import copied
 from quantum_forge.runner.molecules.seeds import LARGEST_SEED, SEED
 
 if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
-    from quantum_forge.runner.inputs.files import MoleculeFile, Reading
-
-NAMESAKES_SHOWN = 3
+    from quantum_forge.runner.inputs.files import MoleculeFile
 
 
 @click.command(cls=Command)
@@ -204,7 +198,7 @@ def run(
 
     reading = Reading(format=format_, smiles_column=smiles_column, name_column=name_column)
     with contextlib.ExitStack() as stack:
-        inputs = _read(stack, files, limit, reading)
+        inputs = read_all(stack, files, limit, reading)
         settings = load_settings()
         reads = ["batch_jobs", "user_preferences", *tables_of(None, project)]
         forge = stack.enter_context(open_forge(settings, writes=not dry_run, reads=reads))
@@ -219,7 +213,7 @@ def run(
                 method=method is None,
                 solvent=not is_solvent_given,
             )
-        _note_preferences(wanted)
+        note_preferences(wanted)
         method = method or wanted.method or METHODS[0]
         solvent = solvent or wanted.solvent or None
         require_known(method, solvent, engine=engine, optimization_level=optimization_level)
@@ -309,67 +303,6 @@ def run(
         sys.exit(1)
 
 
-def _note_preferences(wanted: Preferred) -> None:
-    """Say in one line on stderr which settings come from the user's preferences."""
-    said = []
-    if wanted.method is not None:
-        said.append(f"method {wanted.method}")
-    if wanted.solvent is not None:
-        said.append(f"solvent {wanted.solvent}" if wanted.solvent else "gas phase")
-    if said:
-        console.note(f"By your preferences: {', '.join(said)}.")
-
-
-def note_retracted(engine: Engine, tenant_id: UUID, method: str, version: str) -> None:
-    """Warn on stderr of a run by a method or program version whose results were retracted."""
-    with engine.connect() as connection:
-        for each in retraction.repeated_by(
-            connection, tenant_id, method=method, program_version=version, host=socket.gethostname()
-        ):
-            console.note(
-                f"Warning: this run computes with {each.what} again, whose results were retracted "
-                f"on {each.decided_at:%Y-%m-%d}: {' '.join(each.reason.split())}"
-            )
-
-
-class _Given(NamedTuple):
-    """A file that was read to its end, the name of its own batch, and what identifies it."""
-
-    file: "MoleculeFile"
-    name: str
-    source: str
-
-
-def _read(
-    stack: contextlib.ExitStack, paths: Sequence[Path], limit: int | None, reading: "Reading"
-) -> list[_Given]:
-    """Read every file, before anything is recorded; at most `limit` molecules of all together.
-
-    Of standard input, the content identifies it: the same content continues its batch.
-    """
-    from quantum_forge.runner.inputs.files import MoleculeFile
-
-    given: list[_Given] = []
-    left = limit
-    for path in dict.fromkeys(paths):
-        if left == 0:
-            break
-        if str(path) == "-":
-            if reading.format is None:
-                raise click.UsageError(
-                    f"- is standard input: add --format, one of {', '.join(FORMATS)}"
-                )
-            copy = stack.enter_context(copied(sys.stdin.buffer))
-            of_it = structs.replace(reading, called="standard input")
-            name, source, path = "stdin", f"stdin, SHA-256 {copy.sha256}", copy.path
-        else:
-            name, source, of_it = path.stem, source_of(path), reading
-        file = MoleculeFile(path, limit=left, reading=of_it, keeps=len(paths) == 1)
-        given.append(_Given(file, name, source))
-        left = None if left is None else left - file.total
-    return given
-
-
 def _preview(
     engine: Engine,
     tenant_id: UUID,
@@ -394,20 +327,6 @@ def _preview(
                 on_input=lambda is_read: report(1, 0 if is_read else 1),
             )
         run_tally.show_preview(plan.batch, plan.batch_id(tenant_id), found, file.count, as_json)
-
-
-def note_namesakes(engine: Engine, tenant_id: UUID, plan: Plan) -> None:
-    """Say in one line on stderr that a run makes a new batch beside others of its name."""
-    its_id = plan.batch_id(tenant_id)
-    with engine.connect() as connection:
-        others = queries.rows(connection, queries.select_batches(tenant_id, name=plan.batch))
-    if others and all(other["id"] != its_id for other in others):
-        listed = ", ".join(map(lookup.described, others[:NAMESAKES_SHOWN]))
-        more = len(others) - NAMESAKES_SHOWN
-        console.note(
-            f"New batch {plan.batch} {str(its_id)[:8]}; other batches with this name: {listed}"
-            + (f", and {more} more" if more > 0 else "")
-        )
 
 
 def unsettled(recorder: Recorder) -> int:
