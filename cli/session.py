@@ -86,13 +86,13 @@ def open_forge(
 
 
 def _project_own_events(forge: Forge) -> None:
-    """Fold what the command recorded; what is in the way troubles the next reader, not this one."""
+    """Fold what the command recorded; an error is left to the next reader of the read model."""
     with contextlib.suppress(QuantumForgeError, DBAPIError):
         refresh(forge.engine, list(PROJECTIONS.values()))
 
 
 def require_to_act_for(forge: Forge, user_id: UUID | None) -> None:
-    """Let only an admin record in the name of another user; None is nobody else.
+    """Let only an admin record in the name of another user; None: no other user is named.
 
     Raises:
         AccessRefused

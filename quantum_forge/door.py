@@ -13,10 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Engine
 
 from quantum_forge.eventstore.actions.accounts.names import EMAIL, USERNAME, find_holder
-from quantum_forge.eventstore.base.errors import (
-    NoSuchUser,
-    QuantumForgeError,
-)
+from quantum_forge.eventstore.base.errors import NoSuchUser, QuantumForgeError
 from quantum_forge.eventstore.database.engine import Database, open_database
 from quantum_forge.eventstore.database.installation.migrations import migrate_embedded
 from quantum_forge.eventstore.database.settings import (
@@ -174,7 +171,7 @@ class Door:
 
 
 def author_of(settings: Settings, person: Person) -> Author:
-    """Return as whom a person records in the tenant of the settings."""
+    """Return the author that a person is in the tenant of the settings."""
     acting = person.user_id
     if acting is None and person.may_everything:
         acting = settings.user_id
