@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from quantum_forge.eventstore.actions.accounts.names import EMAIL, USERNAME, find_holder
-from quantum_forge.eventstore.base.errors import NoSuchUser, QuantumForgeError
+from quantum_forge.eventstore.actions.accounts.names import find_account
+from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.engine import Database, open_database
 from quantum_forge.eventstore.database.installation.migrations import migrate_embedded
 from quantum_forge.eventstore.database.settings import (
@@ -190,7 +190,7 @@ def acting_person(engine: Engine, settings: Settings, user: str | None = None) -
     with engine.connect() as connection:
         person = read_person(connection, tenant_id, claimed, is_named=True)
         if user is not None and person.username != user:
-            claimed = _find(connection, tenant_id, user)
+            claimed = find_account(connection, tenant_id, user)
             person = read_person(connection, tenant_id, claimed, is_named=True)
         if not person.has_users:
             return person
@@ -198,13 +198,6 @@ def acting_person(engine: Engine, settings: Settings, user: str | None = None) -
             author = Author(tenant_id=tenant_id, user_id=person.linked_user)
             raise refuse(engine, author, person, "act_as", None)
     return person
-
-
-def _find(connection: Connection, tenant_id: UUID, user: str) -> UUID:
-    found = find_holder(connection, tenant_id, EMAIL if "@" in user else USERNAME, user)
-    if found is None:
-        raise NoSuchUser(user)
-    return found
 
 
 def _opened(

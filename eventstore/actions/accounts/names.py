@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
-from quantum_forge.eventstore.base.errors import MixedScripts, NameTaken
+from quantum_forge.eventstore.base.errors import MixedScripts, NameTaken, NoSuchUser
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.standings import read_standings
@@ -58,9 +58,21 @@ def release(author: Author, kind: str, name: str, holder: UUID) -> NewEvent:
     return author.new(name_id(author.tenant_id, kind, name), NameReleased(user_id=holder))
 
 
-def find_holder(connection: Connection, tenant_id: UUID, kind: str, name: str) -> UUID | None:
-    """Whose a name is now, by the log; None when it is nobody's."""
-    stream = name_stream(tenant_id, kind, name)
+def find_account(connection: Connection, tenant_id: UUID, name: str) -> UUID:
+    """Who has this email address or username now, by the log.
+
+    Raises:
+        NoSuchUser: when no account has it.
+    """
+    found = find_holder(connection, tenant_id, name)
+    if found is None:
+        raise NoSuchUser(name)
+    return found
+
+
+def find_holder(connection: Connection, tenant_id: UUID, name: str) -> UUID | None:
+    """Whose an email address or username, which has no @, is now, by the log; None: nobody's."""
+    stream = name_stream(tenant_id, EMAIL if "@" in name else USERNAME, name)
     if read_standings(connection, [stream])[stream].state != "claimed":
         return None
     return _holder(connection, stream)

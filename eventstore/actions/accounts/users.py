@@ -14,6 +14,7 @@ from quantum_forge.eventstore.actions.accounts.names import (
     EMAIL,
     USERNAME,
     claim,
+    find_account,
     find_holder,
     name_id,
     name_stream,
@@ -24,7 +25,6 @@ from quantum_forge.eventstore.actions.accounts.revisions import revises, with_ch
 from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import (
     LastAdmin,
-    NoSuchUser,
     NotLetIn,
     RuleBroken,
     VersionConflict,
@@ -298,10 +298,7 @@ class Users(Domain):
             NoSuchUser: when no account has it.
         """
         with self.engine.connect() as connection:
-            found = find_holder(connection, self.author.tenant_id, _kind_of(name), name)
-        if found is None:
-            raise NoSuchUser(name)
-        return found
+            return find_account(connection, self.author.tenant_id, name)
 
     def log_in(
         self,
@@ -328,7 +325,7 @@ class Users(Domain):
                 is changed; attempts meanwhile are not recorded.
         """
         with self.engine.connect() as connection:
-            user_id = find_holder(connection, self.author.tenant_id, _kind_of(name), name)
+            user_id = find_holder(connection, self.author.tenant_id, name)
             # Of nobody, the same is read.
             stream = self._stream(user_id or _NOBODY)
             state = read_standings(connection, [stream])[stream].state
@@ -440,11 +437,6 @@ def ended_with(connection: Connection, user_id: UUID, credential: Stream) -> str
         },
     )
     return ending and _ENDINGS[ending]
-
-
-def _kind_of(name: str) -> str:
-    """A username has no @."""
-    return EMAIL if "@" in name else USERNAME
 
 
 def _hashed(password: Secret) -> str:
