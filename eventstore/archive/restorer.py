@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 
 from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.database.installation.scratch import scratch_databases
-from quantum_forge.schema.comparison.catalog import Catalog, read_catalog
+from quantum_forge.schema.comparison.catalog import Catalog, differing, read_catalog
 
 _PREFIX = "qforge_restore_"
 
@@ -62,7 +62,7 @@ def foreign_objects(engine: Engine) -> list[str]:
         return ["no revision"]
     with scratch_databases(engine, 1) as (scratch,):
         migrations.upgrade(scratch, state.current)
-        return _differing(_catalog(engine), _catalog(scratch))
+        return differing(_catalog(engine), _catalog(scratch))
 
 
 def remove_everything(engine: Engine) -> None:
@@ -110,12 +110,3 @@ def _run(connection: Connection, *statements: str) -> None:
 def _catalog(engine: Engine) -> Catalog:
     with engine.begin() as connection:
         return read_catalog(connection)
-
-
-def _differing(one: Catalog, other: Catalog) -> list[str]:
-    keys = one.objects.keys() | other.objects.keys()
-    tables = one.columns.keys() | other.columns.keys()
-    return sorted(
-        {key for key in keys if one.objects.get(key) != other.objects.get(key)}
-        | {f"table {name}" for name in tables if one.columns.get(name) != other.columns.get(name)}
-    )

@@ -102,6 +102,16 @@ def read_catalog(connection: Connection) -> Catalog:
     return Catalog({each.key: each for each in found}, columns, needs)
 
 
+def differing(one: Catalog, other: Catalog) -> list[str]:
+    """Return what differs, by key, and each table whose columns are in another order."""
+    objects = one.objects.keys() | other.objects.keys()
+    tables = one.columns.keys() | other.columns.keys()
+    return sorted(
+        {key for key in objects if one.objects.get(key) != other.objects.get(key)}
+        | {f"table {name}" for name in tables if one.columns.get(name) != other.columns.get(name)}
+    )
+
+
 def _rows(connection: Connection, name: str) -> list[Mapping[str, object]]:
     sql = (files(__package__) / f"{name}.sql").read_text("utf-8")
     result = connection.exec_driver_sql(sql, execution_options={"no_parameters": True})

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from quantum_forge.eventstore.base.errors import MigrationNotMade, QuantumForgeError
 from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.database.installation.scratch import scratch_databases
-from quantum_forge.schema.comparison.catalog import Catalog, read_catalog
+from quantum_forge.schema.comparison.catalog import Catalog, differing, read_catalog
 from quantum_forge.schema.comparison.difference import difference
 from quantum_forge.schema.create import create_all
 
@@ -54,7 +54,7 @@ def compare(engine: Engine) -> Changes | None:
         with migrated.begin() as connection:
             before = read_catalog(connection)
         up, down = difference(before, wanted), difference(wanted, before)
-        if not up.statements and not (left := _differing(before, wanted)):
+        if not up.statements and not (left := differing(before, wanted)):
             return None
         if not up.statements:
             raise MigrationNotMade(f"the order of columns differs in {', '.join(left)}")
@@ -128,15 +128,5 @@ def _try(connection: Connection, sql: str, wanted: Catalog) -> None:
         raise MigrationNotMade(f"the SQL that was found fails: {reason}") from error
     made = read_catalog(connection)
     connection.commit()
-    if left := _differing(made, wanted):
+    if left := differing(made, wanted):
         raise MigrationNotMade(f"the SQL that was found leaves a difference in {', '.join(left)}")
-
-
-def _differing(one: Catalog, other: Catalog) -> list[str]:
-    """What differs, by key; a table whose columns stand in another order, too."""
-    objects = one.objects.keys() | other.objects.keys()
-    tables = one.columns.keys() | other.columns.keys()
-    return sorted(
-        {key for key in objects if one.objects.get(key) != other.objects.get(key)}
-        | {f"table {name}" for name in tables if one.columns.get(name) != other.columns.get(name)}
-    )
