@@ -9,16 +9,13 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, Engine, func, select, text
 
-from quantum_forge.eventstore.archive.restorer import (
-    foreign_objects,
-    remove_everything,
-    restorer,
-)
+from quantum_forge.eventstore.archive.restorer import foreign_objects, remove_everything, restorer
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.whole_file import whole_file
 from quantum_forge.eventstore.database.address import for_programs
 from quantum_forge.eventstore.database.engine import where
 from quantum_forge.eventstore.database.installation import migrations
+from quantum_forge.eventstore.database.installation.foreign_rights import revoke_foreign_rights
 from quantum_forge.eventstore.database.installation.roles import create_roles
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.server.binaries import tool_of
@@ -225,11 +222,6 @@ def restore_backup(
         raise
     with engine.connect() as connection:
         if migrations.is_migrated(engine):
-            # The declarations of all tables take long to import.
-            from quantum_forge.eventstore.database.installation.foreign_rights import (
-                revoke_foreign_rights,
-            )
-
             revoke_foreign_rights(connection)
         connection.execute(text("ANALYZE event_logs"))
         connection.commit()
