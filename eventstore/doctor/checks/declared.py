@@ -61,6 +61,9 @@ def grants() -> frozenset[Grant]:
 
 
 def _grants() -> Iterator[Grant]:
+    # A migration grants that to the table of the revision.
+    for role in PURPOSES:
+        yield Grant("table", VERSION_TABLE, role, "SELECT")
     for verbs, columns, kind, objects, roles in _GRANT.findall(_text()):
         privileges = [verb.strip() for verb in verbs.split(",")]
         if columns:

@@ -17,7 +17,6 @@ from quantum_forge.eventstore.doctor.checks.finding import (
     warning,
 )
 from quantum_forge.schema.domains import METADATA
-from quantum_forge.schema.migrations import VERSION_TABLE
 
 _LOGIN = text("""
     SELECT session_user::text AS login, r.rolsuper AS super,
@@ -222,9 +221,7 @@ def schema(connection: Connection) -> Finding:
 def grants(connection: Connection) -> Finding:
     """Whether every role may do what the schema declares, and nobody anything else."""
     check = "grants"
-    wanted = set(declared.grants()) | {
-        Grant("table", VERSION_TABLE, role, "SELECT") for role in PURPOSES
-    }
+    wanted = declared.grants()
     known = {(grant.kind, grant.name) for grant in wanted}
     found, surplus = set(), set()
     for row in connection.execute(_GRANTS, {"roles": list(PURPOSES)}):
