@@ -30,7 +30,10 @@ _DEFINITIONS = text("""
       FROM pg_class AS c WHERE c.relnamespace = to_regnamespace(:space) AND c.relkind = 'v'
      ORDER BY 3
 """)
-_OWNER = text("SELECT relowner FROM pg_class WHERE oid = 'public.event_logs'::regclass")
+_OWNER = text("""
+    SELECT relowner AS id, quote_ident(pg_get_userbyid(relowner)) AS name
+      FROM pg_class WHERE oid = 'public.event_logs'::regclass
+""")
 _TEMPORARY = text("""
     SELECT has_database_privilege(current_database(), 'TEMP')
            AND current_setting('transaction_read_only') = 'off'
@@ -99,7 +102,7 @@ def functions(connection: Connection) -> Finding:
     wanted = declared.definitions()
     names = {(each.noun, each.name) for each in wanted}
     found = _definitions(connection, "public")
-    owner = connection.scalar(_OWNER)
+    owner = connection.execute(_OWNER).one()
     made, not_made = _made_again(connection)
     said, commands = [], []
     for each in wanted:
@@ -129,11 +132,9 @@ def functions(connection: Connection) -> Finding:
         commands += [
             psql(f"ALTER FUNCTION {name} SET search_path = public, pg_temp") for name in unpinned
         ]
-    strangers = [key for key, row in found.items() if key[:2] in names and row["owner"] != owner]
+    strangers = [key for key, row in found.items() if key[:2] in names and row["owner"] != owner.id]
     said += [f"{key[2]} belongs to another role than the log" for key in strangers]
-    commands += [
-        psql(f"ALTER {key[0]} {key[2]} OWNER TO {_owner_name(connection)}") for key in strangers
-    ]
+    commands += [psql(f"ALTER {key[0]} {key[2]} OWNER TO {owner.name}") for key in strangers]
     if said:
         return problem(check, shortened(said), "make them again as they are declared", *commands)
     rest = (
@@ -248,14 +249,3 @@ def _made_again(
     finally:
         trial.rollback()
     return made, not_made
-
-
-def _owner_name(connection: Connection) -> str:
-    return str(
-        connection.scalar(
-            text(
-                "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class"
-                " WHERE oid = 'public.event_logs'::regclass"
-            )
-        )
-    )
