@@ -32,57 +32,51 @@ _SEQUENCE = text("""
                IS NOT DISTINCT FROM 'nextval(''event_logs_id_seq''::regclass)' AS is_default
       FROM pg_sequence WHERE seqrelid = 'event_logs_id_seq'::regclass
 """)
-_LOWERED = """
+_FACTS = """max(l.version) AS last, min(l.version) AS first, count(*) AS n,
+           count(DISTINCT l.version) AS versions, count(DISTINCT l.event_id) AS ids,
+           min(l.id) AS low, min(l.recorded_at) AS began"""
+"""Of the events l of a stream."""
+
+_DISAGREES = """
+           (h.version, h.version, h.version, h.version, 1)
+           IS DISTINCT FROM (l.last, l.n, l.versions, l.ids, l.first)
+        OR l.low < h.first_position
+        OR
            -- A stream's first position is the next one when its first append begins, and that ends
            -- within minutes: what lies there cannot be much older than the stream.
            (h.first_position < 1
             OR (SELECT before.recorded_at FROM event_logs AS before
                  WHERE before.id >= h.first_position ORDER BY before.id LIMIT 1)
                < l.began - interval '1 hour')"""
-_DISAGREEING = """
+"""What is wrong of a head h and the facts l."""
+
+_SAMPLED = text(f"""
     SELECT h.entity_type, h.entity_id, h.version AS head, l.last, l.n
-      FROM ({heads}) AS h
+      FROM (SELECT recent.tenant_id, recent.entity_type, recent.entity_id, s.version,
+                   s.first_position
+              FROM (SELECT DISTINCT tenant_id, entity_type, entity_id
+                      FROM (SELECT tenant_id, entity_type, entity_id FROM event_logs
+                             WHERE id > :after ORDER BY id DESC LIMIT :sample) AS last) AS recent
+              LEFT JOIN event_streams AS s USING (tenant_id, entity_type, entity_id)
+             UNION
+            SELECT tenant_id, entity_type, entity_id, version, first_position
+              FROM event_streams TABLESAMPLE SYSTEM (:percent)) AS h
      CROSS JOIN LATERAL (
-           SELECT max(l.version) AS last, count(*) AS n, count(DISTINCT l.version) AS versions,
-                  count(DISTINCT l.event_id) AS ids, min(l.version) AS first, min(l.id) AS low,
-                  min(l.recorded_at) AS began
+           SELECT {_FACTS}
              FROM event_logs AS l
             WHERE l.entity_id = h.entity_id AND l.entity_type = h.entity_type
               AND l.tenant_id = h.tenant_id) AS l
-     WHERE (h.version, h.version, h.version, h.version, 1)
-           IS DISTINCT FROM (l.last, l.n, l.versions, l.ids, l.first)
-        OR l.low < h.first_position
-        OR {lowered}
+     WHERE {_DISAGREES}
      LIMIT 20
-"""
-_SAMPLED = text(
-    _DISAGREEING.format(
-        lowered=_LOWERED,
-        heads="""
-    SELECT recent.tenant_id, recent.entity_type, recent.entity_id, s.version, s.first_position
-      FROM (SELECT DISTINCT tenant_id, entity_type, entity_id
-              FROM (SELECT tenant_id, entity_type, entity_id FROM event_logs
-                     WHERE id > :after ORDER BY id DESC LIMIT :sample) AS last) AS recent
-      LEFT JOIN event_streams AS s USING (tenant_id, entity_type, entity_id)
-     UNION
-    SELECT tenant_id, entity_type, entity_id, version, first_position
-      FROM event_streams TABLESAMPLE SYSTEM (:percent)
-""",
-    )
-)
+""")
 _THOROUGH = text(f"""
     SELECT entity_type, entity_id, h.version AS head, l.last, l.n
       FROM event_streams AS h
-      FULL JOIN (SELECT tenant_id, entity_type, entity_id, max(version) AS last,
-                        min(version) AS first, count(*) AS n, count(DISTINCT version) AS versions,
-                        count(DISTINCT event_id) AS ids, min(id) AS low,
-                        min(recorded_at) AS began
-                   FROM event_logs GROUP BY tenant_id, entity_type, entity_id) AS l
+      FULL JOIN (SELECT l.tenant_id, l.entity_type, l.entity_id, {_FACTS}
+                   FROM event_logs AS l
+                  GROUP BY l.tenant_id, l.entity_type, l.entity_id) AS l
      USING (tenant_id, entity_type, entity_id)
-     WHERE (h.version, h.version, h.version, h.version, 1)
-           IS DISTINCT FROM (l.last, l.n, l.versions, l.ids, l.first)
-        OR l.low < h.first_position
-        OR {_LOWERED}
+     WHERE {_DISAGREES}
      LIMIT 20
 """)
 
