@@ -84,15 +84,8 @@ def kinds_of(cls: type[Event], value: Value, elements: Field | None) -> frozense
         elements: the list whose elements it is spread over, if it is.
     """
     match value:
-        case Payload(name):
-            return _kinds_of_field(cls, name)
-        case Element(None):
-            return _kinds(_item(cls, elements))
-        case Element(part):
-            struct = element_class(cls, elements)
-            assert struct is not None
-            name = struct.__struct_fields__[part] if isinstance(part, int) else str(part)
-            return _kinds_of_field(struct, name)
+        case Payload() | Element():
+            return _kinds(_type_of(cls, value, elements))
         case ElementIndex():
             return frozenset({"IntType"})
         case Envelope(name):
@@ -144,20 +137,11 @@ def lets_through(cls: type[Event], name: str, value: object) -> bool:
 
 def is_too_long_to_sort(cls: type[Event], value: Value, elements: Field | None) -> bool:
     """Whether an event of a type can give a text that has no room in a B-tree."""
-    match value:
-        case Payload(name):
-            type_ = field_types(cls)[name]
-        case Element(None):
-            type_ = _item(cls, elements)
-        case Element(part):
-            struct = element_class(cls, elements)
-            assert struct is not None
-            name = struct.__struct_fields__[part] if isinstance(part, int) else str(part)
-            type_ = field_types(struct)[name]
-        case FromMetadata():
-            return True
-        case _:
-            return False
+    if isinstance(value, FromMetadata):
+        return True
+    if not isinstance(value, Payload | Element):
+        return False
+    type_ = _type_of(cls, value, elements)
     if not any(isinstance(bare(part), inspect.StrType) for part in alternatives(type_)):
         return False
     limit = longest(type_)
@@ -174,6 +158,20 @@ def long_fields(cls: type[Event]) -> list[str]:
     return [
         name for name in cls.__struct_fields__ if not _kinds_of_field(cls, name) - MISSING <= _SHORT
     ]
+
+
+def _type_of(cls: type[Event], value: Payload | Element, elements: Field | None) -> inspect.Type:
+    """The type of the field, or of the part of each element, that a value is taken from."""
+    match value:
+        case Payload(name):
+            return field_types(cls)[name]
+        case Element(None):
+            return _item(cls, elements)
+        case Element(part):
+            struct = element_class(cls, elements)
+            assert struct is not None
+            name = struct.__struct_fields__[part] if isinstance(part, int) else str(part)
+            return field_types(struct)[name]
 
 
 def _item(cls: type[Event], elements: Field | None) -> inspect.Type:
