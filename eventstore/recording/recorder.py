@@ -9,6 +9,7 @@ Rules and spool are options.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -73,6 +74,12 @@ class _Shared:
         self.known = KnownStreams()
         self.permissions = Permissions(appender.engine)
 
+    def without_spool(self) -> "_Shared":
+        """The same for recorders that spool nothing."""
+        other = copy(self)
+        other.delivery = None
+        return other
+
 
 class Recorder:
     """Makes events of one author and records them, each call as one atomic append.
@@ -129,30 +136,21 @@ class Recorder:
         """
         if author.tenant_id != self.author.tenant_id:
             raise ValueError(f"this recorder acts for tenant {self.author.tenant_id}")
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__, author=author)
-        return other
+        return self._with(author=author)
 
     def without_spool(self) -> Self:
         """The same recorder for who must know at once: an outage is an error.
 
         Closing either closes the connection that they share.
         """
-        other = type(self).__new__(type(self))
-        shared = _Shared(self._shared.appender, None)
-        shared.known = self._shared.known
-        shared.permissions = self._shared.permissions
-        other.__dict__.update(self.__dict__, _shared=shared)
-        return other
+        return self._with(_shared=self._shared.without_spool())
 
     def for_action(self) -> Self:
-        """The same recorder for an action that has checked to whom happens what it records.
+        """The same recorder for an action that has checked whose entities its events are about.
 
         Only actions on accounts, sessions and keys call this: see `schema.permissions`.
         """
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__, _by_action=True)
-        return other
+        return self._with(_by_action=True)
 
     @property
     def tenant_id(self) -> UUID:
@@ -362,6 +360,11 @@ class Recorder:
                 f"happens to an existing {event.entity_type}; give its id",
             )
         return uuid7()
+
+    def _with(self, **changes: object) -> Self:
+        other = copy(self)
+        other.__dict__.update(changes)
+        return other
 
     def _append(self, events: Sequence[NewEvent], seconds: float | None) -> list[Placed]:
         """Append over the kept connection; what depends on more is read first, in a transaction."""
