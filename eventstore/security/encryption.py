@@ -13,6 +13,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from quantum_forge.eventstore.base.errors import EncryptionKeyMissing, InvalidSetting, Undecryptable
+from quantum_forge.eventstore.base.ownership import is_trusted
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.base.whole_file import TargetUnwritable, write_whole
 from quantum_forge.eventstore.database.settings import Settings
@@ -108,10 +109,7 @@ def _read_keys(path: Path) -> list[Secret]:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
                 raise InvalidSetting(str(path), "is not a regular file; move it away")
-            owners = {os.geteuid(), 0}
-            if os.geteuid() == 0:
-                owners.add(path.parent.stat().st_uid)  # root may work in the home of a user
-            if facts.st_uid not in owners:
+            if not is_trusted(facts.st_uid, path):
                 raise InvalidSetting(
                     str(path),
                     f"belongs to another user ({facts.st_uid}), who could read what it encrypts: "

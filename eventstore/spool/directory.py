@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from quantum_forge.eventstore.base.errors import SpoolEntryUnusable, SpoolUnwritable
+from quantum_forge.eventstore.base.ownership import is_trusted
 from quantum_forge.eventstore.base.whole_file import TargetUnwritable, write_whole
 
 SUFFIX = ".spool"
@@ -79,20 +80,11 @@ def open_file(path: Path, flags: int) -> int:
     if not stat.S_ISREG(facts.st_mode):
         os.close(descriptor)
         raise SpoolEntryUnusable(path, "it is not a regular file", NO_SEGMENT)
-    if not _is_trusted(facts.st_uid, path):
+    if not is_trusted(facts.st_uid, path):
         os.close(descriptor)
         advice = "run the command as its owner, or move it out of the spool"
         raise SpoolEntryUnusable(path, f"it belongs to user {facts.st_uid}", advice)
     return descriptor
-
-
-def _is_trusted(owner: int, path: Path) -> bool:
-    """Whether what this user put here may be appended in the name of the user of this process.
-
-    Root may work in the home of another user.
-    """
-    user = os.geteuid()
-    return owner in (user, 0) or (user == 0 and owner == path.parent.stat().st_uid)
 
 
 def write_durably(path: Path, content: bytes) -> None:
