@@ -75,7 +75,7 @@ _LOGINS = text("""
            ARRAY(SELECT q.rolname::text FROM pg_roles AS q
                   WHERE q.rolname = ANY (:names) AND pg_has_role(r.oid, q.oid, 'MEMBER')
                   ORDER BY q.rolname) AS roles,
-           CASE WHEN r.oid <> c.relowner AND pg_has_role(r.oid, c.relowner, 'MEMBER')
+           CASE WHEN pg_has_role(r.oid, c.relowner, 'MEMBER')
                 THEN quote_ident(pg_get_userbyid(c.relowner)) END AS owner
       FROM pg_roles AS r JOIN pg_class AS c ON c.oid = 'event_logs'::regclass
      WHERE r.rolcanlogin AND NOT r.rolsuper AND r.oid <> c.relowner
