@@ -1,7 +1,7 @@
-"""Permissions: the least role that a user needs to record an event, by what it happens to.
+"""Permissions: the least role that a user needs to record an event, by the type of entity.
 
-Roles grow: a researcher may do what a viewer may, an admin may do everything. What users do to
-themselves, such as changing their own password, needs no more than an account.
+Each role includes those below it: a researcher may do what a viewer may, and an admin may do
+everything. Users may change their own account, such as their password, with any role.
 """
 
 from collections.abc import Mapping
@@ -86,7 +86,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     "subscription": Role.RESEARCHER,
     "subscription_key": Role.RESEARCHER,
 }
-"""The least role that may record events of a type of entity; of own domains, a researcher."""
+"""The least role that may record events of a type of entity; in own domains, a researcher."""
 
 EXCEPTIONS: Mapping[str, Role | None] = {
     AccessDenied.event_type: None,
@@ -116,8 +116,7 @@ OWN = frozenset(
         UserUpdated,
     )
 )
-"""Event types that every user may record of themselves, and only an admin of others."""
-
+"""Event types that every user may record about themselves, and only an admin about others."""
 
 BY_ACTIONS = frozenset(
     cls.event_type
@@ -135,7 +134,7 @@ BY_ACTIONS = frozenset(
         UserUpdated,
     )
 )
-"""Event types that only an admin may record without the action that checks to whom they happen."""
+"""Event types that only an admin may record, except by the action that checks whose they are."""
 
 
 def least_role(

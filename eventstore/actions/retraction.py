@@ -80,7 +80,7 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Repeated(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision to retract that a run would make again necessary.
+    """An earlier retraction whose criteria the results of a run would meet.
 
     what: the method or program version that it names. reason, decided_at: of the decision.
     """
@@ -179,7 +179,7 @@ def repeated_by(
     """Return the decisions whose criteria the results of a run would meet, the latest first.
 
     Only those that name a method or a program version, and no batch, calculation or molecule: what
-    they found wrong may be wrong still. None for a login that may not read the log.
+    they found wrong may be wrong still. Empty for a login that may not read the log.
     """
     if not connection.scalar(select(func.has_table_privilege(event_logs.name, "SELECT"))):
         return []

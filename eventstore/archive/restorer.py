@@ -21,11 +21,11 @@ _PREFIX = "qforge_restore_"
 
 @contextmanager
 def restorer(connection: Connection, *, trusted: bool) -> Iterator[URL | None]:
-    """Give the address for a restore: that of a login without rights, which owns the database.
+    """Make a login without rights that owns the database, and yield the address for a restore.
 
-    At the end, all that it owns is the superuser's, and it is gone; what an earlier one left that
-    was killed is cleaned up, too. None for a trusted backup, and for a login that is no superuser:
-    it has no rights that a backup could abuse beyond its own.
+    At the end, the superuser owns everything that the login owned, and the login is dropped; so is
+    what an earlier restore left when it was killed. Yields None for a trusted backup, and where the
+    session is not a superuser's: a backup could abuse no more than that login's own rights.
     """
     superuser = connection.scalar(
         text("SELECT rolsuper FROM pg_roles WHERE rolname = session_user")
@@ -50,7 +50,7 @@ def restorer(connection: Connection, *, trusted: bool) -> Iterator[URL | None]:
 
 
 def foreign_objects(engine: Engine) -> list[str]:
-    """Return what the database has, and what it lacks, beside what its revision makes.
+    """Return the objects in which the database differs from what its revision makes.
 
     Reads the catalog only; nothing that was restored is run.
 

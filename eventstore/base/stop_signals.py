@@ -23,7 +23,7 @@ def leave_closed_terminal() -> None:
 
 
 def discard_output(descriptor: int) -> None:
-    """Let what is still written to a descriptor go nowhere."""
+    """Discard whatever is written to a descriptor from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

@@ -100,7 +100,7 @@ def _rows(path: Path) -> Iterator[EncodedEvent | BadLine]:
     import pyarrow.parquet as pq
 
     try:
-        # A value that is written once for many rows is in memory once.
+        # A value that is stored once for many rows is then in memory once, too.
         texts = [
             field.name
             for field in pq.read_schema(path)
@@ -135,10 +135,10 @@ def _is_text(type_: Any) -> bool:
 
 
 def _require_row_groups(file: Any, path: Path) -> None:
-    """Refuse row groups that are larger than memory should have to be.
+    """Refuse row groups that would take too much memory.
 
     Raises:
-        UnreadableExport: which names the limit.
+        UnreadableExport: when one is larger than `LARGEST_ROW_GROUP`.
     """
     for group in range(file.num_row_groups):
         size = file.metadata.row_group(group).total_byte_size

@@ -1,8 +1,8 @@
-"""The person who acts by a login of the database, and the check of what they may record.
+"""The person who acts through a login of the database, and the check of what they may record.
 
 A login is linked to a user (`qforge users link`), and acts as that user. Logins that administer the
-database, as the one of an embedded server does, may name another user, or none. A tenant without
-users is somebody's own space, where everything is allowed.
+database, such as that of an embedded server, may name another user or none. In a tenant without
+users everything is allowed.
 """
 
 import threading
@@ -33,12 +33,12 @@ Decide = Callable[[Connection], Sequence[NewEvent]]
 """Reads what it needs over a connection, and returns the events to record."""
 
 TRUSTED_FOR = 5.0
-"""Seconds after which a recorder asks again what a person may do."""
+"""Seconds after which a recorder reads again what a person may do."""
 
 _PEOPLE = frozenset(
     cls.entity_type for cls in (UserRegistered, LoginLinked, OrganizationMemberAdded)
 )
-"""What decides on permissions."""
+"""Types of entities whose events can change permissions."""
 
 _PERSON = text("SELECT * FROM person_of_login(:tenant_id, :claimed)").bindparams(
     bindparam("tenant_id", type_=Uuid), bindparam("claimed", type_=Uuid)
@@ -46,13 +46,14 @@ _PERSON = text("SELECT * FROM person_of_login(:tenant_id, :claimed)").bindparams
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts in a tenant by a login of the database.
+    """Who acts in a tenant through a login of the database.
 
-    user_id: who acts; None: no user. username, state, roles: of that user; without a name, it is
-    no user of the tenant. claimed: whom the login claims to be. linked_user: whom the login is
-    linked to. administers: whether it administers the database. audits: whether it is a member of
-    qforge_auditor; works: of qforge_worker. has_users: whether the tenant has any. is_named:
-    whether somebody named the user who shall act, so that a stranger may do nothing.
+    user_id: the user who acts; None: no user. username, state, roles: of that user; without a
+    username, the tenant has no such user. claimed: the user whom the login claims to act as.
+    linked_user: the user whom the login is linked to. administers: whether the login administers
+    the database. audits: whether it is a member of qforge_auditor; works: of qforge_worker.
+    has_users: whether the tenant has any. is_named: whether the acting user was named explicitly;
+    a named user whom the tenant does not know may do nothing.
     """
 
     tenant_id: UUID
@@ -71,12 +72,12 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether the tenant has heard of the user: by an account, or as a member."""
+        """Whether the user has an account in the tenant, or is a member of its organisations."""
         return self.state is not None or bool(self.roles)
 
     @property
     def may_everything(self) -> bool:
-        """Whether no role is asked for."""
+        """Whether no role is required of the person."""
         if not self.has_users:
             return True
         named = self.is_named and self.claimed is not None
@@ -193,7 +194,7 @@ def refuse(
     target_type: str | None = None,
     target_id: UUID | None = None,
 ) -> AccessRefused:
-    """Record that a person may not do an action, if the log takes it, and return the error."""
+    """Record in the log, if possible, that an action was refused, and return the error."""
     reason, advice = person.refusal(needed)
     denied = AccessDenied(
         action=action, reason=reason, target_type=target_type, target_id=target_id
@@ -203,7 +204,7 @@ def refuse(
 
 
 def record_denied(engine: Engine, author: Author, denied: AccessDenied) -> bool:
-    """Return whether the log has it now: who is refused may have no right to append, either.
+    """Record a refusal; return whether that succeeded, as the login may lack the right to append.
 
     It goes to the tenant that the login is bound to, whichever the author asked for.
     """
@@ -218,13 +219,13 @@ def record_denied(engine: Engine, author: Author, denied: AccessDenied) -> bool:
 
 
 class Permissions:
-    """What the persons may record who act over one engine; threads may share it.
+    """What the people who act over one engine may record; threads may share it.
 
-    Roles are read from the log, and asked for again after `TRUSTED_FOR`.
+    Roles are read from the log, and read again after `TRUSTED_FOR` seconds.
 
     Attributes:
         engine: of the database.
-        named: the user who was named as the one who acts.
+        named: the user who was named explicitly as the one who acts.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -247,8 +248,8 @@ class Permissions:
         Args:
             events: each has its author.
             seconds: for each statement.
-            until: end of the whole, by `time.monotonic`.
-            on_behalf: whether others recorded them before, as in a spool.
+            until: when the whole call must end, by `time.monotonic`.
+            on_behalf: whether another process recorded them before, as in a spool.
             by_action: whether an action on accounts records them: see `least_role`.
 
         Raises:

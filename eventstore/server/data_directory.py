@@ -14,7 +14,7 @@ DATABASE = "qforge"
 SUPERUSER = "postgres"
 
 FEWEST_FILES = 256
-"""Open files without which PostgreSQL may not start."""
+"""Open files that PostgreSQL needs to start."""
 
 TUNING = """
 # Quantum Forge: change what follows as you like; it is written once.

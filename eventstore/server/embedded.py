@@ -44,7 +44,7 @@ RETRY_FOR = 5.0
 """Seconds during which a server that exits while starting is started again."""
 
 TRIES = 3
-"""Starts before that is given up, however long they take on a busy machine."""
+"""Starts to attempt at least, however long they take on a busy machine."""
 
 KEEPER_TIMEOUT = 10.0
 """Seconds for which `stop` waits for the keeper, which looks twice a second, to end."""

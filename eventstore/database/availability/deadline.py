@@ -22,7 +22,7 @@ DEADLINE = "qforge_deadline"
 """Execution option of an engine or a connection: seconds that the server has for one answer."""
 
 _UNLIMITED = "qforge_unlimited"
-"""Execution option: no statement_timeout of the server, the database or the login applies."""
+"""Execution option: ignore the statement_timeout of the server, the database and the login."""
 
 DEFAULT_DEADLINE = 60.0
 """Seconds, for who follows the log: what they ask for is answered in a second or two."""

@@ -1,7 +1,7 @@
-"""Rights to this program's objects that others than its roles have.
+"""Rights to this program's objects that roles other than its own have.
 
-PostgreSQL gives them by itself: each new object comes with what ALTER DEFAULT PRIVILEGES grants,
-and hosts of databases use it to grant everything to the roles of their gateways.
+PostgreSQL grants them by itself: each new object gets what ALTER DEFAULT PRIVILEGES says, and
+providers of databases use that to grant everything to the roles of their gateways.
 """
 
 import re
@@ -67,9 +67,9 @@ _RIGHTS = """
 
 
 class ForeignRight(msgspec.Struct, frozen=True, kw_only=True):
-    """What a role of somebody else's, or PUBLIC, may do with an object; and what revokes it.
+    """What another program's role, or PUBLIC, may do with an object, and the SQL that revokes it.
 
-    is_revocable: by this login, which has the rights of the object's owner.
+    is_revocable: whether this login has the rights of the object's owner, and so can revoke it.
     """
 
     kind: str

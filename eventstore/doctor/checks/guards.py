@@ -168,7 +168,7 @@ def append_only(connection: Connection) -> Finding:
         elif row.is_inherited:
             continue
         elif row.is_before or row.name not in PROJECTIONS:
-            # What is done after a row of a read model was changed is others' business.
+            # Triggers that fire after a change of a read model may be those of other programs.
             said.append(f"{row.trigger} on {row.name} is not declared: {row.definition}")
             commands.append(psql(f'DROP TRIGGER "{row.trigger}" ON {row.name}'))
     rows = connection.execute(_TABLES).all()
@@ -203,7 +203,7 @@ def append_only(connection: Connection) -> Finding:
 def _definitions(
     connection: Connection, space: str
 ) -> dict[tuple[str, str, str], Mapping[str, object]]:
-    """What a schema has, by noun, name and signature; the definitions name no schema."""
+    """The definitions in a schema, by noun, name and signature, without the name of the schema."""
     return {
         (row["noun"], row["name"], _SPACE_OF_SIGNATURE.sub("", row["signature"])): {
             **row,
@@ -220,9 +220,9 @@ _SCHEMA = re.compile(r"(^CREATE OR REPLACE [A-Z]+ )\S+?\.")
 def _made_again(
     connection: Connection,
 ) -> tuple[dict[tuple[str, str], tuple[str, str]], list[str]]:
-    """Make everything in the session's temporary schema, and forget it again.
+    """Make every definition in the session's temporary schema, and roll back.
 
-    PostgreSQL prints a definition in words of its own, so two are compared as it prints them.
+    PostgreSQL prints definitions in a form of its own, so both are compared as it prints them.
 
     Returns:
         Signature and definition by noun and name, and the names of what this login may not make.
