@@ -37,16 +37,18 @@ _BUSY_TRIES = 5
 
 
 def append_spooled(
-    engine: Engine, wire: bytes, *, seconds: float, until: float | None = None
+    permissions: Permissions, wire: bytes, *, seconds: float, until: float | None = None
 ) -> None:
     """Append and commit what a segment holds, by the rules if it says so, in its tenant's name.
 
-    Each statement has so many seconds. A home may have served several tenants.
+    The database is that of the permissions. Each statement has so many seconds. A home may have
+    served several tenants.
 
     Raises:
         NotAllowed: when the login may not append what another user recorded.
         AccessRefused: when that user may not record it.
     """
+    engine = permissions.engine
     first, *_ = spooled = events_of(wire)
 
     def decide(connection: Connection) -> list[NewEvent]:
@@ -56,7 +58,7 @@ def append_spooled(
 
     if any(event.rules for event in spooled):
         events = decode_wire(wire)
-        Permissions(engine).require(events, seconds=seconds, until=until, on_behalf=True)
+        permissions.require(events, seconds=seconds, until=until, on_behalf=True)
         append_checked(engine, decide, seconds=seconds, until=until)
     else:
         with begin_within(engine, seconds, until=until) as connection:
@@ -82,6 +84,7 @@ def drain(
             the spool.
     """
     total = Drained()
+    permissions = Permissions(engine)
     try:
         paths = segment_paths(directory)
     except SpoolEntryUnusable as error:
@@ -95,7 +98,7 @@ def drain(
                     total.busy.append(str(path))
                 continue
             with contextlib.closing(segment):
-                _drain_one(segment, engine, directory, total, report, past_damage=past_damage)
+                _drain_one(segment, permissions, directory, total, report, past_damage=past_damage)
         except SpoolDamaged as damage:
             total.damaged.append(damage)
         except SpoolEntryUnusable as error:
@@ -107,7 +110,7 @@ def drain(
 
 def _drain_one(
     segment: Segment,
-    engine: Engine,
+    permissions: Permissions,
     directory: Path,
     total: Drained,
     report: Report,
@@ -116,7 +119,7 @@ def _drain_one(
 ) -> None:
     one = SegmentDrain(segment, past_damage=past_damage)
     try:
-        one.run(lambda wire: append_spooled(engine, wire, seconds=DRAIN_DEADLINE), report)
+        one.run(lambda wire: append_spooled(permissions, wire, seconds=DRAIN_DEADLINE), report)
         segment.remove()
     except SpoolUnwritable as error:
         advice = "free some space, or repair its permissions, then drain again"

@@ -414,6 +414,7 @@ def _append_spooled(appender: Appender, wire: bytes, seconds: float) -> None:
     spooled = events_of(wire)
     if any(event.rules for event in spooled):
         until = time.monotonic() + seconds + SLACK
-        append_spooled(appender.engine, wire, seconds=seconds, until=until)
+        permissions = Permissions(appender.engine)
+        append_spooled(permissions, wire, seconds=seconds, until=until)
     else:
         appender.append_wire(wire, spooled, seconds=seconds)

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.base.errors import SpoolUnwritable
 from quantum_forge.eventstore.recording.drain import drain
+from quantum_forge.eventstore.recording.person import Permissions
 from quantum_forge.eventstore.spool.frames import frame
 from quantum_forge.eventstore.spool.segment import Segment
 from quantum_forge.eventstore.spool.segment_drain import SegmentDrain
@@ -351,10 +352,10 @@ def test_a_bound_login_passes_over_another_tenants_segment(
     append = module.append_spooled
     other_wire = other.read_bytes()[16:]
 
-    def refused(engine: Engine, wire: bytes, *, seconds: float) -> None:
+    def refused(permissions: Permissions, wire: bytes, *, seconds: float) -> None:
         if wire == other_wire:
             raise OtherTenant("not yours")
-        append(engine, wire, seconds=seconds)
+        append(permissions, wire, seconds=seconds)
 
     monkeypatch.setattr(module, "append_spooled", refused)
     drained = drain(tmp_path, engine)
