@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from quantum_forge.cli.show import console
-from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.base.counted import counted, shortened
 from quantum_forge.projections.follow.refresh import Refreshed
 from quantum_forge.projections.queries.calculations import count_undescribed
 
@@ -26,12 +26,11 @@ def note_behind(refreshed: Refreshed) -> None:
     lags = refreshed.behind
     if not lags:
         return
-    names = ", ".join(lag.projection for lag in lags[:NAMES_SHOWN])
-    more = f" and {len(lags) - NAMES_SHOWN} more" if len(lags) > NAMES_SHOWN else ""
+    names = shortened([lag.projection for lag in lags], NAMES_SHOWN)
     seconds = [lag.seconds for lag in lags if lag.seconds is not None]
     age = f", {max(seconds):.0f} s" if seconds else ""
     console.note(
-        f"Not up to date: {names}{more} "
+        f"Not up to date: {names} "
         f"({counted(max(lag.positions for lag in lags), 'position')}{age} behind the log); "
         f"{refreshed.why}"
     )

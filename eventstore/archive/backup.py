@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, func, select, text
 
 from quantum_forge.eventstore.archive.restorer import foreign_objects, remove_everything, restorer
+from quantum_forge.eventstore.base.counted import shortened
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.whole_file import whole_file
 from quantum_forge.eventstore.database.address import for_programs
@@ -81,9 +82,8 @@ class BackupForeign(QuantumForgeError):
     def __init__(self, path: Path, found: Sequence[str]) -> None:
         self.path = path
         self.found = tuple(found)
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         super().__init__(
-            f"{path} holds what Quantum Forge does not make ({', '.join(found[:3])}{more}), which "
+            f"{path} holds what Quantum Forge does not make ({shortened(found, 3)}), which "
             "could run commands with the rights of the server; nothing was restored. If it is your "
             "own: name its domains in QFORGE_DOMAINS, or add --trust-file"
         )

@@ -2,13 +2,13 @@
 
 from sqlalchemy import Connection, text
 
+from quantum_forge.eventstore.base.counted import shortened
 from quantum_forge.eventstore.database.advisory_locks import key_holders
 from quantum_forge.eventstore.doctor.checks.finding import (
     Finding,
     ok,
     problem,
     psql,
-    shortened,
     warning,
 )
 from quantum_forge.eventstore.log.statistics import Holder, read_head

@@ -48,9 +48,3 @@ def problem(check: str, found: str, remedy: str = "", *commands: str) -> Finding
 def psql(sql: str) -> str:
     """The command that runs a statement."""
     return f"qforge db psql -c {shlex.quote(sql)}"
-
-
-def shortened(items: list[str], most: int = 5) -> str:
-    """The first few of many, and how many more there are."""
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more

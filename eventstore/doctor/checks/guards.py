@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
+from quantum_forge.eventstore.base.counted import shortened
 from quantum_forge.eventstore.base.errors import NotAllowed
 from quantum_forge.eventstore.doctor.checks import declared
-from quantum_forge.eventstore.doctor.checks.finding import Finding, ok, problem, psql, shortened
+from quantum_forge.eventstore.doctor.checks.finding import Finding, ok, problem, psql
 from quantum_forge.schema.domains import METADATA, PROJECTIONS
 from quantum_forge.schema.migrations import VERSION_TABLE
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
 
+from quantum_forge.eventstore.base.counted import shortened
 from quantum_forge.eventstore.doctor.checks.finding import (
     Finding,
     ok,
     problem,
     psql,
-    shortened,
     warning,
 )
 from quantum_forge.eventstore.log.partitions import Partition, list_partitions

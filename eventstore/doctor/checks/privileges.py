@@ -4,6 +4,7 @@ import re
 
 from sqlalchemy import Connection, text
 
+from quantum_forge.eventstore.base.counted import shortened
 from quantum_forge.eventstore.database.installation.foreign_rights import foreign_rights
 from quantum_forge.eventstore.database.installation.roles import PURPOSES, describe_roles
 from quantum_forge.eventstore.doctor.checks import declared
@@ -13,7 +14,6 @@ from quantum_forge.eventstore.doctor.checks.finding import (
     ok,
     problem,
     psql,
-    shortened,
     warning,
 )
 from quantum_forge.schema.domains import METADATA
