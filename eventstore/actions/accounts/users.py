@@ -316,7 +316,7 @@ class Users(Domain):
             name: email address or username, in any case.
             password: as it was typed.
             login_method: recorded with it.
-            second_factor: whether the caller has checked one; without it, a user who has enabled
+            second_factor: whether the caller has checked one; otherwise a user who has enabled
                 two-factor authentication is not let in.
 
         Raises:
@@ -326,7 +326,7 @@ class Users(Domain):
         """
         with self.engine.connect() as connection:
             user_id = find_holder(connection, self.author.tenant_id, name)
-            # Of nobody, the same is read.
+            # The same is read for an unknown name, so that it takes as long.
             stream = self._stream(user_id or _NOBODY)
             state = read_standings(connection, [stream])[stream].state
             hashed = latest_values(connection, stream, ["hashed_password"])["hashed_password"]
@@ -359,10 +359,10 @@ class Users(Domain):
         raise NotLetIn("login", reason)
 
     def _deny_unknown(self, name: str) -> NoReturn:
-        """Record that somebody came with a name that nobody has, once a minute for the same name.
+        """Record a login attempt with an unknown name, at most once a minute for the same name.
 
-        What was typed is not recorded: people type passwords where names belong. Of the name, six
-        bits of its hash tell attempts apart, so that no more than 64 events a minute are recorded.
+        What was typed is not recorded: people type passwords where names belong. Names are told
+        apart by six bits of their hash, so that at most 64 events a minute are recorded.
         """
         typed = name_id(self.author.tenant_id, "unknown", name).int % 64
         id_ = natural_id("unknown login", self.author.tenant_id, typed, int(time.time() // 60))

@@ -29,7 +29,7 @@ def bind_login(engine: Engine, login: str, tenant_id: UUID) -> None:
     """Bind a login to a tenant, from its next statement on; another binding of it is replaced.
 
     Raises:
-        LoginNotBound: when there is no such login, or it would see every tenant all the same.
+        LoginNotBound: when there is no such login, or it would still see every tenant.
         NotAllowed: unless the caller owns the tables or is a member of qforge_admin.
     """
     with engine.begin() as connection:
@@ -108,6 +108,6 @@ def _require_bindable(connection: Connection, login: str) -> None:
     if row.altered:
         raise LoginNotBound(
             login,
-            "it is bound by ALTER ROLE already, which goes first; a superuser undoes that: ALTER"
-            f' ROLE "{login}" RESET qforge.tenant_id',
+            "it is bound by ALTER ROLE already, which takes precedence; a superuser can undo that:"
+            f' ALTER ROLE "{login}" RESET qforge.tenant_id',
         )

@@ -137,7 +137,7 @@ def functions(connection: Connection) -> Finding:
     said += [f"{key[2]} belongs to another role than the log" for key in strangers]
     commands += [psql(f"ALTER {key[0]} {key[2]} OWNER TO {owner.name}") for key in strangers]
     if said:
-        return problem(check, shortened(said), "make them again as they are declared", *commands)
+        return problem(check, shortened(said), "create them again as declared", *commands)
     rest = (
         f"; {shortened(not_made)} could not be compared in full, which takes the right to make"
         " temporary objects, or that of the owner"
