@@ -15,6 +15,11 @@ from quantum_forge.eventstore.base.envelope import (
     Stream,
 )
 from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
+from quantum_forge.eventstore.recording.administration import (
+    admin_locks,
+    may_remove_admin,
+    require_admin_left,
+)
 from quantum_forge.eventstore.recording.carried_ids import CarriedIds
 from quantum_forge.eventstore.recording.entity_locks import hold
 from quantum_forge.eventstore.recording.standings import Standing, read_standings
@@ -34,13 +39,16 @@ def checked(
 
     Raises:
         RuleBroken: for the first event that may not happen now.
+        LastAdmin: when they would leave a tenant without an admin.
         VersionConflict: for the first that expects another version than that of its stream.
     """
     ruled = {event.stream for event in events if event.stream.entity_type in LIFECYCLES}
     needed = {stream for event in events for stream, _ in _needs(event)}
-    hold(connection, needed, exclusively=_left(events))
+    hold(connection, needed, exclusively=[*_left(events), *admin_locks(events)])
     standings = read_standings(connection, ruled | needed)
-    return conform(events, standings, CarriedIds(connection, events))
+    conforming = conform(events, standings, CarriedIds(connection, events))
+    require_admin_left(connection, events)
+    return conforming
 
 
 def conform(
@@ -106,7 +114,7 @@ def foresee(
         rule = rule_of(type(event.event))
         if rule is None:
             continue
-        if not _stands_alone(type(event.event), len(LIFECYCLES)):
+        if not _stands_alone(type(event.event), len(LIFECYCLES)) or may_remove_admin(event):
             return None
         if rule.needs and any(_needs(event)):
             return None

@@ -24,7 +24,6 @@ from quantum_forge.eventstore.actions.accounts.names import (
 from quantum_forge.eventstore.actions.accounts.revisions import revises, with_changes
 from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import (
-    LastAdmin,
     NotLetIn,
     RuleBroken,
     VersionConflict,
@@ -32,6 +31,7 @@ from quantum_forge.eventstore.base.errors import (
 )
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.recording.administration import has_admin
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -78,24 +78,6 @@ _ENDINGS = {
     "user_deactivated": "issued before the user was deactivated",
 }
 
-_OTHER_ADMIN = text("""
-    SELECT EXISTS (
-        SELECT FROM event_streams AS head
-         WHERE head.tenant_id = :tenant_id AND head.entity_type = 'user'
-           AND head.entity_id IS DISTINCT FROM :except
-           AND (SELECT event_type FROM event_logs
-                 WHERE entity_id = head.entity_id AND entity_type = head.entity_type
-                   AND tenant_id = head.tenant_id AND id >= head.first_position
-                   AND event_type || '' IN ('user_registered', 'user_deactivated',
-                                            'user_reactivated')
-                 ORDER BY version DESC LIMIT 1) <> 'user_deactivated'
-           AND (SELECT data ->> 'role' FROM event_logs
-                 WHERE entity_id = head.entity_id AND entity_type = head.entity_type
-                   AND tenant_id = head.tenant_id AND id >= head.first_position
-                   AND event_type || '' IN ('user_registered', 'user_role_changed')
-                 ORDER BY version DESC LIMIT 1) = 'admin')
-""").bindparams(bindparam("tenant_id", type_=Uuid), bindparam("except", type_=Uuid))
-
 _LOGIN_FACTS = text("""
     WITH latest AS (
         SELECT version, event_type, recorded_at FROM event_logs
@@ -132,6 +114,8 @@ _NAMES = {"email": EMAIL, "username": USERNAME}
 class Users(Domain):
     """Accounts of a tenant; an email address and a username belong to one of them, whatever case.
 
+    Whoever would leave the tenant without an active admin is refused: LastAdmin.
+
     Args:
         recorder: on whose behalf; its spool is not used.
         encryption: of webhooks' URLs; needed where one is set or read.
@@ -141,7 +125,9 @@ class Users(Domain):
         super().__init__(recorder)
         self.encryption = encryption
 
+    change_role = revises(UserRoleChanged)
     change_tier = revises(UserTierChanged)
+    deactivate = happens(UserDeactivated)
     reactivate = happens(UserReactivated)
     enable_two_factor = happens(UserTwoFactorEnabled)
     disable_two_factor = happens(UserTwoFactorDisabled)
@@ -246,39 +232,10 @@ class Users(Domain):
         streams = [self._name(kind, name) for kind, name in names if name is not UNSET]
         return self.recorder.for_action().decide_from([stream, *streams], decide)[0]
 
-    def has_admin(self, *, besides: UUID | None = None) -> bool:
-        """Whether the tenant has an active admin, by the log; another one than `besides`."""
+    def has_admin(self) -> bool:
+        """Whether the tenant has an active admin, by the log."""
         with self.engine.connect() as connection:
-            parameters = {"tenant_id": self.author.tenant_id, "except": besides}
-            return bool(connection.scalar(_OTHER_ADMIN, parameters))
-
-    def change_role(self, user_id: UUID, /, *, role: Role) -> Placed:
-        """Record that a user may do more, or less.
-
-        Raises:
-            LastAdmin: when nobody would be left to administer accounts.
-        """
-        if role != Role.ADMIN:
-            self._require_other_admin(user_id)
-        return self._revise_role(user_id, role=role)
-
-    def deactivate(self, user_id: UUID, /, *, reason: str | None = None) -> Placed:
-        """Record that an account was closed; its sessions and keys open nothing any more.
-
-        Raises:
-            LastAdmin: when nobody would be left to administer accounts.
-            RuleBroken: when there is no such user, or it is closed already.
-        """
-        self._require_other_admin(user_id)
-        return self.record((user_id, UserDeactivated(reason=reason)))[0]
-
-    _revise_role = revises(UserRoleChanged)
-
-    def _require_other_admin(self, user_id: UUID) -> None:
-        with self.engine.connect() as connection:
-            latest = latest_values(connection, self._stream(user_id), ["role", "username"])
-        if latest["role"] == Role.ADMIN and not self.has_admin(besides=user_id):
-            raise LastAdmin(latest["username"])
+            return has_admin(connection, self.author.tenant_id)
 
     def change_password(self, user_id: UUID, /, *, password: Secret) -> Placed:
         """Record another password, or the first one; whoever asks has proved who they are.

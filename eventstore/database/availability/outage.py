@@ -20,6 +20,7 @@ from quantum_forge.eventstore.base.errors import (
     DatabaseUnavailable,
     EventIdReused,
     EventRefused,
+    LastAdmin,
     QuantumForgeError,
     RuleBroken,
     VersionConflict,
@@ -59,7 +60,14 @@ AWAY = (
 """Errors that say nothing about an append: it may be spooled, and succeed later. More than what
 passes by itself: a wrong password costs no result either."""
 
-REFUSALS = (VersionConflict, EventRefused, EventIdReused, RuleBroken, AccessRefused)
+REFUSALS = (
+    VersionConflict,
+    EventRefused,
+    EventIdReused,
+    RuleBroken,
+    LastAdmin,
+    AccessRefused,
+)
 """Errors that the same append meets again, however often it is repeated."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0

@@ -1,8 +1,9 @@
 """Accounts, sessions and keys: their rules, and that no secret is stored anywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from quantum_forge.eventstore.actions.accounts.users import MOST_FAILURES, Users
 from quantum_forge.eventstore.base.errors import (
     AccessRefused,
     EventRefused,
+    LastAdmin,
     MixedScripts,
     NameTaken,
     NotLetIn,
@@ -51,8 +53,10 @@ from quantum_forge.schema.domains.users import (
     NameClaimed,
     NameReleased,
     Role,
+    UserDeactivated,
     UserLoggedOut,
     UserLoginFailed,
+    UserRoleChanged,
     UserUpdated,
 )
 from quantum_forge.schema.language.event import Event
@@ -497,6 +501,58 @@ def test_an_account_is_locked_after_failures_in_a_row(
     assert "ends after 15 minutes" in (log_in() or "")
     users.change_password(ada, password=Secret("staple, staple"))
     assert log_in() is None
+
+
+def test_admins_who_remove_each_other_at_once_leave_one(engine: Engine) -> None:
+    """Whatever they do to each other, by actions or by events, with connections of their own."""
+    ways: list[Callable[[Users, UUID], object]] = [
+        lambda users, id_: users.change_role(id_, role=Role.VIEWER),
+        lambda users, id_: users.deactivate(id_),
+        lambda users, id_: users.recorder.record(UserDeactivated(), of=id_),
+        lambda users, id_: users.recorder.record(UserRoleChanged(role=Role.VIEWER), of=id_),
+    ]
+    together = Barrier(len(ways))
+
+    for _ in range(4):
+        tenant = Author(tenant_id=uuid4())
+
+        def remove(
+            way: Callable[[Users, UUID], object], admin: UUID, tenant: Author = tenant
+        ) -> str:
+            with Recorder(engine, tenant) as recorder:
+                together.wait()
+                try:
+                    way(Users(recorder), admin)
+                except LastAdmin as refused:
+                    return str(refused)
+                return "removed"
+
+        with Recorder(engine, tenant) as recorder:
+            users = Users(recorder)
+            admins = [
+                users.register(email=f"{name}@example.org", username=name, role=Role.ADMIN)
+                for name in ("ada", "bob", "cid", "dee")
+            ]
+            with ThreadPoolExecutor(len(ways)) as pool:
+                outcomes = sorted(pool.map(remove, ways, admins))
+            assert outcomes[1:] == ["removed"] * 3 or outcomes[:3] == ["removed"] * 3, outcomes
+            assert users.has_admin()
+
+
+def test_one_append_may_make_an_admin_and_remove_the_last_but_not_only_remove(
+    users: Users, ada: UUID
+) -> None:
+    """The events of one append are counted in their order."""
+    bob = users.register(email="bob@example.org", username="bob")
+    users.change_role(ada, role=Role.ADMIN)
+
+    users.record((bob, UserRoleChanged(role=Role.ADMIN)), (ada, UserDeactivated()))
+    users.reactivate(ada)
+    with pytest.raises(LastAdmin, match="only active admin of the tenant"):
+        users.record((ada, UserDeactivated()), (bob, UserRoleChanged(role=Role.VIEWER)))
+    users.deactivate(bob)
+    with pytest.raises(LastAdmin, match="ada is the only active admin"):
+        users.deactivate(ada)
 
 
 def test_who_enabled_a_second_factor_is_not_let_in_without(users: Users, ada: UUID) -> None:
