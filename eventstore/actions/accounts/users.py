@@ -1,32 +1,24 @@
 """Actions on accounts: register, log in, roles, profiles, preferences."""
 
-import contextlib
-import time
-from datetime import timedelta
-from typing import NoReturn
 from uuid import UUID
 
-import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection, Interval, Uuid, bindparam, text
+from sqlalchemy import Connection, Uuid, bindparam, text
 
 from quantum_forge.eventstore.actions.accounts.names import (
     EMAIL,
     USERNAME,
     claim,
     find_account,
-    find_holder,
-    name_id,
     name_stream,
     release,
     require_one_script,
 )
+from quantum_forge.eventstore.actions.accounts.password_login import log_in
 from quantum_forge.eventstore.actions.accounts.revisions import revises, with_changes
-from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent, Placed, Stream
+from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import (
-    NotLetIn,
     RuleBroken,
-    VersionConflict,
     WeakPassword,
 )
 from quantum_forge.eventstore.base.ids import uuid7
@@ -40,16 +32,12 @@ from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.eventstore.security.hashing import (
     SHORTEST_PASSWORD,
     hash_password,
-    password_matches,
 )
-from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.domains.logins import LoginLinked, login_id
 from quantum_forge.schema.domains.users import (
     Role,
     UserDeactivated,
-    UserLoggedIn,
     UserLoggedOut,
-    UserLoginFailed,
     UserPasswordChanged,
     UserPreferencesChanged,
     UserProfileUpdated,
@@ -61,7 +49,6 @@ from quantum_forge.schema.domains.users import (
     UserTwoFactorEnabled,
     UserUpdated,
 )
-from quantum_forge.schema.language.identity import natural_id
 
 _ENDING = text("""
     SELECT event_type FROM event_logs
@@ -77,36 +64,6 @@ _ENDINGS = {
     "user_password_changed": "issued before the password was changed",
     "user_deactivated": "issued before the user was deactivated",
 }
-
-_LOGIN_FACTS = text("""
-    WITH latest AS (
-        SELECT version, event_type, recorded_at FROM event_logs
-         WHERE tenant_id = :tenant_id AND entity_type = 'user' AND entity_id = :user_id
-           AND event_type || '' IN ('user_login_failed', 'user_logged_in', 'user_reactivated',
-                                    'user_password_changed', 'user_two_factor_enabled',
-                                    'user_two_factor_disabled'))
-    SELECT (SELECT count(*) FROM latest
-             WHERE event_type = 'user_login_failed' AND recorded_at > now() - :locked_for
-               AND version > coalesce((SELECT max(version) FROM latest
-                                        WHERE event_type IN ('user_logged_in', 'user_reactivated',
-                                                             'user_password_changed')), 0))
-               AS failures,
-           coalesce((SELECT event_type = 'user_two_factor_enabled' FROM latest
-                      WHERE event_type LIKE 'user_two_factor%'
-                      ORDER BY version DESC LIMIT 1), false) AS is_two_factor
-""").bindparams(
-    bindparam("tenant_id", type_=Uuid),
-    bindparam("user_id", type_=Uuid),
-    bindparam("locked_for", type_=Interval),
-)
-
-MOST_FAILURES = 10
-"""Failed logins in a row after which an account is locked."""
-
-LOCKED_FOR = timedelta(minutes=15)
-"""For how long a failed login counts."""
-
-_NOBODY = UUID(int=0)
 
 _NAMES = {"email": EMAIL, "username": USERNAME}
 
@@ -278,55 +235,13 @@ class Users(Domain):
 
         Raises:
             NotLetIn: for whatever reason; it takes as long whether there is such an account or not.
-                After `MOST_FAILURES` an account is locked for `LOCKED_FOR`, or until its password
-                is changed; attempts meanwhile are not recorded.
+                After ten failures in a row, at the same time or not, an account is locked for
+                fifteen minutes, or until its password is changed; attempts meanwhile are not
+                recorded.
         """
-        with self.engine.connect() as connection:
-            user_id = find_holder(connection, self.author.tenant_id, name)
-            # The same is read for an unknown name, so that it takes as long.
-            stream = self._stream(user_id or _NOBODY)
-            state = read_standings(connection, [stream])[stream].state
-            hashed = latest_values(connection, stream, ["hashed_password"])["hashed_password"]
-            parameters = {
-                "tenant_id": stream.tenant_id,
-                "user_id": stream.entity_id,
-                "locked_for": LOCKED_FOR,
-            }
-            facts = connection.execute(_LOGIN_FACTS, parameters).one()
-        is_right = password_matches(password, hashed)
-        if user_id is None:
-            self._deny_unknown(name)
-        if facts.failures >= MOST_FAILURES:
-            raise NotLetIn(
-                "login",
-                f"locked after {MOST_FAILURES} failures in a row; that ends after "
-                f"{LOCKED_FOR.total_seconds() / 60:.0f} minutes, or with a new password",
-            )
-        if is_right and state == "active" and facts.is_two_factor and not second_factor:
-            self._fail(user_id, "second_factor_missing")
-        if not is_right or state != "active":
-            self._fail(user_id, "wrong_password" if not is_right else f"{state}_user")
-        themselves = msgspec.structs.replace(self.author, user_id=user_id)
-        logged_in = UserLoggedIn(login_method=login_method)
-        self.recorder.acting_as(themselves).record(logged_in, of=user_id)
-        return user_id
-
-    def _fail(self, user_id: UUID, reason: str) -> NoReturn:
-        self.recorder.for_action().record(UserLoginFailed(reason=reason), of=user_id)
-        raise NotLetIn("login", reason)
-
-    def _deny_unknown(self, name: str) -> NoReturn:
-        """Record a login attempt with an unknown name, at most once a minute for the same name.
-
-        What was typed is not recorded: people type passwords where names belong. Names are told
-        apart by six bits of their hash, so that at most 64 events a minute are recorded.
-        """
-        typed = name_id(self.author.tenant_id, "unknown", name).int % 64
-        id_ = natural_id("unknown login", self.author.tenant_id, typed, int(time.time() // 60))
-        denied = AccessDenied(action="login", reason="unknown_user")
-        with contextlib.suppress(VersionConflict):
-            self.recorder.record(denied, of=id_, expected_version=MUST_NOT_EXIST)
-        raise NotLetIn("login", "unknown_user")
+        return log_in(
+            self.recorder, name, password, login_method=login_method, second_factor=second_factor
+        )
 
     def set_webhook(self, user_id: UUID, /, url: Secret | None) -> Placed:
         """Record where a person's notifications are to go, encrypted; None: nowhere.

@@ -12,12 +12,13 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Engine, text
 
-from quantum_forge.eventstore.actions.accounts import users as accounts
+from quantum_forge.eventstore.actions.accounts import password_login
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.names import USERNAME, name_id
 from quantum_forge.eventstore.actions.accounts.organizations import Organizations
+from quantum_forge.eventstore.actions.accounts.password_login import MOST_FAILURES
 from quantum_forge.eventstore.actions.accounts.sessions import Sessions
-from quantum_forge.eventstore.actions.accounts.users import MOST_FAILURES, Users
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.errors import (
     AccessRefused,
     EventRefused,
@@ -493,7 +494,7 @@ def test_an_account_is_locked_after_failures_in_a_row(
     assert count(engine, "user_login_failed") == MOST_FAILURES
     assert "ends after 15 minutes" in (log_in() or "")
     with monkeypatch.context() as later:
-        later.setattr(accounts, "LOCKED_FOR", timedelta(0))
+        later.setattr(password_login, "LOCKED_FOR", timedelta(0))
         assert log_in() is None
     for _ in range(MOST_FAILURES):
         with pytest.raises(NotLetIn):
@@ -501,6 +502,30 @@ def test_an_account_is_locked_after_failures_in_a_row(
     assert "ends after 15 minutes" in (log_in() or "")
     users.change_password(ada, password=Secret("staple, staple"))
     assert log_in() is None
+
+
+def test_of_guesses_at_the_same_time_no_more_are_answered_than_the_lock_allows(
+    engine: Engine, users: Users, ada: UUID
+) -> None:
+    """With connections of their own; then even the right password is refused."""
+    users.change_password(ada, password=PASSWORD)
+    guesses = [Secret(f"a guess {number}") for number in range(2 * MOST_FAILURES)]
+    together = Barrier(len(guesses))
+
+    def guess(password: Secret) -> str:
+        with Recorder(engine, AUTHOR) as recorder:
+            together.wait()
+            with pytest.raises(NotLetIn) as refused:
+                Users(recorder).log_in("ada", password)
+            return refused.value.reason
+
+    with ThreadPoolExecutor(len(guesses)) as pool:
+        reasons = list(pool.map(guess, guesses))
+
+    assert reasons.count("wrong_password") == count(engine, "user_login_failed") == MOST_FAILURES
+    with pytest.raises(NotLetIn) as refused:
+        users.log_in("ada", PASSWORD)
+    assert refused.value.reason.startswith("locked")
 
 
 def test_admins_who_remove_each_other_at_once_leave_one(engine: Engine) -> None:

@@ -1,0 +1,124 @@
+"""Login by password: what it takes, how an account is locked, which attempts are recorded."""
+
+import contextlib
+import time
+from datetime import timedelta
+from typing import NoReturn
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, Interval, Uuid, bindparam, text
+
+from quantum_forge.eventstore.actions.accounts.names import find_holder, name_id
+from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent
+from quantum_forge.eventstore.base.errors import NotLetIn, VersionConflict
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.recording.latest_fields import latest_values
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.recording.standings import read_standings
+from quantum_forge.eventstore.security.hashing import password_matches
+from quantum_forge.schema.domains.audit import AccessDenied
+from quantum_forge.schema.domains.users import UserLoggedIn, UserLoginFailed, UserRegistered
+from quantum_forge.schema.language.identity import natural_id
+
+MOST_FAILURES = 10
+"""Failed logins in a row after which an account is locked."""
+
+LOCKED_FOR = timedelta(minutes=15)
+"""For how long a failed login counts."""
+
+_NOBODY = UUID(int=0)
+
+_LOGIN_FACTS = text("""
+    WITH latest AS (
+        SELECT version, event_type, recorded_at FROM event_logs
+         WHERE tenant_id = :tenant_id AND entity_type = 'user' AND entity_id = :user_id
+           AND event_type || '' IN ('user_login_failed', 'user_logged_in', 'user_reactivated',
+                                    'user_password_changed', 'user_two_factor_enabled',
+                                    'user_two_factor_disabled'))
+    SELECT (SELECT count(*) FROM latest
+             WHERE event_type = 'user_login_failed' AND recorded_at > now() - :locked_for
+               AND version > coalesce((SELECT max(version) FROM latest
+                                        WHERE event_type IN ('user_logged_in', 'user_reactivated',
+                                                             'user_password_changed')), 0))
+               AS failures,
+           coalesce((SELECT event_type = 'user_two_factor_enabled' FROM latest
+                      WHERE event_type LIKE 'user_two_factor%'
+                      ORDER BY version DESC LIMIT 1), false) AS is_two_factor
+""").bindparams(
+    bindparam("tenant_id", type_=Uuid),
+    bindparam("user_id", type_=Uuid),
+    bindparam("locked_for", type_=Interval),
+)
+
+
+def log_in(
+    recorder: Recorder,
+    name: str,
+    password: Secret,
+    *,
+    login_method: str,
+    second_factor: bool,
+) -> UUID:
+    """Log a user in, and record that: see `Users.log_in`.
+
+    The failures are counted in the transaction that records the next event of the account, and
+    again when another attempt was faster. So of guesses made at the same time no more are answered
+    than of guesses made one after the other.
+    """
+    tenant_id = recorder.tenant_id
+    with recorder.engine.connect() as connection:
+        user_id = find_holder(connection, tenant_id, name)
+        # The same is read for an unknown name, so that it takes as long.
+        stream = recorder.stream(UserRegistered.entity_type, user_id or _NOBODY)
+        verified = latest_values(connection, stream, ["hashed_password"])["hashed_password"]
+    is_right = password_matches(password, verified)
+    if user_id is None:
+        _deny_unknown(recorder, name)
+    themselves = msgspec.structs.replace(recorder.author, user_id=user_id)
+    outcome: list[str | None] = []
+
+    def decide(connection: Connection) -> list[NewEvent]:
+        state = read_standings(connection, [stream])[stream].state
+        hashed = latest_values(connection, stream, ["hashed_password"])["hashed_password"]
+        parameters = {"tenant_id": tenant_id, "user_id": user_id, "locked_for": LOCKED_FOR}
+        facts = connection.execute(_LOGIN_FACTS, parameters).one()
+        if facts.failures >= MOST_FAILURES:
+            raise NotLetIn(
+                "login",
+                f"locked after {MOST_FAILURES} failures in a row; that ends after "
+                f"{LOCKED_FOR.total_seconds() / 60:.0f} minutes, or with a new password",
+            )
+        if not is_right or hashed != verified:
+            reason = "wrong_password"
+        elif state != "active":
+            reason = f"{state}_user"
+        elif facts.is_two_factor and not second_factor:
+            reason = "second_factor_missing"
+        else:
+            outcome.append(None)
+            return [themselves.new(user_id, UserLoggedIn(login_method=login_method))]
+        outcome.append(reason)
+        return [recorder.author.new(user_id, UserLoginFailed(reason=reason))]
+
+    try:
+        recorder.for_action().decide_from([stream], decide)
+    except VersionConflict:
+        raise NotLetIn("login", "too many attempts at the same time") from None
+    if outcome[-1] is not None:
+        raise NotLetIn("login", outcome[-1])
+    return user_id
+
+
+def _deny_unknown(recorder: Recorder, name: str) -> NoReturn:
+    """Record a login attempt with an unknown name, at most once a minute for the same name.
+
+    What was typed is not recorded: people type passwords where names belong. Names are told
+    apart by six bits of their hash, so that at most 64 events a minute are recorded.
+    """
+    typed = name_id(recorder.tenant_id, "unknown", name).int % 64
+    id_ = natural_id("unknown login", recorder.tenant_id, typed, int(time.time() // 60))
+    denied = AccessDenied(action="login", reason="unknown_user")
+    with contextlib.suppress(VersionConflict):
+        recorder.record(denied, of=id_, expected_version=MUST_NOT_EXIST)
+    raise NotLetIn("login", "unknown_user")
