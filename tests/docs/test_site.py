@@ -72,7 +72,16 @@ def test_every_error_is_in_the_reference_with_what_to_do() -> None:
 
 def test_every_variable_that_the_code_reads_is_among_the_settings() -> None:
     """What can be set can be looked up, and what can be looked up can be set."""
-    rooms = ("cli", "datasets", "runner", "projections", "eventstore", "schema", "quantum_forge")
+    rooms = (
+        "cli",
+        "web",
+        "datasets",
+        "runner",
+        "projections",
+        "eventstore",
+        "schema",
+        "quantum_forge",
+    )
     sources = "".join(
         path.read_text("utf-8") for room in rooms for path in (ROOT / room).rglob("*.py")
     )
@@ -93,7 +102,16 @@ def test_every_room_that_programs_use_has_a_page_of_its_modules() -> None:
 
 def test_every_page_that_the_code_names_is_there() -> None:
     """A docstring or a message that points to a page points to one that exists."""
-    rooms = ("cli", "datasets", "runner", "projections", "eventstore", "schema", "quantum_forge")
+    rooms = (
+        "cli",
+        "web",
+        "datasets",
+        "runner",
+        "projections",
+        "eventstore",
+        "schema",
+        "quantum_forge",
+    )
     for room in (*rooms, "tests", "examples", "benchmarks"):
         for path in (ROOT / room).rglob("*.py"):
             for named in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text("utf-8")):

@@ -1,0 +1,1 @@
+"""The store over HTTP: the REST dialect that existing clients speak."""

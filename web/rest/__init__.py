@@ -1,0 +1,1 @@
+"""The REST dialect: grammar of requests, statements, replies; without a server."""

@@ -1,0 +1,396 @@
+"""Parser of query strings, in the grammar of PostgREST."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.rest.query import (
+    Aggregate,
+    Column,
+    Condition,
+    Embed,
+    Field,
+    Filter,
+    Item,
+    Join,
+    Level,
+    Order,
+    Path,
+    Quantifier,
+    Query,
+    Star,
+    Tree,
+)
+from quantum_forge.web.rest.scanner import Scanner
+
+PLAIN = frozenset({"eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"})
+"""Operators that may compare with any or all values of an array."""
+SINGLE = frozenset({"neq", "isdistinct", "cs", "cd", "ov", "sl", "sr", "nxl", "nxr", "adj"})
+TEXT_SEARCH = frozenset({"fts", "plfts", "phfts", "wfts"})
+IS_VALUES = ("null", "not_null", "true", "false", "unknown")
+
+MOST = 2**63 - 1
+"""Rows that a limit or an offset can count."""
+
+_OPERATORS = '"not" or operator (eq, gt, ...)'
+_CONNECTIVE = re.compile(r"(not\.)?(and|or)\s*(?=\()")
+_NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+
+Made = TypeVar("Made")
+
+
+def parse(pairs: Sequence[tuple[str, str]]) -> Query:
+    """Parse a query string.
+
+    Args:
+        pairs: its names and values, decoded, in their order.
+
+    Raises:
+        RestError: PGRST100 with the column and what is expected there; PGRST103 for a negative
+            limit; 22021 for what is no text of PostgreSQL.
+    """
+    parts: dict[str, object] = {}
+    levels: dict[Path, Level] = {}
+    for key, value in pairs:
+        _require_text(key, value)
+        match key:
+            case "select":
+                parts["select"] = _whole(Scanner("select parameter", value), _items)
+            case "columns":
+                parts["columns"] = _names(Scanner("columns parameter", value))
+            case "on_conflict":
+                parts["on_conflict"] = _names(Scanner("on_conflict parameter", value))
+            case "as_of":
+                parts["as_of"] = value
+            case _:
+                _add(levels, key, value)
+    return msgspec.structs.replace(Query(levels=levels), **parts)
+
+
+def _require_text(*texts: str) -> None:
+    for text in texts:
+        try:
+            storable = b"\0" not in text.encode()
+        except UnicodeEncodeError:
+            storable = False
+        if not storable:
+            raise RestError(400, "22021", 'invalid byte sequence for encoding "UTF8"')
+
+
+def _add(levels: dict[Path, Level], key: str, value: str) -> None:
+    """Add what a parameter restricts to the level of its path."""
+    scanner = Scanner("tree path", key)
+    names = [scanner.name("field name")]
+    while scanner.take("."):
+        names.append(scanner.name("field name"))
+    steps = scanner.steps()
+    scanner.require_end()
+    *path, last = names
+    negated = False
+    change: dict[str, object]
+    restricts = not steps
+    if restricts and last in ("and", "or"):
+        negated = bool(path) and path[-1] == "not"
+        path = path[:-1] if negated else path
+    level = levels.get(tuple(path), Level())
+    if restricts and last in ("and", "or"):
+        tree = _whole(Scanner("logic tree", value, f"{last}{value}"), _tree(last == "or", negated))
+        change = {"filters": (*level.filters, tree)}
+    elif restricts and last == "order":
+        change = {"order": _whole(Scanner("order", value), _order)}
+    elif restricts and last in ("limit", "offset"):
+        change = {last: _rows(last, value)}
+    else:
+        field = Field(last, steps)
+        condition = _whole(Scanner("filter", value), lambda read: _condition(read, field))
+        change = {"filters": (*level.filters, condition)}
+    levels[tuple(path)] = msgspec.structs.replace(level, **change)
+
+
+def _whole(scanner: Scanner, read: Callable[[Scanner], Made]) -> Made:
+    made = read(scanner)
+    scanner.require_end()
+    return made
+
+
+def _names(scanner: Scanner) -> tuple[str, ...]:
+    names = []
+    while not scanner.is_at_end:
+        scanner.skip_blanks()
+        names.append(scanner.name("column name"))
+        if not scanner.is_at_end:
+            scanner.require(",")
+    return tuple(names)
+
+
+def _rows(what: str, written: str) -> int:
+    if not _NUMBER.fullmatch(written):
+        raise Scanner(what, written).failure("a number of rows")
+    # Texts of more digits are no number to Python.
+    rows = int(written) if len(written) < len(str(MOST)) else MOST
+    if written.startswith("-") and len(written) >= len(str(MOST)):
+        rows = -MOST
+    if what == "limit" and rows < 0:
+        raise range_error("Limit should be greater than or equal to zero.")
+    return max(0, rows)
+
+
+def range_error(details: str, headers: dict[str, str] | None = None) -> RestError:
+    """Return the error for rows that are not there, or cannot be."""
+    return RestError(
+        416, "PGRST103", "Requested range not satisfiable", details=details, headers=headers
+    )
+
+
+# Filters
+
+
+def _condition(scanner: Scanner, field: Field, *, nested: bool = False) -> Condition:
+    """Read `[not.]operator.value`.
+
+    nested: in a tree of conditions, where a value ends at a comma or a parenthesis.
+    """
+    negated = scanner.take("not.")
+    began = scanner.place
+    operator = scanner.word()
+    if operator == "is":
+        scanner.require(".")
+        return Condition(
+            field=field, operator=operator, value=_is_value(scanner, nested), negated=negated
+        )
+    if operator == "in":
+        scanner.require(".")
+        return Condition(field=field, operator=operator, value=_list(scanner), negated=negated)
+    if operator not in PLAIN | SINGLE | TEXT_SEARCH:
+        scanner.place = began
+        raise scanner.failure(_OPERATORS)
+    quantifier, language = None, None
+    if operator in PLAIN and scanner.take("("):
+        quantifier = _one_of(scanner, Quantifier)
+        scanner.require(")")
+    elif operator in TEXT_SEARCH and scanner.take("("):
+        language = scanner.name("the name of a language")
+        scanner.require(")")
+    scanner.require(".")
+    return Condition(
+        field=field,
+        operator=operator,
+        value=_nested_value(scanner) if nested else scanner.rest(),
+        negated=negated,
+        quantifier=quantifier,
+        language=language,
+    )
+
+
+def _one_of(scanner: Scanner, words: type[Quantifier]) -> Quantifier:
+    began = scanner.place
+    word = scanner.word()
+    if word not in set(words):
+        scanner.place = began
+        raise scanner.failure(" or ".join(f'"{each}"' for each in words))
+    return words(word)
+
+
+def _is_value(scanner: Scanner, nested: bool) -> str:
+    began = scanner.place
+    value = (scanner.until(",)").rstrip() if nested else scanner.rest()).lower()
+    if value not in IS_VALUES:
+        scanner.place = began
+        raise scanner.failure(f"isVal: ({', '.join(IS_VALUES)})")
+    return value
+
+
+def _list(scanner: Scanner) -> tuple[str, ...]:
+    """Read `(v, …)`; `()` has no values."""
+    scanner.require("(")
+    scanner.skip_blanks()
+    values: list[str] = []
+    if scanner.take(")"):
+        return ()
+    while True:
+        quoted = scanner.quoted_value()
+        values.append(scanner.until(",)") if quoted is None else quoted)
+        if not scanner.take(","):
+            break
+    scanner.require(")")
+    return tuple(values)
+
+
+def _nested_value(scanner: Scanner) -> str:
+    quoted = scanner.quoted_value()
+    if quoted is not None:
+        return quoted
+    return _braces(scanner) or scanner.until(",)")
+
+
+def _braces(scanner: Scanner) -> str | None:
+    """Read an array or an object of JSON, in which commas and parentheses are not the tree's."""
+    if not scanner.peek("{"):
+        return None
+    depth, is_quoted, place = 0, False, scanner.place
+    while place < len(scanner.text):
+        letter = scanner.text[place]
+        if is_quoted and letter == "\\":
+            place += 1
+        elif letter == '"':
+            is_quoted = not is_quoted
+        elif not is_quoted:
+            depth += {"{": 1, "}": -1}.get(letter, 0)
+            if depth == 0:
+                return scanner.advance(place + 1)
+        place += 1
+    return None
+
+
+def _tree(disjoint: bool, negated: bool, depth: int = 0) -> Callable[[Scanner], Tree]:
+    """Return what reads `(condition, …)`."""
+
+    def read(scanner: Scanner) -> Tree:
+        scanner.require_shallow(depth)
+        scanner.require("(")
+        parts: list[Filter] = []
+        while True:
+            scanner.skip_blanks()
+            parts.append(_part(scanner, depth))
+            scanner.skip_blanks()
+            if not scanner.take(","):
+                break
+        scanner.require(")")
+        return Tree(disjoint=disjoint, parts=tuple(parts), negated=negated)
+
+    return read
+
+
+def _part(scanner: Scanner, depth: int) -> Filter:
+    if found := _CONNECTIVE.match(scanner.text, scanner.place):
+        scanner.advance(found.end())
+        return _tree(found[2] == "or", found[1] is not None, depth + 1)(scanner)
+    field = scanner.field('field name, "and" or "or"')
+    scanner.require(".")
+    return _condition(scanner, field, nested=True)
+
+
+# Order
+
+
+def _order(scanner: Scanner) -> tuple[Order, ...]:
+    terms = []
+    while not scanner.is_at_end:
+        scanner.skip_blanks()
+        terms.append(_order_term(scanner))
+        if not scanner.is_at_end:
+            scanner.require(",")
+            if scanner.is_at_end:
+                raise scanner.failure("field name")
+    return tuple(terms)
+
+
+def _order_term(scanner: Scanner) -> Order:
+    field = scanner.field()
+    relation = None
+    if not field.steps and scanner.take("("):
+        relation, field = field.name, scanner.field()
+        scanner.require(")")
+    descending, nulls_first = False, None
+    if scanner.peek(".asc") or scanner.peek(".desc"):
+        descending = not scanner.take(".asc") and scanner.take(".desc")
+    if scanner.peek(".nulls"):
+        began = scanner.place
+        scanner.take(".")
+        word = scanner.word()
+        if word not in ("nullsfirst", "nullslast"):
+            scanner.place = began
+            raise scanner.failure('"nullsfirst" or "nullslast"')
+        nulls_first = word == "nullsfirst"
+    if not (scanner.is_at_end or scanner.peek(",")):
+        raise scanner.failure('".asc", ".desc", ".nullsfirst", ".nullslast" or ","')
+    return Order(field=field, relation=relation, descending=descending, nulls_first=nulls_first)
+
+
+# What is selected
+
+
+def _items(scanner: Scanner, depth: int = 0) -> tuple[Item, ...]:
+    scanner.require_shallow(depth)
+    items: list[Item] = []
+    scanner.skip_blanks()
+    if scanner.is_at_end or scanner.peek(")"):
+        return ()
+    while True:
+        scanner.skip_blanks()
+        items.append(_item(scanner, depth))
+        scanner.skip_blanks()
+        if not scanner.take(","):
+            return tuple(items)
+
+
+def _item(scanner: Scanner, depth: int) -> Item:
+    if scanner.take("*"):
+        return Star()
+    if scanner.take("..."):
+        return _embed(scanner, depth, *_aliased(scanner), spread=True)
+    alias, name = _aliased(scanner)
+    if name == "count" and scanner.take("()"):
+        return Column(
+            field=None,
+            alias=alias,
+            aggregate=Aggregate.COUNT,
+            aggregate_cast=_cast(scanner),
+        )
+    if scanner.peek("(") or scanner.peek("!"):
+        return _embed(scanner, depth, alias, name)
+    field = Field(name, scanner.steps())
+    cast = _cast(scanner)
+    aggregate = _aggregate(scanner)
+    return Column(
+        field=field,
+        alias=alias,
+        cast=cast,
+        aggregate=aggregate,
+        aggregate_cast=None if aggregate is None else _cast(scanner),
+    )
+
+
+def _aliased(scanner: Scanner) -> tuple[str | None, str]:
+    name = scanner.name('"*", field name or relation')
+    if scanner.peek(":") and not scanner.peek("::"):
+        scanner.take(":")
+        return name, scanner.name("field name or relation")
+    return None, name
+
+
+def _cast(scanner: Scanner) -> str | None:
+    return scanner.name("the name of a type") if scanner.take("::") else None
+
+
+def _aggregate(scanner: Scanner) -> Aggregate | None:
+    if not scanner.peek("."):
+        return None
+    began = scanner.place
+    scanner.take(".")
+    word = scanner.word()
+    if word in set(Aggregate) and scanner.take("()"):
+        return Aggregate(word)
+    scanner.place = began
+    raise scanner.failure(" or ".join(f'".{each}()"' for each in Aggregate))
+
+
+def _embed(
+    scanner: Scanner, depth: int, alias: str | None, relation: str, *, spread: bool = False
+) -> Embed:
+    hint, join = None, None
+    while scanner.take("!"):
+        word = scanner.name('"inner", "left", a column or a relation')
+        if word in set(Join):
+            join = Join(word)
+        elif hint is None:
+            hint = word
+        else:
+            raise scanner.failure("one hint only")
+    scanner.require("(")
+    items = _items(scanner, depth + 1)
+    scanner.require(")")
+    return Embed(relation=relation, items=items, alias=alias, hint=hint, join=join, spread=spread)
