@@ -30,7 +30,7 @@ def rows(projection: Projection, *, onto_table: bool = False, inlined: bool = Fa
     if projection.replaces:
         return replacing_rows(Shape(projection, onto_table, inlined))
     if projection.is_of_single_events:
-        return single_rows(projection)
+        return single_rows(projection, composed=inlined)
     return folded_rows(Shape(projection, onto_table, inlined))
 
 

@@ -1,6 +1,7 @@
 """Events that cannot be folded: set aside one by one, the same by every way to a table."""
 
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.projections.compiler.dead_letters import count_parked, discard, list_dead_letters
 from quantum_forge.projections.compiler.reference import Reference
-from quantum_forge.projections.history.as_of import folded_at, rows_at
+from quantum_forge.projections.history.as_of import as_of, folded_at, rows_at
 from quantum_forge.projections.history.lineage import Effect, explain
 from quantum_forge.projections.history.verify import verify
 from quantum_forge.projections.operate import refolding
@@ -33,11 +34,13 @@ from quantum_forge.projections.rebuild import rebuild, roll_back
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.batches import BatchItemsAdded
 from quantum_forge.schema.domains.molecules import molecule_id
+from quantum_forge.schema.domains.retention import RetentionApplied
+from quantum_forge.schema.domains.telemetry import ApiRequestServed
 from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.tables import projection_checkpoints
 from tests.conftest import Qforge
 from tests.support.chemical_history import completed, created, failed, happened, record, started
-from tests.support.histories import cuts, histories
+from tests.support.histories import EPOCH, cuts, histories
 from tests.support.recording import bounds, in_order, rolled_back
 from tests.support.spoiling import append_spoiled, recorded_spoiled, spoiled
 from tests.support.tables import selected_rows, table_rows
@@ -169,6 +172,29 @@ def test_what_is_no_list_of_atoms_has_none(engine: Engine, batch: int) -> None:
         reference.apply_all(e for e in in_order(connection) if e.position not in parked)
     assert rows == reference.rows
     assert verify(engine, atoms).agrees
+
+
+def test_an_event_that_gives_no_row_fails_neither_verification_nor_queries_of_the_past(
+    engine: Engine,
+) -> None:
+    """Retention leaves it out before its payload is read, whatever query the past stands in."""
+    usage = PROJECTIONS["api_usage_logs"]
+    served = ApiRequestServed(endpoint="/", method="GET", status_code=200, response_time_ms=1.0)
+    record(engine, happened(served, WATER, at=EPOCH + timedelta(days=2)))
+    spoil(engine, happened(served, WATER, at=EPOCH), status_code="poison")
+    cutoff = RetentionApplied(table="api_usage_logs", cutoff=EPOCH + timedelta(days=1))
+    record(engine, happened(cutoff, BATCH))
+
+    catch_up(engine, [usage])
+
+    rows, parked = state(engine, usage)
+    assert (len(rows), parked) == (1, set())
+    assert verify(engine, usage).agrees
+    assert not rebuild(engine, usage).difference
+    with engine.connect() as connection:
+        past = as_of(usage, 3)
+        query = select(past.c.id).where(past.c.status_code == 200)
+        assert connection.scalars(query).all() == [1]
 
 
 @pytest.mark.parametrize("name", ["atomic_properties", "batch_items", "batch_item_names"])
