@@ -46,6 +46,7 @@ from quantum_forge.schema.domains.calculations import (
     CalculationInvalidated as CalculationInvalidated,
     CalculationLost as CalculationLost,
     CalculationRequested as CalculationRequested,
+    CalculationRestored as CalculationRestored,
     CalculationRetryScheduled as CalculationRetryScheduled,
     CalculationStarted as CalculationStarted,
 )
@@ -116,6 +117,7 @@ from quantum_forge.schema.domains.retention import (
 )
 from quantum_forge.schema.domains.retractions import (
     ResultsRetracted as ResultsRetracted,
+    RetractionReversed as RetractionReversed,
 )
 from quantum_forge.schema.domains.system import (
     SpoolReported as SpoolReported,

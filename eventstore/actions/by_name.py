@@ -24,6 +24,8 @@ NOT_ALONE = {
     "session_opened": "Sessions.open",
     "api_key_issued": "ApiKeys.issue",
     "results_retracted": "qforge retract",
+    "retraction_reversed": "qforge retract --undo",
+    "calculation_restored": "qforge retract --undo",
 }
 """Event types that are recorded only with others in the same append, or with a secret, and the call
 that records them."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    FromClause,
     Select,
     Text,
     Uuid,
@@ -38,6 +39,7 @@ from quantum_forge.schema.domains.batches import BatchItemReused, batch_items, b
 from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
     CalculationInvalidated,
+    CalculationRestored,
     CalculationStarted,
     calculations,
 )
@@ -45,6 +47,13 @@ from quantum_forge.schema.domains.retractions import ResultsRetracted
 from quantum_forge.schema.tables import event_logs
 
 EXAMPLES = 10
+
+DECIDING = frozenset(
+    name
+    for name, rule in LIFECYCLES[CalculationCompleted.entity_type].rules.items()
+    if rule.then is not None
+)
+"""Event types that change the state of a calculation."""
 
 
 class NothingChosen(QuantumForgeError):
@@ -77,17 +86,6 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     calculation_id: UUID | None = None
     molecule_id: UUID | None = None
-
-
-class Repeated(msgspec.Struct, frozen=True, kw_only=True):
-    """An earlier retraction whose criteria the results of a run would meet.
-
-    what: the method or program version that it names. reason, decided_at: of the decision.
-    """
-
-    what: str
-    reason: str
-    decided_at: datetime
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +123,8 @@ class Retraction(msgspec.Struct, frozen=True, kw_only=True):
 def select_covered(tenant_id: UUID, criteria: Criteria) -> Select[Any]:
     """The completions that are the last word on their calculation and that the criteria hold for.
 
-    A calculation that runs anew is not among them: its next result is another one.
+    A calculation that runs anew is not among them: its next result is another one. A retraction
+    that was reversed makes no difference.
 
     Raises:
         NothingChosen: without any criterion.
@@ -134,23 +133,25 @@ def select_covered(tenant_id: UUID, criteria: Criteria) -> Select[Any]:
         raise NothingChosen
     completed = event_logs.alias("completed")
     later = event_logs.alias("later")
-    deciding = [
-        name
-        for name, rule in LIFECYCLES[CalculationCompleted.entity_type].rules.items()
-        if rule.then is not None
-    ]
-    same_stream = and_(
-        later.c.entity_id == completed.c.entity_id,
-        later.c.entity_type == completed.c.entity_type,
-        later.c.tenant_id == completed.c.tenant_id,
+    reversal = event_logs.alias("reversal")
+    is_reversed = (
+        select(reversal.c.id)
+        .where(
+            same_stream(reversal, later),
+            reversal.c.version > later.c.version,
+            reversal.c.event_type.concat("") == CalculationRestored.event_type,
+            reversal.c.data["retraction_id"] == later.c.data["retraction_id"],
+        )
+        .exists()
     )
     overtaken = (
         select(later.c.id)
         .where(
-            same_stream,
+            same_stream(later, completed),
             later.c.version > completed.c.version,
             # As an expression, so that no plan reads all events of these types for each stream.
-            later.c.event_type.concat("").in_(deciding),
+            later.c.event_type.concat("").in_(DECIDING - {CalculationRestored.event_type}),
+            ~is_reversed,
         )
         .exists()
     )
@@ -173,35 +174,11 @@ def select_covered(tenant_id: UUID, criteria: Criteria) -> Select[Any]:
     )
 
 
-def repeated_by(
-    connection: Connection, tenant_id: UUID, *, method: str, program_version: str, host: str
-) -> list[Repeated]:
-    """Return the decisions whose criteria the results of a run would meet, the latest first.
-
-    Only those that name a method or a program version, and no batch, calculation or molecule: what
-    they found wrong may be wrong still. Empty for a login that may not read the log.
-    """
-    if not connection.scalar(select(func.has_table_privilege(event_logs.name, "SELECT"))):
-        return []
-    c = event_logs.c
-    query = (
-        select(c.data, c.occurred_at)
-        .where(c.tenant_id == tenant_id, c.event_type == ResultsRetracted.event_type)
-        .order_by(c.id.desc())
+def same_stream(one: FromClause, other: FromClause) -> ColumnElement[bool]:
+    """Whether an event of the log is of the same stream as another."""
+    return and_(
+        *(one.c[name] == other.c[name] for name in ("entity_id", "entity_type", "tenant_id"))
     )
-    present = {"method": method, "program_version": program_version, "host": host}
-    found: dict[str, Repeated] = {}
-    for data, decided_at in connection.execute(query):
-        named = {name: data[name] for name in present if data.get(name) is not None}
-        narrowed = any(data.get(name) for name in ("batch_id", "calculation_id", "molecule_id"))
-        if narrowed or not named.keys() & {"method", "program_version"}:
-            continue
-        if all(present[name] == value for name, value in named.items()):
-            words = {"program_version": "program version", "method": "method", "host": "host"}
-            what = " and ".join(f"{words[name]} {named[name]}" for name in words if name in named)
-            repeated = Repeated(what=what, reason=str(data.get("reason")), decided_at=decided_at)
-            found.setdefault(what, repeated)
-    return list(found.values())
 
 
 def extent(connection: Connection, tenant_id: UUID, criteria: Criteria) -> Extent:
@@ -385,9 +362,7 @@ def _conditions(completed: Any, tenant_id: UUID, criteria: Criteria) -> list[Col
         method = (
             select(started.c.data["method"].astext)
             .where(
-                started.c.entity_id == completed.c.entity_id,
-                started.c.entity_type == completed.c.entity_type,
-                started.c.tenant_id == completed.c.tenant_id,
+                same_stream(started, completed),
                 started.c.event_type.concat("") == CalculationStarted.event_type,
                 started.c.version < completed.c.version,
             )

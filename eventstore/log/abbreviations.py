@@ -66,15 +66,18 @@ def id_range(digits: str) -> tuple[UUID, UUID]:
     return UUID(digits.ljust(FULL_LENGTH, "0")), UUID(digits.ljust(FULL_LENGTH, "f"))
 
 
-def find_entity(connection: Connection, tenant_id: UUID, digits: str) -> UUID:
-    """The one entity of the tenant whose id begins with these digits.
+def find_entity(
+    connection: Connection, tenant_id: UUID, digits: str, entity_type: str | None = None
+) -> UUID:
+    """The one entity of the tenant, of a type or of any, whose id begins with these digits.
 
     Raises:
         UnknownId, AmbiguousId
     """
-    found = _beginning(connection, tenant_id, event_logs.c.entity_id, digits)
-    described = {id_: f"{id_} ({entity_type})" for id_, entity_type in found}
-    return _only("entity", digits, described)
+    condition = None if entity_type is None else event_logs.c.entity_type == entity_type
+    found = _beginning(connection, tenant_id, event_logs.c.entity_id, digits, condition)
+    described = {id_: f"{id_} ({its_type})" for id_, its_type in found}
+    return _only(entity_type or "entity", digits, described)
 
 
 def find_user(connection: Connection, tenant_id: UUID, digits: str) -> UUID:

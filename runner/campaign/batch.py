@@ -37,6 +37,7 @@ from quantum_forge.schema.domains.calculations import (
     CalculationFailed,
     CalculationInvalidated,
     CalculationLost,
+    CalculationRestored,
     CalculationRetryScheduled,
     ValueSource,
 )
@@ -52,6 +53,7 @@ ENDS = {
     CalculationFailed.event_type: False,
     CalculationLost.event_type: False,
     CalculationInvalidated.event_type: False,
+    CalculationRestored.event_type: True,
     CalculationRetryScheduled.event_type: False,
 }
 """Events after which a calculation has ended, and whether it then has a result."""

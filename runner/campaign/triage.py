@@ -25,11 +25,15 @@ from quantum_forge.schema.domains.calculations import (
     CalculationErrorResolved,
     CalculationFailed,
     CalculationInvalidated,
+    CalculationRestored,
     CalculationStarted,
     ErrorType,
     ValueSource,
 )
 from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculeDeleted, molecule_id
+
+HAS_RESULT = frozenset({CalculationCompleted.event_type, CalculationRestored.event_type})
+"""Events after which a calculation has a result."""
 
 
 class CalculationState(Enum):
@@ -200,7 +204,7 @@ def _state_of(connection: Connection, last: RecordedEvent | None, began: int) ->
     if last is None:
         return CalculationState.TO_RUN
     match last.event_type:
-        case CalculationCompleted.event_type:
+        case event_type if event_type in HAS_RESULT:
             return CalculationState.COMPLETED
         case CalculationInvalidated.event_type:
             # Physics would refuse the same result again; what was retracted may come out better.
@@ -228,7 +232,7 @@ def _failed_attempts(
     connection: Connection, last: RecordedEvent | None
 ) -> tuple[dict[str, Any], ...]:
     """Earlier failed attempts; in almost all cases there are none."""
-    if last is None or last.event_type == CalculationCompleted.event_type:
+    if last is None or last.event_type in HAS_RESULT:
         return ()
     return earlier_in(read_stream(connection, last.stream))
 

@@ -26,7 +26,7 @@ from quantum_forge.schema.domains.organizations import (
     OrganizationMemberRoleChanged,
     OrganizationRenamed,
 )
-from quantum_forge.schema.domains.retractions import ResultsRetracted
+from quantum_forge.schema.domains.retractions import ResultsRetracted, RetractionReversed
 from quantum_forge.schema.domains.users import (
     UserDeactivated,
     UserLoggedIn,
@@ -173,6 +173,7 @@ ACTIONS: Mapping[type[Event], str] = {
     DataExported: "data_export",
     MoleculeDeleted: "molecule_delete",
     ResultsRetracted: "results_retract",
+    RetractionReversed: "retraction_reverse",
     ProjectDeleted: "project_delete",
     QuantumAppDeleted: "quantum_app_delete",
     SubscriptionKeyIssued: "subscription_key_issue",

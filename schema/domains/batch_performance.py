@@ -38,7 +38,7 @@ batch_job_performance = read_model(
     column(
         "invalidated_jobs",
         BigInteger,
-        "Results that were invalidated by a physical check or a person",
+        "Results that were invalidated by a physical check or a person, also if restored later",
         required=True,
     ),
     column(

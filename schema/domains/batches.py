@@ -15,6 +15,7 @@ from quantum_forge.schema.domains.calculations import (
     CalculationFailed,
     CalculationInvalidated,
     CalculationLost,
+    CalculationRestored,
     CalculationStarted,
     ValueSource,
 )
@@ -287,6 +288,7 @@ _ITEM_STATUS: dict[type[Event], str] = {
     CalculationFailed: "failed",
     CalculationLost: "failed",
     CalculationInvalidated: "failed",
+    CalculationRestored: "completed",
 }
 """Status of an item after each event, as far as its batch knows."""
 
@@ -390,6 +392,7 @@ projection(
         CalculationFailed,
         CalculationLost,
         CalculationInvalidated,
+        CalculationRestored,
     ],
     key={
         "batch_id": (CalculationEvent.batch_id, entity_id),
@@ -405,7 +408,7 @@ projection(
         "status": constant(_ITEM_STATUS),
         "retry_count": count(CalculationFailed, CalculationLost),
         "error_message": last(
-            nothing(CalculationStarted, BatchItemReused),
+            nothing(CalculationStarted, CalculationRestored, BatchItemReused),
             CalculationFailed.error_message,
             CalculationLost.error_message,
             CalculationInvalidated.reason,

@@ -143,15 +143,21 @@ class CalculationStarted(CalculationEvent, frozen=True, kw_only=True):
     metadata: dict[str, object] | UnsetType = UNSET
 
 
+class ResultEvent(CalculationEvent, frozen=True, kw_only=True):
+    """Gives a calculation a result. atoms: in input order; an invalidation removes them."""
+
+    atoms: Annotated[list[Atom], Meta(min_length=1)]
+
+
 @event("calculation")
-class CalculationCompleted(CalculationEvent, frozen=True, kw_only=True):
+class CalculationCompleted(ResultEvent, frozen=True, kw_only=True):
     """A result that both the program and physics accept.
 
     energy: Eh. dipole: Debye.
     homo, lumo, gap: eV (gap = lumo − homo; null without a virtual orbital).
     wall_time_seconds, cpu_time_seconds: s. memory_peak_mb: MB. gradient_norm: Eh/Bohr.
-    atoms: in input order. xyz_sha256: of the geometry in XYZ format. max_force: largest force on an
-    atom, Eh/Bohr. geometry_source: how the structure was made from the SMILES, as `ETKDGv3+MMFF94`;
+    xyz_sha256: of the geometry in XYZ format. max_force: largest force on an atom, Eh/Bohr.
+    geometry_source: how the structure was made from the SMILES, as `ETKDGv3+MMFF94`;
     null where a geometry was given. geometry_warning: what is doubtful in a structure so made.
     dipole, gradient_norm and the times are null where an imported result does not tell them.
     """
@@ -169,7 +175,6 @@ class CalculationCompleted(CalculationEvent, frozen=True, kw_only=True):
     program: str
     program_version: str
     xyz_sha256: str
-    atoms: Annotated[list[Atom], Meta(min_length=1)]
     geometry_source: str | UnsetType | None = UNSET
     geometry_warning: str | UnsetType | None = UNSET
     max_force: Annotated[float, Meta(ge=0)] | UnsetType | None = UNSET
@@ -231,6 +236,21 @@ class CalculationInvalidated(CalculationEvent, frozen=True, kw_only=True):
 
 
 @event("calculation")
+class CalculationRestored(ResultEvent, frozen=True, kw_only=True):
+    """The retraction of its result was reversed: the result is valid again, as it was.
+
+    It repeats the values that the invalidation removed from the tables. reason: of the reversal.
+    retraction_id: the decision that was reversed. completed_at: when the result was completed.
+    wall_time_seconds: s, of the attempt that completed it.
+    """
+
+    reason: str
+    retraction_id: UUID
+    completed_at: Timestamp
+    wall_time_seconds: Annotated[float, Meta(ge=0)] | None
+
+
+@event("calculation")
 class CalculationRetryScheduled(CalculationEvent, frozen=True, kw_only=True):
     """A failed calculation will be tried again.
 
@@ -263,6 +283,7 @@ LIFECYCLE = lifecycle(
         CalculationFailed: when("running", then="failed"),
         CalculationLost: when("running", then="lost"),
         CalculationInvalidated: when("running", "completed", then="invalidated"),
+        CalculationRestored: when("invalidated", then="completed"),
         CalculationRetryScheduled: when("failed", "lost", then="pending"),
         CalculationErrorResolved: when(
             "pending", "running", "completed", "failed", "lost", "invalidated"
@@ -367,6 +388,7 @@ projection(
         CalculationFailed,
         CalculationLost,
         CalculationInvalidated,
+        CalculationRestored,
         CalculationRetryScheduled,
     ],
     key={"id": entity_id},
@@ -381,6 +403,7 @@ projection(
                 CalculationFailed,
                 CalculationLost,
                 CalculationInvalidated,
+                CalculationRestored,
                 CalculationRetryScheduled,
             )
         ),
@@ -390,18 +413,20 @@ projection(
             CalculationFailed.wall_time_seconds,
             CalculationLost.wall_time_seconds,
             CalculationInvalidated.wall_time_seconds,
+            CalculationRestored.wall_time_seconds,
         ),
         "started_at": last(occurred_at(CalculationStarted)),
         "completed_at": last(
             occurred_at(
                 CalculationCompleted, CalculationFailed, CalculationLost, CalculationInvalidated
-            )
+            ),
+            CalculationRestored.completed_at,
         ),
         "error_type": last(
             nothing(CalculationStarted), CalculationFailed.error_type, CalculationLost.error_type
         ),
         "error_message": last(
-            nothing(CalculationStarted),
+            nothing(CalculationStarted, CalculationRestored),
             CalculationFailed.error_message,
             CalculationLost.error_message,
             CalculationInvalidated.reason,

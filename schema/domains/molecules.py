@@ -12,6 +12,7 @@ from quantum_forge.schema.domains.calculations import (
     CalculationFailed,
     CalculationInvalidated,
     CalculationLost,
+    CalculationRestored,
     Identity,
     Multiplicity,
 )
@@ -199,7 +200,8 @@ molecules = read_model(
     column(
         "completed_calculation_count",
         BigInteger,
-        "Number of completions of its calculations",
+        "Number of times that one of its calculations got a result: completed, or restored after a "
+        "retraction",
         required=True,
     ),
     column(
@@ -291,13 +293,14 @@ projection(
         CalculationFailed,
         CalculationLost,
         CalculationInvalidated,
+        CalculationRestored,
     ],
     key={"id": (CalculationEvent.molecule_id, entity_id)},
     opens=[MoleculeCreated],
     ends=[MoleculeDeleted],
     columns={
         "user_id": last(user_id(MoleculeCreated)),
-        "completed_calculation_count": count(CalculationCompleted),
+        "completed_calculation_count": count(CalculationCompleted, CalculationRestored),
         "retracted_calculation_count": count(CalculationInvalidated, where={"was_completed": True}),
         "failed_calculation_count": count(CalculationFailed, CalculationLost),
         "metadata": last(MoleculeCreated.metadata, MoleculeUpdated.metadata),

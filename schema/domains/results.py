@@ -9,9 +9,11 @@ from quantum_forge.schema.domains.calculations import (
     CalculationFailed,
     CalculationInvalidated,
     CalculationLost,
+    CalculationRestored,
     CalculationStarted,
     ErrorSeverity,
     ErrorType,
+    ResultEvent,
 )
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
@@ -83,10 +85,10 @@ calculation_errors = read_model(
 
 projection(
     atomic_properties,
-    events=[CalculationCompleted],
+    events=[CalculationCompleted, CalculationRestored],
     key={"calculation_id": entity_id, "atom_index": element_index},
     ends=[CalculationInvalidated],
-    elements=CalculationCompleted.atoms,
+    elements=ResultEvent.atoms,
     replaces=True,
 )
 

@@ -1,4 +1,4 @@
-"""Retractions of many results by one decision."""
+"""Retractions of many results by one decision, and their reversal."""
 
 from uuid import UUID
 
@@ -28,4 +28,23 @@ class ResultsRetracted(Event, frozen=True, kw_only=True):
     molecule_id: UUID | None = None
 
 
-lifecycle("retraction", {ResultsRetracted: when(NEW, then="retracted")})
+@event("retraction")
+class RetractionReversed(Event, frozen=True, kw_only=True):
+    """The reversal of a retraction; the same append restores the results that it invalidated.
+
+    calculation_count: how many were restored. recalculated_count: how many were left, because they
+    had been computed again.
+    """
+
+    reason: str
+    calculation_count: Count
+    recalculated_count: Count = 0
+
+
+lifecycle(
+    "retraction",
+    {
+        ResultsRetracted: when(NEW, then="retracted"),
+        RetractionReversed: when("retracted", then="reversed"),
+    },
+)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from quantum_forge.cli.show import console
-from quantum_forge.eventstore.actions import retraction
+from quantum_forge.eventstore.actions.repeated_retractions import repeated_by
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
 from quantum_forge.runner.campaign.plan import Plan
@@ -17,7 +17,7 @@ NAMESAKES_SHOWN = 3
 def note_retracted(engine: Engine, tenant_id: UUID, method: str, version: str) -> None:
     """Warn on stderr of a run by a method or program version whose results were retracted."""
     with engine.connect() as connection:
-        for each in retraction.repeated_by(
+        for each in repeated_by(
             connection, tenant_id, method=method, program_version=version, host=socket.gethostname()
         ):
             console.note(

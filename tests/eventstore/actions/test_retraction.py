@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,13 +12,14 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, select, text
 
+from quantum_forge.eventstore.actions.repeated_retractions import repeated_by
 from quantum_forge.eventstore.actions.retraction import (
     Criteria,
     NothingChosen,
     extent,
-    repeated_by,
     retract,
 )
+from quantum_forge.eventstore.actions.reversal import AlreadyReversed, reverse
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.base.ids import uuid7
@@ -240,3 +242,74 @@ def test_the_same_file_computes_anew_what_was_retracted(
     assert tally.completed == 1
     assert statuses(engine) == {"completed": 1}
     assert [row["calculation_count"] for row in rows(engine, "molecules")] == [1]
+
+
+def test_a_reversal_restores_what_the_retraction_removed(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are as they were, the same file computes nothing, and nobody is warned any more."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))
+    file = write(tmp_path / "one.smi", ["C methane"])
+    run = partial(campaign, engine, file, function="tests.support.runner_functions:hydrogen")
+    run()
+    tables = ("calculations", "atomic_properties", "batch_items", "calculation_execution_metrics")
+
+    def state() -> dict[str, list[dict[str, Any]]]:
+        catch_up(engine, PROJECTIONS.values())
+        moved = {"created_at", "updated_at", "last_position"}
+        found = {name: rows(engine, name) for name in tables}
+        assert all(verify(engine, projection).agrees for projection in PROJECTIONS.values())
+        return {
+            name: [{k: v for k, v in row.items() if k not in moved} for row in its]
+            for name, its in found.items()
+        }
+
+    before = state()
+    for _ in range(2):  # what was restored can be retracted, and restored, again
+        decided = retract(engine, AUTHOR, Criteria(method="GFN2-xTB"), "a broken build")
+        assert decided is not None
+        assert state()["atomic_properties"] == []
+
+        undone = reverse(engine, AUTHOR, decided.retraction_id, "it was not broken")
+
+        assert undone is not None
+        assert (undone.calculation_count, undone.recalculated_count) == (1, 0)
+        for name, its in state().items():
+            assert its == before[name], name
+        (methane,) = rows(engine, "molecules")
+        assert methane["calculation_count"] == 1
+    with engine.connect() as connection:
+        assert not repeated_by(
+            connection, DEFAULT_TENANT_ID, method="GFN2-xTB", program_version="1", host="h"
+        )
+    assert decided is not None
+    with pytest.raises(AlreadyReversed, match="retract its results again"):
+        reverse(engine, AUTHOR, decided.retraction_id, "again")
+    assert run().before == 1
+    assert statuses(engine) == {"completed": 1}
+
+
+def test_a_reversal_leaves_what_was_computed_again(qforge_here: Qforge, four: Engine) -> None:
+    """The command counts it, shows the extent first, and takes the beginning of an id."""
+    qforge_here("retract", "--program-version", "0.4.0", "--reason", "wrong parameters")
+    with four.connect() as connection:
+        its_id = connection.scalar(
+            select(event_logs.c.entity_id).where(event_logs.c.event_type == "results_retracted")
+        )
+    record(four, *done(A, version="0.5.0"))
+    undo = ("retract", "--undo", str(its_id)[:13])
+
+    told = json.loads(qforge_here(*undo, "--dry-run", "--json").stdout)
+    assert (told["calculation_count"], told["recalculated_count"]) == (2, 1)
+    assert set(told["examples"]) == {str(C), str(D)}
+    assert counted(four)["retraction_reversed"] == 0
+    assert "--method" in qforge_here(*undo, "--method", "gfn1", "--dry-run", status=2).stderr
+    assert "no retraction" in qforge_here("retract", "--undo", "x", "--dry-run", status=2).stderr
+
+    done_ = qforge_here(*undo, "--reason", "they were right")
+    assert "Restored 2 results" in done_.stdout
+    assert "Left 1 result that" in done_.stderr
+    assert statuses(four) == {"completed": 5}
+    exported = json.loads(qforge_here("dataset", "export", "all", "--json").stdout)
+    assert (exported["rows"], exported["excluded"]) == (4, {})
+    assert "was reversed at" in qforge_here(*undo, "--dry-run", status=1).stderr
