@@ -1,0 +1,357 @@
+"""Statements of requests that read: one row per row of the reply, as JSON or as columns."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    cast,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.sql.selectable import NamedFromClause
+
+from quantum_forge.projections.history.as_of import rows_at
+from quantum_forge.web.rest.branches import Branch, not_embedded
+from quantum_forge.web.rest.conditions import cast_type, clause, value_of
+from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.rest.outputs import Output, document_of, groups_of, own_key
+from quantum_forge.web.rest.query import Column, Embed, Join, Order, Star
+from quantum_forge.web.rest.tables import Readable, readable
+
+Source: TypeAlias = NamedFromClause[Any]
+"""A table under a name of this statement, or what stands for it."""
+
+
+class Statements(Struct, frozen=True, kw_only=True):
+    """The statements of a request.
+
+    documents: one column, the JSON of a row as text. columns: the values of a row, in the order of
+    `keys`. matched: as many rows as there are without limits.
+    """
+
+    documents: Select[Any]
+    columns: Select[Any]
+    keys: tuple[str, ...]
+    matched: Select[Any]
+
+
+class Compiler:
+    """Makes the statements of requests.
+
+    Args:
+        position: of the log, whose rows are read; None: the tables as they are.
+        aggregates: whether functions over groups of rows are allowed.
+    """
+
+    def __init__(self, *, position: int | None = None, aggregates: bool = True) -> None:
+        self._position = position
+        self._aggregates = aggregates
+        self._sources = 0
+
+    def compile(
+        self, root: Branch, *, limit: int | None, offset: int, stripped: bool = False
+    ) -> Statements:
+        """Return the statements of a request.
+
+        Args:
+            root: its tables.
+            limit: rows at most; None for all.
+            offset: rows that are passed over.
+            stripped: without keys whose value is null.
+
+        Raises:
+            RestError: for what the tables do not have, or a request may not ask.
+        """
+        source = self._source(root.table, embedded=False)
+        outputs, joined = self._outputs(root, source)
+        conditions = list(self._conditions(root, source))
+        order = self._order(root, source, joined, is_cut=limit is not None or offset > 0)
+        groups = groups_of(outputs)
+        if groups is None and self._is_plain(root):
+            document: ColumnElement[Any] = func.row_to_json(source.table_valued(), type_=JSON())
+        else:
+            document = document_of(outputs)
+        if stripped:
+            document = func.json_strip_nulls(document)
+        base = select().select_from(joined.source).where(*conditions)
+        if groups is not None:
+            base = base.group_by(*groups)
+        cut = _cut(base.order_by(*order), limit, offset)
+        one = literal(1, Integer()).label("one")
+        matched = select(one).select_from(source).where(*conditions)
+        if groups is not None:
+            matched = base.add_columns(one)
+        values = [each.expression.label(f"c{place}") for place, each in enumerate(outputs)]
+        return Statements(
+            documents=cut.add_columns(cast(document, Text()).label("document")),
+            columns=cut.add_columns(*values),
+            keys=tuple(output.key for output in outputs),
+            matched=matched,
+        )
+
+    def _source(self, table: Readable, *, embedded: bool) -> Source:
+        """What stands for a table: itself, or a fold of the log up to the position."""
+        self._sources += 1
+        name = f"t{self._sources}"
+        if self._position is None:
+            return table.table.alias(name)
+        if table.projection is not None:
+            past = rows_at(table.projection, self._position)
+        elif "event_type" in table.columns:
+            past = select(*table.table.columns).where(
+                table.table.c.id <= literal(self._position, BigInteger())
+            )
+        else:
+            raise RestError(
+                400,
+                "PGRST127",
+                f"as_of is not available for '{table.name}', which is not kept by the log",
+                hint="Leave as_of out.",
+            )
+        if not embedded:
+            return past.subquery(name)
+        # Once for all rows of the parent: a fold per row of theirs would read the log each time.
+        return past.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
+
+    def _is_plain(self, branch: Branch) -> bool:
+        return branch.items == (Star(),) and branch.table.is_whole
+
+    # What is selected
+
+    def _outputs(self, branch: Branch, source: Source) -> tuple[list[Output], "_Joined"]:
+        joined = _Joined(source)
+        children = iter(branch.children)
+        outputs: list[Output] = []
+        for item in branch.items:
+            match item:
+                case Star():
+                    outputs += (
+                        Output(key=name, value=source.c[name]) for name in branch.table.columns
+                    )
+                case Column():
+                    outputs.append(self._column(branch, source, item))
+                case Embed():
+                    outputs += self._embedded(branch, next(children), source, joined)
+        return outputs, joined
+
+    def _column(self, branch: Branch, source: Source, item: Column) -> Output:
+        if item.aggregate is not None and not self._aggregates:
+            raise RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
+        value = None
+        if item.field is not None:
+            value = value_of(branch.table, source, item.field)
+            if item.cast is not None:
+                value = cast(value, cast_type(item.cast))
+        return Output(
+            key=item.alias or own_key(item),
+            value=value,
+            aggregate=item.aggregate,
+            aggregate_cast=item.aggregate_cast,
+        )
+
+    def _embedded(
+        self, parent: Branch, child: Branch, source: Source, joined: "_Joined"
+    ) -> Iterator[Output]:
+        """The outputs that an embedded relation adds to those of its parent."""
+        embed = child.embed
+        assert embed is not None
+        sorting = [
+            term for term in parent.level.order if parent.child(term.relation or "") is child
+        ]
+        if child.is_named_only and not sorting:
+            return
+        inner = self._source(child.table, embedded=True)
+        outputs, below = self._outputs(child, inner)
+        conditions = [*self._related(child, inner, source), *self._conditions(child, inner)]
+        base = select().select_from(below.source).where(*conditions)
+        if child.is_to_one:
+            yield from self._one(child, base, outputs, sorting, inner, source, joined)
+        else:
+            yield from self._many(child, base, outputs, inner, source, joined, below)
+
+    def _one(
+        self,
+        child: Branch,
+        base: Select[Any],
+        outputs: list[Output],
+        sorting: Sequence[Order],
+        inner: Source,
+        source: Source,
+        joined: "_Joined",
+    ) -> Iterator[Output]:
+        assert child.embed is not None
+        values = {
+            f"c{place}": output.value
+            for place, output in enumerate(outputs)
+            if child.embed.spread and output.value is not None
+        }
+        sorted_by = {}
+        for place, term in enumerate(sorting):
+            value = value_of(child.table, inner, term.field)
+            # What the parent is grouped by, if it is: the same column, not another of its value.
+            same = (name for name, spread in values.items() if spread is value)
+            sorted_by[term] = name = next(same, f"o{place}")
+            values[name] = value
+        labels = [value.label(name) for name, value in values.items()]
+        if not (child.embed.spread or child.is_named_only):
+            groups = groups_of(outputs)
+            base = base if groups is None else base.group_by(*groups)
+            labels.append(document_of(outputs).label("document"))
+        lateral = joined.add(base.add_columns(*labels), source)
+        joined.sorting |= {term: lateral.c[name] for term, name in sorted_by.items()}
+        if child.embed.spread:
+            # What aggregates a spread relation has count for the groups of the parent.
+            for place, output in enumerate(outputs):
+                yield Output(
+                    key=output.key,
+                    value=None if output.value is None else lateral.c[f"c{place}"],
+                    aggregate=output.aggregate,
+                    aggregate_cast=output.aggregate_cast,
+                )
+        elif not child.is_named_only:
+            yield Output(key=child.embed.name, value=lateral.c.document)
+
+    def _many(
+        self,
+        child: Branch,
+        base: Select[Any],
+        outputs: list[Output],
+        inner: Source,
+        source: Source,
+        joined: "_Joined",
+        below: "_Joined",
+    ) -> Iterator[Output]:
+        assert child.embed is not None
+        if child.is_named_only:
+            return
+        groups = groups_of(outputs)
+        base = base if groups is None else base.group_by(*groups)
+        order = self._order(child, inner, below, is_cut=groups is None)
+        cut = _cut(base.order_by(*order), child.level.limit, child.level.offset)
+        if child.embed.spread:
+            keys = [output.key for output in outputs]
+            values = [each.expression.label(f"c{place}") for place, each in enumerate(outputs)]
+        else:
+            keys = [child.embed.name]
+            values = [document_of(outputs).label("c0")]
+        rows = cut.add_columns(*values).correlate(source).subquery("rows")
+        gathered = [func.json_agg(rows.c[value.name]).label(value.name) for value in values]
+        lateral = joined.add(select(*gathered), source)
+        for key, value in zip(keys, values, strict=True):
+            array = func.coalesce(lateral.c[value.name], cast(literal("[]", Text()), JSON()))
+            yield Output(key=key, value=cast(array, JSON()))
+
+    # What it is restricted to
+
+    def _conditions(self, branch: Branch, source: Source) -> Iterator[ColumnElement[bool]]:
+        def related(name: str) -> ColumnElement[bool] | None:
+            child = branch.child(name)
+            return None if child is None else self._exists(child, source)
+
+        for filter_ in branch.level.filters:
+            yield clause(branch.table, source, filter_, related)
+        for child in branch.children:
+            if child.embed is not None and child.embed.join is Join.INNER:
+                yield self._exists(child, source)
+
+    def _exists(self, child: Branch, source: Source) -> ColumnElement[bool]:
+        """Whether a row of a source has related rows that the request lets through."""
+        inner = self._source(child.table, embedded=True)
+        conditions = [*self._related(child, inner, source), *self._conditions(child, inner)]
+        found = select(literal(1, Integer())).select_from(inner).where(*conditions)
+        return exists(found.correlate(source))
+
+    def _related(
+        self, child: Branch, inner: Source, source: Source
+    ) -> Iterator[ColumnElement[bool]]:
+        """The conditions that relate rows of an embedded table to one of its parent."""
+        relation = child.relation
+        assert relation is not None
+        yield inner.c.tenant_id == source.c.tenant_id
+        here, there = relation.on
+        if (junction := relation.junction) is None:
+            yield inner.c[there] == source.c[here]
+            return
+        pairs = self._source(readable(junction.table), embedded=True)
+        paired = select(literal(1, Integer())).where(
+            pairs.c.tenant_id == source.c.tenant_id,
+            pairs.c[junction.to_source] == source.c[here],
+            pairs.c[junction.to_target] == inner.c[there],
+        )
+        yield exists(paired.correlate(source, inner))
+
+    def _order(
+        self, branch: Branch, source: Source, joined: "_Joined", *, is_cut: bool
+    ) -> list[ColumnElement[Any]]:
+        """The order asked for, and by the key where equal rows would else come in any order."""
+        terms = [self._term(branch, source, joined, term) for term in branch.level.order]
+        is_grouped = any(isinstance(item, Column) and item.aggregate for item in branch.items)
+        if is_cut and not is_grouped:
+            named = {
+                term.field.name
+                for term in branch.level.order
+                if term.relation is None and not term.field.steps
+            }
+            terms += [source.c[name] for name in branch.table.key if name not in named]
+        return terms
+
+    def _term(
+        self, branch: Branch, source: Source, joined: "_Joined", term: Order
+    ) -> ColumnElement[Any]:
+        if term.relation is None:
+            value = value_of(branch.table, source, term.field)
+        else:
+            child = branch.child(term.relation)
+            if child is None:
+                raise not_embedded(term.relation)
+            if not child.is_to_one:
+                raise RestError(
+                    400,
+                    "PGRST118",
+                    f"A related order on '{term.relation}' is not possible",
+                    details=f"'{branch.table.name}' and '{term.relation}' do not form a many-to-one"
+                    " or one-to-one relationship",
+                )
+            value = joined.sorting[term]
+        sorted_ = value.desc() if term.descending else value.asc()
+        if term.nulls_first is None:
+            return sorted_
+        return sorted_.nulls_first() if term.nulls_first else sorted_.nulls_last()
+
+
+class _Joined:
+    """A source, and the embedded relations that are joined to each of its rows.
+
+    sorting: for terms of an order by what a relation has, the column that has it.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source: FromClause = source
+        self.sorting: dict[Order, ColumnElement[Any]] = {}
+        self._count = 0
+
+    def add(self, query: Select[Any], parent: Source) -> FromClause:
+        """Join the rows of a query that refers to the source's."""
+        self._count += 1
+        lateral = query.correlate(parent).lateral(f"{parent.name}_{self._count}")
+        self.source = self.source.outerjoin(lateral, true())
+        return lateral
+
+
+def _cut(query: Select[Any], limit: int | None, offset: int) -> Select[Any]:
+    if limit is not None:
+        query = query.limit(literal(limit, BigInteger()))
+    if offset:
+        query = query.offset(literal(offset, BigInteger()))
+    return query
