@@ -151,7 +151,7 @@ def read_person(
     """
     act_for(connection, tenant_id)
     found = connection.execute(_PERSON, {"tenant_id": tenant_id, "claimed": claimed}).one()
-    roles = {ROLE_OF_MEMBER[role] for role in found.member_roles}
+    roles = {ROLE_OF_MEMBER[role] for role in found.member_roles if role in ROLE_OF_MEMBER}
     if found.user_role is not None:
         roles.add(Role(found.user_role))
     return Person(

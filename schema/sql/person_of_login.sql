@@ -48,9 +48,25 @@ BEGIN
       INTO username, state, user_role
       FROM event_streams AS head
      WHERE head.tenant_id = tenant AND head.entity_type = 'user' AND head.entity_id = acting_user;
-    SELECT coalesce(array_agg(m.role), '{}') INTO member_roles
-      FROM organization_members AS m
-     WHERE m.tenant_id = tenant AND m.user_id = acting_user AND m.left_at IS NULL;
+    -- By the index of types: a person joins few organisations, and a tenant has many members.
+    SELECT coalesce(array_agg(coalesce(latest.data ->> 'role', 'member')), '{}') INTO member_roles
+      FROM (SELECT DISTINCT l.entity_id, l.entity_type, l.tenant_id FROM event_logs AS l
+             WHERE l.event_type = 'organization_member_added' AND l.tenant_id = tenant
+               AND l.entity_type = 'organization_member'
+               AND l.data ->> 'user_id' = acting_user::text) AS member
+     CROSS JOIN LATERAL (SELECT l.event_type, l.data FROM event_logs AS l
+                          WHERE l.entity_id = member.entity_id AND l.tenant_id = member.tenant_id
+                            AND l.entity_type = member.entity_type
+                            AND l.event_type || '' IN ('organization_member_added',
+                                                       'organization_member_role_changed',
+                                                       'organization_member_removed')
+                          ORDER BY l.version DESC LIMIT 1) AS latest
+     WHERE latest.event_type <> 'organization_member_removed'
+       -- Who deletes an organisation by hand may have left its members where they are.
+       AND NOT EXISTS (SELECT FROM event_logs AS l
+                        WHERE l.entity_id = (latest.data ->> 'organization_id')::uuid
+                          AND l.tenant_id = tenant AND l.entity_type = 'organization'
+                          AND l.event_type || '' = 'organization_deleted');
     RETURN NEXT;
 END
 $$;

@@ -47,6 +47,7 @@ from quantum_forge.schema.domains.bookmarks import (
 from quantum_forge.schema.domains.organizations import (
     MemberRole,
     OrganizationCreated,
+    OrganizationDeleted,
     OrganizationMemberAdded,
     member_id,
 )
@@ -403,7 +404,6 @@ def test_who_was_in_a_deleted_organisation_has_no_power_left(
 
     deleted = organizations.delete(lab)
 
-    catch_up(engine, named(["users", "organization_members"]))
     with engine.connect() as connection:
         powers = [read_person(connection, TENANT, id_).roles for id_ in (owner, guest, ada)]
         (left,) = read_streams(
@@ -425,9 +425,41 @@ def test_a_closed_account_has_no_power_as_a_member_either(
     )
     users.deactivate(ada)
 
-    catch_up(engine, named(["users", "organization_members"]))
     with engine.connect() as connection:
         assert read_person(connection, TENANT, ada).roles == set()
+
+
+def test_a_member_who_left_has_lost_the_role_before_any_projector_ran(
+    recorder: Recorder, engine: Engine
+) -> None:
+    """By the log, however they left, whatever a read model that is behind still says."""
+
+    def roles() -> set[Role]:
+        with engine.connect() as connection:
+            return set(read_person(connection, TENANT, owner).roles)
+
+    organizations = Organizations(recorder)
+    owner = uuid4()
+    lab, other = (
+        recorder.record(OrganizationCreated(name=name)).entity_id for name in ("Lab", "Other")
+    )
+    member: dict[str, Any] = {"organization_id": lab, "user_id": owner}
+    recorder.record(OrganizationMemberAdded(**member, role=MemberRole.OWNER))
+    catch_up(engine, named(["organization_members"]))
+    assert roles() == {Role.ADMIN}
+
+    organizations.change_member_role(**member, role=MemberRole.MEMBER)
+    assert roles() == {Role.RESEARCHER}
+    organizations.remove_member(**member)
+    assert roles() == set()
+    recorder.record(OrganizationMemberAdded(**member))
+    recorder.record(
+        OrganizationMemberAdded(organization_id=other, user_id=owner, role=MemberRole.ADMIN)
+    )
+    assert roles() == {Role.RESEARCHER, Role.ADMIN}
+    recorder.record(OrganizationDeleted(), of=other)
+    organizations.delete(lab)
+    assert roles() == set()
 
 
 def test_a_thing_is_marked_once(recorder: Recorder, ada: UUID) -> None:
