@@ -222,13 +222,13 @@ _VIEWS = _query("""
 
 _IMMOVABLE = _query("""
     SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)
-      FROM pg_depend AS d
-      JOIN pg_class AS live ON live.oid = :live
+      FROM pg_class AS live
       JOIN pg_type AS row ON row.oid = live.reltype
-     WHERE (d.refclassid, d.refobjid) IN (('pg_class'::regclass, live.oid),
-                                          ('pg_type'::regclass, row.oid),
-                                          ('pg_type'::regclass, row.typarray))
-       AND d.deptype IN ('n', 'a', 'x')
+     CROSS JOIN LATERAL (VALUES ('pg_class'::regclass::oid, live.oid),
+                                ('pg_type'::regclass, row.oid),
+                                ('pg_type'::regclass, row.typarray)) AS used (classid, objid)
+      JOIN pg_depend AS d ON d.refclassid = used.classid AND d.refobjid = used.objid
+     WHERE live.oid = :live AND d.deptype IN ('n', 'a', 'x')
        AND NOT CASE d.classid
            WHEN 'pg_constraint'::regclass THEN
                EXISTS (SELECT FROM pg_constraint WHERE oid = d.objid AND conrelid = live.oid)
