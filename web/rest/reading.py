@@ -14,14 +14,12 @@ from quantum_forge.eventstore.database.driver_sql import driver_sql
 from quantum_forge.eventstore.log.place import BeyondHead
 from quantum_forge.moments import WrongMoment, position_of
 from quantum_forge.projections.history.moment import BeforeLog
-from quantum_forge.web.rest.branches import Branch, branches
-from quantum_forge.web.rest.counting import count_of, estimated, explain, is_estimated
 from quantum_forge.web.rest.csv_body import cell, csv_body, is_text
 from quantum_forge.web.rest.errors import RestError, from_database
 from quantum_forge.web.rest.exchange import ReadReply, ReadRequest
-from quantum_forge.web.rest.grammar import parse
-from quantum_forge.web.rest.media import Form, Media, parse_accept
-from quantum_forge.web.rest.page import (
+from quantum_forge.web.rest.request.grammar import parse
+from quantum_forge.web.rest.request.media import Form, Media, parse_accept
+from quantum_forge.web.rest.request.page import (
     Page,
     beyond_rows,
     content_location,
@@ -29,16 +27,18 @@ from quantum_forge.web.rest.page import (
     page_of,
     range_status,
 )
-from quantum_forge.web.rest.preferences import (
+from quantum_forge.web.rest.request.preferences import (
     READING,
     Preferences,
     applied,
     invalid_preferences,
     parse_preferences,
 )
-from quantum_forge.web.rest.query import Query
-from quantum_forge.web.rest.statement import Compiler, Statements
-from quantum_forge.web.rest.tables import readable
+from quantum_forge.web.rest.request.query import Query
+from quantum_forge.web.rest.statements.branches import Branch, branches
+from quantum_forge.web.rest.statements.counting import count_of, estimated, explain, is_estimated
+from quantum_forge.web.rest.statements.statement import Compiler, Statements
+from quantum_forge.web.rest.statements.tables import readable
 
 VARY = "Accept, Prefer, Range"
 

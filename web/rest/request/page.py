@@ -7,8 +7,8 @@ from urllib.parse import quote, urlencode
 from msgspec import Struct
 
 from quantum_forge.web.rest.errors import RestError
-from quantum_forge.web.rest.grammar import MOST, range_error
-from quantum_forge.web.rest.query import Level
+from quantum_forge.web.rest.request.grammar import MOST, range_error
+from quantum_forge.web.rest.request.query import Level
 
 _RANGE = re.compile(r"(?:items=)?([0-9]{1,18})-([0-9]{0,18})", re.ASCII)
 

@@ -6,7 +6,7 @@ from sqlalchemy import ClauseElement, Connection, Select, func, select
 
 from quantum_forge.eventstore.database.driver_sql import driver_sql
 from quantum_forge.eventstore.database.tenancy import sees_every_tenant
-from quantum_forge.web.rest.preferences import Count
+from quantum_forge.web.rest.request.preferences import Count
 
 
 def count_of(matched: Select[Any]) -> Select[int]:

@@ -3,9 +3,9 @@
 from msgspec import Struct
 
 from quantum_forge.web.rest.errors import RestError
-from quantum_forge.web.rest.query import Embed, Item, Level, Path, Query
-from quantum_forge.web.rest.relations import Relation, relation_of
-from quantum_forge.web.rest.tables import Readable, readable
+from quantum_forge.web.rest.request.query import Embed, Item, Level, Path, Query
+from quantum_forge.web.rest.statements.relations import Relation, relation_of
+from quantum_forge.web.rest.statements.tables import Readable, readable
 
 
 class Branch(Struct, frozen=True, kw_only=True):

@@ -19,8 +19,8 @@ from quantum_forge.schema.language.projection import Projection
 from quantum_forge.schema.language.value import Envelope
 from quantum_forge.schema.tables import event_logs
 from quantum_forge.web.rest.errors import RestError
-from quantum_forge.web.rest.query import Embed
-from quantum_forge.web.rest.tables import SCHEMA
+from quantum_forge.web.rest.request.query import Embed
+from quantum_forge.web.rest.statements.tables import SCHEMA
 
 _TENANT = "tenant_id"
 _ID = "id"

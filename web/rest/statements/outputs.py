@@ -7,8 +7,8 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Text, cast, func, literal
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 
-from quantum_forge.web.rest.conditions import cast_type
-from quantum_forge.web.rest.query import Aggregate, Column
+from quantum_forge.web.rest.request.query import Aggregate, Column
+from quantum_forge.web.rest.statements.conditions import cast_type
 
 _PAIRS = 50
 """Keys that json_build_object can take with their values: a function has 100 arguments."""

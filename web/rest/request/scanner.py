@@ -1,7 +1,7 @@
 """Scanner of one parameter of a query string: names, quotes, and errors with their column."""
 
 from quantum_forge.web.rest.errors import RestError
-from quantum_forge.web.rest.query import Field, JsonStep
+from quantum_forge.web.rest.request.query import Field, JsonStep
 
 DEEPEST = 30
 """Levels of parentheses that a parameter may have."""

@@ -37,8 +37,8 @@ from sqlalchemy.dialects.postgresql import JSON, JSONB, REAL, REGCONFIG, TIMESTA
 from sqlalchemy.types import TypeEngine
 
 from quantum_forge.web.rest.errors import RestError
-from quantum_forge.web.rest.query import Condition, Field, Filter, Tree
-from quantum_forge.web.rest.tables import Readable
+from quantum_forge.web.rest.request.query import Condition, Field, Filter, Tree
+from quantum_forge.web.rest.statements.tables import Readable
 
 _SQL: Mapping[str, str] = {
     "eq": "=",

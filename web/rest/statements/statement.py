@@ -1,13 +1,12 @@
 """Statements of requests that read: one row per row of the reply, as JSON or as columns."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    FromClause,
     Integer,
     Select,
     Text,
@@ -16,21 +15,17 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    true,
 )
 from sqlalchemy.dialects.postgresql import JSON
-from sqlalchemy.sql.selectable import NamedFromClause
 
 from quantum_forge.projections.history.as_of import rows_at
-from quantum_forge.web.rest.branches import Branch, not_embedded
-from quantum_forge.web.rest.conditions import cast_type, clause, value_of
 from quantum_forge.web.rest.errors import RestError
-from quantum_forge.web.rest.outputs import Output, document_of, groups_of, own_key
-from quantum_forge.web.rest.query import Column, Embed, Join, Order, Star
-from quantum_forge.web.rest.tables import Readable, readable
-
-Source: TypeAlias = NamedFromClause[Any]
-"""A table under a name of this statement, or what stands for it."""
+from quantum_forge.web.rest.request.query import Column, Embed, Join, Order, Star
+from quantum_forge.web.rest.statements.branches import Branch, not_embedded
+from quantum_forge.web.rest.statements.conditions import cast_type, clause, value_of
+from quantum_forge.web.rest.statements.joined import Joined, Source
+from quantum_forge.web.rest.statements.outputs import Output, document_of, groups_of, own_key
+from quantum_forge.web.rest.statements.tables import Readable, readable
 
 
 class Statements(Struct, frozen=True, kw_only=True):
@@ -129,8 +124,8 @@ class Compiler:
 
     # What is selected
 
-    def _outputs(self, branch: Branch, source: Source) -> tuple[list[Output], "_Joined"]:
-        joined = _Joined(source)
+    def _outputs(self, branch: Branch, source: Source) -> tuple[list[Output], Joined]:
+        joined = Joined(source)
         children = iter(branch.children)
         outputs: list[Output] = []
         for item in branch.items:
@@ -161,7 +156,7 @@ class Compiler:
         )
 
     def _embedded(
-        self, parent: Branch, child: Branch, source: Source, joined: "_Joined"
+        self, parent: Branch, child: Branch, source: Source, joined: Joined
     ) -> Iterator[Output]:
         """The outputs that an embedded relation adds to those of its parent."""
         embed = child.embed
@@ -188,7 +183,7 @@ class Compiler:
         sorting: Sequence[Order],
         inner: Source,
         source: Source,
-        joined: "_Joined",
+        joined: Joined,
     ) -> Iterator[Output]:
         assert child.embed is not None
         values = {
@@ -229,8 +224,8 @@ class Compiler:
         outputs: list[Output],
         inner: Source,
         source: Source,
-        joined: "_Joined",
-        below: "_Joined",
+        joined: Joined,
+        below: Joined,
     ) -> Iterator[Output]:
         assert child.embed is not None
         if child.is_named_only:
@@ -292,7 +287,7 @@ class Compiler:
         yield exists(paired.correlate(source, inner))
 
     def _order(
-        self, branch: Branch, source: Source, joined: "_Joined", *, is_cut: bool
+        self, branch: Branch, source: Source, joined: Joined, *, is_cut: bool
     ) -> list[ColumnElement[Any]]:
         """The order asked for, and by the key where equal rows would else come in any order."""
         terms = [self._term(branch, source, joined, term) for term in branch.level.order]
@@ -307,7 +302,7 @@ class Compiler:
         return terms
 
     def _term(
-        self, branch: Branch, source: Source, joined: "_Joined", term: Order
+        self, branch: Branch, source: Source, joined: Joined, term: Order
     ) -> ColumnElement[Any]:
         if term.relation is None:
             value = value_of(branch.table, source, term.field)
@@ -328,25 +323,6 @@ class Compiler:
         if term.nulls_first is None:
             return sorted_
         return sorted_.nulls_first() if term.nulls_first else sorted_.nulls_last()
-
-
-class _Joined:
-    """A source, and the embedded relations that are joined to each of its rows.
-
-    sorting: for terms of an order by what a relation has, the column that has it.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self.source: FromClause = source
-        self.sorting: dict[Order, ColumnElement[Any]] = {}
-        self._count = 0
-
-    def add(self, query: Select[Any], parent: Source) -> FromClause:
-        """Join the rows of a query that refers to the source's."""
-        self._count += 1
-        lateral = query.correlate(parent).lateral(f"{parent.name}_{self._count}")
-        self.source = self.source.outerjoin(lateral, true())
-        return lateral
 
 
 def _cut(query: Select[Any], limit: int | None, offset: int) -> Select[Any]:

@@ -1,0 +1,1 @@
+"""What a request asks for: its query string and headers, parsed; without a database."""

@@ -1,0 +1,1 @@
+"""Statements of requests: tables that can be read, relations between them, SQLAlchemy Core."""
