@@ -30,6 +30,7 @@ RETURN (
         'calculation.calculation_invalidated',
         'calculation.calculation_lost',
         'calculation.calculation_requested',
+        'calculation.calculation_restored',
         'calculation.calculation_retry_scheduled',
         'calculation.calculation_started',
         'docking_result.docking_result_deleted',
