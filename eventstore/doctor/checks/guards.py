@@ -10,6 +10,7 @@ from quantum_forge.eventstore.base.counted import shortened
 from quantum_forge.eventstore.base.errors import NotAllowed
 from quantum_forge.eventstore.doctor.checks import declared
 from quantum_forge.eventstore.doctor.checks.finding import Finding, ok, problem, psql
+from quantum_forge.eventstore.doctor.checks.owner import owner_of_tables
 from quantum_forge.schema.domains import METADATA, PROJECTIONS
 from quantum_forge.schema.migrations import VERSION_TABLE
 
@@ -30,10 +31,6 @@ _DEFINITIONS = text("""
            concat_ws(' ', pg_get_viewdef(c.oid), c.reloptions), NULL, c.relowner, false
       FROM pg_class AS c WHERE c.relnamespace = to_regnamespace(:space) AND c.relkind = 'v'
      ORDER BY 3
-""")
-_OWNER = text("""
-    SELECT relowner AS id, quote_ident(pg_get_userbyid(relowner)) AS name
-      FROM pg_class WHERE oid = 'public.event_logs'::regclass
 """)
 _TEMPORARY = text("""
     SELECT has_database_privilege(current_database(), 'TEMP')
@@ -103,7 +100,7 @@ def functions(connection: Connection) -> Finding:
     wanted = declared.definitions()
     names = {(each.noun, each.name) for each in wanted}
     found = _definitions(connection, "public")
-    owner = connection.execute(_OWNER).one()
+    owner = owner_of_tables(connection)
     made, not_made = _made_again(connection)
     said, commands = [], []
     for each in wanted:

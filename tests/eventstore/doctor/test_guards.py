@@ -5,12 +5,22 @@ import shlex
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from quantum_forge.eventstore.doctor.checks import Check, Level, guards, log, privileges
+from quantum_forge.eventstore.doctor.checks import (
+    Check,
+    Level,
+    definitions,
+    guards,
+    log,
+    others,
+    privileges,
+)
 from quantum_forge.eventstore.log.append import append
 from tests.conftest import Qforge
 from tests.support.appending import small_event
 
 PARTITION = "event_logs_p000000000000001"
+NEWER = {"pg_maintain", "pg_create_subscription"}
+"""Roles that PostgreSQL 15 has not."""
 SNEAK = "CREATE FUNCTION sneak() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
 
 CHANGES: list[tuple[Check, str, list[str]]] = [
@@ -178,6 +188,92 @@ CHANGES: list[tuple[Check, str, list[str]]] = [
         "qforge_reader is a member of qforge_admin, and its members with it",
         ["GRANT qforge_admin TO qforge_reader"],
     ),
+    *(
+        (
+            definitions.owners,
+            f"{name} belongs to another role",
+            [f"ALTER TABLE {name} OWNER TO ann"],
+        )
+        for name in ("molecules", "event_logs", PARTITION)
+    ),
+    *(
+        (definitions.owners, f"{table} is UNLOGGED", [f"ALTER TABLE {table} SET UNLOGGED"])
+        for table in ("event_streams", "molecules", PARTITION)
+    ),
+    *(
+        (
+            others.memberships,
+            f"{member} {says}, by {role}",
+            ["CREATE ROLE crowd", f"GRANT {role} TO {member}"],
+        )
+        for role, says in others.POWERS.items()
+        for member in ("ann" if role != "pg_write_all_data" else "crowd",)
+        if role not in NEWER
+    ),
+    (
+        others.bindings,
+        "no login any more: o'malley",
+        [
+            "INSERT INTO login_bindings VALUES"
+            " ('o''malley', '00000000-0000-4000-8000-000000000001', now(), 'somebody')",
+        ],
+    ),
+    (
+        others.objects,
+        "view every_event shows rows of every tenant to ann",
+        [
+            "CREATE VIEW every_event AS SELECT * FROM event_logs",
+            "GRANT SELECT ON every_event TO ann",
+        ],
+    ),
+    (
+        others.objects,
+        "view above shows rows of every tenant to PUBLIC",
+        [
+            "CREATE VIEW below AS SELECT * FROM users",
+            "CREATE VIEW above AS SELECT email FROM below",
+            "GRANT SELECT ON above TO PUBLIC",
+        ],
+    ),
+    (
+        others.objects,
+        "materialized view copied shows rows of every tenant to ann",
+        ["CREATE MATERIALIZED VIEW copied AS TABLE users", "GRANT SELECT ON copied TO ann"],
+    ),
+    (
+        others.objects,
+        "function emails() reads tables with the rights of",
+        [
+            "CREATE FUNCTION emails() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER"
+            " AS 'SELECT email FROM users'"
+        ],
+    ),
+    (
+        others.objects,
+        "function emails() reads tables with the rights of",
+        [
+            "CREATE FUNCTION emails() RETURNS text LANGUAGE sql SECURITY DEFINER"
+            " RETURN (SELECT min(email) FROM users)"
+        ],
+    ),
+    (
+        others.objects,
+        "publication leak sends rows of every tenant to its subscribers",
+        ["CREATE PUBLICATION leak FOR TABLE users"],
+    ),
+    (
+        others.objects,
+        "publication leak sends rows of every tenant to its subscribers",
+        ["CREATE PUBLICATION leak FOR ALL TABLES"],
+    ),
+    (
+        others.objects,
+        "event trigger watch runs seen() at every ddl_command_end",
+        [
+            "CREATE FUNCTION seen() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+            "CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION seen()",
+        ],
+    ),
 ]
 
 
@@ -191,6 +287,7 @@ def test_each_change_of_what_guards_the_log_is_found_and_its_remedy_mends_it(
 ) -> None:
     """Triggers, rules, functions, views, settings, memberships: all in one database, undone."""
     with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE ROLE ann LOGIN")
         for check, _, _ in CHANGES:
             assert check(connection).level is Level.OK, check(connection)
         for check, says, statements in CHANGES:
@@ -208,6 +305,61 @@ def test_each_change_of_what_guards_the_log_is_found_and_its_remedy_mends_it(
                 run(connection, arguments[3])
             assert check(connection).level is Level.OK, check(connection)
             changed.rollback()
+
+
+DEFINITIONS = {
+    "CONSTRAINT few on event_streams is not declared": "ALTER TABLE event_streams"
+    " ADD CONSTRAINT few CHECK (version < 9) NOT VALID",
+    "CONSTRAINT few on event_logs is not declared": "ALTER TABLE event_logs"
+    " ADD CONSTRAINT few CHECK (version < 9) NOT VALID",
+    f"CHECK fewer on {PARTITION} is not declared": f"ALTER TABLE {PARTITION}"
+    " ADD CONSTRAINT fewer CHECK (version < 9)",
+    f"default of tenant_id on {PARTITION} is not declared": f"ALTER TABLE {PARTITION}"
+    " ALTER tenant_id SET DEFAULT gen_random_uuid()",
+    "CONSTRAINT role_is_known on users is missing": "ALTER TABLE users"
+    " DROP CONSTRAINT role_is_known",
+    "CONSTRAINT theme_is_known on user_preferences is not as declared": "ALTER TABLE"
+    " user_preferences DROP CONSTRAINT theme_is_known,"
+    " ADD CONSTRAINT theme_is_known CHECK (theme <> '')",
+    "CONSTRAINT users_pkey on users is missing": "ALTER TABLE users DROP CONSTRAINT users_pkey",
+    "the default of event_logs.user_id is not as declared": "ALTER TABLE ONLY event_logs"
+    " ALTER user_id SET DEFAULT gen_random_uuid()",
+    "the default of event_logs.id is not as declared": "ALTER TABLE event_logs"
+    " ALTER id DROP DEFAULT",
+    "the default of users.spy is not as declared": "ALTER TABLE users"
+    " ADD spy text DEFAULT version()",
+    "users.full is not declared, and refuses rows without a value": "ALTER TABLE users"
+    ' ADD "full" text NOT NULL',
+    "users.email accepts null": "ALTER TABLE users ALTER email DROP NOT NULL",
+    "users.full_name refuses null": "ALTER TABLE users ALTER full_name SET NOT NULL",
+    "users.tier is of type character varying(3), not text": "ALTER TABLE users"
+    " ALTER tier TYPE varchar(3)",
+    "INDEX users_email_idx on users is missing": "DROP INDEX users_email_idx",
+    "INDEX users_username_idx on users is not as declared": "DROP INDEX users_username_idx;"
+    "CREATE INDEX users_username_idx ON users (username) WHERE false",
+    "INDEX event_logs_type_idx on event_logs is missing": "DROP INDEX event_logs_type_idx",
+    "INDEX one_name on users is not declared": "CREATE UNIQUE INDEX one_name ON users"
+    " (tenant_id, full_name)",
+}
+
+
+def test_each_change_of_a_table_is_found_and_its_remedy_mends_it(connection: Connection) -> None:
+    """Columns, defaults, constraints and indexes, of partitions too; a plain index is welcome."""
+    run(connection, "CREATE INDEX welcome ON users (institution)")
+    assert definitions.changed_definitions(connection) == {}
+    for statement in DEFINITIONS.values():
+        run(connection, statement)
+
+    found = definitions.changed_definitions(connection)
+    assert found is not None
+    assert DEFINITIONS.keys() <= found.keys()
+    finding = definitions.definitions(connection)
+    assert finding.level is Level.PROBLEM
+    for command in finding.commands:
+        run(connection, shlex.split(command)[4])
+
+    assert definitions.changed_definitions(connection) == {}
+    assert definitions.definitions(connection).level is Level.OK
 
 
 def test_an_administrators_login_is_named(connection: Connection) -> None:
