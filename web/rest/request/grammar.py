@@ -118,10 +118,9 @@ def _names(scanner: Scanner) -> tuple[str, ...]:
 def _rows(what: str, written: str) -> int:
     if not _NUMBER.fullmatch(written):
         raise Scanner(what, written).failure("a number of rows")
-    # Texts of more digits are no number to Python.
-    rows = int(written) if len(written) < len(str(MOST)) else MOST
-    if written.startswith("-") and len(written) >= len(str(MOST)):
-        rows = -MOST
+    # Texts of thousands of digits are no number to Python.
+    rows = min(MOST, int(written.lstrip("+-").lstrip("0")[: len(str(MOST)) + 1] or 0))
+    rows = -rows if written.startswith("-") else rows
     if what == "limit" and rows < 0:
         raise range_error("Limit should be greater than or equal to zero.")
     return max(0, rows)

@@ -83,10 +83,9 @@ class Compiler:
         if groups is not None:
             base = base.group_by(*groups)
         cut = _cut(base.order_by(*order), limit, offset)
-        one = literal(1, Integer()).label("one")
-        matched = select(one).select_from(source).where(*conditions)
+        matched = select(literal(1, Integer()).label("one")).select_from(source).where(*conditions)
         if groups is not None:
-            matched = base.add_columns(one)
+            matched = base.add_columns(func.count())
         values = [each.expression.label(f"c{place}") for place, each in enumerate(outputs)]
         return Statements(
             documents=cut.add_columns(cast(document, Text()).label("document")),
