@@ -17,6 +17,7 @@ from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
 from quantum_forge.schema.domains.access import ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed
 from quantum_forge.schema.domains.audit import AccessDenied
@@ -27,6 +28,9 @@ _PUBLIC = 8
 """Characters of a key that anybody may see."""
 
 _MINUTE = timedelta(minutes=1)
+
+USE_INTERVAL = timedelta(minutes=1)
+"""How often the use of a key without limits is recorded where it is used all the time."""
 
 _USES = text("""
     SELECT occurred_at FROM event_logs
@@ -45,11 +49,12 @@ class IssuedKey(msgspec.Struct, frozen=True):
 
 
 class KeyHolder(msgspec.Struct, frozen=True):
-    """For whom a key acts, and what it may do."""
+    """For whom a key acts, and what it may do. is_limited: whether each use counts."""
 
     key_id: UUID
     user_id: UUID
     scopes: list[str]
+    is_limited: bool = False
 
 
 class ApiKeys(Domain):
@@ -112,12 +117,15 @@ class ApiKeys(Domain):
         self.recorder.for_action().record(event, of=key_id)
         return IssuedKey(key_id, prefix, key)
 
-    def use(self, key: Secret, *, scope: str | None = None) -> KeyHolder:
+    def use(
+        self, key: Secret, *, scope: str | None = None, at_intervals: bool = False
+    ) -> KeyHolder:
         """Let a program in that comes with a key, and record that it came.
 
         Args:
             key: as the program sent it.
             scope: what it wants to do; None: nothing that a scope would allow.
+            at_intervals: whether a key without limits is recorded once in `USE_INTERVAL` only.
 
         Raises:
             NotLetIn: when there is no such key, it is revoked or expired, does not have the scope,
@@ -133,10 +141,19 @@ class ApiKeys(Domain):
             if latest["key_hash"] is None or not token_matches(key, latest["key_hash"]):
                 raise NotLetIn("API key", "unknown key")
             found = msgspec.convert(latest, ApiKeyIssued)
-            holders.append(KeyHolder(key_id, found.user_id, found.scopes))
+            is_limited = found.rate_limit is not None or found.usage_quota is not None
+            holders.append(KeyHolder(key_id, found.user_id, found.scopes, is_limited))
             require_active(connection, stream.tenant_id, found.user_id, ApiKeyUsed.event_type)
             if reason := self._refusal(connection, stream, found, scope):
                 raise NotLetIn("API key", reason)
+            if at_intervals and not is_limited:
+                used = self._use(connection, stream, 1)
+                if used is not None and self.clock() - used < USE_INTERVAL:
+                    # Nothing is appended, so that no rule looks at the state.
+                    state = read_standings(connection, [stream])[stream].state
+                    if state != "valid":
+                        raise NotLetIn("API key", f"key is {state}")
+                    return []
             author = msgspec.structs.replace(self.author, user_id=found.user_id)
             return [author.new(key_id, ApiKeyUsed())]
 

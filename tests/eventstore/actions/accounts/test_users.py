@@ -338,6 +338,23 @@ def test_a_key_opens_what_it_is_for_until_it_is_revoked(
         assert list(connection.scalars(query)) == [ada, ada, ada, None]
 
 
+def test_a_key_without_limits_may_be_recorded_at_intervals(
+    recorder: Recorder, engine: Engine, ada: UUID, clock: Clock
+) -> None:
+    """One event a minute however often it is used; revoked, it opens nothing at once."""
+    keys = ApiKeys(recorder, clock=clock)
+    issued = keys.issue(ada, name="script")
+    for seconds in (0, 1, 55, 70):  # events have the true time
+        clock.now = datetime.now(UTC) + timedelta(seconds=seconds)
+        assert keys.use(issued.key, at_intervals=True).key_id == issued.id
+    query = text("SELECT count(*) FROM event_logs WHERE event_type = 'api_key_used'")
+    with engine.connect() as connection:
+        assert connection.scalar(query) == 2
+    keys.revoke(issued.id)
+    with pytest.raises(NotLetIn, match="access denied"):
+        keys.use(issued.key, at_intervals=True)
+
+
 def test_a_key_keeps_its_quota_and_its_rate_under_concurrent_use(
     recorder: Recorder, ada: UUID
 ) -> None:
