@@ -19,6 +19,7 @@ from quantum_forge.schema.domains.access import (
 from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.domains.bookmarks import BookmarkAdded
 from quantum_forge.schema.domains.organizations import MemberRole
+from quantum_forge.schema.domains.telemetry import ApiRequestServed
 from quantum_forge.schema.domains.users import (
     NameClaimed,
     NameReleased,
@@ -91,6 +92,7 @@ LEAST_ROLE: Mapping[str, Role] = {
 EXCEPTIONS: Mapping[str, Role | None] = {
     AccessDenied.event_type: None,
     ApiKeyUsed.event_type: Role.VIEWER,
+    ApiRequestServed.event_type: Role.VIEWER,
     SessionClosed.event_type: None,
     SessionExpired.event_type: None,
     UserLoggedOut.event_type: None,

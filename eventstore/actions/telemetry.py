@@ -69,30 +69,52 @@ class Telemetry(Domain):
         response_size_bytes: int | None = None,
         error_message: str | None = None,
     ) -> Placed:
-        """Record a request that was answered, without what in its URL may be a secret.
-
-        Args:
-            url: path and query, as requested; a longer path is cut to 500 characters.
-            method: GET, POST, …
-            status_code: of HTTP.
-            response_time_ms: time until the answer, in ms.
-            request_size_bytes: of the body.
-            response_size_bytes: of the body.
-            error_message: what went wrong.
-        """
-        parts = urlsplit(url)
-        query = parse_qsl(parts.query, keep_blank_values=True)
-        event = ApiRequestServed(
-            endpoint=parts.path[:LONGEST_INDEXED] or "/",
-            method=method.upper(),
+        """Record a request that was answered: see `request_served`."""
+        event = request_served(
+            url=url,
+            method=method,
             status_code=status_code,
             response_time_ms=response_time_ms,
             request_size_bytes=request_size_bytes,
             response_size_bytes=response_size_bytes,
             error_message=error_message,
-            query_parameters=sanitised(dict(query)) if query else None,
         )
         return self.record((self.source_id, event))[0]
+
+
+def request_served(
+    *,
+    url: str,
+    method: str,
+    status_code: int,
+    response_time_ms: float,
+    request_size_bytes: int | None = None,
+    response_size_bytes: int | None = None,
+    error_message: str | None = None,
+) -> ApiRequestServed:
+    """Return the event of a request, without what in its URL may be a secret.
+
+    Args:
+        url: path and query, as requested; a longer path is cut to 500 characters.
+        method: GET, POST, …
+        status_code: of HTTP.
+        response_time_ms: time until the answer, in ms.
+        request_size_bytes: of the body.
+        response_size_bytes: of the body.
+        error_message: what went wrong.
+    """
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    return ApiRequestServed(
+        endpoint=storable(parts.path)[:LONGEST_INDEXED] or "/",
+        method=method.upper(),
+        status_code=status_code,
+        response_time_ms=response_time_ms,
+        request_size_bytes=request_size_bytes,
+        response_size_bytes=response_size_bytes,
+        error_message=None if error_message is None else storable(error_message),
+        query_parameters=sanitised(dict(query)) if query else None,
+    )
 
 
 def sanitised(parameters: Mapping[str, Any]) -> dict[str, Any]:
