@@ -129,6 +129,10 @@ COMMANDS = {
         "quantum_forge.cli.commands.operation.doctor:doctor",
         "Check settings, server, schema and log, and print remedies.",
     ),
+    "serve": Lazy(
+        "quantum_forge.cli.commands.operation.serve:serve",
+        "Answer HTTP requests until Ctrl-C or SIGTERM.",
+    ),
     "server": Lazy(
         "quantum_forge.cli.commands.operation.server:server",
         "Show or stop the embedded PostgreSQL.",

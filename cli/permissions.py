@@ -75,6 +75,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     "db unbind": Role.ADMIN,
     "db upgrade": Role.ADMIN,
     "rebuild": Role.ADMIN,
+    "serve": Role.ADMIN,
     # Operation
     "dead-letters discard": Role.ADMIN,
     "dead-letters retry": Role.VIEWER,

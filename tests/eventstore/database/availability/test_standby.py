@@ -292,6 +292,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dead-letters retry": (WRITES, ""),
     "dead-letters discard": (WRITES, "molecules 1"),
     "rebuild": (WRITES, "molecules"),
+    "serve": (WRITES, "--port 0"),
     "verify": (READS, "molecules calculations"),
     "as-of": (READS, "{position} molecules"),
     "diff": (READS, "molecules --from 0"),

@@ -1,0 +1,89 @@
+"""`qforge serve`: the store over HTTP."""
+
+import os
+import sys
+
+import click
+
+from quantum_forge.cli.command import Command
+from quantum_forge.cli.session import open_forge
+from quantum_forge.cli.show import console
+from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
+
+GRACE_SECONDS = 1
+"""For requests that are being answered when the server is asked to stop."""
+
+
+class AddressInUse(QuantumForgeError):
+    """Another program listens at the address."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"{host}:{port} cannot be listened at ({reason}): stop the program that does, or give "
+            "another --port"
+        )
+
+
+@click.command(cls=Command)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0: any free one.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes."
+)
+@click.option("--quiet", is_flag=True, help="No line for each request.")
+def serve(host: str, port: int, workers: int, quiet: bool) -> None:
+    """Answer HTTP requests until Ctrl-C or SIGTERM.
+
+    Tables are read at /rest/v1/TABLE and events followed at /events, with an API key of `qforge
+    users key` or a token from /auth/v1/token as bearer. Each request is a line of JSON on stdout.
+    TLS is left to a reverse proxy.
+
+    \b
+    Example:
+      qforge serve --port 8080 --workers 2
+    """
+    try:
+        import uvicorn
+
+        from quantum_forge.web.settings import load_web_settings
+    except ModuleNotFoundError as error:
+        raise MissingLibrary("qforge serve", error.name or "uvicorn", "web") from None
+    load_web_settings()  # its errors are for the person at the terminal
+    with open_forge(writes=True):
+        pass  # migrates, and refuses a database that does not fit
+    if quiet:
+        os.environ["QFORGE_WEB_LOG"] = "no"
+    config = uvicorn.Config(
+        "quantum_forge.web.app:from_environment",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        proxy_headers=False,
+    )
+    try:
+        socket = config.bind_socket()
+    except SystemExit:
+        raise AddressInUse(host, port, "it is in use, or not allowed") from None
+    socket.listen(config.backlog)  # clients may come from now on: they wait until all is ready
+    host, port = socket.getsockname()[:2]
+    console.note(
+        f"serving at http://{f'[{host}]' if ':' in host else host}:{port}; Ctrl-C stops it"
+    )
+    sys.stdout.flush()
+    if workers == 1:
+        uvicorn.Server(config).run(sockets=[socket])
+    else:
+        from uvicorn.supervisors import Multiprocess
+
+        Multiprocess(config, sockets=[socket]).run()

@@ -1,0 +1,62 @@
+"""A real server on a free port, in a thread of the test's process."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import msgspec
+import uvicorn
+
+from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.database.engine import Database
+from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID, Settings
+from quantum_forge.web.app import create_app
+from quantum_forge.web.settings import WebSettings
+
+SECRET = "a secret of at least thirty-two bytes"
+
+
+@contextlib.contextmanager
+def serving(database: Database, home: Path, web: WebSettings, **given: Any) -> Iterator[str]:
+    """Serve a database for the length of a `with`; gives the address, such as http://127.0.0.1:1."""
+    settings = Settings(url=database.url, source="the test", home=home, user_id=uuid7(), **given)
+    config = uvicorn.Config(
+        create_app(settings, msgspec.structs.replace(web, log=False)),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        lifespan="on",
+    )
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the server did not start"
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=20)
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Return the header by which a key or token lets in."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+def client(url: str, key: str | None = None) -> httpx2.Client:
+    """Return a client of the server; close it, or use it in a `with`."""
+    return httpx2.Client(base_url=url, headers={} if key is None else bearer(key), timeout=30)
+
+
+TENANT = DEFAULT_TENANT_ID
+OTHER = UUID("00000000-0000-4000-8000-0000000000bb")

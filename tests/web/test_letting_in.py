@@ -1,0 +1,283 @@
+"""Who is let in: API keys, tokens, sessions, and who is not."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.accounts.users import Users
+from quantum_forge.eventstore.base.errors import InvalidSetting
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.schema.domains.users import Role
+from quantum_forge.web.auth.tokens import Tokens, load_tokens
+from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.settings import WebSettings
+from tests.support.web import SECRET, TENANT, bearer, client
+from tests.web.conftest import PASSWORD, Served, account
+
+NOW = int(time.time())
+LOGIN = "/auth/v1/token?grant_type=password"
+REFRESH = "/auth/v1/token?grant_type=refresh_token"
+
+
+def token(**claims: Any) -> str:
+    """A token that is signed with the secret of the server."""
+    return str(jwt.encode({"exp": NOW + 600, **claims}, SECRET, algorithm="HS256"))
+
+
+def test_nobody_is_let_in_without_a_key(served: Served) -> None:
+    """Each reply says how to come in, and no path tells more than that."""
+    with served.client() as nobody:
+        for path in ("/auth/v1/user", "/events", "/metrics"):
+            reply = nobody.get(path)
+            assert reply.status_code == 401
+            assert reply.json()["code"] == "PGRST302"
+            assert reply.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_key_lets_in_as_bearer_and_as_apikey(served: Served) -> None:
+    """Clients of Supabase send both headers; the bearer decides."""
+    ada, bob = served.accounts["ada"], served.accounts["bob"]
+    with served.client() as someone:
+        for headers in (bearer(ada.key), {"apikey": ada.key}, {**bearer(ada.key), "apikey": "x"}):
+            assert someone.get("/auth/v1/user", headers=headers).json()["id"] == str(ada.id)
+        both = {**bearer(bob.key), "apikey": ada.key}
+        assert someone.get("/auth/v1/user", headers=both).json()["id"] == str(bob.id)
+
+
+def test_a_person_logs_in_stays_and_logs_out(served: Served) -> None:
+    """The token belongs to a session: when it is closed, token and refresh token are worthless."""
+    with served.client() as browser:
+        grant = {"email": "bob@example.org", "password": PASSWORD}
+        reply = browser.post(LOGIN, json=grant)
+        assert reply.status_code == 200
+        assert reply.headers["cache-control"] == "no-store"
+        given = reply.json()
+        assert given["user"]["email"] == "bob@example.org"
+        assert given["user"]["app_metadata"] == {"tenant_id": str(TENANT), "role": "researcher"}
+
+        again = browser.post(
+            "/auth/v1/token?grant_type=refresh_token",
+            json={"refresh_token": given["refresh_token"]},
+        ).json()
+        headers = bearer(again["access_token"])
+        assert browser.get("/auth/v1/user", headers=headers).json()["id"] == given["user"]["id"]
+
+        assert browser.post("/auth/v1/logout", headers=headers).status_code == 204
+        for each in (given, again):
+            reply = browser.get("/auth/v1/user", headers=bearer(each["access_token"]))
+            assert reply.status_code == 401
+        reply = browser.post(
+            "/auth/v1/token?grant_type=refresh_token",
+            json={"refresh_token": given["refresh_token"]},
+        )
+        assert (reply.status_code, reply.json()["error_code"]) == (400, "refresh_token_not_found")
+
+
+def test_a_refused_login_does_not_say_why(served: Served) -> None:
+    """A wrong password and an unknown name have the same reply, byte by byte."""
+    with served.client() as browser:
+        replies = [
+            browser.post(
+                LOGIN,
+                json={"email": name, "password": "wrong wrong"},
+            )
+            for name in ("eve@example.org", "nobody@example.org", "' OR 1=1 --")
+        ]
+        assert [reply.status_code for reply in replies] == [400] * 3
+        assert {reply.text for reply in replies} == {
+            '{"code":400,"error_code":"invalid_credentials","msg":"Invalid login credentials"}'
+        }
+        for body in (b"", b"[]", b'{"email": 1}', b"\xff"):
+            reply = browser.post(LOGIN, content=body)
+            assert (reply.status_code, reply.json()["code"]) == (400, "PGRST102")
+
+
+@pytest.mark.parametrize(
+    ("credential", "message"),
+    [
+        ("", "Empty JWT is sent in Authorization header"),
+        ("abc", "Expected 3 parts in JWT; got 1"),
+        ("a.b", "Expected 3 parts in JWT; got 2"),
+        ("a.b.c", "JWT cannot be decoded"),
+        (
+            jwt.encode({"sub": "x"}, "another secret of thirty-two bytes!"),
+            "No suitable key or wrong key type",
+        ),
+        (token(exp=NOW - 31), "JWT expired"),
+        (token(nbf=NOW + 300), "JWT not yet valid"),
+        (token(iat=NOW + 300), "JWT issued at future"),
+    ],
+)
+def test_a_bad_token_is_refused_with_its_fault(
+    served: Served, credential: str, message: str
+) -> None:
+    """The messages are those of PostgREST, for whose clients the dialect is made."""
+    with served.client() as someone:
+        reply = someone.get(
+            "/auth/v1/user", headers={"Authorization": f"Bearer {credential}".strip()}
+        )
+    assert (reply.status_code, reply.json()["message"]) == (401, message)
+    assert f'error_description="{message}"' in reply.headers["www-authenticate"]
+
+
+def test_clocks_may_differ_by_30_seconds(served: Served) -> None:
+    """A token that has just expired, or is issued a moment from now, lets in."""
+    ada = served.accounts["ada"]
+    for times in ({"exp": NOW - 1}, {"nbf": NOW + 20, "exp": NOW + 600}):
+        credential = token(sub=str(ada.id), tenant_id=str(TENANT), **times)
+        with client(served.url, credential) as someone:
+            assert someone.get("/auth/v1/user").status_code == 200
+
+
+def test_the_key_decides_on_the_algorithm(tmp_path: Path) -> None:
+    """A token that is unsigned, or signed with a public key as if it were a secret, is refused."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    curve = ec.generate_private_key(ec.SECP256R1())
+    keys = {
+        "keys": [
+            json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(private.public_key())) | {"kid": "r"},
+            json.loads(jwt.algorithms.ECAlgorithm.to_jwk(curve.public_key())) | {"kid": "e"},
+        ]
+    }
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps(keys))
+    tokens = load_tokens(
+        WebSettings(jwt_secret=Secret(SECRET), jwt_keys=path, jwt_audience="forge"), tmp_path
+    )
+    claims = {"sub": "x", "aud": "forge"}
+    for algorithm, key in (("RS256", private), ("ES256", curve), ("HS256", SECRET)):
+        assert tokens.check(jwt.encode(claims, key, algorithm=algorithm)) == claims
+
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    forged = [
+        f"{_part({'alg': 'none'})}.{_part(claims)}.",
+        f"{_part({'alg': 'HS256'})}.{_part(claims)}.{_mac(public, claims)}",
+        jwt.encode(claims, rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256"),
+        jwt.encode(claims, private, algorithm="RS512"),
+        jwt.encode(claims, private, algorithm="RS256", headers={"kid": "e"}),
+    ]
+    for each in forged:
+        with pytest.raises(RestError, match="No suitable key or wrong key type"):
+            tokens.check(each)
+    for audience in ({}, {"aud": "others"}):
+        with pytest.raises(RestError, match="JWT not in audience"):
+            tokens.check(jwt.encode({"sub": "x", **audience}, SECRET))
+
+
+def _part(value: dict[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def _mac(key: bytes, claims: dict[str, str]) -> str:
+    """The signature of a token by HMAC with a public key, which PyJWT would not make."""
+    signed = f"{_part({'alg': 'HS256'})}.{_part(claims)}".encode()
+    digest = hmac.new(key, signed, hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def test_the_secret_is_made_once_and_kept_for_its_owner(tmp_path: Path) -> None:
+    """Another process, or a later one, checks the tokens that the first has issued."""
+    first, second = (load_tokens(WebSettings(), tmp_path) for _ in range(2))
+    issued, _ = first.issue({"sub": "x"})
+    assert second.check(issued)["sub"] == "x"
+    path = tmp_path / "jwt.secret"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    with pytest.raises(InvalidSetting, match="chmod 600"):
+        load_tokens(WebSettings(), tmp_path)
+
+
+def test_an_unknown_user_or_tenant_is_nobody(served: Served) -> None:
+    """A valid signature is not enough: the log must know the account, in that tenant, as active."""
+    ada, zoe = served.accounts["ada"], served.accounts["zoe"]
+    for claims in (
+        {"sub": str(uuid4()), "tenant_id": str(TENANT)},
+        {"sub": str(zoe.id), "tenant_id": str(TENANT)},
+        {"sub": str(ada.id), "app_metadata": {"tenant_id": str(zoe.tenant_id)}},
+    ):
+        with client(served.url, token(**claims)) as someone:
+            assert someone.get("/auth/v1/user").status_code == 401
+    for role in ("postgres", "qforge_admin", "anon; DROP TABLE users"):
+        with client(
+            served.url, token(role=role, sub=str(ada.id), tenant_id=str(TENANT))
+        ) as someone:
+            reply = someone.get("/auth/v1/user")
+            assert (reply.status_code, reply.json()["code"]) == (403, "42501")
+
+
+def test_a_closed_account_and_a_revoked_key_let_nobody_in(served: Served) -> None:
+    """What the log says counts, within seconds; a new server knows it at once."""
+    leaver = account(served.engine, TENANT, "leaver", Role.RESEARCHER)
+    loser = account(served.engine, TENANT, "loser", Role.RESEARCHER)
+    with Recorder(served.engine, Author(tenant_id=TENANT)) as recorder:
+        Users(recorder).deactivate(leaver.id)
+        key = ApiKeys(recorder).issue(loser.id, name="old")
+        ApiKeys(recorder).revoke(key.id)
+        late = ApiKeys(recorder).issue(
+            loser.id, name="late", expires_at=datetime.now(UTC) - timedelta(seconds=1)
+        )
+    for credential in (leaver.key, key.key.reveal(), late.key.reveal(), "qf_12345678_" + "x" * 43):
+        with client(served.url, credential) as someone:
+            reply = someone.get("/auth/v1/user")
+            assert (reply.status_code, reply.json()["code"]) == (401, "PGRST301")
+
+
+def test_a_key_with_a_limit_is_counted_for_each_request(served: Served) -> None:
+    """Its limit holds exactly: whoever goes beyond it is told when to come back."""
+    with Recorder(served.engine, Author(tenant_id=TENANT)) as recorder:
+        key = ApiKeys(recorder).issue(served.accounts["bob"].id, name="slow", rate_limit=3)
+    with client(served.url, key.key.reveal()) as script:
+        replies = [script.get("/auth/v1/user") for _ in range(5)]
+    assert [reply.status_code for reply in replies] == [200, 200, 200, 429, 429]
+    assert replies[-1].headers["retry-after"] == "60"
+
+
+def test_roles_and_scopes_limit_what_a_caller_may(served: Served) -> None:
+    """A viewer does not follow the log, nor does a key without the scope to read."""
+    with Recorder(served.engine, Author(tenant_id=TENANT)) as recorder:
+        key = ApiKeys(recorder).issue(served.accounts["ada"].id, name="none", scopes=["import"])
+    with served.client("eve") as viewer, client(served.url, key.key.reveal()) as limited:
+        reply = viewer.get("/events")
+        assert (reply.status_code, reply.json()["code"]) == (403, "42501")
+        assert "the role researcher, and yours is viewer" in reply.json()["message"]
+        assert "the scope read of the API key" in limited.get("/events").json()["message"]
+
+
+def test_too_many_failed_logins_from_one_address_have_to_wait(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever guesses names and passwords is slowed down, whichever account is meant."""
+    monkeypatch.setattr("quantum_forge.web.accounts.MOST_FAILURES", 3)
+    with served.client() as guesser:
+        codes = [
+            guesser.post(
+                LOGIN,
+                json={"email": f"guess{number}@example.org", "password": "wrong wrong"},
+            ).status_code
+            for number in range(5)
+        ]
+    assert codes[-1] == 429
+    assert set(codes) <= {400, 429}
+
+
+def test_an_issued_token_expires() -> None:
+    """Its lifetime is a setting."""
+    tokens = Tokens(Secret(SECRET), lifetime=-31)
+    with pytest.raises(RestError, match="JWT expired"):
+        tokens.check(tokens.issue({"sub": "x"})[0])

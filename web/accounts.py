@@ -1,0 +1,233 @@
+"""`/auth/v1`: log in by password, stay logged in, log out, as clients of Supabase call it."""
+
+import contextlib
+import time
+from collections import deque
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quantum_forge.eventstore.actions.accounts.sessions import OpenedSession, Sessions
+from quantum_forge.eventstore.actions.accounts.users import Users
+from quantum_forge.eventstore.base.envelope import Stream
+from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.log.read import read_stream
+from quantum_forge.eventstore.recording.latest_fields import latest_values
+from quantum_forge.schema.domains.users import UserRegistered
+from quantum_forge.web.rest.errors import JSON, RestError
+from quantum_forge.web.server import Server, address_of, json_of
+
+MOST_FAILURES = 30
+FAILURES_COUNT_FOR = 900.0
+"""Failed logins from one address, within these seconds, after which it has to wait."""
+
+_MOST_ADDRESSES = 10_000
+
+
+class _Grant(msgspec.Struct):
+    """What a client sends to get a token."""
+
+    email: str | None = None
+    password: str | None = None
+    refresh_token: str | None = None
+
+
+class Refused(Exception):
+    """A login is refused, in the words of Supabase's server, which its clients know."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers or {}
+
+
+class Accounts:
+    """Answers requests about the account of whoever sends them.
+
+    Args:
+        server: what requests share.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._failures: dict[str, deque[float]] = {}
+
+    async def token(self, request: Request) -> Response:
+        """Answer `POST /auth/v1/token?grant_type=password|refresh_token`."""
+        grant = await json_of(request, _Grant)
+        kind = request.query_params.get("grant_type")
+        if kind == "password" and grant.email and grant.password:
+            self._require_patience(request)
+            name, password = grant.email, Secret(grant.password)
+            work = partial(self._log_in, request, name, password)
+        elif kind == "refresh_token" and grant.refresh_token:
+            token = Secret(grant.refresh_token)
+            work = partial(self._refresh, request, token)
+        else:
+            return _answer(
+                Refused(
+                    400,
+                    "validation_failed",
+                    "send grant_type=password with email and password, or "
+                    "grant_type=refresh_token with refresh_token",
+                )
+            )
+        try:
+            answer = await self._server.in_thread(work)
+        except Refused as refused:
+            if refused.code == "invalid_credentials":
+                self._note_failure(request)
+            return _answer(refused)
+        return Response(
+            msgspec.json.encode(answer),
+            headers={"Content-Type": JSON, "Cache-Control": "no-store"},
+        )
+
+    async def user(self, request: Request) -> Response:
+        """Answer `GET /auth/v1/user`: the account of the caller."""
+        caller = await self._server.caller(request)
+        if caller.user_id is None or caller.tenant_id is None:
+            return _answer(Refused(403, "bad_jwt", "the token stands for no user"))
+        tenant_id, user_id = caller.tenant_id, caller.user_id
+        found = await self._server.in_thread(lambda: self._user(tenant_id, user_id))
+        return Response(msgspec.json.encode(found), headers={"Content-Type": JSON})
+
+    async def logout(self, request: Request) -> Response:
+        """Answer `POST /auth/v1/logout`: the session of the token lets nobody in any more."""
+        caller = await self._server.caller(request)
+        session_id = caller.claims.get("session_id")
+        if session_id is None or caller.user_id is None:
+            return _answer(Refused(403, "bad_jwt", "the token belongs to no session"))
+        recorder = self._server.recorder_for(caller, request)
+
+        def close() -> None:
+            with contextlib.suppress(RuleBroken):  # it has ended already
+                Sessions(recorder).close(UUID(str(session_id)))
+            self._server.callers.forget_session(recorder.tenant_id, UUID(str(session_id)))
+
+        await self._server.in_thread(close)
+        return Response(status_code=204)
+
+    def _log_in(self, request: Request, name: str, password: Secret) -> dict[str, Any]:
+        recorder = self._server.recorder_of_request(request)
+        try:
+            user_id = Users(recorder).log_in(name, password)
+            opened = Sessions(recorder).open(user_id)
+        except NotLetIn as refused:
+            if refused.reason.startswith("locked"):
+                raise Refused(
+                    429,
+                    "over_request_rate_limit",
+                    "too many failed logins; wait a quarter of an hour",
+                    {"Retry-After": "900"},
+                ) from None
+            raise Refused(400, "invalid_credentials", "Invalid login credentials") from None
+        return self._issued(recorder.tenant_id, user_id, opened)
+
+    def _refresh(self, request: Request, token: Secret) -> dict[str, Any]:
+        recorder = self._server.recorder_of_request(request)
+        try:
+            resumed = Sessions(recorder).resume(token)
+        except NotLetIn:
+            raise Refused(
+                400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found"
+            ) from None
+        opened = OpenedSession(resumed.id, token, resumed.expires_at)
+        return self._issued(recorder.tenant_id, resumed.user_id, opened)
+
+    def _issued(self, tenant_id: UUID, user_id: UUID, session: OpenedSession) -> dict[str, Any]:
+        user = self._user(tenant_id, user_id)
+        token, expires_at = self._server.tokens.issue(
+            {
+                "sub": str(user_id),
+                "role": "authenticated",
+                "tenant_id": str(tenant_id),
+                "session_id": str(session.id),
+                "email": user["email"],
+                "app_metadata": user["app_metadata"],
+            }
+        )
+        return {
+            "access_token": token,
+            "token_type": "bearer",
+            "expires_in": self._server.tokens.lifetime,
+            "expires_at": expires_at,
+            "refresh_token": session.token.reveal(),
+            "user": user,
+        }
+
+    def _user(self, tenant_id: UUID, user_id: UUID) -> dict[str, Any]:
+        """The account as Supabase's clients know one."""
+        stream = Stream(tenant_id, UserRegistered.entity_type, user_id)
+        with self._server.engine.connect() as connection:
+            fields = ["email", "username", "full_name", "institution", "role"]
+            known = latest_values(connection, stream, fields)
+            created_at, updated_at = _times(connection, stream)
+        return {
+            "id": str(user_id),
+            "aud": "authenticated",
+            "role": "authenticated",
+            "email": known["email"],
+            "email_confirmed_at": created_at,
+            "phone": "",
+            "app_metadata": {"tenant_id": str(tenant_id), "role": known["role"]},
+            "user_metadata": {
+                name: known[name] for name in ("username", "full_name", "institution")
+            },
+            "identities": [],
+            "created_at": created_at,
+            "updated_at": updated_at,
+            "is_anonymous": False,
+        }
+
+    def _require_patience(self, request: Request) -> None:
+        """Refuse an address from which too many logins have failed.
+
+        Raises:
+            RestError: 429.
+        """
+        address, now = address_of(request) or "", time.monotonic()
+        failures = self._failures.get(address)
+        while failures and now - failures[0] > FAILURES_COUNT_FOR:
+            failures.popleft()
+        if failures and len(failures) >= MOST_FAILURES:
+            wait = max(1, round(FAILURES_COUNT_FOR - (now - failures[0])))
+            raise RestError(
+                429,
+                "QF429",
+                "too many failed logins from this address",
+                headers={"Retry-After": str(wait)},
+            )
+
+    def _note_failure(self, request: Request) -> None:
+        if len(self._failures) >= _MOST_ADDRESSES:
+            self._failures.clear()
+        self._failures.setdefault(address_of(request) or "", deque()).append(time.monotonic())
+
+
+def _times(connection: Connection, stream: Stream) -> tuple[datetime, datetime]:
+    """When an account was made, and when something last happened to it."""
+    first = next(read_stream(connection, stream, upto_version=1))
+    last = next(read_stream(connection, stream, backward=True))
+    return first.occurred_at, last.occurred_at
+
+
+def _answer(refused: Refused) -> Response:
+    body = {
+        "code": refused.status,
+        "error_code": refused.code,
+        "msg": refused.message,
+    }
+    return Response(
+        msgspec.json.encode(body),
+        status_code=refused.status,
+        headers={"Content-Type": JSON, "Cache-Control": "no-store", **refused.headers},
+    )

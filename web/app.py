@@ -1,0 +1,250 @@
+"""The application: routes, and what begins and ends with it."""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import FrameType
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.database.settings import Settings, load_settings
+from quantum_forge.eventstore.spool.directory import spool_directory
+from quantum_forge.eventstore.spool.state import spool_state
+from quantum_forge.projections.operate.prometheus import exposition, read_gauges
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.domains.users import Role
+from quantum_forge.web.accounts import Accounts
+from quantum_forge.web.auth.callers import READ
+from quantum_forge.web.failures import answer, response_of
+from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
+from quantum_forge.web.rest.errors import JSON, RestError
+from quantum_forge.web.server import Server
+from quantum_forge.web.settings import WebSettings, load_web_settings
+from quantum_forge.web.streams.events import events
+from quantum_forge.web.streams.hub import Hub
+from quantum_forge.web.tables import read_table
+from quantum_forge.web.usage import Usage
+
+_METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "HEAD")
+_EXPOSED = (
+    "Content-Encoding",
+    "Content-Location",
+    "Content-Range",
+    "Content-Type",
+    "Date",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "Server",
+    "Transfer-Encoding",
+    "Range-Unit",
+    ID_HEADER,
+)
+
+
+class _Parts(msgspec.Struct, frozen=True):
+    """What the routes of an open application share."""
+
+    server: Server
+    hub: Hub
+    usage: Usage
+    accounts: Accounts
+
+
+def from_environment() -> ASGIApp:
+    """Make the application from the settings of the environment, in a worker process."""
+    return create_app(load_settings(), load_web_settings())
+
+
+def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
+    """Make the application; it opens the database when it starts, and closes it at its end.
+
+    Args:
+        settings: of the database.
+        web: limits, and who is let in.
+    """
+    parts: list[_Parts] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        server = Server(settings, web)
+        hub = Hub(server.engine, on_trouble=_say)
+        usage = Usage(server.recorder, prints=web.log)
+        hub.start()
+        usage.start()
+        app.state.parts = _Parts(server, hub, usage, Accounts(server))
+        parts.append(app.state.parts)
+        try:
+            with _told_to_stop(hub.begin_to_close), server.projecting():
+                yield
+        finally:
+            parts.clear()
+            usage.close()
+            hub.close()
+            server.close()
+
+    def served(answered: Answered) -> None:
+        for each in parts:
+            each.usage.served(answered)
+
+    routes = [
+        Route("/live", _live),
+        Route("/ready", _ready),
+        Route("/metrics", _metrics),
+        Route("/auth/v1/token", _token, methods=["POST"]),
+        Route("/auth/v1/user", _user),
+        Route("/auth/v1/logout", _logout, methods=["POST"]),
+        Route("/events", _events),
+        Route("/rest/v1/{table}", _table, methods=["GET", "HEAD"]),
+    ]
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(web.origins),
+                allow_methods=list(_METHODS),
+                allow_headers=["*"],
+                expose_headers=list(_EXPOSED),
+                max_age=86400,
+            )
+        ],
+        exception_handlers={
+            404: _not_found,
+            405: _not_allowed,
+            QuantumForgeError: answer,
+            SQLAlchemyError: answer,
+            Exception: answer,
+        },
+    )
+    return Requests(app, max_body=web.max_body, served=served)
+
+
+@contextlib.contextmanager
+def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
+    """Call a function when a signal asks the process to stop, before whoever handles it now.
+
+    The server waits for the answers that are being sent, and streams would never end by themselves.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # as in tests: nobody sends signals to a thread
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop()
+        if callable(handler := before[signal.Signals(number)]):
+            handler(number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+async def _live(_: Request) -> Response:
+    """Answer that the process runs."""
+    return Response(b'{"status":"live"}', headers={"Content-Type": JSON})
+
+
+async def _ready(request: Request) -> Response:
+    """Answer whether the database answers, too."""
+    server = _parts(request).server
+
+    def ask() -> None:
+        with server.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    await server.in_thread(ask)
+    return Response(b'{"status":"ready"}', headers={"Content-Type": JSON})
+
+
+async def _metrics(request: Request) -> Response:
+    """Answer with the gauges of `qforge metrics`, for Prometheus."""
+    server = _parts(request).server
+    caller = await server.caller(request)
+    caller.require(Role.VIEWER, READ, "/metrics")
+    tenant_id = server.tenant_of(caller)
+
+    def measure() -> bytes:
+        spool = spool_state(spool_directory(server.settings.home))
+        with server.engine.connect() as connection:
+            gauges = read_gauges(connection, PROJECTIONS.values(), tenant_id, spool)
+        return exposition(gauges).encode()
+
+    return Response(
+        await server.in_thread(measure),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+async def _token(request: Request) -> Response:
+    return await _parts(request).accounts.token(request)
+
+
+async def _user(request: Request) -> Response:
+    return await _parts(request).accounts.user(request)
+
+
+async def _logout(request: Request) -> Response:
+    return await _parts(request).accounts.logout(request)
+
+
+async def _events(request: Request) -> Response:
+    parts = _parts(request)
+    return await events(request, parts.server, parts.hub)
+
+
+async def _table(request: Request) -> Response:
+    return await read_table(request, _parts(request).server)
+
+
+def _parts(request: Request) -> _Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, _Parts)
+    return parts
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    return response_of(
+        RestError(
+            404,
+            "PGRST125",
+            "Invalid path specified in request URL",
+            details=request.url.path,
+            hint="The paths are /rest/v1/TABLE, /rest/v1/rpc/ACTION, /auth/v1/…, /events, /live, "
+            "/ready and /metrics.",
+        )
+    )
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None) or {}
+    return response_of(
+        RestError(
+            405,
+            "PGRST117",
+            f"Unsupported HTTP method: {request.method}",
+            headers=dict(headers),
+        )
+    )
+
+
+def _say(message: str) -> None:
+    print(f"the log cannot be followed: {message}", file=sys.stderr, flush=True)

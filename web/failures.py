@@ -1,0 +1,91 @@
+"""Errors of the store as answers: status, SQLSTATE, and the message for a person."""
+
+import sys
+import traceback
+
+from psycopg import Error as DriverError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quantum_forge.eventstore.base.errors import (
+    AccessRefused,
+    CalculationEnded,
+    DatabaseUnavailable,
+    EventIdReused,
+    EventRefused,
+    EventTooLarge,
+    LastAdmin,
+    NameTaken,
+    NeedsPrimary,
+    NoSuchUser,
+    NotAllowed,
+    NotLetIn,
+    OtherTenant,
+    QuantumForgeError,
+    RuleBroken,
+    VersionConflict,
+)
+from quantum_forge.web.rest.errors import RestError, from_database
+
+_STATUS: tuple[tuple[type[QuantumForgeError], int, str], ...] = (
+    (EventTooLarge, 413, "54000"),
+    (EventRefused, 400, "22023"),
+    (AccessRefused, 403, "42501"),
+    (NotAllowed, 403, "42501"),
+    (OtherTenant, 403, "42501"),
+    (NotLetIn, 401, "28000"),
+    (NoSuchUser, 404, "P0002"),
+    (NameTaken, 409, "23505"),
+    (EventIdReused, 409, "23505"),
+    (VersionConflict, 409, "40001"),
+    (RuleBroken, 409, "55000"),
+    (CalculationEnded, 409, "55000"),
+    (LastAdmin, 409, "55000"),
+)
+"""The first that fits decides: status and SQLSTATE."""
+
+
+def rest_error(error: Exception, *, anonymous: bool = False) -> RestError | None:
+    """Return how an error is answered; None for one that is a fault of the program.
+
+    Args:
+        error: that a request met.
+        anonymous: whether its caller came without a key, which a refusal then asks for.
+    """
+    match error:
+        case RestError():
+            return error
+        case NeedsPrimary():
+            return RestError(405, "25006", str(error))
+        case PoolTimeout() | DatabaseUnavailable() | DBAPIError() | DriverError():
+            return from_database(error, anonymous=anonymous)
+        case QuantumForgeError():
+            for kind, status, code in _STATUS:
+                if isinstance(error, kind):
+                    return RestError(status, code, str(error))
+            return RestError(400, "QF000", str(error))
+        case _:
+            return None
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """Answer a request that met an error: a handler of Starlette's for all exceptions."""
+    caller = getattr(request.state, "caller", None)
+    known = rest_error(error, anonymous=caller is not None and caller.is_anonymous)
+    if known is None:
+        traceback.print_exception(error, file=sys.stderr)
+        known = RestError(
+            500,
+            "XX000",
+            "internal error",
+            details=f"request {request.state.id}; the log of the server says more",
+        )
+    request.state.error = known.message
+    return response_of(known)
+
+
+def response_of(error: RestError) -> Response:
+    """Return the answer of an error."""
+    return Response(error.body, status_code=error.status, headers=error.headers)

@@ -1,0 +1,192 @@
+"""What the requests of one process share: the database, recorders, callers, and threads."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+from uuid import UUID
+
+import anyio
+import anyio.to_thread
+import msgspec
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+
+from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.database.engine import Database, open_database
+from quantum_forge.eventstore.database.settings import Settings
+from quantum_forge.eventstore.log.wakeups import announce_appends
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.projections.follow.background import BackgroundProjector
+from quantum_forge.web.auth.callers import Caller, Callers
+from quantum_forge.web.auth.tokens import Tokens, load_tokens
+from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.settings import WebSettings
+from quantum_forge.web.transaction import read_only
+
+_Value = TypeVar("_Value")
+
+
+class Server:
+    """The open database of a process that answers requests; close it at the end.
+
+    Args:
+        settings: of the database.
+        web: limits, and who is let in.
+    """
+
+    def __init__(self, settings: Settings, web: WebSettings) -> None:
+        self.settings = settings
+        self.web = web
+        self._database: Database = open_database(settings)
+        try:
+            announce_appends(self.engine)
+            self.tokens: Tokens = load_tokens(web, settings.home)
+            self._recorders: dict[UUID, Recorder] = {}
+            self._lock = threading.Lock()
+            self.bound_to = self._bound_to()
+            self.callers = Callers(
+                self.engine,
+                self.bound_to or settings.tenant_id,
+                self.tokens,
+                self.recorder,
+                anonymous_role=web.anonymous_role,
+            )
+        except BaseException:
+            self._database.close()
+            raise
+        self.limiter = anyio.CapacityLimiter(web.threads)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the database."""
+        return self._database.engine
+
+    def recorder(self, tenant_id: UUID) -> Recorder:
+        """Return the recorder of a tenant, which all its requests share."""
+        with self._lock:
+            if (known := self._recorders.get(tenant_id)) is None:
+                known = Recorder(self.engine, Author(tenant_id=tenant_id))
+                known.permissions.every_user_is_named = True
+                self._recorders[tenant_id] = known
+            return known
+
+    def recorder_for(self, caller: Caller, request: Request) -> Recorder:
+        """Return a recorder that acts for a caller, and says where its request came from."""
+        return self._recorder_of(self.tenant_of(caller), caller.user_id, request)
+
+    def recorder_of_request(self, request: Request) -> Recorder:
+        """Return a recorder for somebody who has not been let in yet, in the server's tenant."""
+        return self._recorder_of(self.bound_to or self.settings.tenant_id, None, request)
+
+    def _recorder_of(self, tenant_id: UUID, user_id: UUID | None, request: Request) -> Recorder:
+        author = Author(
+            tenant_id=tenant_id,
+            user_id=user_id,
+            ip_address=address_of(request),
+            user_agent=(request.headers.get("user-agent") or "")[:500] or None,
+            correlation_id=request.state.id,
+        )
+        return self.recorder(tenant_id).acting_as(author)
+
+    def tenant_of(self, caller: Caller) -> UUID:
+        """Return the tenant that a caller acts in.
+
+        Raises:
+            RestError: 403 when its token names none.
+        """
+        if caller.tenant_id is None:
+            raise RestError(
+                403,
+                "42501",
+                "permission denied: the token names no tenant",
+                hint="Put tenant_id into its claims, or into app_metadata in them.",
+            )
+        return caller.tenant_id
+
+    async def caller(self, request: Request) -> Caller:
+        """Return who sends a request.
+
+        Raises:
+            RestError: 401, 403 or 429.
+        """
+        headers = dict(request.headers)
+        caller = await self.in_thread(lambda: self.callers.identify(headers))
+        if self.bound_to is not None and caller.tenant_id not in (None, self.bound_to):
+            raise RestError(403, "42501", "permission denied: this server serves another tenant")
+        request.state.caller = caller
+        return caller
+
+    async def in_thread(self, work: Callable[[], _Value]) -> _Value:
+        """Run what waits for the database in a thread; at most `threads` at the same time."""
+        return await anyio.to_thread.run_sync(work, limiter=self.limiter)
+
+    @contextmanager
+    def reading(self, caller: Caller, request: Request) -> Iterator[Connection]:
+        """Begin the transaction by which a caller reads."""
+        with read_only(
+            self.engine,
+            caller,
+            seconds=self.web.max_seconds,
+            method=request.method,
+            path=request.url.path,
+            headers=request.headers,
+        ) as connection:
+            yield connection
+
+    @contextmanager
+    def projecting(self) -> Iterator[None]:
+        """Keep the read models up to date for the length of a `with`, if the settings say so."""
+        projector = BackgroundProjector(self.engine, on_trouble=_say) if self.web.projects else None
+        if projector is not None:
+            projector.start()
+        try:
+            yield
+        finally:
+            if projector is not None:
+                try:
+                    projector.stop()
+                except (QuantumForgeError, SQLAlchemyError) as error:
+                    _say(error)
+
+    def close(self) -> None:
+        """Close the connections, and let go of the embedded server."""
+        try:
+            with contextlib.ExitStack() as stack:
+                for recorder in self._recorders.values():
+                    stack.callback(recorder.close)
+        finally:
+            self._database.close()
+
+    def _bound_to(self) -> UUID | None:
+        """The tenant that the login is bound to, whatever a request claims."""
+        with self.engine.connect() as connection:
+            connection.execute(select(func.set_config("qforge.tenant_id", "", True)))
+            found: UUID | None = connection.scalar(select(func.current_tenant()))
+        return found
+
+
+def _say(trouble: Exception | None) -> None:
+    if trouble is not None:
+        print(f"read models are not brought up to date: {trouble}", file=sys.stderr, flush=True)
+
+
+def address_of(request: Request) -> str | None:
+    """Return the address that a request came from, as the server saw it."""
+    return request.client.host if request.client is not None else None
+
+
+async def json_of(request: Request, kind: type[_Value]) -> _Value:
+    """Return the body of a request as a type.
+
+    Raises:
+        RestError: 400, PGRST102, when it is not JSON of that type.
+    """
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RestError(400, "PGRST102", "Empty or invalid json", details=str(error)) from None

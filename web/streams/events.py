@@ -1,0 +1,161 @@
+"""`GET /events`: the log of a tenant as server-sent events, skipping none.
+
+The id of each is its position. A client that comes back with it in `Last-Event-ID`, as browsers do,
+gets what came after; without it, what comes from now on, or after `?after=POSITION`.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from quantum_forge.eventstore.log.read import Filter, read_all, safe_head
+from quantum_forge.schema.domains.users import Role
+from quantum_forge.web.auth.callers import READ, Caller
+from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.server import Server
+from quantum_forge.web.streams.hub import Frame, Hub, frame_of
+
+HEARTBEAT_SECONDS = 15.0
+"""After which a comment shows that the connection is alive."""
+
+RECHECK_SECONDS = 10.0
+"""After which a stream asks whether its caller is still let in."""
+
+_PAGE = 500
+_FILTERS = ("type", "entity_type", "entity_id", "user_id")
+_AUDITOR = "qforge_auditor"
+
+
+async def events(request: Request, server: Server, hub: Hub) -> Response:
+    """Answer a request for the stream of events.
+
+    Raises:
+        RestError: when the caller may not read the log, or a parameter is wrong.
+    """
+    caller = await server.caller(request)
+    caller.require(Role.RESEARCHER, READ, "the stream of events")
+    where = _filter(request, server.tenant_of(caller))
+    after = _after(request)
+    if after is not None and after > (hub.position or 0):
+        await server.in_thread(partial(_require_reached, server, request, caller, after))
+    return StreamingResponse(
+        _streamed(request, server, hub, caller, where, after),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _streamed(
+    request: Request,
+    server: Server,
+    hub: Hub,
+    caller: Caller,
+    where: Filter,
+    after: int | None,
+) -> AsyncIterator[bytes]:
+    # Whatever begins to read has to know that it has begun: browsers wait for the first byte.
+    yield b": connected\nretry: 1000\n\n"
+    while (position := after if after is not None else hub.position) is None and (
+        not hub.is_closing
+    ):
+        if not await hub.changed(HEARTBEAT_SECONDS):
+            yield b": heartbeat\n\n"
+    checked_at = time.monotonic()
+    while position is not None and not hub.is_closing:
+        at_hand = hub.since(position, where)
+        if at_hand is None:
+            upto = hub.position
+            if upto is not None and upto > position:
+                frames = await server.in_thread(
+                    partial(_read, server, request, caller, where, position, upto)
+                )
+                position = frames[-1].position if len(frames) == _PAGE else upto
+            else:
+                frames = []
+        else:
+            frames, position = at_hand
+        if frames:
+            yield b"".join(frame.sent for frame in frames)
+            continue
+        if time.monotonic() - checked_at > RECHECK_SECONDS:
+            # A key that was revoked, or a token that expired, ends the stream.
+            await server.caller(request)
+            checked_at = time.monotonic()
+        if not await hub.changed(HEARTBEAT_SECONDS):
+            yield b": heartbeat\n\n"
+
+
+def _read(
+    server: Server, request: Request, caller: Caller, where: Filter, after: int, upto: int
+) -> list[Frame]:
+    """The next matching events of the log, a page at most."""
+    auditor = msgspec.structs.replace(caller, database_role=_AUDITOR)
+    with server.reading(auditor, request) as connection:
+        found = read_all(connection, after=after, upto=upto, where=where, limit=_PAGE)
+        return [frame_of(event) for event in found]
+
+
+def _require_reached(server: Server, request: Request, caller: Caller, after: int) -> None:
+    """Refuse a position that the log has not reached: the client has seen another log.
+
+    Raises:
+        RestError: 409.
+    """
+    auditor = msgspec.structs.replace(caller, database_role=_AUDITOR)
+    with server.reading(auditor, request) as connection:
+        head = safe_head(connection)
+    if after > head:
+        raise RestError(
+            409,
+            "QF409",
+            f"the log ends at position {head}, before {after}",
+            hint="It is another log, or events were lost in a failover: begin at ?after=0.",
+        )
+
+
+def _filter(request: Request, tenant_id: UUID) -> Filter:
+    given = request.query_params
+    unknown = [name for name in given if name not in (*_FILTERS, "after")]
+    if unknown:
+        raise RestError(
+            400,
+            "PGRST100",
+            f"unknown parameter {unknown[0]!r}",
+            hint=f"The stream of events takes {', '.join(_FILTERS)}, after.",
+        )
+    return Filter(
+        types=[*_listed(given.getlist("type"))] or None,
+        tenant_id=tenant_id,
+        entity_type=given.get("entity_type"),
+        entity_id=_id(given.get("entity_id"), "entity_id"),
+        user_id=_id(given.get("user_id"), "user_id"),
+    )
+
+
+def _listed(values: list[str]) -> list[str]:
+    return [part for value in values for part in value.split(",") if part]
+
+
+def _id(value: str | None, name: str) -> UUID | None:
+    if value is None:
+        return None
+    try:
+        return UUID(value)
+    except ValueError:
+        raise RestError(
+            400, "22P02", f'{name}: invalid input syntax for type uuid: "{value}"'
+        ) from None
+
+
+def _after(request: Request) -> int | None:
+    text = request.headers.get("last-event-id") or request.query_params.get("after")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63):
+        raise RestError(400, "22P02", f"the position of the last event is no number: {text!r}")
+    return int(text)

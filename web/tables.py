@@ -1,0 +1,100 @@
+"""`/rest/v1/TABLE`: rows of read models, views and the log, in the dialect of PostgREST."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from urllib.parse import parse_qsl
+
+import anyio
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from quantum_forge.schema.domains.users import Role
+from quantum_forge.web.auth.callers import READ, Caller
+from quantum_forge.web.rest.exchange import ReadReply, ReadRequest
+from quantum_forge.web.rest.reading import read
+from quantum_forge.web.server import Server
+
+OF_THE_LOG = frozenset({"event_logs", "event_streams"})
+"""What only an admin reads as it is: everybody's events are there, with all their fields."""
+
+
+async def read_table(request: Request, server: Server) -> Response:
+    """Answer GET or HEAD /rest/v1/TABLE.
+
+    Raises:
+        RestError, QuantumForgeError: for a request that cannot be answered.
+    """
+    caller = await server.caller(request)
+    table = request.path_params["table"]
+    needed = Role.ADMIN if table in OF_THE_LOG else Role.VIEWER
+    if caller.tenant_id is not None:  # a token without a tenant sees no rows
+        caller.require(needed, READ, table)
+    asked = _asked(request, server, caller, table)
+    if request.method == "HEAD" or "x-ndjson" not in (asked.accept or ""):
+        reply = await server.in_thread(partial(_whole, request, server, caller, asked))
+        assert isinstance(reply.body, bytes)
+        return Response(reply.body, reply.status, reply.headers)
+    return await _streamed(request, server, caller, asked)
+
+
+def _asked(request: Request, server: Server, caller: Caller, table: str) -> ReadRequest:
+    query = request.scope["query_string"].decode("ascii", "replace")
+    headers = request.headers
+    return ReadRequest(
+        table=table,
+        pairs=parse_qsl(query, keep_blank_values=True),
+        path=f"/{table}",
+        is_head=request.method == "HEAD",
+        accept=", ".join(headers.getlist("accept")) or None,
+        prefer=headers.getlist("prefer"),
+        range_=headers.get("range"),
+        if_none_match=headers.get("if-none-match"),
+        anonymous=caller.is_anonymous,
+        max_rows=server.web.max_rows,
+        plans=server.web.plans,
+    )
+
+
+def _whole(request: Request, server: Server, caller: Caller, asked: ReadRequest) -> ReadReply:
+    with server.reading(caller, request) as connection:
+        return read(connection, asked)
+
+
+async def _streamed(
+    request: Request, server: Server, caller: Caller, asked: ReadRequest
+) -> Response:
+    """Answer with rows that are written as they come; the transaction lasts until the end."""
+    stack = contextlib.ExitStack()
+
+    def begin() -> ReadReply:
+        connection: Connection = stack.enter_context(server.reading(caller, request))
+        return read(connection, asked)
+
+    try:
+        reply = await server.in_thread(begin)
+    except BaseException:
+        await _closed(server, stack)
+        raise
+    if isinstance(reply.body, bytes):
+        await _closed(server, stack)
+        return Response(reply.body, reply.status, reply.headers)
+    parts = _parts(server, stack, reply.body)
+    return StreamingResponse(parts, reply.status, reply.headers)
+
+
+async def _parts(
+    server: Server, stack: contextlib.ExitStack, body: Iterator[bytes]
+) -> AsyncIterator[bytes]:
+    try:
+        while (part := await server.in_thread(lambda: next(body, None))) is not None:
+            yield part
+    finally:
+        await _closed(server, stack)
+
+
+async def _closed(server: Server, stack: contextlib.ExitStack) -> None:
+    """End the transaction, even when the client has gone away."""
+    with anyio.CancelScope(shield=True):
+        await server.in_thread(stack.close)

@@ -1,0 +1,63 @@
+"""The transaction of a request: by a role of the database, with the caller's claims, limited."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import msgspec
+from sqlalchemy import Connection, Engine, text
+
+from quantum_forge.web.auth.callers import Caller
+
+_BEGIN = text("""
+    SELECT set_config('transaction_read_only', :read_only, true),
+           set_config('statement_timeout', :milliseconds, true),
+           set_config('request.jwt.claims', :claims, true),
+           set_config('request.method', :method, true),
+           set_config('request.path', :path, true),
+           set_config('request.headers', :headers, true),
+           set_config('role', :role, true)
+""")
+
+_HIDDEN = ("authorization", "apikey", "cookie")
+"""Headers whose values are not passed to the database: its log may quote them."""
+
+
+@contextmanager
+def read_only(
+    engine: Engine,
+    caller: Caller,
+    *,
+    seconds: float,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] = {},
+) -> Iterator[Connection]:
+    """Begin a transaction that can only read, and sees what the caller may see.
+
+    Row-level security decides by `request.jwt.claims`, of which a caller without a tenant has none:
+    it sees no rows. The role of the database ends with the transaction.
+
+    Args:
+        engine: by a login that may take the caller's role.
+        caller: who reads.
+        seconds: for each statement, by the server's clock.
+        method: of the request.
+        path: of the request.
+        headers: of the request; those that let in are left out.
+    """
+    claims = {**caller.claims, "tenant_id": caller.tenant_id and str(caller.tenant_id)}
+    shown = {name: value for name, value in headers.items() if name not in _HIDDEN}
+    with engine.connect() as connection, connection.begin():
+        connection.execute(
+            _BEGIN,
+            {
+                "read_only": "on",
+                "milliseconds": str(max(1, round(seconds * 1000))),
+                "claims": msgspec.json.encode(claims).decode(),
+                "method": method,
+                "path": path,
+                "headers": msgspec.json.encode(shown).decode(),
+                "role": caller.database_role,
+            },
+        )
+        yield connection
