@@ -1,5 +1,6 @@
 """Answers to requests that read."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,6 +47,8 @@ _CHUNK_BYTES = 2**18
 _FIRST_ROWS = 100
 _MOST_ROWS = 5_000
 """Lines are fetched so that a chunk has about as many bytes, whatever a row has."""
+
+_CURSORS = itertools.count(1)
 
 _SET_ZONE = text("SELECT set_config('timezone', :zone, true)")
 
@@ -251,25 +254,32 @@ def _lines(reading: _Reading) -> ReadReply:
 
 
 def _stream(reading: _Reading) -> Iterator[bytes]:
-    """Begin to read lines, so that what the database refuses is known before the first one."""
+    """Begin to read lines, so that what the database refuses is known before the first one.
+
+    The cursor ends with the transaction, whether all of it was read or not.
+    """
     driver = reading.connection.connection.dbapi_connection
     assert isinstance(driver, psycopg.Connection)
     sql, parameters = driver_sql(reading.statements.documents)
-    cursor = driver.cursor(name="lines")
-    cursor.execute(sql, parameters)
-    first = cursor.fetchmany(_FIRST_ROWS)
-    return _chunks(cursor, first)
+    name = f"lines_{next(_CURSORS)}"
+    driver.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}", parameters)
+    return _chunks(driver, name, _fetched(driver, name, _FIRST_ROWS))
 
 
 def _chunks(
-    cursor: "psycopg.ServerCursor[tuple[Any, ...]]", rows: list[tuple[Any, ...]]
+    driver: "psycopg.Connection[tuple[Any, ...]]", name: str, rows: list[tuple[Any, ...]]
 ) -> Iterator[bytes]:
-    with cursor:
-        while rows:
-            chunk = "".join([f"{document}\n" for (document,) in rows]).encode()
-            yield chunk
-            fitting = len(rows) * _CHUNK_BYTES // len(chunk)
-            rows = cursor.fetchmany(max(1, min(_MOST_ROWS, fitting)))
+    while rows:
+        chunk = "".join([f"{document}\n" for (document,) in rows]).encode()
+        yield chunk
+        fitting = len(rows) * _CHUNK_BYTES // len(chunk)
+        rows = _fetched(driver, name, max(1, min(_MOST_ROWS, fitting)))
+
+
+def _fetched(
+    driver: "psycopg.Connection[tuple[Any, ...]]", name: str, rows: int
+) -> list[tuple[Any, ...]]:
+    return driver.execute(f"FETCH {rows} FROM {name}").fetchall()
 
 
 def _reply(
