@@ -5,6 +5,7 @@ from collections.abc import Callable
 import click
 import msgspec
 
+from quantum_forge.cli.exit_status import of_outcomes
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.files.lines import BadLine
@@ -67,7 +68,7 @@ def tell(
     skip_invalid: bool,
     as_json: bool,
 ) -> None:
-    """Print what was done, and exit with status 1 if a line was bad.
+    """Print what was done, and exit: 1 if a line was bad, 3 if others were appended all the same.
 
     verb: `appended` or `imported`.
     """
@@ -89,4 +90,4 @@ def tell(
     if bad.count:
         if not skip_invalid:
             console.error(f"nothing was {verb}: correct the lines, or give --skip-invalid")
-        context.exit(1)
+        context.exit(of_outcomes(succeeded=done.appended + done.repeated, failed=bad.count))

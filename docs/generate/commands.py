@@ -7,6 +7,18 @@ import click
 
 from quantum_forge.cli.main import qforge
 
+EXIT_STATUSES = """\
+| exit status | meaning |
+|---|---|
+| 0 | the command did what it was asked for, and every input of it succeeded |
+| 1 | an error, or a command that works through many inputs (`run`, `retry`, `properties compute`, \
+`import`, `events append`, `dead-letters retry`) had none that succeeded |
+| 2 | the user can correct the cause: an option, a file, a setting, an unreachable database |
+| 3 | such a command did its work, and some of its inputs failed |
+| 70 | a fault of the program |
+| 128 + N | signal N stopped the command: 130 after Ctrl-C |
+"""
+
 
 def commands_page() -> str:
     """A section for each command: usage, help, arguments and options."""
@@ -14,6 +26,7 @@ def commands_page() -> str:
         [
             "# Commands\n",
             "Every command of `qforge`, as `--help` shows it.\n",
+            EXIT_STATUSES,
             *_section(qforge, click.Context(qforge, info_name="qforge"), level=2),
         ]
     )

@@ -28,7 +28,9 @@ def test_a_reader_who_follows_the_tutorial_sees_what_it_shows(
     (tmp_path / "molecules.smi").write_text(molecules, "utf-8")
 
     for command, shown in re.findall(COMMAND, TABLE.sub("", PAGE)):
-        done = qforge_here(*shlex.split(command.replace("0.8.0", version("tblite"))))
+        arguments = shlex.split(command.replace("0.8.0", version("tblite")))
+        # One of its molecules has a broken ring.
+        done = qforge_here(*arguments, status=3 if arguments[0] == "run" else 0)
         printed = DIFFERS.sub("", done.stdout + done.stderr)
         for line in map(str.strip, DIFFERS.sub("", shown).splitlines()):
             assert line in printed, f"qforge {command} does not print: {line}"

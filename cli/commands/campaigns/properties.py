@@ -6,6 +6,7 @@ import click
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
+from quantum_forge.cli.exit_status import of_outcomes
 from quantum_forge.cli.parse import options
 from quantum_forge.cli.parse.options import jobs_option, json_option, limit_option
 from quantum_forge.cli.session import open_forge
@@ -46,7 +47,8 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
 
     Weight, logP, hydrogen-bond donors and acceptors, rotatable bonds, TPSA, molar refractivity and
     QED, of every molecule that has no descriptors by the installed version of RDKit. Repeating the
-    command, also after Ctrl-C, computes only what is missing. Exits with 1 if every one failed.
+    command, also after Ctrl-C, computes only what is missing. Exit status: 0 when none failed, 3
+    when some failed, 1 when all did or after an error.
 
     \b
     Example:
@@ -118,5 +120,4 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
     if done.signal is not None:
         console.note("Interrupted; run the same command again to continue.")
         sys.exit(128 + done.signal)
-    if done.problems and not done.computed:
-        sys.exit(1)
+    sys.exit(of_outcomes(succeeded=done.computed, failed=len(done.problems)))

@@ -8,6 +8,7 @@ import click
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
+from quantum_forge.cli.exit_status import of_outcomes
 from quantum_forge.cli.parse.options import jobs_option, json_option
 from quantum_forge.cli.session import open_forge, tell_trouble
 from quantum_forge.cli.show import columns, console
@@ -72,7 +73,8 @@ def retry(
     half of the delay is random) and runs when it is due: in this command with --follow, otherwise
     in the next call. The limit follows from the type of error: 3 retries after a timeout or a lack
     of resources, 5 after a lost process or a random error, 1 after a convergence error or an
-    unknown error, none after an input error. Exits with 1 if every attempt failed again.
+    unknown error, none after an input error. Exit status: 0 when no attempt failed, 3 when some
+    failed again, 1 when all did or after an error.
 
     \b
     Example:
@@ -131,8 +133,7 @@ def retry(
         _print([_planned(each, backoff) for each in (*done.waiting, *done.given_up)], False)
     if done.signal is not None:
         sys.exit(128 + done.signal)
-    if done.attempts and not done.completed:
-        sys.exit(1)
+    sys.exit(of_outcomes(succeeded=done.completed, failed=done.attempts - done.completed))
 
 
 def _planned(calculation: Any, backoff: Any, now: datetime | None = None) -> dict[str, Any]:

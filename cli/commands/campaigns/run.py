@@ -18,6 +18,7 @@ from quantum_forge.cli.commands.campaigns.given import read_all
 from quantum_forge.cli.commands.campaigns.preferences import note_preferences, preferred
 from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.commands.recording.spool import tell
+from quantum_forge.cli.exit_status import of_outcomes
 from quantum_forge.cli.parse.named import named_project, tables_of
 from quantum_forge.cli.parse.options import jobs_option, limit_option
 from quantum_forge.cli.parse.xtb import METHOD, SOLVENT
@@ -168,7 +169,8 @@ def run(
     FILE is .smi, .csv or .tsv with a column smiles, .sdf, .mol, or .xyz, also with .gz, or - for
     standard input. Every step is recorded as an event. Repeating the command runs only what has not
     completed; Ctrl-C stops it. If the database becomes unreachable, results are kept in the spool.
-    A run begins by draining the spool. It exits with 1 if inputs failed and none has a result.
+    A run begins by draining the spool. Exit status: 0 when every input has a result, 3 when some
+    have none, 1 when none has one or after an error.
 
     A batch belongs to one file and one set of settings: another file with the same name, or another
     method, charge, multiplicity, solvent, engine, level or seed, starts another batch, which reuses
@@ -299,8 +301,7 @@ def run(
             unsuccessful += tally.unsuccessful
         if events := unsettled(recorder):
             raise ResultsInSpool(events)
-    if unsuccessful and not successful:
-        sys.exit(1)
+    sys.exit(of_outcomes(succeeded=successful, failed=unsuccessful))
 
 
 def _preview(

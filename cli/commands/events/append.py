@@ -53,9 +53,9 @@ def append(context: click.Context, file: IO[bytes], skip_invalid: bool, as_json:
     moved or changed is a different event.
 
     All lines are checked first. If one is invalid, nothing is appended and the exit status is 1;
-    --skip-invalid appends the others. Up to 10,000 events of 256 MB together are appended in one
-    transaction, all or none; larger files take several transactions, and their events cannot have
-    expected_version.
+    --skip-invalid appends the others, with exit status 3. Up to 10,000 events of 256 MB together
+    are appended in one transaction, all or none; larger files take several transactions, and their
+    events cannot have expected_version.
 
     \b
     Example:

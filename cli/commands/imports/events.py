@@ -32,7 +32,8 @@ def events(context: click.Context, file: Path, skip_invalid: bool, as_json: bool
 
     The import may be repeated, and killed at any time: events that the log has already are not
     appended again. All lines are checked first; if one is invalid, nothing is imported and the exit
-    status is 1. Loading requires a database administrator.
+    status is 1. --skip-invalid imports the others, with exit status 3. Loading requires a database
+    administrator.
 
     \b
     Example:

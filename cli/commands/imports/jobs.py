@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, RowMapping
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.exit_status import of_outcomes
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.options import jobs_option, json_option, limit_option
@@ -94,8 +95,9 @@ def jobs(
     whose files contradict each other on the geometry, charge, spin, method or solvent.
 
     The import may be repeated, and killed at any time: each job is imported completely, and once. A
-    job that cannot be read is reported with file and reason; the others are imported, and the exit
-    status is 1.
+    job that cannot be read is reported with file and reason, and the others are imported. Exit
+    status: 0 when every job could be read, 3 when some could not, 1 when none could, when --check
+    finds a difference, or after an error.
 
     \b
     Example:
@@ -191,8 +193,9 @@ def jobs(
             ],
             right=["folders"],
         )
-    if done.failed or (checked is not None and checked.differences):
+    if checked is not None and checked.differences:
         context.exit(1)
+    context.exit(of_outcomes(succeeded=done.folders - done.failed, failed=done.failed))
 
 
 def checked_again(

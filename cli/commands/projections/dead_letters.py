@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from quantum_forge.cli.command import Group
+from quantum_forge.cli.exit_status import of_outcomes
 from quantum_forge.cli.parse.options import json_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
@@ -86,8 +87,8 @@ def retry(
     """Try again to fold events that were set aside.
 
     Those of the projections with NAMES, or all that wait. The rows that they affect are folded
-    anew, as if the events had never been set aside. Exits with status 1 if an event is refused
-    again; it stays set aside.
+    anew, as if the events had never been set aside. An event that is refused again stays set aside:
+    exit status 3 when some are, 1 when all are or after an error.
 
     \b
     Example:
@@ -109,8 +110,8 @@ def retry(
         _print(tried)
     else:
         console.note("No event waits for a retry.")
-    if any(one.reason is not None for one in tried):
-        ctx.exit(1)
+    failed = sum(one.reason is not None for one in tried)
+    ctx.exit(of_outcomes(succeeded=len(tried) - failed, failed=failed))
 
 
 @dead_letters.command()

@@ -147,7 +147,7 @@ def test_bad_lines_are_named_and_nothing_is_imported_unless_asked(
     assert "line 3" in refused.stderr
     assert "molecule_evaporated" in refused.stderr
     assert facts(elsewhere.engine) == []
-    skipped = there("import", "events", "bad.jsonl", "--skip-invalid", status=1)
+    skipped = there("import", "events", "bad.jsonl", "--skip-invalid", status=3)
     assert "imported\t2" in skipped.stdout
     assert len(facts(elsewhere.engine)) == 2
 

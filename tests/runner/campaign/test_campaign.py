@@ -54,7 +54,7 @@ def undisturbed(
     fresh = _fresh(server, administrator, template=template)
     database = next(fresh)
     qforge = command_line(folder, DATABASE_URL=libpq_url(database.url))
-    said = json.loads(qforge("run", str(file), "--batch", "mix", "--json").stdout)
+    said = json.loads(qforge("run", str(file), "--batch", "mix", "--json", status=3).stdout)
     yield Undisturbed(database, said)
     for _ in fresh:
         pass
@@ -125,7 +125,7 @@ def test_the_same_file_again_appends_not_a_single_event(
 
     said = json.loads(
         command_line(tmp_path, DATABASE_URL=undisturbed.url)(
-            "run", str(mix), "--batch", "mix", "--json"
+            "run", str(mix), "--batch", "mix", "--json", status=3
         ).stdout
     )
 
@@ -140,10 +140,10 @@ def test_another_batch_over_the_same_file_computes_nothing(
 ) -> None:
     """A result is computed once for everybody; the new batch refers to it, and is complete."""
     file = write(tmp_path / "few.smi", [*nci(4), *OTHER_BAD])
-    qforge("run", str(file))
+    qforge("run", str(file), status=3)
     before, untouched = counted(engine), rows(engine, "calculations")
 
-    qforge("run", str(file), "--batch", "other")
+    qforge("run", str(file), "--batch", "other", status=3)
 
     assert counted(engine) - before == Counter(
         batch_started=1,
@@ -181,7 +181,7 @@ def test_a_run_killed_half_way_and_repeated_leaves_what_an_undisturbed_one_leave
     in_flight = statuses(database.engine)["running"]
     done = counted(database.engine)["calculation_completed"]
 
-    command_line(tmp_path, DATABASE_URL=url)("run", str(mix), "--batch", "mix")
+    command_line(tmp_path, DATABASE_URL=url)("run", str(mix), "--batch", "mix", status=3)
 
     assert done < 60
     found, expected = chemistry(database.engine), chemistry(undisturbed.engine)
@@ -213,7 +213,7 @@ def test_two_runners_on_one_file_share_the_work(
     ):
         ends = [one.end(), two.end()]
 
-    assert [status for status, _, _ in ends] == [0, 0], ends
+    assert [status for status, _, _ in ends] == [3, 3], ends
     said = [json.loads(out) for _, out, _ in ends]
     assert [each["read"] for each in said] == [69, 69]
     assert sum(each["completed"] for each in said) == 60

@@ -66,7 +66,7 @@ def test_only_what_is_missing_is_computed(qforge_here: Qforge, engine: Engine) -
     )
 
     # When
-    done = qforge_here("properties", "compute", "--jobs", "1", "--json")
+    done = qforge_here("properties", "compute", "--jobs", "1", "--json", status=3)
 
     # Then
     told = json.loads(done.stdout)

@@ -385,7 +385,7 @@ def test_killed_at_any_time_and_run_again_it_ends_the_same(
     with running(tmp_path, *arguments, "--json", DATABASE_URL=url) as command:
         status, out, err = command.end(timeout=300)
 
-    assert status == 1, err  # some cannot be read
+    assert status == 3, err  # some cannot be read
     counts = json.loads(out)
     assert counts["folders"] == done.folders
     assert counts["failed"] == done.failed
@@ -407,7 +407,7 @@ def test_the_command_prints_a_table_names_failures_and_writes_a_report(
     _, done, outcomes = imported
 
     said = qforge_here(
-        *("import", "jobs", str(directory), "--dry-run", "--report", "report.jsonl"), status=1
+        *("import", "jobs", str(directory), "--dry-run", "--report", "report.jsonl"), status=3
     )
 
     lines = dict(line.split("\t")[:2] for line in said.stdout.splitlines())

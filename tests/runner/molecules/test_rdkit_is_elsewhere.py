@@ -55,7 +55,8 @@ def test_commands_leave_rdkit_to_their_workers(qforge_here: Qforge, tmp_path: Pa
     (job / "molecule.xyz").write_text(WATER)
 
     for name in files:
-        qforge_here("run", str(tmp_path / name), "--jobs", "1")
+        status = 3 if "C(" in files[name] else 0
+        qforge_here("run", str(tmp_path / name), "--jobs", "1", status=status)
     imported = qforge_here("import", "jobs", str(tmp_path / "jobs"), "--json")
     described = qforge_here("properties", "compute", "--json", "--jobs", "1")
     qforge_here("retry")

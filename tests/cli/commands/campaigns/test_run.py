@@ -50,7 +50,7 @@ def test_an_impossible_charge_never_completes(
     write(tmp_path / "h2.csv", ["smiles,charge", "[H][H],5", "[H-2][H-],-3", "[H][H],0"])
 
     qforge_here("run", "h2.xyz", status=1)
-    qforge_here("run", "h2.csv")
+    qforge_here("run", "h2.csv", status=3)
 
     assert statuses(engine) == {"failed": 2, "invalidated": 1, "completed": 1}
     assert counted(engine)["calculation_completed"] == 1
@@ -113,7 +113,7 @@ def test_a_dry_run_says_what_a_run_would_do_and_records_nothing(
     assert "input 4 (wrong): syntax error" in shown.stderr
     assert counted(engine) == before
 
-    done = json.loads(qforge_here("run", "more.smi", "--json").stdout)
+    done = json.loads(qforge_here("run", "more.smi", "--json", status=3).stdout)
     assert (done["completed"], done["completed_before"], done["batch_id"]) == (
         1,
         1,
@@ -181,7 +181,7 @@ def test_limit_batch_and_json_do_what_they_say(
     """A script reads one JSON object; the batch has its name, the file only its first lines."""
     write(tmp_path / "few.smi", ["C", "CC", "not-a-smiles", "CCC"])
 
-    done = qforge_here("run", "few.smi", "--limit", "3", "--batch", "monday", "--json")
+    done = qforge_here(*("run", "few.smi", "--limit", "3", "--batch", "monday", "--json"), status=3)
 
     said = json.loads(done.stdout)
     assert (said["batch"], said["read"], said["completed"], said["failed"]) == ("monday", 3, 2, 1)
@@ -197,7 +197,7 @@ def test_in_a_pipe_the_table_is_plain_and_the_rest_goes_to_stderr(
     """`qforge run … | cut -f2` works; progress and reasons are for whoever watches."""
     write(tmp_path / "few.smi", ["C", "not-a-smiles wrong"])
 
-    done = qforge("run", "few.smi")
+    done = qforge("run", "few.smi", status=3)
 
     assert done.stdout.splitlines()[:3] == ["outcome\tinputs", "read\t2", "completed\t1"]
     assert "\x1b" not in done.stdout + done.stderr
