@@ -114,6 +114,8 @@ class Campaign:
     def run(self) -> Tally:
         """Run what has not completed, and return what became of each input.
 
+        What a stop interrupts is computed by the next run, and is not counted as failed.
+
         Raises:
             CampaignInterrupted: on Ctrl-C or SIGTERM, after what was in flight is recorded as lost.
             DatabaseStayedAway: when it was away for too long, after what was in flight has ended.
@@ -350,7 +352,8 @@ class Campaign:
             earlier=earlier,
         )
 
-    def _finish(self, tasks: Iterable[Outcome]) -> None:
+    def _finish(self, tasks: Iterable[Outcome], *, stopped: bool = False) -> None:
+        """Record outcomes, and count them; not those that are lost because the run was stopped."""
         for outcome in tasks:
             running = self._running[outcome.task_id]
             ended = outcomes.ended(running.attempt, outcome)
@@ -360,7 +363,8 @@ class Campaign:
                 self._count_overruled(running)
             else:
                 self.batch.ended(outcome.task_id, isinstance(outcome, Completed))
-                self._count(running, outcome)
+                if not (stopped and isinstance(outcome, Lost)):
+                    self._count(running, outcome)
             del self._running[outcome.task_id]
 
     def _report(self) -> None:
@@ -397,7 +401,7 @@ class Campaign:
 
     def _end(self, tasks: Iterable[Outcome], reason: str) -> None:
         # Those of records that were being identified are nobody's: the next run reads them again.
-        self._finish(each for each in tasks if each.task_id in self._running)
+        self._finish((each for each in tasks if each.task_id in self._running), stopped=True)
         for running in list(self._running.values()):
             lost = outcomes.lost(running.attempt, reason)
             try:
@@ -406,7 +410,6 @@ class Campaign:
                 self._count_overruled(running)
             else:
                 self.batch.ended(running.attempt.calculation_id, False)
-                self._count_problem(running.source, "lost", reason, ErrorType.COMPUTE_LOST)
         self._running.clear()
 
     # Counting and recording.

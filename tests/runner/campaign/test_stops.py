@@ -59,6 +59,7 @@ def test_a_signal_stops_a_run_at_once_and_the_same_command_goes_on(
     assert out == ""
     (error,) = [line for line in err.splitlines() if line.startswith("Error:")]
     assert "run the same command again to continue" in error
+    assert ", 0 failed, " in err  # what was stopped has not failed
     assert "Traceback" not in err
     for pid in workers:
         until_gone(pid, 1)
