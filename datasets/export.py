@@ -24,6 +24,7 @@ from quantum_forge.datasets.manifest import (
     beside_of,
     software_versions,
 )
+from quantum_forge.datasets.mixture import Settings
 from quantum_forge.datasets.rows import Rows
 from quantum_forge.datasets.selection import (
     Excluded,
@@ -71,6 +72,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     column_sha256: dict[str, str]
     programs: dict[str, int]
+    settings: dict[str, dict[str, int]]
 
 
 class End(msgspec.Struct, frozen=True):
@@ -122,6 +124,7 @@ def write_rows(
     rows = Rows(connection, judged, format_.sequence, recipe.units, schema)
     content, written = ContentHash(), 0
     programs: Counter[str] = Counter()
+    settings = Settings()
     writer: Writer | None = None
     if file is not None:
         writer = format_.open(Header(schema, recipe.units, recipe.about()), file, path)
@@ -129,6 +132,7 @@ def write_rows(
         for batch in rows:
             content.update(batch)
             programs.update(_programs(batch))
+            settings.update(batch)
             if writer is not None:
                 writer.write(batch)
             written += batch.num_rows
@@ -152,6 +156,7 @@ def write_rows(
         sha256=content.hexdigest(),
         column_sha256=content.by_column(),
         programs=dict(sorted(programs.items())),
+        settings=settings.by_value(),
     )
 
 
@@ -272,6 +277,7 @@ def manifest_of(
         software=software_versions(),
         definitions={name: fingerprint(PROJECTIONS[name]) for name in names},
         column_units=units_by_name(recipe.units),
+        settings=content.settings,
     )
 
 

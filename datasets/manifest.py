@@ -49,9 +49,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     at or below the position. place: of the tenant's last event there, which tells this log from
     another one; None in older manifests. excluded: how many calculations were left out, by reason.
     content_sha256: of the rows, whatever the format (datasets/content.py); column_sha256: of each
-    column. programs: how many rows each program computed. software: versions that can decide the
-    bytes of a file. definitions: fingerprints of the projections. column_units: the unit of each
-    column that has one.
+    column. programs: how many rows each program computed. settings: how many rows have each method,
+    solvent, level and program, with an empty text for none; empty in older manifests. software:
+    versions that can decide the bytes of a file. definitions: fingerprints of the projections.
+    column_units: the unit of each column that has one.
     """
 
     manifest_version: int = 1
@@ -70,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     software: dict[str, str]
     definitions: dict[str, str]
     column_units: dict[str, str]
+    settings: dict[str, dict[str, int]] = {}
 
     def encoded(self) -> bytes:
         """The manifest as its file has it."""

@@ -30,7 +30,8 @@ class Shown(NamedTuple):
     decimals: that people get to see of a number. label: what they read above it, with its unit.
     long: may be folded. rank: 0 for a column that a terminal always shows; of the others, those
     with the largest rank are left out first where it is too narrow. null: what a terminal shows for
-    a missing value.
+    a missing value. setting: what rows were computed with: where they differ in it, only rank 0
+    comes before it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Shown(NamedTuple):
     long: bool = False
     rank: int = 0
     null: str | None = None
+    setting: bool = False
 
     @property
     def header(self) -> str:
@@ -60,6 +62,7 @@ def table(
         rows = list(rows)
         if current_view() == View():
             columns = [each for each in columns if each.rank == 0 or not _is_empty(each, rows)]
+            columns = _differing_first(columns, rows)
         digits = {each.name: _distinct_digits(row[each.name] for row in rows) for each in columns}
     headers = [column.header for column in columns]
     left_out = console.table(
@@ -81,6 +84,21 @@ def table(
     if left_out:
         note = f"Not shown: {', '.join(left_out)}. --wide shows every column."
         console.note(textwrap.fill(note, console.terminal_width(), break_on_hyphens=False))
+
+
+def _differing_first(columns: Sequence[Shown], rows: Sequence[Mapping[str, Any]]) -> list[Shown]:
+    """Rank the settings in which rows differ before all other columns that can be left out."""
+    differing = {
+        each.name for each in columns if each.setting and len({row[each.name] for row in rows}) > 1
+    }
+    if not differing:
+        return list(columns)
+    return [
+        each
+        if each.rank == 0
+        else each._replace(rank=1 if each.name in differing else each.rank + 1)
+        for each in columns
+    ]
 
 
 def chosen(columns: Sequence[Shown]) -> list[Shown]:

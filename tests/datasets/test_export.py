@@ -23,6 +23,7 @@ from quantum_forge.datasets.content import ContentHash
 from quantum_forge.datasets.export import export_file, snapshot, write_rows
 from quantum_forge.datasets.formats import FORMATS
 from quantum_forge.datasets.manifest import Manifest, Recipe, beside_of, read_manifest
+from quantum_forge.datasets.mixture import mixtures
 from quantum_forge.datasets.rows import UnreadableAtoms
 from quantum_forge.datasets.selection import (
     EVERYTHING,
@@ -105,6 +106,16 @@ def test_only_results_that_count_are_there_and_the_others_are_counted_by_reason(
     assert manifest.rows == len(wanted)
     assert manifest.excluded == LEFT_OUT
     assert manifest.programs == {"tblite 0.4": len(wanted)}
+    assert manifest.settings["program"] == {"tblite": len(wanted)}
+    mixed, solvents = mixtures(manifest.settings)
+    more = len(wanted) - 1
+    assert mixed == (
+        f"the dataset mixes 2 methods: {METHODS[1]} (1), {METHODS[0]} ({more});"
+        f" --where 'method={METHODS[0]}' chooses one"
+    )
+    assert solvents.startswith(
+        f"the dataset mixes 2 solvents: gas phase ({more}), alpb(water) (1);"
+    )
     assert manifest.atoms == sum(map(len, table["elements"].to_pylist()))
 
 

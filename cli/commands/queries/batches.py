@@ -30,14 +30,16 @@ LISTED = (
     Shown("id"),
     Shown("name", long=True),
     Shown("status"),
-    Shown("method", rank=1),
+    Shown("method", rank=1, setting=True),
     Shown("total_count", 0, "items"),
     Shown("successful_count", 0, "completed"),
     Shown("failed_count", 0, "failed"),
     Shown("source", long=True, rank=2),
     Shown("started_at", label="started", rank=1),
-    Shown("optimization_level", label="level", long=True, rank=3, null="single point"),
-    Shown("engine", rank=3),
+    Shown(
+        "optimization_level", label="level", long=True, rank=3, null="single point", setting=True
+    ),
+    Shown("engine", rank=3, setting=True),
 )
 
 

@@ -33,7 +33,7 @@ from quantum_forge.projections.registry import PROJECTIONS
 LISTED = (
     Shown("id"),
     Shown("status"),
-    Shown("method", rank=2),
+    Shown("method", rank=2, setting=True),
     Shown("smiles", long=True),
     Shown("formula", long=True, rank=4),
     Shown("name", long=True, rank=2),
@@ -43,17 +43,20 @@ LISTED = (
     Shown("execution_time_seconds", 2, "time/s", rank=4),
     Shown("started_at", label="started", rank=4),
     Shown("error_type", label="error", rank=1),
-    Shown("solvation_model", label="solvent", long=True, rank=3),
-    Shown("optimization_level", label="level", long=True, rank=5, null="single point"),
-    Shown("program", label="engine", rank=5),
+    Shown("solvation_model", label="solvent", long=True, rank=3, null="gas phase", setting=True),
+    Shown(
+        "optimization_level", label="level", long=True, rank=5, null="single point", setting=True
+    ),
+    Shown("program", label="engine", rank=5, setting=True),
     Shown("error_message", label="reason", long=True, rank=3),
+    Shown("program_version", label="version", rank=6, setting=True),
 )
 FAILED = (
     Shown("id"),
     Shown("status"),
     Shown("name", long=True),
     Shown("smiles", long=True, rank=1),
-    Shown("method", rank=2),
+    Shown("method", rank=2, setting=True),
     Shown("error_type", label="error"),
     Shown("error_message", label="reason", long=True),
 )

@@ -108,7 +108,8 @@ def export(
     NAME is the name of the dataset. A manifest, FILE.manifest.json, is written beside the file. It
     holds the query, the position of the log, hashes, and the number of calculations that were left
     out, by reason. Calculations that failed, were lost, invalidated or retracted, or have not ended
-    are always left out.
+    are always left out. Where results of several methods, solvents, levels or programs are mixed, a
+    warning says so.
 
     --where takes any column of calculations, of their molecules, and of computed properties.
 
@@ -123,6 +124,7 @@ def export(
     from quantum_forge.datasets.export import export_file, export_stream
     from quantum_forge.datasets.formats import format_named
     from quantum_forge.datasets.manifest import Recipe, beside_of
+    from quantum_forge.datasets.mixture import mixtures
     from quantum_forge.datasets.selection import Selection
     from quantum_forge.datasets.units import parse_units
     from quantum_forge.projections.history.moment import position_at
@@ -182,6 +184,8 @@ def export(
         f"{counted(manifest.rows, 'calculation')} with {counted(manifest.atoms, 'atom')}; "
         f"left out: {left_out or 'none'}."
     )
+    for mixture in mixtures(manifest.settings):
+        console.note(f"Warning: {mixture}.")
     if output == "-":
         return
     if as_json:
