@@ -85,15 +85,19 @@ def named_user(connection: Connection, tenant_id: UUID, given: str) -> UUID:
         if (digits := abbreviations.id_digits(given.lower())) is not None:
             with suppress(abbreviations.UnknownId):
                 return abbreviations.find_user(connection, tenant_id, digits)
-        names = connection.scalars(
-            select(c.username).where(c.tenant_id == tenant_id).limit(_SUGGESTED_FROM)
-        )
         hint = suggestion(
             given,
-            names,
+            names_of_users(connection, tenant_id),
             otherwise="give a user name, an email address, an id or at least "
             f"{abbreviations.SHORTEST_PREFIX} of its digits",
         )
         raise click.BadParameter(f"no user {given!r}; {hint}")
     assert isinstance(found, UUID)
     return found
+
+
+def names_of_users(connection: Connection, tenant_id: UUID) -> list[str]:
+    """User names of the tenant, from which an error suggests similar ones."""
+    c = users.c
+    query = select(c.username).where(c.tenant_id == tenant_id).limit(_SUGGESTED_FROM)
+    return list(connection.scalars(query))

@@ -16,10 +16,12 @@ from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.evolution import upcast
-from quantum_forge.schema.language.field_types import limited_records, longest_texts
+from quantum_forge.schema.language.field_types import form_of, limited_records, longest_texts
 
 _METADATA = "metadata"
 _NOT_JSON = (msgspec.MsgspecError, TypeError, UnicodeEncodeError, RecursionError)
+_PATTERN = re.compile(r"Expected `str` matching regex .* - at `\$\.(\w+)`", re.DOTALL)
+"""What msgspec says of a text that does not match the pattern of its field."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -63,7 +65,8 @@ def encode(event: Event) -> bytes:
         read = _decoder(cls).decode(data)
         same = read == event or read == _with_lists(event)
     except _NOT_JSON as error:
-        raise EventRefused(cls.event_type, _explained(event, str(error))) from error
+        reason = _in_words(cls, str(error))
+        raise EventRefused(cls.event_type, _explained(event, reason)) from error
     if not same:
         raise EventRefused(
             cls.event_type, _explained(event, "a field changes when it is written and read back")
@@ -133,7 +136,7 @@ def decode(
             return _decoder(cls).decode(data)
         return msgspec.convert(data, cls)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise EventRefused(event_type, str(error)) from error
+        raise EventRefused(event_type, _in_words(cls, str(error))) from error
 
 
 def decode_object(document: bytes | msgspec.Raw) -> dict[str, Any]:
@@ -201,6 +204,13 @@ def _explained(value: object, reason: str, path: str = "$") -> str:
             if isinstance(leaf, str) and _SURROGATE.search(leaf):
                 return f"half a character (a lone surrogate) cannot be stored - at `{place}`"
     return reason
+
+
+def _in_words(cls: type[Event], reason: str) -> str:
+    """The form that a text must have, instead of the pattern that it does not match."""
+    found = _PATTERN.fullmatch(reason)
+    form = None if found is None else form_of(cls, found[1])
+    return reason if found is None or form is None else f"`{found[1]}` must be {form}"
 
 
 def _too_long(record: msgspec.Struct, path: str = "") -> str | None:

@@ -1,10 +1,11 @@
 """Errors of the event store; each message states what to do next."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from uuid import UUID
 
 from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.base.suggestion import suggestion
 
 
 class QuantumForgeError(Exception):
@@ -536,6 +537,16 @@ class UnknownLogin(QuantumForgeError):
         )
 
 
+class LoginNotLinked(QuantumForgeError):
+    """A login of the database acts as no user; nothing was recorded."""
+
+    def __init__(self, login: str) -> None:
+        self.login = login
+        super().__init__(
+            f"the database login {login!r} is linked to no user; qforge whoami shows yours"
+        )
+
+
 class LastAdmin(QuantumForgeError):
     """Nobody would be left who may administer accounts."""
 
@@ -658,9 +669,10 @@ class NameTaken(QuantumForgeError):
 class NoSuchUser(QuantumForgeError):
     """No account has this email address or username."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, similar: Iterable[str] = ()) -> None:
         self.name = name
-        super().__init__(f"there is no user {name!r}; qforge users list shows them")
+        hint = suggestion(name, similar, otherwise="qforge users list shows them")
+        super().__init__(f"there is no user {name!r}; {hint}")
 
 
 class WeakPassword(QuantumForgeError):

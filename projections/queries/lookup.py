@@ -63,6 +63,8 @@ class NotFound(QuantumForgeError):
         self.reference = reference
         plural = f"{kind}es" if kind == "batch" else f"{kind}s"
         otherwise = f"give {ways}, as `qforge {plural} list` shows it"
+        if kind == "project":
+            otherwise += "; `qforge projects create` creates one"
         super().__init__(
             f"no {kind} {reference!r}: {suggestion(reference, similar, otherwise=otherwise)}"
         )
@@ -165,6 +167,7 @@ def find_molecules(
             reference,
             f"a SMILES, a name, an InChIKey, a formula, an id, or {SHORTEST_PREFIX} or more of "
             "its digits",
+            names_of(connection, molecules, tenant_id),
         )
     return found
 
@@ -304,7 +307,7 @@ def names_of(connection: Connection, table: Table, tenant_id: UUID) -> list[str]
     """The names of the newest rows of a table, from which an error suggests similar ones."""
     query = select(table.c.name).where(table.c.tenant_id == tenant_id)
     newest = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(_SUGGESTED_FROM)
-    return list(dict.fromkeys(connection.scalars(newest)))
+    return [name for name in dict.fromkeys(connection.scalars(newest)) if name is not None]
 
 
 def method_of(batch: Row) -> str | None:

@@ -34,6 +34,7 @@ __all__ = [
     "MoleculeFile",
     "Reading",
     "Record",
+    "has_columns",
     "interpret",
     "read_inputs",
     "read_records",
@@ -49,6 +50,7 @@ KEPT_RECORDS = 20_000
 """What is kept at most of a file that was read to its end, so that it need not be read again."""
 
 _EMPTY = "no molecules in this file"
+_DIRECTORY = "is a directory; name a file in it"
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,8 +223,10 @@ def _called(path: Path, reading: Reading) -> Path:
 
 def _records(path: Path, counter: _Counter, reading: Reading) -> Iterator[Record]:
     """Yield the records; `counter` has the number of lines at the end."""
-    split = _splitter(path, reading)
     called = _called(path, reading)
+    if path.is_dir():
+        raise InputFileError(called, _DIRECTORY)
+    split = _splitter(path, reading)
     text = None
     try:
         with path.open("rb") as file:
@@ -237,7 +241,7 @@ def _records(path: Path, counter: _Counter, reading: Reading) -> Iterator[Record
     except FileNotFoundError as error:
         raise InputFileError(called, "no such file") from error
     except IsADirectoryError as error:
-        raise InputFileError(called, "is a directory; name a file in it") from error
+        raise InputFileError(called, _DIRECTORY) from error
     except OSError as error:
         raise InputFileError(called, f"cannot be read: {error.strerror or error}") from error
     except NoColumnError as error:
@@ -247,10 +251,18 @@ def _records(path: Path, counter: _Counter, reading: Reading) -> Iterator[Record
         raise InputFileError(called, f"{where}{_reason(error)}") from error
 
 
-def _splitter(path: Path, reading: Reading) -> Callable[[Iterable[str]], Iterable[Record]]:
+def has_columns(path: Path, reading: Reading) -> bool:
+    """Return whether a file is read as a table, whose columns can be chosen."""
+    return _suffix(path, reading) in _TABLES
+
+
+def _suffix(path: Path, reading: Reading) -> str:
     suffix = path.suffix.lower() if reading.format is None else f".{reading.format}"
-    if suffix == ".gz":
-        suffix = Path(path.stem).suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+
+
+def _splitter(path: Path, reading: Reading) -> Callable[[Iterable[str]], Iterable[Record]]:
+    suffix = _suffix(path, reading)
     split = _SPLITTERS.get(suffix)
     if split is None:
         kind = f"unknown type of file {path.suffix!r}" if path.suffix else "a file without a suffix"

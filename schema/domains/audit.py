@@ -42,7 +42,7 @@ from quantum_forge.schema.domains.users import (
     UserUpdated,
 )
 from quantum_forge.schema.language.event import EVENTS, Event, event
-from quantum_forge.schema.language.fields import Changed, Count, IndexedText
+from quantum_forge.schema.language.fields import Changed, Count, IndexedText, in_the_form
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import column, either, one_of, read_model
@@ -78,7 +78,9 @@ class DataExported(Event, frozen=True, kw_only=True):
     format: str
     row_count: Count
     position: Count | None = None
-    content_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")] | None = None
+    content_sha256: (
+        Annotated[str, in_the_form(r"^[0-9a-f]{64}$", "64 hexadecimal digits")] | None
+    ) = None
     destination: str | None = None
     parameters: dict[str, object] | None = None
 

@@ -8,14 +8,16 @@ from sqlalchemy import BigInteger, Index, Text, Uuid
 
 from quantum_forge.schema.domains.access import SecretHash
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.fields import Count, Name, Timestamp
+from quantum_forge.schema.language.fields import Count, Name, Timestamp, in_the_form
 from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
 
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
+Currency = Annotated[
+    str, in_the_form("^[A-Z]{3}$", "a currency of three letters, such as EUR", max_length=3)
+]
 
 
 @event("marketplace_listing")

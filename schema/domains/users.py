@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import Boolean, Index, Integer, Text, Uuid
 
 from quantum_forge.schema.language.event import Event, event
-from quantum_forge.schema.language.fields import Changed
+from quantum_forge.schema.language.fields import Changed, in_the_form
 from quantum_forge.schema.language.fold import constant, last
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
@@ -16,9 +16,25 @@ from quantum_forge.schema.language.secrecy import SECRET
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at
 
-Email = Annotated[str, Meta(pattern=r"\A[^@\s]+@[^@\s]+\Z", max_length=254)]
+Email = Annotated[
+    str,
+    in_the_form(
+        r"\A[^@\s]+@[^@\s]+\Z", "an email address, such as ada@example.org", max_length=254
+    ),
+]
 
-Username = Annotated[str, Meta(pattern=r"\A[\w.-]{1,64}\Z", max_length=64)]
+Username = Annotated[
+    str,
+    in_the_form(
+        r"\A[\w.-]{1,64}\Z",
+        "1 to 64 letters, digits, underscores, hyphens and full stops",
+        max_length=64,
+    ),
+]
+
+Orcid = Annotated[
+    str, in_the_form(r"^(\d{4}-){3}\d{3}[\dX]$", "an ORCID iD, such as 0000-0002-1825-0097")
+]
 
 PasswordHash = Annotated[str, Meta(pattern=r"\A\$(argon2id|scrypt)\$[^\s]{20,400}\Z", extra=SECRET)]
 """What a password became: never the password, which this pattern refuses."""
@@ -145,7 +161,7 @@ class UserProfileUpdated(Event, frozen=True, kw_only=True):
     bio: str | UnsetType | None = UNSET
     avatar_url: str | UnsetType | None = UNSET
     website: str | UnsetType | None = UNSET
-    orcid: Annotated[str, Meta(pattern=r"^(\d{4}-){3}\d{3}[\dX]$")] | UnsetType | None = UNSET
+    orcid: Orcid | UnsetType | None = UNSET
     affiliation: str | UnsetType | None = UNSET
     changes: dict[str, Changed] | UnsetType = UNSET
 

@@ -9,6 +9,9 @@ from msgspec.inspect import ListType, Metadata, StrType, StructType, Type, Union
 LONGEST = "longest"
 """Key of the number of characters in the `extra` of a type's `Meta`: see `fields.at_most`."""
 
+FORM = "form"
+"""Key of the form that a text must have, in words, in the `extra`: see `fields.in_the_form`."""
+
 
 @cache
 def field_types(cls: type[msgspec.Struct]) -> Mapping[str, Type]:
@@ -52,6 +55,15 @@ def longest(type_: Type) -> int | None:
     """Return the number of characters that a text of this type may have; None for any number."""
     limits = [limit for part in alternatives(type_) if (limit := _declared(part)) is not None]
     return max(limits, default=None)
+
+
+@cache
+def form_of(cls: type[msgspec.Struct], name: str) -> str | None:
+    """Return in words the form that a text field must have; None where no words are declared."""
+    for part in alternatives(field_types(cls)[name]):
+        if isinstance(part, Metadata) and part.extra and FORM in part.extra:
+            return str(part.extra[FORM])
+    return None
 
 
 def _longest_inside(type_: Type) -> int | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from quantum_forge.schema.language.field_types import LONGEST
+from quantum_forge.schema.language.field_types import FORM, LONGEST
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0)]
@@ -22,6 +22,11 @@ def at_most(characters: int, *, min_length: int | None = None) -> Meta:
     An older event whose text is longer is still read: `max_length` of msgspec would refuse it.
     """
     return Meta(min_length=min_length, extra={LONGEST: characters})
+
+
+def in_the_form(pattern: str, words: str, *, max_length: int | None = None) -> Meta:
+    """The mark of a text that must match a pattern; errors say it in words: "must be …"."""
+    return Meta(pattern=pattern, max_length=max_length, extra={FORM: words})
 
 
 Name = Annotated[str, at_most(LONGEST_INDEXED, min_length=1)]

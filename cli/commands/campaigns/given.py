@@ -30,10 +30,12 @@ def read_all(
 ) -> list[Given]:
     """Read every file, before anything is recorded; at most `limit` molecules of all together.
 
-    Of standard input, the content identifies it: the same content continues its batch.
+    Of standard input, the content identifies it: the same content continues its batch. The names of
+    columns are for those files that have columns, if any has.
     """
-    from quantum_forge.runner.inputs.files import MoleculeFile
+    from quantum_forge.runner.inputs.files import MoleculeFile, has_columns
 
+    some_have_columns = any(has_columns(path, reading) for path in paths)
     given: list[Given] = []
     left = limit
     for path in dict.fromkeys(paths):
@@ -49,6 +51,8 @@ def read_all(
             name, source, path = "stdin", f"stdin, SHA-256 {copy.sha256}", copy.path
         else:
             name, source, of_it = path.stem, source_of(path), reading
+        if some_have_columns and not has_columns(path, of_it):
+            of_it = structs.replace(of_it, smiles_column=None, name_column=None)
         file = MoleculeFile(path, limit=left, reading=of_it, keeps=len(paths) == 1)
         given.append(Given(file, name, source))
         left = None if left is None else left - file.total

@@ -67,12 +67,12 @@ if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
 @click.option(
     "--smiles-column",
     metavar="NAME",
-    help="Column of a .csv or .tsv that holds the SMILES.  [default: smiles]",
+    help="Column of each .csv and .tsv that holds the SMILES.  [default: smiles]",
 )
 @click.option(
     "--name-column",
     metavar="NAME",
-    help="Column of a .csv or .tsv that holds the names.  [default: name or id]",
+    help="Column of each .csv and .tsv that holds the names.  [default: name or id]",
 )
 @click.option(
     "--project",

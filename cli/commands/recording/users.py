@@ -7,6 +7,7 @@ from uuid import UUID
 import click
 
 from quantum_forge.cli.command import Group
+from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.options import json_option, limit_option, time
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
@@ -272,7 +273,9 @@ def user_id_of(forge: Forge, user: str) -> UUID:
         return forge.users.find(user)
     except NoSuchUser:
         if (digits := abbreviations.id_digits(user)) is None:
-            raise
+            with forge.connect() as connection:
+                names = ids.names_of_users(connection, forge.author.tenant_id)
+            raise NoSuchUser(user, names) from None
     with forge.connect() as connection:
         return abbreviations.find_user(connection, forge.author.tenant_id, digits)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from quantum_forge.eventstore.base.envelope import Placed
-from quantum_forge.eventstore.base.errors import UnknownLogin
+from quantum_forge.eventstore.base.errors import LoginNotLinked, RuleBroken, UnknownLogin
 from quantum_forge.eventstore.recording.domain import Domain
 from quantum_forge.schema.domains.logins import LoginLinked, LoginUnlinked, login_id
 
@@ -28,8 +28,16 @@ class Logins(Domain):
         return self.record((login_id(self.author.tenant_id, login), event))[0]
 
     def unlink(self, login: str, /) -> Placed:
-        """Record that a login acts as no user any more; RuleBroken when it did not before."""
-        return self.record((login_id(self.author.tenant_id, login), LoginUnlinked(login=login)))[0]
+        """Record that a login acts as no user any more.
+
+        Raises:
+            LoginNotLinked: when it did not act as one before.
+        """
+        its_id = login_id(self.author.tenant_id, login)
+        try:
+            return self.record((its_id, LoginUnlinked(login=login)))[0]
+        except RuleBroken as error:
+            raise LoginNotLinked(login) from error
 
 
 def require_login(connection: Connection, login: str) -> None:

@@ -75,8 +75,11 @@ def test_several_files_and_stdin_are_read_in_one_run(
     first, second = (json.loads(text) for text in documents(said.stdout))
     assert (first["batch"], first["completed_before"]) == ("a", 2)
     assert (second["batch"], second["completed"]) == ("c.smi", 1)
-    table = json.loads(qforge("run", "b.tsv", *columns, "--json").stdout)
+    said = qforge("run", "a.smi", "b.tsv", *columns, "--json")  # the columns of those that have any
+    again, table = (json.loads(text) for text in documents(said.stdout))
+    assert again["completed_before"] == 2
     assert (table["completed"], table["completed_before"]) == (1, 1)
+    assert "is a directory" in qforge("run", ".", status=2).stderr
     assert {row["name"] for row in rows(engine, "batch_item_names")} >= {"X1", "X2", "butane"}
 
     piped = [
