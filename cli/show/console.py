@@ -228,20 +228,24 @@ def error(text: str) -> None:
     click.echo(f"{label} {printable(' '.join(text.split()))}", err=True)
 
 
-def progress(label: str, total: int) -> contextlib.AbstractContextManager[Report]:
+def progress(
+    label: str, total: int, *, counts_failures: bool = True
+) -> contextlib.AbstractContextManager[Report]:
     """Show how far a job is, with rate, time left and failures; a line now and then in a pipe."""
-    return _bar(label, total) if is_terminal(sys.stderr) else _lines(label, total)
+    show = _bar if is_terminal(sys.stderr) else _lines
+    return show(label, total, counts_failures=counts_failures)
 
 
 @contextlib.contextmanager
-def _lines(label: str, total: int) -> Iterator[Report]:
+def _lines(label: str, total: int, *, counts_failures: bool) -> Iterator[Report]:
     began = shown = time.monotonic()
     done = failed = 0
 
     def line() -> None:
         rate = done / max(time.monotonic() - began, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        note(f"{label}: {done}/{total}, {failed} failed, {rate:.1f}/s{left}")
+        failures = f"{failed} failed, " if counts_failures else ""
+        note(f"{label}: {done}/{total}, {failures}{rate:.1f}/s{left}")
 
     def report(more: int, failures: int = 0) -> None:
         nonlocal done, failed, shown
@@ -257,7 +261,7 @@ def _lines(label: str, total: int) -> Iterator[Report]:
 
 
 @contextlib.contextmanager
-def _bar(label: str, total: int) -> Iterator[Report]:
+def _bar(label: str, total: int, *, counts_failures: bool) -> Iterator[Report]:
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import (
@@ -272,7 +276,7 @@ def _bar(label: str, total: int) -> Iterator[Report]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]} failed"),
+        *([TextColumn("{task.fields[failed]} failed")] if counts_failures else []),
         TextColumn("{task.fields[rate]:.1f}/s"),
         TimeRemainingColumn(),
         console=Console(stderr=True),

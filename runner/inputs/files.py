@@ -1,5 +1,6 @@
 """Read molecules from a file: .smi, .csv, .tsv, .sdf, .mol, .xyz, also gzip-compressed."""
 
+import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -169,6 +170,7 @@ class MoleculeFile:
         limit: use at most so many records; the others are counted.
         reading: how it is read.
         keeps: False where its records are wanted much later: they are then read a second time.
+        on_read: told now and then how many bytes of the file have been read since the last time.
 
     Raises:
         InputFileError: as `read_records` does, for damage anywhere in the file, too.
@@ -181,12 +183,13 @@ class MoleculeFile:
         limit: int | None = None,
         reading: Reading = AS_NAMED,
         keeps: bool = True,
+        on_read: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._path = Path(path)
         self._limit = limit
         self._reading = reading
         self._kept: deque[Record] | None = deque() if keeps else None
-        counter = _Counter()
+        counter = _Counter(on_read)
         inputs = within = characters = 0
         for record in _records(self._path, counter, reading):
             inputs += 1
@@ -214,7 +217,22 @@ class MoleculeFile:
 
 
 class _Counter(msgspec.Struct):
+    on_read: Callable[[int], object] = lambda _: None
     lines: int = 0
+
+
+class _Observed(io.BufferedReader):
+    """A file that tells of the bytes that are read."""
+
+    def __init__(self, path: Path, on_read: Callable[[int], object]) -> None:
+        super().__init__(io.FileIO(path))
+        self._on_read = on_read
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file does."""
+        chunk = super().read(size)
+        self._on_read(len(chunk))
+        return chunk
 
 
 def _called(path: Path, reading: Reading) -> Path:
@@ -229,7 +247,7 @@ def _records(path: Path, counter: _Counter, reading: Reading) -> Iterator[Record
     split = _splitter(path, reading)
     text = None
     try:
-        with path.open("rb") as file:
+        with _Observed(path, counter.on_read) as file:
             text = TextLines(file)
             number = 0
             for record in split(text):
