@@ -205,7 +205,7 @@ def row(values: Iterable[object]) -> None:
 
 
 def cell(value: object) -> str:
-    """Return a value as it stands in a table: nothing for None, times to the second."""
+    """Return a value as it stands in a table: nothing for None, times to the second, else JSON."""
     match value:
         case None:
             return ""
@@ -213,6 +213,8 @@ def cell(value: object) -> str:
             return "yes" if value else "no"
         case datetime():
             return value.isoformat(sep=" ", timespec="seconds")
+        case dict() | list():
+            return msgspec.json.encode(value, enc_hook=str).decode()
         case _:
             return str(value)
 

@@ -47,7 +47,10 @@ class DefaultPartitionLarge(QuantumForgeError):
 
 
 _PARTITIONS = text(
-    "SELECT name, first_position, last_position, rows, bytes FROM event_partitions()"
+    "SELECT name, first_position, last_position,"
+    " CASE WHEN counted.reltuples >= 0 THEN rows END AS rows, bytes"
+    " FROM event_partitions() LEFT JOIN pg_class AS counted"
+    " ON counted.oid = to_regclass(quote_ident(name)) ORDER BY first_position NULLS LAST"
 )
 _MAINTAIN = text("SELECT maintain_event_partitions()")
 _SCAN = text("SELECT set_config('qforge.scan_default_partition', :scan, false)")

@@ -199,6 +199,13 @@ def _entry(event: RecordedEvent, changes: dict[str, Changed]) -> Entry:
     )
 
 
+def _is_of_records(value: object) -> bool:
+    """Whether a value is a long list, or one of records, such as atoms and items of a batch."""
+    return isinstance(value, list) and (
+        len(value) > 20 or any(isinstance(each, list | dict) for each in value)
+    )
+
+
 def _changed(event: RecordedEvent, state: dict[str, Any]) -> dict[str, Changed]:
     """What an event changes in the fields told so far, which become those after it."""
     cls = EVENTS.get(event.event_type)
@@ -208,8 +215,8 @@ def _changed(event: RecordedEvent, state: dict[str, Any]) -> dict[str, Changed]:
         return {name: Changed(**each) for name, each in (reported or {}).items()}
     changed: dict[str, Changed] = {}
     for name, value in event.data.items():
-        if name == "changes" or (isinstance(value, list) and len(value) > 20):
-            continue  # told by the fields themselves; a list of atoms is no field to compare
+        if name == "changes" or _is_of_records(value):
+            continue  # told by the fields themselves; atoms and items are no field to compare
         old = state.get(name)
         if old != value:
             hidden = name in secrets

@@ -38,10 +38,10 @@ def test_a_piped_table_is_tab_separated(capsys: pytest.CaptureFixture[str]) -> N
     """`cut` and a spreadsheet read it; no value can break a row or be cut short."""
     at = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
-    console.table(["a", "b", "c"], [("x\ty\n", None, True), ("Å" * 300, 1.25, at)])
+    console.table(["a", "b", "c"], [("x\ty\n", None, True), ("Å" * 300, {"n": [1.25]}, at)])
 
     assert capsys.readouterr().out == (
-        f"a\tb\tc\nx\\ty\\n\t\tyes\n{'Å' * 300}\t1.25\t2026-01-02 03:04:05+00:00\n"
+        f'a\tb\tc\nx\\ty\\n\t\tyes\n{"Å" * 300}\t{{"n":[1.25]}}\t2026-01-02 03:04:05+00:00\n'
     )
 
 
@@ -68,6 +68,27 @@ def test_ids_on_a_terminal_are_as_long_as_it_takes_to_tell_them_apart() -> None:
     seen = _on_a_terminal(IDS).decode()
 
     assert re.findall(r"01a2[\w-]*", seen) == ["01a224a3-3df6", "01a224a3-5182", "01a224a3"]
+
+
+DIFFERENT = """
+from quantum_forge.cli.show import columns
+shown = [columns.Shown("smiles"), columns.Shown("energy", 6, rank=1),
+         columns.Shown("solvent", rank=3, null="gas phase", setting=True)]
+one = {"smiles": "C" * 60, "energy": -1.0, "solvent": None}
+for rows in ([one, one], [one, one | {"solvent": "water"}]):
+    columns.table(shown, rows)
+"""
+
+
+def test_a_list_shows_the_setting_in_which_rows_differ_first() -> None:
+    """Two results of one molecule, in water and in the gas phase, can be told apart."""
+    seen = re.sub(r"\x1b\[[\d;]*m", "", _on_a_terminal(DIFFERENT).decode())
+
+    same, different = seen.split("smiles")[1:]
+    assert "-1.000000" in same
+    assert "gas phase" not in same
+    assert "-1.000000" not in different
+    assert re.search("gas phase.*water", different, re.DOTALL)
 
 
 def _on_a_terminal(program: str) -> bytes:

@@ -1,7 +1,6 @@
 """`qforge db maintain`: the partitions of the log."""
 
 import click
-import msgspec
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.session import open_forge, tell_trouble
@@ -24,7 +23,8 @@ def maintain(scan: bool, as_json: bool) -> None:
     """Create partitions of the log in advance, and show all partitions.
 
     Projectors do the same while they run. While a long transaction has the log open, the command
-    tries again for half a minute; no session waits for it longer than 0.05 s.
+    tries again for half a minute; no session waits for it longer than 0.05 s. The rows are those
+    that PostgreSQL counted last (ANALYZE); unknown where it has not yet.
 
     \b
     Example:
@@ -41,6 +41,13 @@ def maintain(scan: bool, as_json: bool) -> None:
         return
     for name in made:
         console.note(f"made {name}")
-    columns = ["partition", "from", "to", "rows", "bytes"]
-    rows = [msgspec.structs.astuple(partition) for partition in partitions]
+    columns = ["partition", "from", "to", "rows (estimate)", "bytes"]
+    rows = [
+        (each.name, each.first_position, each.last_position, _known(each.rows), each.bytes)
+        for each in partitions
+    ]
     console.table(columns, rows, right=columns[1:], title="Partitions of event_logs")
+
+
+def _known(rows: int | None) -> int | str:
+    return "unknown" if rows is None else rows

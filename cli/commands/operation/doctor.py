@@ -30,6 +30,8 @@ def doctor(as_json: bool, thorough: bool) -> None:
       qforge doctor --json | jq '.[] | select(.level != "ok")'
     """
     findings = []
+    if not as_json and not console.is_terminal():
+        console.row(("level", "check", "found", "remedy", "commands"))
     for finding in examine(more=CHECKS, thorough=thorough):
         findings.append(finding)
         if not as_json:

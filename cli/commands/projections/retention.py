@@ -65,7 +65,10 @@ def set_(table: str, days: str) -> None:
     """
     settings = load_settings()
     with open_forge(settings, writes=True) as forge:
-        library.set_retention(forge.engine, forge.author, table, _days(days))
+        kept = _days(days)
+        library.set_retention(forge.engine, forge.author, table, kept)
+    period = "for ever" if kept is None else f"for {kept:g} {'day' if kept == 1 else 'days'}"
+    console.note(f"{table} keeps its rows {period}; `qforge retention apply` trims it.")
 
 
 @retention.command()

@@ -65,7 +65,7 @@ def whoami(as_json: bool) -> None:
         console.emit_json(answer)
         return
     rows = [(name.replace("_", " "), value) for name, value in msgspec.to_builtins(answer).items()]
-    console.table(("", "value"), [(name, _text(value)) for name, value in rows if value != []])
+    console.table(("fact", "value"), [(name, _text(value)) for name, value in rows if value != []])
 
 
 def _how(person: Person) -> str:

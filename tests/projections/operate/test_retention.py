@@ -256,7 +256,8 @@ def test_only_a_table_of_events_can_be_retained() -> None:
 def test_the_command_shows_decides_and_applies(qforge_here: Qforge, engine: Engine) -> None:
     """A dry run trims nothing; a second run has nothing to do."""
     record(engine, measured(-3000 / 86400), *(measured(400 + n) for n in range(3)))
-    qforge_here("retention", "set", "performance_metrics", "30")
+    said = qforge_here("retention", "set", "performance_metrics", "30").stderr
+    assert said.startswith("performance_metrics keeps its rows for 30 days;")
 
     told = json.loads(qforge_here("retention", "apply", "--dry-run", "--json").stdout)
     assert [(each["table"], each["expired"]) for each in told] == [("performance_metrics", 3)]
