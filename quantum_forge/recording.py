@@ -71,7 +71,15 @@ def record(
         event,
         of=None if of is None else id_of(of),
         expected_version=expected_version,
+        check=_refuse_unusable,
     )
+
+
+def _refuse_unusable(event: Event) -> None:
+    # Who only reads needs nothing of the runner.
+    from quantum_forge.runner.engines.preferences import refuse_unusable
+
+    refuse_unusable(event)
 
 
 def molecule(

@@ -1,5 +1,6 @@
 """Recording any event by its name, from JSON, by the same rules as every recorder."""
 
+from collections.abc import Callable
 from itertools import islice
 from uuid import UUID
 
@@ -31,6 +32,10 @@ NOT_ALONE = {
 that records them."""
 
 
+Check = Callable[[Event], None]
+"""Raises where an event must not be recorded: for rules of rooms above this one."""
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """What was recorded, and where it is."""
 
@@ -48,11 +53,13 @@ def record_event(
     *,
     of: UUID | None = None,
     expected_version: int | None = None,
+    check: Check = lambda _: None,
 ) -> Recorded:
     """Record any event that may be recorded alone, with what follows from it.
 
     The end of a project or of an organisation is recorded with that of everything in it. The
-    recorder has no spool: the caller learns where the event is.
+    recorder has no spool: the caller learns where the event is. `check` is called first, and what
+    it raises refuses the event.
 
     Raises:
         EventRefused: when it is never recorded alone, a field does not fit, or no entity is named.
@@ -60,6 +67,7 @@ def record_event(
     """
     if (instead := NOT_ALONE.get(event.event_type)) is not None:
         raise EventRefused(event.event_type, f"cannot be recorded by itself; use {instead}")
+    check(event)
     match event:
         case ProjectDeleted() if of is not None:
             delete_project(recorder, of, reason=event.reason, expected_version=expected_version)
@@ -96,6 +104,7 @@ def record_by_name(
     *,
     entity_id: UUID | None = None,
     expected_version: int | None = None,
+    check: Check = lambda _: None,
 ) -> Recorded:
     """Record an event that is given as JSON: see `record_event`.
 
@@ -106,6 +115,7 @@ def record_by_name(
         entity_id: to what. Without it, an event that begins an entity begins a new one, or the one
             that its fields identify.
         expected_version: of the stream before, where only that will do.
+        check: called with the event first; what it raises refuses the event.
 
     Raises:
         EventRefused: when there is no such event type, too.
@@ -113,4 +123,6 @@ def record_by_name(
     if event_type in NOT_ALONE:
         raise EventRefused(event_type, f"cannot be recorded by itself; use {NOT_ALONE[event_type]}")
     event = decode(event_type, data)
-    return record_event(recorder, event, of=entity_id, expected_version=expected_version)
+    return record_event(
+        recorder, event, of=entity_id, expected_version=expected_version, check=check
+    )

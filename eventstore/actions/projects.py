@@ -29,8 +29,11 @@ from quantum_forge.schema.domains.molecules import (
 from quantum_forge.schema.language.event import Event
 
 
-def move_molecule(recorder: Recorder, molecule_id: UUID, *, project_id: UUID | None) -> None:
+def move_molecule(recorder: Recorder, molecule_id: UUID, *, project_id: UUID | None) -> bool:
     """Have a molecule leave the project that it is in, and join another; None: no other.
+
+    Returns:
+        Whether anything was recorded: not of a molecule that is there already.
 
     Raises:
         RuleBroken: when there is no such molecule or project.
@@ -47,7 +50,7 @@ def move_molecule(recorder: Recorder, molecule_id: UUID, *, project_id: UUID | N
             happened.append(MoleculeAddedToProject(project_id=project_id))
         return [recorder.new(molecule_id, event, expected_version=version) for event in happened]
 
-    recorder.decide(decide)
+    return bool(recorder.decide(decide))
 
 
 def delete_project(

@@ -1,6 +1,5 @@
 """Preferences of the acting user that a run heeds: method and solvation."""
 
-import re
 from typing import NamedTuple
 from uuid import UUID
 
@@ -8,13 +7,9 @@ from sqlalchemy import Connection, select
 
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.runner.engines.methods import method_named
-from quantum_forge.runner.engines.solvents import is_gas, solvent_named
+from quantum_forge.runner.engines.preferences import preferred_method, preferred_solvent
 from quantum_forge.runner.errors import InputError
 from quantum_forge.schema.domains.users import user_preferences
-
-_MODEL = re.compile(r"ALPB\((.*)\)", re.IGNORECASE)
-"""A solvation as calculations store it; a preference may also name the solvent only."""
 
 
 class UnusablePreference(QuantumForgeError):
@@ -70,17 +65,13 @@ def note_preferences(wanted: Preferred) -> None:
 
 def _method(written: str) -> str:
     try:
-        return method_named(written)
+        return preferred_method(written)
     except InputError as error:
         raise UnusablePreference("default_method", "--method", str(error)) from error
 
 
 def _solvent(written: str) -> str:
-    model = _MODEL.fullmatch(written.strip())
-    name = model[1] if model else written
-    if is_gas(name):
-        return ""
     try:
-        return solvent_named(name)
+        return preferred_solvent(written)
     except InputError as error:
         raise UnusablePreference("default_solvation", "--solvent", str(error)) from error

@@ -16,8 +16,9 @@ from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import groups
 from quantum_forge.projections.queries.calculations import rows
-from quantum_forge.projections.queries.lookup import find_molecule, find_project
+from quantum_forge.projections.queries.lookup import find_molecule, find_project, refuse_taken
 from quantum_forge.schema.domains.discovery import ProjectCreated, ProjectUpdated
+from quantum_forge.schema.domains.discovery import projects as table
 
 LISTED = (
     Shown("id"),
@@ -70,14 +71,15 @@ def list_(limit: int, as_json: bool) -> None:
 @click.option("--target", help="What it is to treat or bind, in words.")
 @json_option()
 def create(name: str, description: str | None, target: str | None, as_json: bool) -> None:
-    """Create the project NAME, and print its id.
+    """Create the project NAME, and print its id. No other project of the tenant may have the name.
 
     \b
     Example:
       qforge projects create Malaria --target 'PfDHFR'
     """
     event = ProjectCreated(name=name, description=description, disease_target=target)
-    with open_forge(writes=True) as forge:
+    with open_forge(writes=True, needs=NEEDED) as forge:
+        _refuse_taken(forge, name)
         created = forge.record(event).entity_id
     console.emit_id(created, as_json=as_json)
 
@@ -93,7 +95,9 @@ def rename(project: str, name: str) -> None:
       qforge projects rename Malaria 'Malaria 2'
     """
     with open_forge(writes=True, needs=NEEDED) as forge:
-        forge.record(ProjectUpdated(name=name), of=_id_of(forge, project))
+        project_id = _id_of(forge, project)
+        _refuse_taken(forge, name)
+        forge.record(ProjectUpdated(name=name), of=project_id)
     console.note(f"{project} is called {name}.")
 
 
@@ -128,9 +132,15 @@ def add(project: str, molecules: tuple[str, ...]) -> None:
     """
     with open_forge(writes=True, needs=[*NEEDED, "molecules"]) as forge, _actions(forge) as actions:
         project_id = _id_of(forge, project)
-        for molecule_id in _molecules(forge, molecules):
-            move_molecule(actions, molecule_id, project_id=project_id)
-    console.note(f"{counted(len(molecules), 'molecule')} put into {project}.")
+        found = dict(zip(molecules, _molecules(forge, molecules), strict=True))
+        moved = {
+            written
+            for written, molecule_id in found.items()
+            if move_molecule(actions, molecule_id, project_id=project_id)
+        }
+    console.note(f"{counted(len(moved), 'molecule')} put into {project}.")
+    if there := [written for written in found if written not in moved]:
+        console.note(f"There already: {', '.join(there)}.")
 
 
 @projects.command()
@@ -143,13 +153,24 @@ def remove(molecules: tuple[str, ...]) -> None:
       qforge projects remove 7d44a1f0
     """
     with open_forge(writes=True, needs=["molecules"]) as forge, _actions(forge) as actions:
-        for molecule_id in _molecules(forge, molecules):
-            move_molecule(actions, molecule_id, project_id=None)
-    console.note(f"{counted(len(molecules), 'molecule')} taken out.")
+        found = dict(zip(molecules, _molecules(forge, molecules), strict=True))
+        moved = {
+            written
+            for written, molecule_id in found.items()
+            if move_molecule(actions, molecule_id, project_id=None)
+        }
+    console.note(f"{counted(len(moved), 'molecule')} taken out.")
+    if left := [written for written in found if written not in moved]:
+        console.note(f"In no project: {', '.join(left)}.")
 
 
 def _actions(forge: Forge) -> Recorder:
     return Recorder(forge.engine, forge.author)
+
+
+def _refuse_taken(forge: Forge, name: str) -> None:
+    with forge.connect() as connection:
+        refuse_taken(connection, table, forge.author.tenant_id, name)
 
 
 def _id_of(forge: Forge, project: str) -> UUID:

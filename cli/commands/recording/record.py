@@ -18,6 +18,7 @@ from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.runner.engines.preferences import refuse_unusable
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.language.describe import FieldDescription, fields_of, summary_of
 
@@ -86,7 +87,12 @@ def record(
         author = Author(tenant_id=settings.tenant_id, user_id=user or forge.author.user_id)
         with Recorder(forge.engine, author) as recorder:
             recorded = record_by_name(
-                recorder, event, document, entity_id=entity, expected_version=expect
+                recorder,
+                event,
+                document,
+                entity_id=entity,
+                expected_version=expect,
+                check=refuse_unusable,
             )
     if as_json:
         console.emit_json(recorded)

@@ -15,6 +15,8 @@ def test_an_organisation_is_made_joined_and_deleted_by_names(qforge_here: Qforge
     as_bob = {"QFORGE_USER_ID": bob}
 
     qforge_here("organizations", "create", "Lab")
+    taken = qforge_here("organizations", "create", "Lab", status=1)
+    assert "the name 'Lab' is taken by" in taken.stderr
     qforge_here("organizations", "add", "Lab", "bob")
     qforge_here("organizations", "role", "Lab", "bob@example.org", "--role", "owner")
     qforge_here("organizations", "rename", "Lab", "Theory")
@@ -39,14 +41,19 @@ def test_molecules_join_and_leave_projects_by_names(qforge_here: Qforge) -> None
     qforge_here("projects", "create", "Other")
     qforge_here("projects", "add", "Malaria", "methane")
     qforge_here("projects", "add", "Other", "C")
+    assert "is taken by" in qforge_here("projects", "create", "Other", status=1).stderr
+    assert "is taken by" in qforge_here("projects", "rename", "Malaria", "Other", status=1).stderr
     qforge_here("projects", "rename", "Other", "Another")
 
     listed = json.loads(qforge_here("projects", "list", "--json").stdout)
 
     counts = {each["name"]: each["molecule_count"] for each in listed}
     assert counts == {"Malaria": 0, "Another": 1}
-    qforge_here("projects", "remove", "methane")
+    assert "1 molecule taken out." in qforge_here("projects", "remove", "methane").stderr
+    again = qforge_here("projects", "remove", "methane").stderr
+    assert "0 molecules taken out.\nIn no project: methane.\n" in again
     qforge_here("projects", "add", "Malaria", "methane")
+    assert "There already: C." in qforge_here("projects", "add", "Malaria", "C").stderr
     done = qforge_here("projects", "delete", "Malaria", "--reason", "a trial", "--yes")
     assert "with 1 molecule." in done.stderr
     assert json.loads(qforge_here("molecules", "list", "--json").stdout) == []
