@@ -54,7 +54,11 @@ def settings_of(
     if tenant_id is not None:
         given["tenant_id"] = parse_uuid("tenant_id", tenant_id)
     if user_id is not None:
-        given |= {"user_id": parse_uuid("user_id", user_id), "user_is_given": True}
+        given |= {
+            "user_id": parse_uuid("user_id", user_id),
+            "user_is_given": True,
+            "user_name": None,
+        }
     if url is not None:
         given |= {"url": parse_database_url(url, variable="url"), "source": "url"}
     return msgspec.structs.replace(settings or load_settings(), **given)
@@ -97,7 +101,7 @@ class Door:
             raise
         self.author = author_of(settings, self.person)
         if (acting := self.author.user_id) is not None:
-            settings = msgspec.structs.replace(settings, user_id=acting)
+            settings = msgspec.structs.replace(settings, user_id=acting, user_name=None)
         self.settings = settings
         announce_appends(self._database.engine)
         self._recorder = Recorder(
@@ -186,7 +190,8 @@ def acting_person(engine: Engine, settings: Settings, user: str | None = None) -
         AccessRefused: when the login may not act as that user.
     """
     tenant_id = settings.tenant_id
-    claimed = settings.user_id if settings.user_is_given else None
+    user = settings.user_name if user is None else user
+    claimed = settings.user_id if settings.user_is_given and settings.user_name is None else None
     with engine.connect() as connection:
         person = read_person(connection, tenant_id, claimed, is_named=True)
         if user is not None and person.username != user:

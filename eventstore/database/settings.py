@@ -8,6 +8,7 @@ import re
 import shlex
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -45,7 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     embedded server runs on after the last command. `encryption_keys`: see
     eventstore/security/encryption.py; without any, the file has them.
     `user_is_given`: whether somebody said who acts: without it, a database login that is linked to
-    a user acts as that user.
+    a user acts as that user. `user_name`: the user name or email address that was given instead of
+    an id, to be looked up in the database; `user_id` is then not theirs.
     `domains`: modules that add event types and tables; see eventstore/database/domains.py.
     """
 
@@ -55,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: UUID = DEFAULT_TENANT_ID
     user_id: UUID
     user_is_given: bool = False
+    user_name: str | None = None
     deadline: float = DEFAULT_DEADLINE
     server_linger: float = DEFAULT_LINGER
     encryption_keys: tuple[Secret, ...] = ()
@@ -83,6 +86,9 @@ class _Parts(NamedTuple):
         """How the family is called in messages."""
         return self.host.partition("_")[0] + "_*"
 
+
+_USER_NAME = re.compile(r"[\w.-]{1,64}|[^@\s]+@[^@\s]+")
+"""A user name or an email address, as accounts have them."""
 
 _FAMILIES = (
     _Parts("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"),
@@ -117,6 +123,7 @@ def load_settings(
         if parts.source == source:
             _require_one_place(parts, process, file, dotenv)
 
+    user_id, user_name = _user(merged.get("QFORGE_USER_ID"))
     home = _home(merged)
     keys = merged.get("QFORGE_ENCRYPTION_KEYS", "").split(",")
     key_file = merged.get("QFORGE_ENCRYPTION_KEY_FILE")
@@ -125,10 +132,9 @@ def load_settings(
         source=source,
         home=home,
         tenant_id=parse_uuid("QFORGE_TENANT_ID", merged.get("QFORGE_TENANT_ID", DEFAULT_TENANT_ID)),
-        user_id=parse_uuid(
-            "QFORGE_USER_ID", merged.get("QFORGE_USER_ID", uuid5(NAMESPACE, f"user {login_name()}"))
-        ),
+        user_id=uuid5(NAMESPACE, f"user {login_name()}") if user_id is None else user_id,
         user_is_given="QFORGE_USER_ID" in merged,
+        user_name=user_name,
         deadline=_seconds(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
         server_linger=_seconds(merged, "QFORGE_SERVER_LINGER", DEFAULT_LINGER, may_be_zero=True),
         encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
@@ -388,6 +394,20 @@ def parse_uuid(name: str, value: object) -> UUID:
         return value if isinstance(value, UUID) else UUID(str(value))
     except ValueError:
         raise InvalidSetting(name, f"must be a UUID, not {value!r}") from None
+
+
+def _user(written: str | None) -> tuple[UUID | None, str | None]:
+    """The id of the user who acts, or their user name or email address."""
+    if written is None:
+        return None, None
+    with suppress(ValueError):
+        return UUID(written), None
+    if not _USER_NAME.fullmatch(written):
+        raise InvalidSetting(
+            "QFORGE_USER_ID",
+            f"must be a user name, an email address or a UUID, not {written!r}",
+        )
+    return None, written
 
 
 def _modules(variables: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -192,7 +192,7 @@ def _settings(settings: Settings) -> Finding:
     return ok(
         "settings",
         f"database {place}; tenant {settings.tenant_id} ({given('QFORGE_TENANT_ID')}); "
-        f"user {settings.user_id} ({given('QFORGE_USER_ID')}); "
+        f"user {settings.user_name or settings.user_id} ({given('QFORGE_USER_ID')}); "
         f"home {settings.home} ({given('QFORGE_HOME')})",
     )
 

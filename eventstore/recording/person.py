@@ -124,7 +124,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         if self.power is None:
             return (
                 f"user {self.name} does not belong to tenant {self.tenant_id}",
-                "set QFORGE_USER_ID to the id of a user, as `qforge users list --json` shows it, or"
+                "set QFORGE_USER_ID to the name of a user, as `qforge users list` shows it, or"
                 " unset it",
             )
         return (

@@ -207,7 +207,7 @@ def refused(outcomes: dict[str, Outcome], *words: str) -> None:
         ({"DATABASE_URL": "sqlite:///x"}, "only PostgreSQL"),
         ({"POSTGRES_HOST": "a,b", "POSTGRES_PORT": "1,2,3"}, "POSTGRES_PORT has 3 ports"),
         ({"QFORGE_TENANT_ID": "me"}, "QFORGE_TENANT_ID must be a UUID"),
-        ({"QFORGE_USER_ID": "1"}, "QFORGE_USER_ID must be a UUID"),
+        ({"QFORGE_USER_ID": "a b"}, "QFORGE_USER_ID must be a user name"),
         ({"QFORGE_DEADLINE": "soon"}, "QFORGE_DEADLINE must be a number"),
         ({"QFORGE_SERVER_LINGER": "-1"}, "QFORGE_SERVER_LINGER must be a number"),
         ({"QFORGE_DOMAINS": "1a"}, "QFORGE_DOMAINS must name modules"),

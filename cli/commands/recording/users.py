@@ -139,32 +139,50 @@ def unlink(login: str) -> None:
 @users.command()
 @click.argument("user")
 @click.argument("role", type=click.Choice([role.value for role in Role]), metavar="ROLE")
-def role(user: str, role: str) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def role(user: str, role: str, yes: bool) -> None:
     """Give USER the role ROLE: admin, researcher or viewer.
 
-    USER is a user name, an email address, or an id.
+    USER is a user name, an email address, or an id. Asks before it takes the role of admin from
+    you. The last admin of a tenant keeps it.
 
     \b
     Example:
       qforge users role ada admin
     """
     with open_forge(writes=True) as forge:
-        forge.users.change_role(user_id_of(forge, user), role=Role(role))
+        user_id = user_id_of(forge, user)
+        loses = Role(role) is not Role.ADMIN and forge.person.power is Role.ADMIN
+        if loses and not yes and user_id == forge.author.user_id:
+            click.confirm(
+                f"{user} is you, and will no longer be an admin. Go on?", abort=True, err=True
+            )
+        forge.users.change_role(user_id, role=Role(role))
     console.note(f"{user} has the role {role}.")
 
 
 @users.command()
 @click.argument("user")
 @click.option("--reason", help="Reason, which is recorded.")
-def deactivate(user: str, reason: str | None) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def deactivate(user: str, reason: str | None, yes: bool) -> None:
     """Close the account of USER. What the user did stays; sessions and keys open nothing any more.
+
+    Asks before it closes your own account. The last admin of a tenant cannot be deactivated.
 
     \b
     Example:
       qforge users deactivate ada --reason 'left the group'
     """
     with open_forge(writes=True) as forge:
-        forge.users.deactivate(user_id_of(forge, user), reason=reason)
+        user_id = user_id_of(forge, user)
+        if not yes and user_id == forge.author.user_id:
+            click.confirm(
+                f"{user} is you, and you can do nothing more afterwards. Deactivate the account?",
+                abort=True,
+                err=True,
+            )
+        forge.users.deactivate(user_id, reason=reason)
     console.note(f"The account of {user} is deactivated.")
 
 

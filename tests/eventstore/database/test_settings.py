@@ -247,7 +247,7 @@ def test_an_address_of_another_program_is_explained(address: str, words: str) ->
         ("POSTGRES_PORT", "http"),
         ("DB_PORT", "70000"),
         ("QFORGE_TENANT_ID", "me"),
-        ("QFORGE_USER_ID", "1"),
+        ("QFORGE_USER_ID", "a b"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:

@@ -38,12 +38,41 @@ def test_what_is_wrong_is_said_in_one_line(qforge: Qforge) -> None:
     short = qforge("users", "register", "ada", *email, "--password-stdin", input="abc\n", status=2)
     nobody = qforge("users", "key", "nobody", "script", status=1)
     wrong = qforge("users", "register", "a b", *email, "--no-password", status=1)
+    address = qforge("users", "register", "ada", "--email", "x", "--no-password", status=1)
+    unlinked = qforge("users", "unlink", "nobody", status=1)
+    wish = '{"default_method": "gfn3"}'
+    wished = qforge("record", "user_preferences_changed", "--data", wish, status=1)
 
     assert "--password-stdin" in asked.stderr
     assert "at least 8 characters" in short.stderr
     assert "there is no user 'nobody'" in nobody.stderr
-    assert "username" in wrong.stderr
+    assert "`username` must be 1 to 64 letters" in wrong.stderr
+    assert "`email` must be an email address, such as ada@example.org" in address.stderr
+    assert "the database login 'nobody' is linked to no user" in unlinked.stderr
+    assert "`default_method`: unknown method 'gfn3'" in wished.stderr
     assert "Traceback" not in asked.stderr + short.stderr + nobody.stderr + wrong.stderr
+
+
+def test_who_gives_up_their_own_rights_is_asked_first(qforge: Qforge) -> None:
+    """And who misspells a name is told the similar ones; QFORGE_USER_ID takes a name."""
+    for name in ("ada", "bob"):
+        register = ("users", "register", name, "--email", f"{name}@example.org")
+        qforge(*register, "--no-password", "--role", "admin")
+    as_bob = {"QFORGE_USER_ID": "bob"}
+
+    assert json.loads(qforge("whoami", "--json", env=as_bob).stdout)["user"] == "bob"
+    nobody = qforge("whoami", env={"QFORGE_USER_ID": "eve"}, status=1)
+    asked = qforge("users", "deactivate", "ada", input="n\n", status=130)
+    role = qforge("users", "role", "ada", "viewer", input="", status=130)
+    similar = qforge("users", "role", "bobb", "viewer", status=1)
+    qforge("users", "deactivate", "bob", "--yes", env=as_bob)
+    last = qforge("users", "deactivate", "ada", "--yes", status=1)
+
+    assert "there is no user 'eve'" in nobody.stderr
+    assert "ada is you" in asked.stderr
+    assert "will no longer be an admin" in role.stderr
+    assert "did you mean bob?" in similar.stderr
+    assert "ada" in last.stderr
 
 
 def test_an_encryption_key_is_made_and_a_newer_one_put_before_it(
