@@ -21,14 +21,14 @@ from benchmarks.workload import TENANT
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.queries.audit_trail import Question, answer
+from quantum_forge.projections.queries.batches import select_batch_items
 from quantum_forge.projections.queries.calculations import (
     CalculationFilter,
     Order,
-    Range,
-    select_batch_items,
     select_calculations,
-    select_molecules_by_smiles,
 )
+from quantum_forge.projections.queries.molecules import select_molecules_by_smiles
+from quantum_forge.projections.queries.rows import Range
 from quantum_forge.projections.rebuild import rebuild_all
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.batches import batch_id

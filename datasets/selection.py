@@ -27,8 +27,8 @@ from sqlalchemy import (
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.projections.history.as_of import table_or_rows_at
-from quantum_forge.projections.queries.calculations import DESCRIPTORS
 from quantum_forge.projections.queries.conditions import condition_of
+from quantum_forge.projections.queries.molecules import DESCRIPTORS
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.tables import event_logs
 

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Table
 
 from quantum_forge.eventstore.base.moments import parse_time
 from quantum_forge.eventstore.log.place import Place
-from quantum_forge.projections.queries.calculations import Range
 from quantum_forge.projections.queries.conditions import condition_of
 from quantum_forge.projections.queries.lookup import hill
+from quantum_forge.projections.queries.rows import Range
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted, shortened
 from quantum_forge.projections.follow.refresh import Refreshed
-from quantum_forge.projections.queries.calculations import count_undescribed
+from quantum_forge.projections.queries.molecules import count_undescribed
 
 NAMES_SHOWN = 4
 

@@ -1,4 +1,4 @@
-"""Questions about calculations and molecules, asked of their tables: by range, id, SMILES, batch.
+"""Questions about calculations, asked of their tables: by range, id, name, batch.
 
 The functions named `select_…` build a query, the others run one. Every query is bound to a tenant
 and served by an index.
@@ -12,13 +12,11 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import (
-    Column,
     ColumnElement,
     CompoundSelect,
     Connection,
     Select,
     Subquery,
-    Table,
     Text,
     case,
     func,
@@ -28,15 +26,13 @@ from sqlalchemy import (
     union,
 )
 
-from quantum_forge.eventstore.log.abbreviations import id_range
+from quantum_forge.projections.queries.molecules import described_within, molecules_named
+from quantum_forge.projections.queries.rows import Range, Row, during, sorted_by, within
 from quantum_forge.schema.domains import LIFECYCLES
-from quantum_forge.schema.domains.batches import batch_item_names, batch_items, batch_jobs
+from quantum_forge.schema.domains.batches import batch_item_names, batch_items
 from quantum_forge.schema.domains.calculations import calculations
-from quantum_forge.schema.domains.molecules import molecule_properties_computed, molecules
+from quantum_forge.schema.domains.molecules import molecules
 from quantum_forge.schema.domains.results import atomic_properties
-
-Row = dict[str, Any]
-"""A row as a mapping from its columns' names."""
 
 ATOM = (
     *("atom_index", "element", "atomic_number", "partial_charge"),
@@ -44,28 +40,12 @@ ATOM = (
 )
 """Columns of an atom that a training set needs."""
 
-DESCRIPTORS = (
-    "logp",
-    "hydrogen_bond_donors",
-    "hydrogen_bond_acceptors",
-    "rotatable_bonds",
-    "topological_polar_surface_area",
-    "molar_refractivity",
-    "qed",
-)
-"""Computed properties that a molecule is shown with, beside its weight."""
 
 STATUSES = LIFECYCLES["calculation"].states
 
+
 WITHOUT_RESULT = frozenset(("failed", "lost", "invalidated"))
 """Statuses of calculations that ended without a result that counts."""
-
-
-class Range(msgspec.Struct, frozen=True):
-    """Numbers from `low` to `high`, both included; None leaves an end open."""
-
-    low: float | None = None
-    high: float | None = None
 
 
 class Order(StrEnum):
@@ -132,10 +112,10 @@ def select_calculations(
     ).where(calculations.c.tenant_id == tenant_id)
     for column, bounds in ((calculations.c.gap, where.gap), (calculations.c.energy, where.energy)):
         if bounds is not None:
-            query = query.where(*_within(column, bounds))
+            query = query.where(*within(column, bounds))
     if where.weight is not None or where.logp is not None:
-        described = _described(tenant_id, where.weight, where.logp)
-        query = query.where(calculations.c.molecule_id.in_(described))
+        of_these = described_within(tenant_id, where.weight, where.logp)
+        query = query.where(calculations.c.molecule_id.in_(of_these))
     if where.statuses == ["completed"]:
         # Said to the planner in so many words: the index of results that count is a partial one.
         query = query.where(calculations.c.status == literal_column("'completed'"))
@@ -156,7 +136,7 @@ def select_calculations(
         query = query.where(calculations.c.molecule_id.in_(of_molecules))
     if where.user_id is not None:
         query = query.where(calculations.c.user_id == where.user_id)
-    query = query.where(*_during(calculations.c.started_at, where.since, where.until))
+    query = query.where(*during(calculations.c.started_at, where.since, where.until))
     by = {
         Order.STARTED: calculations.c.started_at,
         Order.GAP: calculations.c.gap,
@@ -165,7 +145,7 @@ def select_calculations(
     if order is not Order.STARTED:
         query = query.where(by.is_not(None))
     # Limited before the join, so that the molecules of the rows shown are all that is looked up.
-    found = query.order_by(*_sorted(by, calculations.c.id, descending)).limit(limit).subquery()
+    found = query.order_by(*sorted_by(by, calculations.c.id, descending)).limit(limit).subquery()
     name: ColumnElement[Any] = molecules.c.name
     if where.name is not None:
         name = literal(where.name, Text())
@@ -193,78 +173,7 @@ def select_calculations(
             (molecules.c.tenant_id == found.c.tenant_id) & (molecules.c.id == found.c.molecule_id),
             isouter=True,
         )
-        .order_by(*_sorted(found.c[by.name], found.c.id, descending))
-    )
-
-
-def select_molecules(
-    tenant_id: UUID,
-    *,
-    weight: Range | None = None,
-    logp: Range | None = None,
-    name: str | None = None,
-    formula: str | None = None,
-    inchikey: str | None = None,
-    user_id: UUID | None = None,
-    project_id: UUID | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int | None = None,
-) -> Select[Any]:
-    """Molecules, the newest first, with their computed properties, which are null for none.
-
-    Args:
-        tenant_id: whose.
-        weight: only with a computed molecular weight in this range, in g/mol.
-        logp: only with a computed logP in this range.
-        name: only with this name, or that the input of any batch calls so.
-        formula: only with this molecular formula, in Hill order.
-        inchikey: only with this InChIKey.
-        user_id: only those that this user created.
-        project_id: only those of this project.
-        since: only those that were created at or after this time.
-        until: only those that were created before this time.
-        limit: at most so many.
-    """
-    query = select(molecules).where(molecules.c.tenant_id == tenant_id)
-    for column, value in (
-        (molecules.c.formula, formula),
-        (molecules.c.inchikey, inchikey),
-        (molecules.c.user_id, user_id),
-        (molecules.c.project_id, project_id),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    query = query.where(*_during(molecules.c.created_at, since, until))
-    if weight is not None or logp is not None:
-        query = query.where(molecules.c.id.in_(_described(tenant_id, weight, logp)))
-    if name is not None:
-        names = batch_item_names.c
-        query = query.where(
-            molecules.c.id.in_(
-                union(
-                    _molecules_named(tenant_id, name),
-                    select(names.molecule_id).where(
-                        names.tenant_id == tenant_id,
-                        names.name == name,
-                        names.molecule_id.is_not(None),
-                    ),
-                )
-            )
-        )
-    by = _sorted(molecules.c.created_at, molecules.c.id, True)
-    found = query.order_by(*by).limit(limit).subquery()
-    properties = molecule_properties_computed
-    return (
-        select(*found.c, *(properties.c[name] for name in DESCRIPTORS))
-        .join_from(
-            found,
-            properties,
-            (properties.c.tenant_id == found.c.tenant_id)
-            & (properties.c.molecule_id == found.c.id),
-            isouter=True,
-        )
-        .order_by(*_sorted(found.c.created_at, found.c.id, True))
+        .order_by(*sorted_by(found.c[by.name], found.c.id, descending))
     )
 
 
@@ -291,115 +200,6 @@ def select_atoms(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any
     )
 
 
-def count_undescribed(connection: Connection, tenant_id: UUID) -> int:
-    """Count the molecules with a SMILES that have no computed properties: conditions miss them."""
-    counts = [
-        connection.scalar(select(func.count(column)).where(column.table.c.tenant_id == tenant_id))
-        or 0
-        for column in (molecules.c.smiles, molecule_properties_computed.c.molecule_id)
-    ]
-    return max(0, counts[0] - counts[1])
-
-
-def select_molecules_by_smiles(tenant_id: UUID, smiles: str) -> Select[Any]:
-    """The molecules of a SMILES as it is stored, by charge and multiplicity."""
-    return (
-        select(molecules)
-        .where(molecules.c.tenant_id == tenant_id, molecules.c.smiles == smiles)
-        .order_by(molecules.c.charge, molecules.c.multiplicity)
-    )
-
-
-def select_batch_items(tenant_id: UUID, batch_id: UUID) -> Select[Any]:
-    """The items of a batch, and how far each has come, by calculation."""
-    items = batch_items.c
-    return (
-        select(batch_items)
-        .where(items.tenant_id == tenant_id, items.batch_id == batch_id)
-        .order_by(items.calculation_id)
-    )
-
-
-def item_statuses(connection: Connection, tenant_id: UUID, batch_id: UUID) -> dict[str, int]:
-    """Count the items of a batch by the present status of their calculations, whoever ran them.
-
-    An item whose calculation nobody has begun is `pending`.
-    """
-    items = batch_items.c
-    status = func.coalesce(calculations.c.status, "pending")
-    query = (
-        select(status.label("status"), func.count().label("items"))
-        .join_from(
-            batch_items,
-            calculations,
-            (calculations.c.tenant_id == items.tenant_id)
-            & (calculations.c.id == items.calculation_id),
-            isouter=True,
-        )
-        .where(items.tenant_id == tenant_id, items.batch_id == batch_id)
-        .group_by(literal_column("1"))
-    )
-    counted = {row.status: row.items for row in connection.execute(query)}
-    return {each: counted[each] for each in STATUSES if each in counted}
-
-
-def select_batches(
-    tenant_id: UUID,
-    *,
-    name: str | None = None,
-    statuses: Sequence[str] | None = None,
-    user_id: UUID | None = None,
-    project_id: UUID | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int | None = None,
-) -> Select[Any]:
-    """Batches, the newest first; what is None does not restrict.
-
-    Args:
-        tenant_id: whose.
-        name: only those of this name.
-        statuses: only those with one of these statuses.
-        user_id: only those that this user started.
-        project_id: only those whose molecules joined this project.
-        since: only those that were created at or after this time.
-        until: only those that were created before this time.
-        limit: at most so many.
-    """
-    batches = batch_jobs.c
-    query = select(batch_jobs).where(batches.tenant_id == tenant_id)
-    if name is not None:
-        query = query.where(batches.name == name)
-    if statuses is not None:
-        query = query.where(batches.status.in_(statuses))
-    if user_id is not None:
-        query = query.where(batches.user_id == user_id)
-    if project_id is not None:
-        query = query.where(batches.project_id == project_id)
-    query = query.where(*_during(batches.created_at, since, until))
-    return query.order_by(*_sorted(batches.created_at, batches.id, True)).limit(limit)
-
-
-def select_by_prefix(table: Table, tenant_id: UUID, digits: str) -> Select[Any]:
-    """The rows whose id begins with these hexadecimal digits, by id; at most ten."""
-    first, last = id_range(digits)
-    return (
-        select(table)
-        .where(table.c.tenant_id == tenant_id, table.c.id.between(first, last))
-        .order_by(table.c.id)
-        .limit(10)
-    )
-
-
-def select_by_ids(table: Table, tenant_id: UUID, ids: Sequence[UUID]) -> Select[Any]:
-    """The rows with these ids, by id."""
-    return (
-        select(table)
-        .where(table.c.tenant_id == tenant_id, table.c.id.in_(ids))
-        .order_by(table.c.id)
-    )
-
-
 def is_used(connection: Connection, tenant_id: UUID, method: str) -> bool:
     """Whether any calculation of a tenant has this method."""
     of_it = select(calculations.c.id).where(
@@ -417,11 +217,6 @@ def calculations_by_status(connection: Connection, tenant_id: UUID) -> dict[str,
     )
     counted = {row.status: row.calculations for row in connection.execute(query)}
     return {status: counted.get(status, 0) for status in STATUSES}
-
-
-def rows(connection: Connection, query: Select[Any]) -> list[Row]:
-    """The rows of a query, each as a dict."""
-    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def with_atoms(connection: Connection, tenant_id: UUID, found: Sequence[Row]) -> list[Row]:
@@ -447,12 +242,6 @@ def _items(tenant_id: UUID, batch_ids: Sequence[UUID]) -> Subquery:
     )
 
 
-def _molecules_named(tenant_id: UUID, name: str) -> Select[Any]:
-    return select(molecules.c.id).where(
-        molecules.c.tenant_id == tenant_id, molecules.c.name == name
-    )
-
-
 def _calculations_named(tenant_id: UUID, name: str) -> CompoundSelect[Any]:
     """The ids of calculations that a batch's input, or their molecule, calls so."""
     names, every = batch_item_names.c, calculations.alias("every")
@@ -460,42 +249,6 @@ def _calculations_named(tenant_id: UUID, name: str) -> CompoundSelect[Any]:
         select(names.calculation_id).where(names.tenant_id == tenant_id, names.name == name),
         select(every.c.id).where(
             every.c.tenant_id == tenant_id,
-            every.c.molecule_id.in_(_molecules_named(tenant_id, name)),
+            every.c.molecule_id.in_(molecules_named(tenant_id, name)),
         ),
     )
-
-
-def _described(tenant_id: UUID, weight: Range | None, logp: Range | None) -> Select[Any]:
-    """The ids of molecules with computed properties in these ranges."""
-    properties = molecule_properties_computed.c
-    query = select(properties.molecule_id).where(properties.tenant_id == tenant_id)
-    for column, bounds in ((properties.molecular_weight, weight), (properties.logp, logp)):
-        if bounds is not None:
-            query = query.where(*_within(column, bounds))
-    return query
-
-
-def _during(
-    column: Column[Any], since: datetime | None, until: datetime | None
-) -> list[ColumnElement[bool]]:
-    conditions = []
-    if since is not None:
-        conditions.append(column >= since)
-    if until is not None:
-        conditions.append(column < until)
-    return conditions
-
-
-def _within(column: Column[Any], bounds: Range) -> list[ColumnElement[bool]]:
-    conditions = []
-    if bounds.low is not None:
-        conditions.append(column >= bounds.low)
-    if bounds.high is not None:
-        conditions.append(column <= bounds.high)
-    return conditions or [column.is_not(None)]
-
-
-def _sorted(
-    by: ColumnElement[Any], id_: ColumnElement[Any], descending: bool
-) -> list[ColumnElement[Any]]:
-    return [by.desc(), id_.desc()] if descending else [by, id_]

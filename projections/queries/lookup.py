@@ -18,19 +18,14 @@ from quantum_forge.eventstore.log.abbreviations import (
     id_digits,
 )
 from quantum_forge.eventstore.log.read import read_stream
+from quantum_forge.projections.queries.batches import item_statuses, select_batches
 from quantum_forge.projections.queries.calculations import (
     WITHOUT_RESULT,
     CalculationFilter,
-    Row,
-    item_statuses,
-    rows,
-    select_batches,
-    select_by_ids,
-    select_by_prefix,
     select_calculations,
-    select_molecules,
-    select_molecules_by_smiles,
 )
+from quantum_forge.projections.queries.molecules import select_molecules, select_molecules_by_smiles
+from quantum_forge.projections.queries.rows import Row, rows, select_by_ids, select_by_prefix
 from quantum_forge.schema.domains.batches import CHANGE_NO_RESULT, batch_jobs
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.discovery import projects

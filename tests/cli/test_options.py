@@ -7,7 +7,7 @@ import pytest
 
 from quantum_forge.cli.parse.options import parse_range
 from quantum_forge.eventstore.base.moments import parse_time
-from quantum_forge.projections.queries.calculations import Range
+from quantum_forge.projections.queries.rows import Range
 
 NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 

@@ -7,8 +7,9 @@ from sqlalchemy import Engine
 
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.repeated_retractions import repeated_by
-from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
+from quantum_forge.projections.queries.batches import select_batches
+from quantum_forge.projections.queries.rows import rows
 from quantum_forge.runner.campaign.plan import Plan
 
 NAMESAKES_SHOWN = 3
@@ -30,7 +31,7 @@ def note_namesakes(engine: Engine, tenant_id: UUID, plan: Plan) -> None:
     """Say in one line on stderr that a run makes a new batch beside others of its name."""
     its_id = plan.batch_id(tenant_id)
     with engine.connect() as connection:
-        others = queries.rows(connection, queries.select_batches(tenant_id, name=plan.batch))
+        others = rows(connection, select_batches(tenant_id, name=plan.batch))
     if others and all(other["id"] != its_id for other in others):
         listed = ", ".join(map(lookup.described, others[:NAMESAKES_SHOWN]))
         more = len(others) - NAMESAKES_SHOWN

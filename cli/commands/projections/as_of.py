@@ -18,8 +18,8 @@ from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.history.as_of import as_of as past_of
 from quantum_forge.projections.history.moment import position_at
-from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries.conditions import value_of
+from quantum_forge.projections.queries.rows import rows
 from quantum_forge.projections.registry import named
 from quantum_forge.schema.language.projection import Projection
 
@@ -71,7 +71,7 @@ def as_of(
         for written in conditions:
             query = query.where(_condition(projection, past, written))
         query = query.order_by(*(past.c[name] for name in projection.key)).limit(limit)
-        found = queries.rows(connection, query)
+        found = rows(connection, query)
     console.note(f"As of position {position}.")
     if as_json:
         console.emit_json(found)

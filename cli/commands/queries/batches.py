@@ -18,9 +18,9 @@ from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
-from quantum_forge.projections.queries.calculations import Row
+from quantum_forge.projections.queries.batches import select_batches
+from quantum_forge.projections.queries.rows import Row, rows
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains import LIFECYCLES
 
@@ -89,7 +89,7 @@ def list_(
     settings = load_settings()
     reads = ["batch_jobs", *tables_of(user, project)]
     with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
-        query = queries.select_batches(
+        query = select_batches(
             settings.tenant_id,
             name=name,
             statuses=list(statuses) or None,
@@ -99,7 +99,7 @@ def list_(
             until=until,
             limit=limit,
         )
-        found = queries.rows(connection, query)
+        found = rows(connection, query)
     if as_json:
         console.emit_json(found)
     else:

@@ -27,7 +27,8 @@ from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
-from quantum_forge.projections.queries.calculations import STATUSES, CalculationFilter, Order, Range
+from quantum_forge.projections.queries.calculations import STATUSES, CalculationFilter, Order
+from quantum_forge.projections.queries.rows import Range, rows
 from quantum_forge.projections.registry import PROJECTIONS
 
 LISTED = (
@@ -257,7 +258,7 @@ def list_(
             descending=desc or order is None,
             limit=limit,
         )
-        found = queries.rows(connection, query)
+        found = rows(connection, query)
         if atoms:
             found = queries.with_atoms(connection, tenant_id, found)
     if as_json:

@@ -22,9 +22,9 @@ from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_undescribed
 from quantum_forge.cli.show.view import view_options
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.projections.queries import calculations as queries
 from quantum_forge.projections.queries import lookup
-from quantum_forge.projections.queries.calculations import Range
+from quantum_forge.projections.queries.molecules import select_molecules
+from quantum_forge.projections.queries.rows import Range, rows
 from quantum_forge.projections.registry import PROJECTIONS
 
 DETAILS = ("molecules", "batch_item_names", "calculations")
@@ -107,7 +107,7 @@ def list_(
     with open_forge(settings, reads=reads) as forge, forge.connect() as connection:
         if described:
             note_undescribed(connection, settings.tenant_id)
-        query = queries.select_molecules(
+        query = select_molecules(
             settings.tenant_id,
             weight=weight,
             logp=logp,
@@ -119,7 +119,7 @@ def list_(
             until=until,
             limit=limit,
         )
-        found = queries.rows(connection, query)
+        found = rows(connection, query)
     if as_json:
         console.emit_json(found)
     else:

@@ -15,8 +15,8 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import groups
-from quantum_forge.projections.queries.calculations import rows
 from quantum_forge.projections.queries.lookup import find_molecule, find_project, refuse_taken
+from quantum_forge.projections.queries.rows import rows
 from quantum_forge.schema.domains.discovery import ProjectCreated, ProjectUpdated
 from quantum_forge.schema.domains.discovery import projects as table
 

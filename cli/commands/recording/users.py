@@ -18,8 +18,8 @@ from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log import abbreviations
 from quantum_forge.forge import Forge
-from quantum_forge.projections.queries.calculations import rows
 from quantum_forge.projections.queries.people import select_users
+from quantum_forge.projections.queries.rows import rows
 from quantum_forge.schema.domains.users import Role
 
 LISTED = (

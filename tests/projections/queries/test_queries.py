@@ -8,17 +8,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, Engine, Select, text
 
+from quantum_forge.projections.queries.batches import select_batches
 from quantum_forge.projections.queries.calculations import (
     CalculationFilter,
     Order,
-    Range,
     select_atoms,
-    select_batches,
-    select_by_prefix,
     select_calculations,
-    select_molecules,
-    select_molecules_by_smiles,
 )
+from quantum_forge.projections.queries.molecules import select_molecules, select_molecules_by_smiles
+from quantum_forge.projections.queries.rows import Range, select_by_prefix
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.molecules import molecules
 
