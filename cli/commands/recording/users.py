@@ -1,6 +1,7 @@
 """`qforge users`: accounts, their passwords and their API keys."""
 
 import sys
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -285,17 +286,16 @@ def user_id_of(forge: Forge, user: str) -> UUID:
 
     Raises:
         NoSuchUser: when no account has it.
-        UnknownId, AmbiguousId: when it is an abbreviated id, and no user, or more than one, fits.
+        AmbiguousId: when it is an abbreviated id that fits more than one user.
     """
-    try:
+    tenant_id = forge.author.tenant_id
+    with suppress(NoSuchUser):
         return forge.users.find(user)
-    except NoSuchUser:
-        if (digits := abbreviations.id_digits(user)) is None:
-            with forge.connect() as connection:
-                names = ids.names_of_users(connection, forge.author.tenant_id)
-            raise NoSuchUser(user, names) from None
     with forge.connect() as connection:
-        return abbreviations.find_user(connection, forge.author.tenant_id, digits)
+        if (digits := abbreviations.id_digits(user)) is not None:
+            with suppress(abbreviations.UnknownId):
+                return abbreviations.find_user(connection, tenant_id, digits)
+        raise NoSuchUser(user, ids.names_of_users(connection, tenant_id))
 
 
 def _password(*, from_stdin: bool) -> Secret:

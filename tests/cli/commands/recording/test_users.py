@@ -65,6 +65,7 @@ def test_who_gives_up_their_own_rights_is_asked_first(qforge: Qforge) -> None:
     asked = qforge("users", "deactivate", "ada", input="n\n", status=130)
     role = qforge("users", "role", "ada", "viewer", input="", status=130)
     similar = qforge("users", "role", "bobb", "viewer", status=1)
+    digits = qforge("users", "role", "adda", "viewer", status=1)
     qforge("users", "deactivate", "bob", "--yes", env=as_bob)
     last = qforge("users", "deactivate", "ada", "--yes", status=1)
 
@@ -72,6 +73,7 @@ def test_who_gives_up_their_own_rights_is_asked_first(qforge: Qforge) -> None:
     assert "ada is you" in asked.stderr
     assert "will no longer be an admin" in role.stderr
     assert "did you mean bob?" in similar.stderr
+    assert "did you mean ada?" in digits.stderr
     assert "ada" in last.stderr
 
 
