@@ -15,13 +15,9 @@ from sqlalchemy import Connection, Engine
 from quantum_forge.eventstore.actions.accounts.names import find_account
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.engine import Database, open_database
+from quantum_forge.eventstore.database.given_address import parse_database_url
 from quantum_forge.eventstore.database.installation.migrations import migrate_embedded
-from quantum_forge.eventstore.database.settings import (
-    Settings,
-    load_settings,
-    parse_database_url,
-    parse_uuid,
-)
+from quantum_forge.eventstore.database.settings import Settings, load_settings, parse_uuid
 from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.person import Person, read_person, refuse

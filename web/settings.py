@@ -9,7 +9,7 @@ import msgspec
 
 from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.database.settings import read_dotenv
+from quantum_forge.eventstore.database.env_file import read_dotenv
 
 ROLES = ("qforge_reader", "qforge_auditor")
 """Database roles by which a request may read."""

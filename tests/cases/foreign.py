@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from quantum_forge.eventstore.database.engine import libpq_url
-from quantum_forge.eventstore.database.settings import parse_database_url
+from quantum_forge.eventstore.database.given_address import parse_database_url
 from tests.conftest import Qforge
 
 

@@ -14,8 +14,8 @@ from quantum_forge.eventstore.archive import backup
 from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.database.address import for_programs
 from quantum_forge.eventstore.database.engine import Database, libpq_url
+from quantum_forge.eventstore.database.given_address import parse_database_url
 from quantum_forge.eventstore.database.installation import migrations
-from quantum_forge.eventstore.database.settings import parse_database_url
 from quantum_forge.eventstore.server.binaries import tool_path
 from tests.conftest import Qforge, command_line, in_process
 

@@ -333,7 +333,7 @@ from pathlib import Path
 from quantum_forge.datasets.export import export_file
 from quantum_forge.datasets.manifest import Recipe
 from quantum_forge.eventstore.database.engine import make_engine
-from quantum_forge.eventstore.database.settings import parse_database_url
+from quantum_forge.eventstore.database.given_address import parse_database_url
 engine = make_engine(parse_database_url({libpq_url(shared.url)!r}))
 recipe = msgspec.json.decode({msgspec.json.encode(asked)!r}, type=Recipe)
 export_file(engine, recipe, Path({str(path)!r}),

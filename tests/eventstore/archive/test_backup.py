@@ -152,7 +152,7 @@ import os, signal, sys
 from pathlib import Path
 from quantum_forge.eventstore.archive.backup import restore_backup
 from quantum_forge.eventstore.database.engine import make_engine
-from quantum_forge.eventstore.database.settings import parse_database_url
+from quantum_forge.eventstore.database.given_address import parse_database_url
 engine = make_engine(parse_database_url({libpq_url(empty_database.url)!r}))
 restore_backup(engine, Path({str(dump)!r}),
                progress=lambda done, *_: done < 5 or os.killpg(os.getpgid(0), signal.SIGKILL))

@@ -30,7 +30,8 @@ from quantum_forge.eventstore.database.engine import (
     open_database,
     where,
 )
-from quantum_forge.eventstore.database.settings import Settings, load_settings, parse_database_url
+from quantum_forge.eventstore.database.given_address import parse_database_url
+from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.server.binaries import tool_path
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from tests.conftest import MAJOR, command_line

@@ -9,13 +9,9 @@ import pytest
 
 from quantum_forge.eventstore.base.errors import DotenvSyntaxError, InvalidSetting
 from quantum_forge.eventstore.database.address import hosts_of, libpq_url
-from quantum_forge.eventstore.database.settings import (
-    DEFAULT_TENANT_ID,
-    load_settings,
-    login_name,
-    parse_database_url,
-    read_dotenv,
-)
+from quantum_forge.eventstore.database.env_file import read_dotenv
+from quantum_forge.eventstore.database.given_address import login_name, parse_database_url
+from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID, load_settings
 
 NOWHERE = Path("no/such/.env")
 SECRET = "s3cr3t-w0rd"

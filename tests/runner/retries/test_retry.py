@@ -32,7 +32,8 @@ sys.path.insert(0, sys.argv[2])
 from quantum_forge.eventstore.database.engine import make_engine
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID, parse_database_url
+from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
+from quantum_forge.eventstore.database.given_address import parse_database_url
 from quantum_forge.runner.retries.backoff import Backoff
 from quantum_forge.runner.workers.liveness import identity
 from quantum_forge.runner.retries.retries import Retries
