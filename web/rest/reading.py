@@ -210,7 +210,8 @@ def _csv(reading: _Reading, counts: bool) -> tuple[int, bytes, int | None]:
     if counts:
         total = reading.connection.execute(count_of(reading.statements.matched)).scalar_one()
     texts = [is_text(value) for value in values]
-    return len(rows), csv_body(reading.statements.keys, texts, rows), total
+    keys = [output.key for output in reading.statements.outputs]
+    return len(rows), csv_body(keys, texts, rows), total
 
 
 def _object(reading: _Reading) -> ReadReply:

@@ -1,9 +1,9 @@
 """Statements of requests that read: one row per row of the reply, as JSON or as columns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
-from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -23,22 +23,44 @@ from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.rest.request.query import Column, Embed, Join, Order, Star
 from quantum_forge.web.rest.statements.branches import Branch, not_embedded
 from quantum_forge.web.rest.statements.conditions import cast_type, clause, value_of
-from quantum_forge.web.rest.statements.joined import Joined, Source
+from quantum_forge.web.rest.statements.joined import Joined, Source, aliased
 from quantum_forge.web.rest.statements.outputs import Output, document_of, groups_of, own_key
 from quantum_forge.web.rest.statements.tables import Readable, readable
 
 
-class Statements(Struct, frozen=True, kw_only=True):
+class Statements:
     """The statements of a request.
 
-    documents: one column, the JSON of a row as text. columns: the values of a row, in the order of
-    `keys`. matched: as many rows as there are without limits.
+    Args:
+        cut: the rows of the reply, with nothing selected of them yet.
+        matched: as many rows as there are without limits.
+        document: the JSON of a row.
+        outputs: makes the values of a row, where a reply asks for them one by one.
     """
 
-    documents: Select[Any]
-    columns: Select[Any]
-    keys: tuple[str, ...]
-    matched: Select[Any]
+    def __init__(
+        self,
+        cut: Select[Any],
+        matched: Select[Any],
+        document: ColumnElement[Any],
+        outputs: Callable[[], Sequence[Output]],
+    ) -> None:
+        self._cut = cut
+        self._outputs = outputs
+        self.matched = matched
+        self.documents = cut.add_columns(cast(document, Text()).label("document"))
+        """One column, the JSON of a row as text."""
+
+    @cached_property
+    def outputs(self) -> Sequence[Output]:
+        """The values of a row under their keys."""
+        return self._outputs()
+
+    @property
+    def columns(self) -> Select[Any]:
+        """A column for each of the outputs."""
+        values = [each.expression.label(f"c{place}") for place, each in enumerate(self.outputs)]
+        return self._cut.add_columns(*values)
 
 
 class Compiler:
@@ -69,37 +91,34 @@ class Compiler:
             RestError: for what the tables do not have, or a request may not ask.
         """
         source = self._source(root.table, embedded=False)
-        outputs, joined = self._outputs(root, source)
         conditions = list(self._conditions(root, source))
-        order = self._order(root, source, joined, is_cut=limit is not None or offset > 0)
-        groups = groups_of(outputs)
-        if groups is None and self._is_plain(root):
+        matched = select(literal(1, Integer()).label("one")).select_from(source).where(*conditions)
+        is_cut = limit is not None or offset > 0
+        outputs: Callable[[], Sequence[Output]]
+        if root.items == (Star(),) and root.table.is_whole:
+            base = select().select_from(source).where(*conditions)
+            order = self._order(root, source, Joined(source), is_cut=is_cut)
             document: ColumnElement[Any] = func.row_to_json(source.table_valued(), type_=JSON())
+            outputs = partial(_every, root.table, source)
         else:
-            document = document_of(outputs)
+            found, joined = self._outputs(root, source)
+            base = select().select_from(joined.source).where(*conditions)
+            if (groups := groups_of(found)) is not None:
+                base = base.group_by(*groups)
+                matched = base.add_columns(func.count())
+            order = self._order(root, source, joined, is_cut=is_cut)
+            document = document_of(found)
+            outputs = partial(list, found)
         if stripped:
             document = func.json_strip_nulls(document)
-        base = select().select_from(joined.source).where(*conditions)
-        if groups is not None:
-            base = base.group_by(*groups)
-        cut = _cut(base.order_by(*order), limit, offset)
-        matched = select(literal(1, Integer()).label("one")).select_from(source).where(*conditions)
-        if groups is not None:
-            matched = base.add_columns(func.count())
-        values = [each.expression.label(f"c{place}") for place, each in enumerate(outputs)]
-        return Statements(
-            documents=cut.add_columns(cast(document, Text()).label("document")),
-            columns=cut.add_columns(*values),
-            keys=tuple(output.key for output in outputs),
-            matched=matched,
-        )
+        return Statements(_cut(base.order_by(*order), limit, offset), matched, document, outputs)
 
     def _source(self, table: Readable, *, embedded: bool) -> Source:
         """What stands for a table: itself, or a fold of the log up to the position."""
         self._sources += 1
         name = f"t{self._sources}"
         if self._position is None:
-            return table.table.alias(name)
+            return aliased(table.table, name)
         if table.projection is not None:
             past = rows_at(table.projection, self._position)
         elif "event_type" in table.columns:
@@ -118,9 +137,6 @@ class Compiler:
         # Once for all rows of the parent: a fold per row of theirs would read the log each time.
         return past.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
 
-    def _is_plain(self, branch: Branch) -> bool:
-        return branch.items == (Star(),) and branch.table.is_whole
-
     # What is selected
 
     def _outputs(self, branch: Branch, source: Source) -> tuple[list[Output], Joined]:
@@ -130,9 +146,7 @@ class Compiler:
         for item in branch.items:
             match item:
                 case Star():
-                    outputs += (
-                        Output(key=name, value=source.c[name]) for name in branch.table.columns
-                    )
+                    outputs += _every(branch.table, source)
                 case Column():
                     outputs.append(self._column(branch, source, item))
                 case Embed():
@@ -322,6 +336,10 @@ class Compiler:
         if term.nulls_first is None:
             return sorted_
         return sorted_.nulls_first() if term.nulls_first else sorted_.nulls_last()
+
+
+def _every(table: Readable, source: Source) -> list[Output]:
+    return [Output(key=name, value=source.c[name]) for name in table.columns]
 
 
 def _cut(query: Select[Any], limit: int | None, offset: int) -> Select[Any]:

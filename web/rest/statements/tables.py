@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ColumnElement, FromClause, MetaData, Table, Text
@@ -106,7 +106,7 @@ def readable(name: str) -> Readable:
         RestError: PGRST205, when nothing of that name can be read.
     """
     if (projection := PROJECTIONS.get(name)) is not None:
-        return Readable(projection.table, projection)
+        return _filled_by(projection)
     if (view := VIEWS.get(name)) is not None:
         return Readable(view)
     if name == event_logs.name:
@@ -120,6 +120,11 @@ def readable(name: str) -> Readable:
         f"Could not find the table '{SCHEMA}.{name}' in the schema cache",
         hint=hint or suggestion(name, names, otherwise="") or None,
     )
+
+
+@cache
+def _filled_by(projection: Projection) -> Readable:
+    return Readable(projection.table, projection)
 
 
 def readable_names() -> list[str]:
