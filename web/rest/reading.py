@@ -16,6 +16,7 @@ from quantum_forge.eventstore.log.place import BeyondHead
 from quantum_forge.moments import WrongMoment, position_of
 from quantum_forge.projections.history.moment import BeforeLog
 from quantum_forge.web.rest.csv_body import cell, csv_body, is_text
+from quantum_forge.web.rest.entity_tag import entity_tag, is_known
 from quantum_forge.web.rest.errors import RestError, from_database
 from quantum_forge.web.rest.exchange import ReadReply, ReadRequest
 from quantum_forge.web.rest.request.grammar import parse
@@ -39,6 +40,7 @@ from quantum_forge.web.rest.request.query import Query
 from quantum_forge.web.rest.statements.branches import Branch, branches
 from quantum_forge.web.rest.statements.counting import count_of, estimated, explain, is_estimated
 from quantum_forge.web.rest.statements.statement import Compiler, Statements
+from quantum_forge.web.rest.statements.table_state import state_of, table_names
 from quantum_forge.web.rest.statements.tables import readable
 
 VARY = "Accept, Prefer, Range"
@@ -79,6 +81,8 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
     preferences: Preferences
     page: Page
     statements: Statements
+    state: Select[str] | None
+    """The query for what the entity tag is made of; None: the reply has no tag."""
 
 
 def _read(connection: Connection, request: ReadRequest) -> ReadReply:
@@ -88,7 +92,8 @@ def _read(connection: Connection, request: ReadRequest) -> ReadReply:
     preferences = _with_zone(connection, parse_preferences(request.prefer))
     root = branches(table, query)
     page = _page(request, media, root)
-    compiler = Compiler(position=_position(connection, query), aggregates=request.aggregates)
+    position = _position(connection, query)
+    compiler = Compiler(position=position, aggregates=request.aggregates)
     statements = compiler.compile(
         root, limit=page.limit, offset=page.offset, stripped=media.stripped
     )
@@ -99,7 +104,12 @@ def _read(connection: Connection, request: ReadRequest) -> ReadReply:
         preferences=preferences,
         page=page,
         statements=statements,
+        state=None if (names := table_names(root)) is None else state_of(names, position),
     )
+    if request.if_none_match is not None and media.form is not Form.PLAN:
+        tag = _tag(reading)
+        if tag is not None and is_known(tag, request.if_none_match):
+            return _reply(reading, 304, b"", tag=tag)
     match media.form:
         case Form.PLAN:
             plan = explain(connection, statements.documents, media.options)
@@ -153,18 +163,27 @@ def _with_zone(connection: Connection, preferences: Preferences) -> Preferences:
 # Replies
 
 
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A page as the database gives it.
+
+    total: the number of all rows; None, unless it was asked for. state: see `state_of`.
+    """
+
+    rows: int
+    body: bytes
+    total: int | None
+    state: str | None
+
+
 def _rows(reading: _Reading) -> ReadReply:
     """All rows of the page at once, as JSON or CSV."""
     page, connection = reading.page, reading.connection
     count = reading.preferences.count
     estimates = is_estimated(connection, count)
     counts = count is not None and not estimates
-    if reading.request.is_head:
-        rows, body, total = _counted(reading, counts)
-    elif reading.media.form is Form.CSV:
-        rows, body, total = _csv(reading, counts)
-    else:
-        rows, body, total = _json(reading, counts)
+    find = _csv if reading.media.form is Form.CSV and not reading.request.is_head else _json
+    found = find(reading, counts)
+    rows, total = found.rows, found.total
     if estimates:
         assert count is not None
         total = estimated(connection, reading.statements.matched, count, reading.request.max_rows)
@@ -176,32 +195,32 @@ def _rows(reading: _Reading) -> ReadReply:
             total = every
     status = range_status(page.offset, rows, total)
     ranged = {"Content-Range": content_range(page.offset, rows, total)}
-    return _reply(reading, status, body, ranged)
+    return _reply(reading, status, found.body, ranged, tag=_tag_of(reading, found.state))
 
 
-def _counted(reading: _Reading, counts: bool) -> tuple[int, bytes, int | None]:
+def _json(reading: _Reading, counts: bool) -> _Found:
+    """The page as JSON, its count and its state as of one snapshot."""
     rows = reading.statements.documents.subquery("page")
-    found = reading.connection.execute(
-        _totalled(select(func.count()).select_from(rows), reading, counts)
-    ).one()
-    return found[0], b"", found[1] if counts else None
+    query: Select[Any] = select(func.count().label("rows"))
+    if not reading.request.is_head:
+        query = query.add_columns(func.string_agg(rows.c.document, ",\n").label("body"))
+    query = query.select_from(rows)
+    if counts:
+        total = count_of(reading.statements.matched).scalar_subquery()
+        query = query.add_columns(total.label("total"))
+    if reading.state is not None:
+        query = query.add_columns(reading.state.scalar_subquery().label("state"))
+    found = reading.connection.execute(query).mappings().one()
+    return _Found(
+        rows=found["rows"],
+        body=f"[{found.get('body') or ''}]".encode(),
+        total=found.get("total"),
+        state=found.get("state"),
+    )
 
 
-def _json(reading: _Reading, counts: bool) -> tuple[int, bytes, int | None]:
-    rows = reading.statements.documents.subquery("page")
-    query = select(func.count(), func.string_agg(rows.c.document, ",\n"))
-    found = reading.connection.execute(_totalled(query, reading, counts)).one()
-    body = f"[{found[1] or ''}]".encode()
-    return found[0], body, found[2] if counts else None
-
-
-def _totalled(query: Select[Any], reading: _Reading, counts: bool) -> Select[Any]:
-    if not counts:
-        return query
-    return query.add_columns(count_of(reading.statements.matched).scalar_subquery())
-
-
-def _csv(reading: _Reading, counts: bool) -> tuple[int, bytes, int | None]:
+def _csv(reading: _Reading, counts: bool) -> _Found:
+    state = _state(reading)
     columns = reading.statements.columns
     values = list(columns.selected_columns)
     cells = columns.with_only_columns(*(cell(value) for value in values))
@@ -211,12 +230,13 @@ def _csv(reading: _Reading, counts: bool) -> tuple[int, bytes, int | None]:
         total = reading.connection.execute(count_of(reading.statements.matched)).scalar_one()
     texts = [is_text(value) for value in values]
     keys = [output.key for output in reading.statements.outputs]
-    return len(rows), csv_body(keys, texts, rows), total
+    return _Found(rows=len(rows), body=csv_body(keys, texts, rows), total=total, state=state)
 
 
 def _object(reading: _Reading) -> ReadReply:
     """The only row there is."""
     page = reading.page
+    tag = _tag(reading)
     query = reading.statements.documents
     asked = page.limit
     two = query.limit(2) if asked is None or asked > 2 else query
@@ -240,18 +260,19 @@ def _object(reading: _Reading) -> ReadReply:
         total = None
     status = range_status(page.offset, 1, total)
     ranged = {"Content-Range": content_range(page.offset, 1, total)}
-    return _reply(reading, status, str(found[0]).encode(), ranged)
+    return _reply(reading, status, str(found[0]).encode(), ranged, tag=tag)
 
 
 def _lines(reading: _Reading) -> ReadReply:
     """Every row as a line, written as they come."""
+    tag = _tag(reading)
     headers = {}
     if reading.preferences.count is not None:
         query = count_of(reading.statements.matched)
         headers["Content-Range"] = f"*/{reading.connection.execute(query).scalar_one()}"
     if reading.request.is_head:
-        return _reply(reading, 200, b"", headers)
-    return _reply(reading, 200, _stream(reading), headers)
+        return _reply(reading, 200, b"", headers, tag=tag)
+    return _reply(reading, 200, _stream(reading), headers, tag=tag)
 
 
 def _stream(reading: _Reading) -> Iterator[bytes]:
@@ -288,14 +309,38 @@ def _reply(
     status: int,
     body: bytes | Iterator[bytes],
     more: dict[str, str] | None = None,
+    *,
+    tag: str | None = None,
 ) -> ReadReply:
-    request, preferences = reading.request, reading.preferences
+    request = reading.request
     headers = {
         "Content-Type": reading.media.content_type,
         "Content-Location": content_location(request.path, request.pairs),
         "Vary": VARY,
         **(more or {}),
     }
-    if (honoured := applied(preferences, READING)) is not None:
+    if (honoured := applied(reading.preferences, READING)) is not None:
         headers["Preference-Applied"] = honoured
+    if tag is not None:
+        headers["ETag"] = tag
     return ReadReply(status=status, headers=headers, body=b"" if request.is_head else body)
+
+
+# Entity tags: read before the rows, unless with them, so that a tag is never newer than its rows
+
+
+def _tag(reading: _Reading) -> str | None:
+    return _tag_of(reading, _state(reading))
+
+
+def _state(reading: _Reading) -> str | None:
+    return None if reading.state is None else reading.connection.execute(reading.state).scalar_one()
+
+
+def _tag_of(reading: _Reading, state: str | None) -> str | None:
+    if state is None:
+        return None
+    request = reading.request
+    applies = applied(reading.preferences, READING) or ""
+    form = (reading.media.content_type, applies, request.range_ or "", str(request.max_rows))
+    return entity_tag(state, form)

@@ -1,0 +1,75 @@
+"""State of the tables of a request, as a text that differs once a row of them may differ."""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import ARRAY, ColumnElement, Select, Text, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from quantum_forge.projections.project.checkpoint import fingerprint
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.tables import projection_checkpoints, projection_dead_letters
+from quantum_forge.schema.tables.dead_letters import LIVE
+from quantum_forge.web.rest.statements.branches import Branch
+
+checkpoint, letter = projection_checkpoints.c, projection_dead_letters.c
+
+
+def table_names(root: Branch) -> list[str] | None:
+    """Return the projections that fill the tables of a request.
+
+    None where one of them is the log or a view, whose state has no name.
+    """
+    branches = list(_every(root))
+    if any(branch.table.projection is None for branch in branches):
+        return None
+    junctions = (branch.relation.junction for branch in branches if branch.relation is not None)
+    names = {branch.table.name for branch in branches}
+    return sorted(names | {junction.table for junction in junctions if junction is not None})
+
+
+def state_of(names: list[str], position: int | None) -> Select[str]:
+    """Return the query for the state of tables, as the session sees them.
+
+    It has the events that are folded in, of the types that each table reads, by which definition,
+    and those that are left out; and who asks, since policies decide which rows are seen. An event
+    of another type moves the checkpoint and changes nothing here, and none changes the past.
+
+    Args:
+        names: of the projections that fill them.
+        position: of the log, as of which they are read; None: as they are.
+    """
+    wanted = literal(names, ARRAY(Text()))
+    left_out = select(
+        func.string_agg(
+            func.concat_ws(":", letter.projection, letter.position),
+            aggregate_order_by(literal(","), letter.projection, letter.position),
+        )
+    ).where(letter.projection == func.any(wanted), letter.copy == LIVE)
+    if position is None:
+        contents = _folded(wanted)
+    else:
+        definitions = (fingerprint(PROJECTIONS[name]) for name in names)
+        contents = literal(f"{position}:{','.join(definitions)}", Text())
+    parts = [
+        contents,
+        left_out.scalar_subquery(),
+        cast(func.current_tenant(), Text()),
+        cast(func.current_user(), Text()),
+    ]
+    return select(func.concat_ws(";", *(func.coalesce(part, "") for part in parts)))
+
+
+def _folded(wanted: ColumnElement[Sequence[str]]) -> ColumnElement[str]:
+    """What is folded into each table."""
+    facts = func.concat_ws(
+        ":", checkpoint.projection, checkpoint.fingerprint, checkpoint.consumed, checkpoint.ids_hash
+    )
+    gathered = func.string_agg(facts, aggregate_order_by(literal(","), checkpoint.projection))
+    query = select(gathered).where(checkpoint.projection == func.any(wanted))
+    return query.scalar_subquery()
+
+
+def _every(branch: Branch) -> Iterator[Branch]:
+    yield branch
+    for child in branch.children:
+        yield from _every(child)
