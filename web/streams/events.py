@@ -40,9 +40,8 @@ async def events(request: Request, server: Server, hub: Hub) -> Response:
     caller = await server.caller(request)
     caller.require(Role.RESEARCHER, READ, "the stream of events")
     where = _filter(request, server.tenant_of(caller))
-    after = _after(request)
-    if after is not None and after > (hub.position or 0):
-        await server.in_thread(partial(_require_reached, server, request, caller, after))
+    asked = _after(request)
+    after = await server.in_thread(partial(_begin, server, request, caller, asked))
     return StreamingResponse(
         _streamed(request, server, hub, caller, where, after),
         media_type="text/event-stream",
@@ -56,38 +55,45 @@ async def _streamed(
     hub: Hub,
     caller: Caller,
     where: Filter,
-    after: int | None,
+    position: int,
 ) -> AsyncIterator[bytes]:
-    # Whatever begins to read has to know that it has begun: browsers wait for the first byte.
-    yield b": connected\nretry: 1000\n\n"
-    while (position := after if after is not None else hub.position) is None and (
-        not hub.is_closing
-    ):
-        if not await hub.changed(HEARTBEAT_SECONDS):
-            yield b": heartbeat\n\n"
-    checked_at = time.monotonic()
-    while position is not None and not hub.is_closing:
-        at_hand = hub.since(position, where)
-        if at_hand is None:
-            upto = hub.position
-            if upto is not None and upto > position:
-                frames = await server.in_thread(
-                    partial(_read, server, request, caller, where, position, upto)
-                )
-                position = frames[-1].position if len(frames) == _PAGE else upto
-            else:
-                frames = []
-        else:
-            frames, position = at_hand
+    # Whatever reads has to know that the stream has begun: browsers wait for the first byte.
+    yield b": connected\nretry: 1000\n" + _place(position)
+    sent_at = checked_at = time.monotonic()
+    while not hub.is_closing:
+        frames, position = await _next(request, server, hub, caller, where, position)
+        now = time.monotonic()
         if frames:
+            sent_at = now
             yield b"".join(frame.sent for frame in frames)
             continue
-        if time.monotonic() - checked_at > RECHECK_SECONDS:
+        if now - checked_at > RECHECK_SECONDS:
             # A key that was revoked, or a token that expired, ends the stream.
             await server.caller(request)
-            checked_at = time.monotonic()
-        if not await hub.changed(HEARTBEAT_SECONDS):
-            yield b": heartbeat\n\n"
+            checked_at = now
+        if now - sent_at > HEARTBEAT_SECONDS:
+            sent_at = now
+            yield b": heartbeat\n" + _place(position)
+        await hub.changed(HEARTBEAT_SECONDS)
+
+
+def _place(position: int) -> bytes:
+    """Tell a client where it is, without an event: it comes back with this position."""
+    return b"id: %d\n\n" % position
+
+
+async def _next(
+    request: Request, server: Server, hub: Hub, caller: Caller, where: Filter, position: int
+) -> tuple[list[Frame], int]:
+    """The next matching events, and the position up to which that is all of them."""
+    at_hand = hub.since(position, where)
+    if at_hand is not None:
+        return at_hand
+    upto = hub.position
+    if upto is None or upto <= position:
+        return [], position
+    frames = await server.in_thread(partial(_read, server, request, caller, where, position, upto))
+    return frames, frames[-1].position if len(frames) == _PAGE else upto
 
 
 def _read(
@@ -100,22 +106,23 @@ def _read(
         return [frame_of(event) for event in found]
 
 
-def _require_reached(server: Server, request: Request, caller: Caller, after: int) -> None:
-    """Refuse a position that the log has not reached: the client has seen another log.
+def _begin(server: Server, request: Request, caller: Caller, after: int | None) -> int:
+    """Return the position to begin after: the one asked for, or the end of the log.
 
     Raises:
-        RestError: 409.
+        RestError: 409 for a position that the log has not reached: the client has seen another log.
     """
     auditor = msgspec.structs.replace(caller, database_role=_AUDITOR)
     with server.reading(auditor, request) as connection:
         head = safe_head(connection)
-    if after > head:
+    if after is not None and after > head:
         raise RestError(
             409,
             "QF409",
             f"the log ends at position {head}, before {after}",
             hint="It is another log, or events were lost in a failover: begin at ?after=0.",
         )
+    return head if after is None else after
 
 
 def _filter(request: Request, tenant_id: UUID) -> Filter:
