@@ -40,11 +40,19 @@ if TYPE_CHECKING:
     from quantum_forge.table import Rows as Rows
     from quantum_forge.table import WrongQuery as WrongQuery
     from quantum_forge.training_sets import Datasets as Datasets
+    from quantum_forge.web.client.async_client import AsyncClient as AsyncClient
+    from quantum_forge.web.client.client import Client as Client
+    from quantum_forge.web.client.connections import connect as connect
+    from quantum_forge.web.client.connections import connect_async as connect_async
+    from quantum_forge.web.client.errors import RemoteError as RemoteError
+    from quantum_forge.web.client.errors import RemoteUnreachable as RemoteUnreachable
 
 _WHERE = {
+    "AsyncClient": "web.client.async_client",
     "AsyncCalculation": "asynchronous",
     "AsyncForge": "asynchronous",
     "AsyncQuery": "asynchronous",
+    "Client": "web.client.client",
     "DatabaseUnavailable": "eventstore.base.errors",
     "Datasets": "training_sets",
     "Event": "schema.language.event",
@@ -58,6 +66,8 @@ _WHERE = {
     "Query": "table",
     "Recorded": "eventstore.actions.by_name",
     "RecordedEvent": "eventstore.base.envelope",
+    "RemoteError": "web.client.errors",
+    "RemoteUnreachable": "web.client.errors",
     "Row": "table",
     "Rows": "table",
     "RuleBroken": "eventstore.base.errors",
@@ -66,6 +76,8 @@ _WHERE = {
     "VersionConflict": "eventstore.base.errors",
     "WrongMoment": "moments",
     "WrongQuery": "table",
+    "connect": "web.client.connections",
+    "connect_async": "web.client.connections",
     "open": "forge",
     "open_async": "asynchronous",
 }
@@ -73,8 +85,10 @@ _WHERE = {
 
 __all__ = [
     "AsyncCalculation",
+    "AsyncClient",
     "AsyncForge",
     "AsyncQuery",
+    "Client",
     "DatabaseUnavailable",
     "Datasets",
     "Event",
@@ -88,6 +102,8 @@ __all__ = [
     "Query",
     "Recorded",
     "RecordedEvent",
+    "RemoteError",
+    "RemoteUnreachable",
     "Row",
     "Rows",
     "RuleBroken",
@@ -96,6 +112,8 @@ __all__ = [
     "VersionConflict",
     "WrongMoment",
     "WrongQuery",
+    "connect",
+    "connect_async",
     "open",
     "open_async",
 ]

@@ -23,7 +23,9 @@ SECRET = "a secret of at least thirty-two bytes"
 
 
 @contextlib.contextmanager
-def serving(database: Database, home: Path, web: WebSettings, **given: Any) -> Iterator[str]:
+def serving(
+    database: Database, home: Path, web: WebSettings, *, port: int = 0, **given: Any
+) -> Iterator[str]:
     """Serve a database for the length of a `with`; gives the address, such as http://127.0.0.1:1."""
     settings = Settings(url=database.url, source="the test", home=home, user_id=uuid7(), **given)
     config = uvicorn.Config(
@@ -34,7 +36,8 @@ def serving(database: Database, home: Path, web: WebSettings, **given: Any) -> I
         lifespan="on",
     )
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -1,0 +1,1 @@
+"""Clients of a served store, for programs that reach it by HTTPS alone."""
