@@ -56,9 +56,11 @@ class Qforge(Protocol):
 def pytest_configure() -> None:
     """Heed Ctrl-C, which a shell lets a background job ignore: tests press it, and would wait.
 
-    Tests run side by side: threads of tblite would wait for each other, busily.
+    Tests run side by side: threads of tblite would wait for each other, busily. They start hundreds
+    of processes, each of which would compile this program anew where no bytecode may be kept.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -123,6 +125,16 @@ def database(server: EmbeddedServer, administrator: Engine, template: str) -> It
 def engine(database: Database) -> Engine:
     """Return the engine of the test's database."""
     return database.engine
+
+
+@pytest.fixture(scope="session")
+def common_engine(server: EmbeddedServer, administrator: Engine, template: str) -> Iterator[Engine]:
+    """Return the engine of a migrated database for all tests that roll back what they do there.
+
+    A database of its own costs a test more than most histories that are folded in it.
+    """
+    for database in _fresh(server, administrator, template=template):
+        yield database.engine
 
 
 @pytest.fixture

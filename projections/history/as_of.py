@@ -1,5 +1,6 @@
 """Time travel: a projection's rows as they were at any position of the log, as a selectable."""
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -80,6 +81,9 @@ def whole_row(table: Table, given: FromClause) -> list[ColumnElement[Any]]:
     ]
 
 
+# Putting the bounds in takes longer than the query of a small table: pages of one past, and a proof
+# that is repeated, ask for the same.
+@lru_cache(maxsize=64)
 def folded_at(projection: Projection, position: int) -> Select[Any]:
     """The columns of `rows_at` that are stored, in the order in which statements insert them."""
     return _bounded(compiler.rows(sparing(projection), inlined=True), position)

@@ -56,10 +56,10 @@ SPOILED = settings(deadline=None, suppress_health_check=list(HealthCheck))
 @settings(SPOILED, max_examples=25)
 @given(data=st.data())
 def test_folding_around_poison_equals_folding_without_it(
-    engine: Engine, data: st.DataObject
+    common_engine: Engine, data: st.DataObject
 ) -> None:
     """Whatever is spoiled and wherever it is cut: the table is the reference's."""
-    around_poison(data.draw(st.sampled_from(list(PROJECTIONS.values()))), engine, data)
+    around_poison(data.draw(st.sampled_from(list(PROJECTIONS.values()))), common_engine, data)
 
 
 @pytest.mark.soak
@@ -67,10 +67,10 @@ def test_folding_around_poison_equals_folding_without_it(
 @settings(SPOILED, max_examples=500)
 @given(data=st.data())
 def test_folding_around_poison_for_many_histories(
-    projection: Projection, engine: Engine, data: st.DataObject
+    projection: Projection, common_engine: Engine, data: st.DataObject
 ) -> None:
     """The same for every projection."""
-    around_poison(projection, engine, data)
+    around_poison(projection, common_engine, data)
 
 
 def around_poison(projection: Projection, engine: Engine, data: st.DataObject) -> None:

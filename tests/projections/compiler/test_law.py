@@ -39,10 +39,10 @@ EVERY_PROJECTION = pytest.mark.parametrize(
 @settings(REAL_DATABASE, max_examples=25 if MAJOR == 18 else 8)
 @given(data=st.data())
 def test_incremental_equals_rebuilt_equals_reference(
-    projection: Projection, engine: Engine, data: st.DataObject
+    projection: Projection, common_engine: Engine, data: st.DataObject
 ) -> None:
     """However a history is cut into batches, the table is what the reference says."""
-    holds(projection, engine, data)
+    holds(projection, common_engine, data)
 
 
 @pytest.mark.soak
@@ -50,10 +50,10 @@ def test_incremental_equals_rebuilt_equals_reference(
 @settings(REAL_DATABASE, max_examples=1_000)
 @given(data=st.data())
 def test_the_law_holds_for_many_histories(
-    projection: Projection, engine: Engine, data: st.DataObject
+    projection: Projection, common_engine: Engine, data: st.DataObject
 ) -> None:
     """The same, for as many histories as a soak test has time for."""
-    holds(projection, engine, data)
+    holds(projection, common_engine, data)
 
 
 def holds(projection: Projection, engine: Engine, data: st.DataObject) -> None:

@@ -58,11 +58,11 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 @LAW
 @given(data=st.data())
 def test_any_past_is_what_the_reference_says(
-    projection: Projection, engine: Engine, data: st.DataObject
+    projection: Projection, common_engine: Engine, data: st.DataObject
 ) -> None:
     """As of any position, the rows are the reference's; as of the head, they are the table's."""
     history = data.draw(histories([projection]))
-    with engine.connect() as connection, rolled_back(connection):
+    with common_engine.connect() as connection, rolled_back(connection):
         # Given: a history in the log, folded into the table
         events = recorded(connection, history)
         first, head = bounds(events)
@@ -85,11 +85,11 @@ def test_any_past_is_what_the_reference_says(
 @LAW
 @given(data=st.data())
 def test_a_difference_leads_from_one_past_to_the_other(
-    projection: Projection, engine: Engine, data: st.DataObject
+    projection: Projection, common_engine: Engine, data: st.DataObject
 ) -> None:
     """What is said to be added, removed and changed makes of one past the other, and no more."""
     history = data.draw(histories([projection]))
-    with engine.connect() as connection, rolled_back(connection):
+    with common_engine.connect() as connection, rolled_back(connection):
         # Given: two positions of a history
         events = recorded(connection, history)
         first, _ = bounds(events)

@@ -47,11 +47,11 @@ SEVERAL = {Operation.COUNT, Operation.SUM, Operation.TALLY}
 )
 @given(data=st.data())
 def test_an_explanation_has_the_values_of_the_row(
-    projection: Projection, engine: Engine, data: st.DataObject
+    projection: Projection, common_engine: Engine, data: st.DataObject
 ) -> None:
     """From the events of the key alone, the same row; those that are named suffice for a value."""
     history = data.draw(histories([projection]))
-    with engine.connect() as connection, rolled_back(connection):
+    with common_engine.connect() as connection, rolled_back(connection):
         # Given: a history that is folded
         events = recorded(connection, history)
         first, head = bounds(events)

@@ -86,17 +86,15 @@ def test_an_untouched_table_is_proven_and_a_touched_one_is_not(
     assert verify(engine, projection).agrees
 
 
-@every_projection
-def test_a_projection_that_never_ran_has_an_empty_table(
-    projection: Projection, engine: Engine
-) -> None:
+def test_a_projection_that_never_ran_has_an_empty_table(engine: Engine) -> None:
     """What was not folded is not expected."""
     record(engine, created("O"), started(WATER, "O"), completed(WATER, "O"))
 
-    verification = verify(engine, projection)
+    for projection in PROJECTIONS.values():
+        found = verify(engine, projection)
 
-    assert verification.agrees
-    assert (verification.position, verification.consumed, verification.logged) == (0, 0, 0)
+        assert found.agrees, projection.name
+        assert (found.position, found.consumed, found.logged) == (0, 0, 0)
 
 
 def test_an_event_that_was_skipped_is_found_though_no_row_shows_it(engine: Engine) -> None:

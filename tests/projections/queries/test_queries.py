@@ -19,6 +19,7 @@ from quantum_forge.projections.queries.molecules import select_molecules, select
 from quantum_forge.projections.queries.rows import Range, select_by_prefix
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.molecules import molecules
+from tests.support.recording import rolled_back
 
 TENANT = UUID(int=1, version=4)
 SINCE = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
@@ -89,10 +90,10 @@ ATOMS = text("""
 """)
 
 
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
+@pytest.fixture(scope="module")
+def connection(common_engine: Engine) -> Iterator[Connection]:
     """Return a connection that sees 3,000 molecules and calculations of each of two tenants."""
-    with engine.connect() as connection:
+    with common_engine.connect() as connection, rolled_back(connection):
         tenants = {"one": str(TENANT), "two": str(UUID(int=2, version=4))}
         connection.execute(MOLECULES, tenants)
         connection.execute(CALCULATIONS)

@@ -57,7 +57,7 @@ def test_an_impossible_charge_never_completes(
 
 
 def test_several_files_and_stdin_are_read_in_one_run(
-    qforge: Qforge, engine: Engine, tmp_path: Path
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
 ) -> None:
     """Each file has its batch, every file is read first, and the limit is of all together."""
     write(tmp_path / "a.smi", ["C methane", "CC ethane"])
@@ -65,31 +65,33 @@ def test_several_files_and_stdin_are_read_in_one_run(
     (tmp_path / "c.smi.gz").write_bytes(gzip.compress(b"CCCC butane\n"))
     columns = ("--smiles-column", "Structure", "--name-column", "code")
 
-    assert "b.tsv: no column" in qforge("run", "a.smi", "b.tsv", status=2).stderr
+    assert "b.tsv: no column" in qforge_here("run", "a.smi", "b.tsv", status=2).stderr
     assert counted(engine) == {}
 
-    said = qforge("run", "a.smi", "c.smi.gz", "--json", "--limit", "2")
+    said = qforge_here("run", "a.smi", "c.smi.gz", "--json", "--limit", "2")
     (only,) = [json.loads(text) for text in documents(said.stdout)]
     assert (only["batch"], only["read"]) == ("a", 2)
-    said = qforge("run", "a.smi", "c.smi.gz", "--json")
+    said = qforge_here("run", "a.smi", "c.smi.gz", "--json")
     first, second = (json.loads(text) for text in documents(said.stdout))
     assert (first["batch"], first["completed_before"]) == ("a", 2)
     assert (second["batch"], second["completed"]) == ("c.smi", 1)
-    said = qforge("run", "a.smi", "b.tsv", *columns, "--json")  # the columns of those that have any
+    said = qforge_here(
+        "run", "a.smi", "b.tsv", *columns, "--json"
+    )  # the columns of those that have any
     again, table = (json.loads(text) for text in documents(said.stdout))
     assert again["completed_before"] == 2
     assert (table["completed"], table["completed_before"]) == (1, 1)
-    assert "is a directory" in qforge("run", ".", status=2).stderr
+    assert "is a directory" in qforge_here("run", ".", status=2).stderr
     assert {row["name"] for row in rows(engine, "batch_item_names")} >= {"X1", "X2", "butane"}
 
     piped = [
-        json.loads(qforge("run", "-", "--format", "csv", "--json", input=text).stdout)
+        json.loads(qforge_here("run", "-", "--format", "csv", "--json", input=text).stdout)
         for text in ("smiles\nC\n", "smiles\nC\n", "smiles\nCC\n")
     ]
     assert {each["batch"] for each in piped} == {"stdin"}
     assert piped[0]["batch_id"] == piped[1]["batch_id"] != piped[2]["batch_id"]
-    assert "--format" in qforge("run", "-", input="C\n", status=2).stderr
-    empty = qforge("run", "-", "--format", "smi", input="", status=2).stderr
+    assert "--format" in qforge_here("run", "-", input="C\n", status=2).stderr
+    empty = qforge_here("run", "-", "--format", "smi", input="", status=2).stderr
     assert "standard input: no molecules" in empty
 
 
