@@ -1,6 +1,7 @@
 """A proxy on the loopback that can fall silent, as a network does that swallows packets."""
 
 import contextlib
+import random
 import selectors
 import socket
 import threading
@@ -53,6 +54,19 @@ class Proxy:
             self._peers.clear()
         return count
 
+    def cut(self, chance: random.Random) -> None:
+        """Close one of the connections."""
+        with self._lock:
+            if self._peers:
+                self._end(chance.choice(list(self._peers)))
+
+    def half_close(self, chance: random.Random) -> None:
+        """Tell one side of a connection that nothing more will come; it can go on writing."""
+        with self._lock:
+            if self._peers:
+                with contextlib.suppress(OSError):
+                    chance.choice(list(self._peers)).shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """End the proxy and every connection."""
         self._ended.set()
@@ -92,7 +106,10 @@ class Proxy:
                 return
         except OSError:
             pass
-        for each in (source, target):
+        self._end(source)
+
+    def _end(self, source: socket.socket) -> None:
+        for each in (source, self._peers[source]):
             self._selector.unregister(each)
             del self._peers[each]
             each.close()
