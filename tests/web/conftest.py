@@ -1,17 +1,17 @@
 """One database and one server for a module of tests, with users of two tenants."""
 
 from collections.abc import Iterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 import msgspec
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.database.engine import Database
+from quantum_forge.eventstore.database.engine import Database, make_engine
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
@@ -19,6 +19,9 @@ from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.settings import WebSettings
 from tests.conftest import _fresh
 from tests.support.web import OTHER, SECRET, TENANT, client, serving
+
+ROLES = "qforge_admin, qforge_projector, qforge_reader, qforge_auditor"
+"""What the documentation says that the login of a server needs; it is no superuser."""
 
 PASSWORD = "correct horse battery"
 
@@ -66,7 +69,11 @@ def served(module_database: Database, tmp_path_factory: pytest.TempPathFactory) 
         accounts[name] = account(engine, tenant_id, name, role)
     home = tmp_path_factory.mktemp("home")
     web = WebSettings(jwt_secret=Secret(SECRET), max_body=100_000)
-    with serving(module_database, home, web) as url:
+    login = f"web_{uuid4().hex[:12]}"
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {login} LOGIN IN ROLE {ROLES}"))
+    as_login = Database(make_engine(module_database.url.set(username=login)))
+    with as_login, serving(as_login, home, web) as url:
         yield Served(url, engine, accounts)
 
 
