@@ -14,6 +14,7 @@ from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.auth.callers import READ, Caller
 from quantum_forge.web.rest.exchange import ReadReply, ReadRequest
 from quantum_forge.web.rest.reading import read
+from quantum_forge.web.rest.request.media import parse_accept
 from quantum_forge.web.server import Server
 
 OF_THE_LOG = frozenset({"event_logs", "event_streams"})
@@ -32,7 +33,8 @@ async def read_table(request: Request, server: Server) -> Response:
     if caller.tenant_id is not None:  # a token without a tenant sees no rows
         caller.require(needed, READ, table)
     asked = _asked(request, server, caller, table)
-    if request.method == "HEAD" or "x-ndjson" not in (asked.accept or ""):
+    media = parse_accept(asked.accept, plans=asked.plans)
+    if asked.is_head or not media.is_streamed:
         reply = await server.in_thread(partial(_whole, request, server, caller, asked))
         assert isinstance(reply.body, bytes)
         return Response(reply.body, reply.status, reply.headers)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     DateTime,
+    Float,
     Integer,
     Numeric,
     Text,
@@ -32,7 +33,7 @@ def cell(value: ColumnElement[Any]) -> ColumnElement[str]:
 
 def is_text(value: ColumnElement[Any]) -> bool:
     """Whether a value may be any text, and not only a number, a time or an id."""
-    return not isinstance(value.type, Integer | Numeric | Boolean | Date | DateTime | Uuid)
+    return not isinstance(value.type, Integer | Numeric | Float | Boolean | Date | DateTime | Uuid)
 
 
 def csv_body(

@@ -1,6 +1,5 @@
 """Answers to requests that read."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +10,6 @@ from sqlalchemy import Connection, Select, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
-from quantum_forge.eventstore.database.driver_sql import driver_sql
 from quantum_forge.eventstore.log.place import BeyondHead
 from quantum_forge.moments import WrongMoment, position_of
 from quantum_forge.projections.history.moment import BeforeLog
@@ -42,15 +40,9 @@ from quantum_forge.web.rest.statements.counting import count_of, estimated, expl
 from quantum_forge.web.rest.statements.statement import Compiler, Statements
 from quantum_forge.web.rest.statements.table_state import state_of, table_names
 from quantum_forge.web.rest.statements.tables import readable
+from quantum_forge.web.rest.stream import stream
 
 VARY = "Accept, Prefer, Range"
-
-_CHUNK_BYTES = 2**18
-_FIRST_ROWS = 100
-_MOST_ROWS = 5_000
-"""Lines are fetched so that a chunk has about as many bytes, whatever a row has."""
-
-_CURSORS = itertools.count(1)
 
 _SET_ZONE = text("SELECT set_config('timezone', :zone, true)")
 
@@ -110,12 +102,12 @@ def _read(connection: Connection, request: ReadRequest) -> ReadReply:
         tag = _tag(reading)
         if tag is not None and is_known(tag, request.if_none_match):
             return _reply(reading, 304, b"", tag=tag)
+    if media.is_streamed:
+        return _streamed(reading)
     match media.form:
         case Form.PLAN:
             plan = explain(connection, statements.documents, media.options)
             return _reply(reading, 200, msgspec.json.encode(plan))
-        case Form.LINES:
-            return _lines(reading)
         case Form.OBJECT:
             return _object(reading)
     return _rows(reading)
@@ -123,8 +115,8 @@ def _read(connection: Connection, request: ReadRequest) -> ReadReply:
 
 def _page(request: ReadRequest, media: Media, root: Branch) -> Page:
     range_ = None if request.is_head else request.range_
-    # Lines are written as they come: nothing limits how many.
-    max_rows = None if media.form is Form.LINES else request.max_rows
+    # What is written as it comes takes no more memory for more rows.
+    max_rows = None if media.is_streamed else request.max_rows
     return page_of(root.level, range_, max_rows)
 
 
@@ -263,8 +255,8 @@ def _object(reading: _Reading) -> ReadReply:
     return _reply(reading, status, str(found[0]).encode(), ranged, tag=tag)
 
 
-def _lines(reading: _Reading) -> ReadReply:
-    """Every row as a line, written as they come."""
+def _streamed(reading: _Reading) -> ReadReply:
+    """Every row, written as they come."""
     tag = _tag(reading)
     headers = {}
     if reading.preferences.count is not None:
@@ -272,36 +264,8 @@ def _lines(reading: _Reading) -> ReadReply:
         headers["Content-Range"] = f"*/{reading.connection.execute(query).scalar_one()}"
     if reading.request.is_head:
         return _reply(reading, 200, b"", headers, tag=tag)
-    return _reply(reading, 200, _stream(reading), headers, tag=tag)
-
-
-def _stream(reading: _Reading) -> Iterator[bytes]:
-    """Begin to read lines, so that what the database refuses is known before the first one.
-
-    The cursor ends with the transaction, whether all of it was read or not.
-    """
-    driver = reading.connection.connection.dbapi_connection
-    assert isinstance(driver, psycopg.Connection)
-    sql, parameters = driver_sql(reading.statements.documents)
-    name = f"lines_{next(_CURSORS)}"
-    driver.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}", parameters)
-    return _chunks(driver, name, _fetched(driver, name, _FIRST_ROWS))
-
-
-def _chunks(
-    driver: "psycopg.Connection[tuple[Any, ...]]", name: str, rows: list[tuple[Any, ...]]
-) -> Iterator[bytes]:
-    while rows:
-        chunk = "".join([f"{document}\n" for (document,) in rows]).encode()
-        yield chunk
-        fitting = len(rows) * _CHUNK_BYTES // len(chunk)
-        rows = _fetched(driver, name, max(1, min(_MOST_ROWS, fitting)))
-
-
-def _fetched(
-    driver: "psycopg.Connection[tuple[Any, ...]]", name: str, rows: int
-) -> list[tuple[Any, ...]]:
-    return driver.execute(f"FETCH {rows} FROM {name}").fetchall()
+    body = stream(reading.connection, reading.statements, reading.media.form)
+    return _reply(reading, 200, body, headers, tag=tag)
 
 
 def _reply(

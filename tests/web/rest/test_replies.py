@@ -111,6 +111,14 @@ def test_rows_come_as_csv_as_lines_and_without_nulls(get: Get) -> None:
     )
 
 
+def test_no_cell_of_csv_is_a_formula(get: Get) -> None:
+    """A text that begins like one gets an apostrophe; a negative number is a number."""
+    path = '/calculations?energy=eq.-6&select=energy,"=method":status,t:energy::text'
+    csv = get(path, accept="text/csv")
+
+    assert csv.body.decode() == "energy,'=method,t\n-6,completed,'-6\n"
+
+
 @pytest.mark.parametrize("accept", ["application/vnd.pgrst.plan+json; options=analyze"])
 def test_a_plan_is_given_only_where_it_is_allowed(get: Get, accept: str) -> None:
     """`explain()` of the clients needs a setting, since plans tell of all tenants' rows."""

@@ -14,6 +14,8 @@ class Form(StrEnum):
     OBJECT = "object"
     CSV = "csv"
     LINES = "lines"
+    ARROW = "arrow"
+    PARQUET = "parquet"
     PLAN = "plan"
 
 
@@ -28,6 +30,11 @@ class Media(Struct, frozen=True, kw_only=True):
     content_type: str
     stripped: bool = False
     options: tuple[str, ...] = ()
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether rows are written as they come, as many as there are."""
+        return self.form in (Form.LINES, Form.ARROW, Form.PARQUET)
 
 
 _JSON = "application/json; charset=utf-8"
@@ -60,7 +67,8 @@ def parse_accept(header: str | None, *, plans: bool = False) -> Media:
         "PGRST107",
         f"None of these media types are available: {named}",
         hint="Use application/json, application/vnd.pgrst.object+json,"
-        " application/vnd.pgrst.array+json, text/csv or application/x-ndjson.",
+        " application/vnd.pgrst.array+json, text/csv, application/x-ndjson,"
+        " application/vnd.apache.arrow.stream or application/vnd.apache.parquet.",
     )
 
 
@@ -78,6 +86,10 @@ def _media(type_: str, parameters: dict[str, str], plans: bool) -> Media | None:
             return _plan(parameters)
         case "text/csv" | "text/*":
             return Media(form=Form.CSV, content_type=f"text/csv{_UTF8}")
+        case "application/vnd.apache.arrow.stream":
+            return Media(form=Form.ARROW, content_type=type_)
+        case "application/vnd.apache.parquet":
+            return Media(form=Form.PARQUET, content_type=type_)
         case name if name in _LINES:
             return Media(form=Form.LINES, content_type=f"{name}{_UTF8}")
         case name if name in _DEFAULT:
