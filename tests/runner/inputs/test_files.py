@@ -34,7 +34,10 @@ def written(folder: Path, name: str, content: str | bytes) -> Path:
 def read(folder: Path, name: str, content: str | bytes) -> list[Input]:
     path = written(folder, name, content)
     inputs = list(read_inputs(path))
-    assert MoleculeFile(path).total == len(inputs), "MoleculeFile agrees with read_inputs"
+    read: list[int] = []
+    file = MoleculeFile(path, on_read=read.append)
+    assert file.total == len(inputs), "MoleculeFile agrees with read_inputs"
+    assert 0 < sum(read) <= path.stat().st_size, "it tells what it reads"
     return inputs
 
 
