@@ -636,14 +636,25 @@ class CalculationEnded(QuantumForgeError):
 class RuleBroken(QuantumForgeError):
     """Something may not happen to an entity in the state that it is in; nothing was appended.
 
-    allowed: the states in which it may.
+    allowed: the states in which it may. name: what a person calls the entity, where that is known.
     """
 
-    def __init__(self, entity: str, state: str, event_type: str, allowed: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        entity: str,
+        state: str,
+        event_type: str,
+        allowed: tuple[str, ...],
+        *,
+        name: str | None = None,
+    ) -> None:
         self.entity = entity
         self.state = state
         self.event_type = event_type
         self.allowed = allowed
+        if name is not None:
+            super().__init__(f"{_standing(name, state, allowed)}: nothing was recorded")
+            return
         if state == "new":
             found = f"{entity} does not exist"
         elif allowed == ("new",):
@@ -652,6 +663,14 @@ class RuleBroken(QuantumForgeError):
             found = f"{entity} is {state}"
         needs = " or ".join("not yet there" if name == "new" else name for name in allowed)
         super().__init__(f"{found}; {event_type} needs it to be {needs}: nothing was recorded")
+
+
+def _standing(name: str, state: str, allowed: Collection[str]) -> str:
+    """Why something may not happen to what a person calls so."""
+    if "new" in allowed:
+        return f"{name} is {state} already"
+    needed = " or ".join(allowed)
+    return f"{name} is not {needed}" if state == "new" else f"{name} is {state}, not {needed}"
 
 
 class NameTaken(QuantumForgeError):

@@ -5,7 +5,7 @@ from uuid import UUID
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.commands.recording.users import user_id_of
+from quantum_forge.cli.commands.recording.users import naming, user_id_of
 from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
@@ -167,13 +167,13 @@ def add(organization: str, user: str, role: str) -> None:
       qforge organizations add Theory bob
     """
     with open_forge(writes=True, needs=NEEDED) as forge:
-        forge.record(
-            OrganizationMemberAdded(
-                organization_id=_id_of(forge, organization),
-                user_id=user_id_of(forge, user),
-                role=MemberRole(role),
-            )
+        member = OrganizationMemberAdded(
+            organization_id=_id_of(forge, organization),
+            user_id=user_id_of(forge, user),
+            role=MemberRole(role),
         )
+        with naming(user):
+            forge.record(member)
     console.note(f"{user} is {role} of {organization}.")
 
 
@@ -189,11 +189,11 @@ def role(organization: str, user: str, role: str) -> None:
       qforge organizations role Theory bob --role admin
     """
     with open_forge(writes=True, needs=NEEDED) as forge, _actions(forge) as actions:
-        Organizations(actions).change_member_role(
-            organization_id=_id_of(forge, organization),
-            user_id=user_id_of(forge, user),
-            role=MemberRole(role),
-        )
+        organization_id, user_id = _id_of(forge, organization), user_id_of(forge, user)
+        with naming(user):
+            Organizations(actions).change_member_role(
+                organization_id=organization_id, user_id=user_id, role=MemberRole(role)
+            )
     console.note(f"{user} is {role} of {organization}.")
 
 
@@ -209,11 +209,11 @@ def remove(organization: str, user: str, reason: str | None) -> None:
       qforge organizations remove Theory bob --reason 'left'
     """
     with open_forge(writes=True, needs=NEEDED) as forge, _actions(forge) as actions:
-        Organizations(actions).remove_member(
-            organization_id=_id_of(forge, organization),
-            user_id=user_id_of(forge, user),
-            reason=reason,
-        )
+        organization_id, user_id = _id_of(forge, organization), user_id_of(forge, user)
+        with naming(user):
+            Organizations(actions).remove_member(
+                organization_id=organization_id, user_id=user_id, reason=reason
+            )
     console.note(f"{user} left {organization}.")
 
 

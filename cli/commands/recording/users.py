@@ -1,7 +1,8 @@
 """`qforge users`: accounts, their passwords and their API keys."""
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
-from quantum_forge.eventstore.base.errors import NoSuchUser
+from quantum_forge.eventstore.base.errors import NoSuchUser, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.log import abbreviations
@@ -118,7 +119,7 @@ def link(login: str, user: str) -> None:
     Example:
       qforge users link ada_laptop ada
     """
-    with open_forge(writes=True) as forge:
+    with open_forge(writes=True) as forge, naming(user):
         forge.logins.link(login, user_id_of(forge, user))
     console.note(f"The database login {login} acts as {user}.")
 
@@ -158,7 +159,8 @@ def role(user: str, role: str, yes: bool) -> None:
             click.confirm(
                 f"{user} is you, and will no longer be an admin. Go on?", abort=True, err=True
             )
-        forge.users.change_role(user_id, role=Role(role))
+        with naming(user):
+            forge.users.change_role(user_id, role=Role(role))
     console.note(f"{user} has the role {role}.")
 
 
@@ -183,7 +185,8 @@ def deactivate(user: str, reason: str | None, yes: bool) -> None:
                 abort=True,
                 err=True,
             )
-        forge.users.deactivate(user_id, reason=reason)
+        with naming(user):
+            forge.users.deactivate(user_id, reason=reason)
     console.note(f"The account of {user} is deactivated.")
 
 
@@ -196,7 +199,7 @@ def reactivate(user: str) -> None:
     Example:
       qforge users reactivate ada
     """
-    with open_forge(writes=True) as forge:
+    with open_forge(writes=True) as forge, naming(user):
         forge.users.reactivate(user_id_of(forge, user))
     console.note(f"The account of {user} is active.")
 
@@ -233,7 +236,8 @@ def password(user: str, password_stdin: bool) -> None:
     """
     with open_forge(writes=True) as forge:
         user_id = user_id_of(forge, user)
-        forge.users.change_password(user_id, password=_password(from_stdin=password_stdin))
+        with naming(user):
+            forge.users.change_password(user_id, password=_password(from_stdin=password_stdin))
     console.note(f"{user} has a new password.")
 
 
@@ -277,6 +281,23 @@ def key(
         return
     console.emit(issued.key.reveal())
     console.note("Keep it: only its hash is stored, and it cannot be shown again.")
+
+
+@contextmanager
+def naming(user: str) -> Iterator[None]:
+    """Say what may not happen to a user with the name that the command was given.
+
+    Raises:
+        RuleBroken: the one that was raised, with that name.
+    """
+    try:
+        yield
+    except RuleBroken as error:
+        if error.entity.partition(" ")[0] not in ("user", "organization_member"):
+            raise
+        raise RuleBroken(
+            error.entity, error.state, error.event_type, error.allowed, name=user
+        ) from error
 
 
 def user_id_of(forge: Forge, user: str) -> UUID:

@@ -18,6 +18,10 @@ def test_an_organisation_is_made_joined_and_deleted_by_names(qforge_here: Qforge
     taken = qforge_here("organizations", "create", "Lab", status=1)
     assert "the name 'Lab' is taken by" in taken.stderr
     qforge_here("organizations", "add", "Lab", "bob")
+    there = qforge_here("organizations", "add", "Lab", "bob", status=1)
+    assert "bob is member already: nothing was recorded" in there.stderr
+    nobody = qforge_here("organizations", "remove", "Lab", "ada", status=1)
+    assert "ada is not member: nothing was recorded" in nobody.stderr
     qforge_here("organizations", "role", "Lab", "bob@example.org", "--role", "owner")
     qforge_here("organizations", "rename", "Lab", "Theory")
     (member,) = json.loads(qforge_here("organizations", "members", "Theory", "--json").stdout)

@@ -67,6 +67,8 @@ def test_who_gives_up_their_own_rights_is_asked_first(qforge: Qforge) -> None:
     similar = qforge("users", "role", "bobb", "viewer", status=1)
     digits = qforge("users", "role", "adda", "viewer", status=1)
     qforge("users", "deactivate", "bob", "--yes", env=as_bob)
+    twice = qforge("users", "deactivate", "bob", status=1)
+    assert "bob is inactive, not active: nothing was recorded" in twice.stderr
     last = qforge("users", "deactivate", "ada", "--yes", status=1)
 
     assert "there is no user 'eve'" in nobody.stderr
