@@ -65,6 +65,9 @@ LEAST_ROLE: Mapping[str, Role] = {
     "users reactivate": Role.ADMIN,
     "users register": Role.ADMIN,
     "users role": Role.ADMIN,
+    "users totp confirm": Role.VIEWER,
+    "users totp disable": Role.VIEWER,
+    "users totp enable": Role.VIEWER,
     "users unlink": Role.ADMIN,
     # The database as a whole
     "db bind": Role.ADMIN,

@@ -155,6 +155,7 @@ class AsyncUsers(Face):
     change_tier = in_thread(Users.change_tier)
     deactivate = in_thread(Users.deactivate)
     reactivate = in_thread(Users.reactivate)
+    prepare_two_factor = in_thread(Users.prepare_two_factor)
     enable_two_factor = in_thread(Users.enable_two_factor)
     disable_two_factor = in_thread(Users.disable_two_factor)
     log_out = in_thread(Users.log_out)

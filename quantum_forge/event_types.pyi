@@ -143,5 +143,6 @@ from quantum_forge.schema.domains.users import (
     UserTierChanged as UserTierChanged,
     UserTwoFactorDisabled as UserTwoFactorDisabled,
     UserTwoFactorEnabled as UserTwoFactorEnabled,
+    UserTwoFactorPrepared as UserTwoFactorPrepared,
     UserUpdated as UserUpdated,
 )

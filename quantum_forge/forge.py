@@ -115,7 +115,7 @@ class Forge(Door):
         try:
             encryption = load_encryption(self.settings)
         except EncryptionKeyMissing:
-            encryption = None  # only webhooks need it
+            encryption = None  # only webhooks and second factors need it
         self._require_open()
         return Users(self._recorder, encryption=encryption)
 

@@ -32,6 +32,7 @@ from quantum_forge.schema.domains.users import (
     UserProfileUpdated,
     UserTwoFactorDisabled,
     UserTwoFactorEnabled,
+    UserTwoFactorPrepared,
     UserUpdated,
 )
 from quantum_forge.schema.language.event import Event
@@ -115,6 +116,7 @@ OWN = frozenset(
         UserProfileUpdated,
         UserTwoFactorDisabled,
         UserTwoFactorEnabled,
+        UserTwoFactorPrepared,
         UserUpdated,
     )
 )

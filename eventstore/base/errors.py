@@ -733,6 +733,13 @@ class NotLetIn(QuantumForgeError):
         super().__init__(f"{what}: access denied")
 
 
+class WrongCode(QuantumForgeError):
+    """A code does not confirm an authenticator app; nothing was recorded."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
 class EncryptionKeyMissing(QuantumForgeError):
     """No encryption key is configured."""
 

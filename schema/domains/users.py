@@ -43,6 +43,13 @@ Encrypted = Annotated[str, Meta(pattern=r"\AgAAAA[\w=-]{60,4000}\Z", extra=SECRE
 """A Fernet token: what only the holder of the key can read."""
 
 
+RecoveryCodeHashes = Annotated[
+    list[Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", max_length=71)]],
+    Meta(max_length=100, extra=SECRET),
+]
+"""Of random codes of 80 bits, for which a plain hash is enough."""
+
+
 class Role(StrEnum):
     """What a person may do."""
 
@@ -126,8 +133,23 @@ class UserReactivated(Event, frozen=True, kw_only=True):
 
 
 @event("user")
+class UserTwoFactorPrepared(Event, frozen=True, kw_only=True):
+    """A secret for an authenticator app was shown; it counts once a code of it was entered."""
+
+    totp_secret: Encrypted
+
+
+@event("user")
 class UserTwoFactorEnabled(Event, frozen=True, kw_only=True):
-    """Signing in takes a second factor from now on."""
+    """Signing in takes a second factor from now on.
+
+    totp_time_step: of the code that confirmed it. Without a secret, as older events are, nobody can
+    sign in until it is disabled.
+    """
+
+    totp_secret: Encrypted | None = None
+    totp_time_step: int | None = None
+    recovery_code_hashes: RecoveryCodeHashes | None = None
 
 
 @event("user")
@@ -137,9 +159,15 @@ class UserTwoFactorDisabled(Event, frozen=True, kw_only=True):
 
 @event("user")
 class UserLoggedIn(Event, frozen=True, kw_only=True):
-    """A person signed in. login_method: `password`, `api_key`, `sso`, …."""
+    """A person signed in. login_method: `password`, `api_key`, `sso`, ….
+
+    totp_time_step: of the code of an authenticator app that was used, in units of 30 s since 1970.
+    recovery_code: which recovery code was used instead, counted from 0.
+    """
 
     login_method: str = "password"
+    totp_time_step: int | None = None
+    recovery_code: int | None = None
 
 
 @event("user")
@@ -221,6 +249,7 @@ lifecycle(
         UserTierChanged: when("active"),
         UserDeactivated: when("active", then="inactive"),
         UserReactivated: when("inactive", then="active"),
+        UserTwoFactorPrepared: when("active"),
         UserTwoFactorEnabled: when("active"),
         UserTwoFactorDisabled: when("active"),
         UserLoggedIn: when("active"),

@@ -44,6 +44,8 @@ ELSEWHERE = {
     "qforge server status": "tests/eventstore/server",
     "qforge users key": "tests/cli/commands/recording/test_users.py",
     "qforge users register": "tests/cli/commands/recording/test_users.py",
+    "qforge users totp confirm": "tests/cli/commands/recording/test_users.py",
+    "qforge users totp enable": "tests/cli/commands/recording/test_users.py",
 }
 """Commands that need another server, or what another command wrote, and their tests."""
 

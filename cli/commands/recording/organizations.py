@@ -5,7 +5,7 @@ from uuid import UUID
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.commands.recording.users import naming, user_id_of
+from quantum_forge.cli.parse.account import naming, user_id_of
 from quantum_forge.cli.parse.options import json_option, limit_option
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console

@@ -1,25 +1,20 @@
 """`qforge users`: accounts, their passwords and their API keys."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
-from uuid import UUID
 
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.parse import ids
+from quantum_forge.cli.commands.recording.totp import totp
+from quantum_forge.cli.parse.account import naming, user_id_of
 from quantum_forge.cli.parse.options import json_option, limit_option, time
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
-from quantum_forge.eventstore.base.errors import NoSuchUser, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.eventstore.log import abbreviations
-from quantum_forge.forge import Forge
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.projections.queries.rows import rows
 from quantum_forge.schema.domains.users import Role
@@ -44,6 +39,9 @@ def users() -> None:
     Example:
       qforge users register ada --email ada@example.org
     """
+
+
+users.add_command(totp)
 
 
 @users.command()
@@ -281,42 +279,6 @@ def key(
         return
     console.emit(issued.key.reveal())
     console.note("Keep it: only its hash is stored, and it cannot be shown again.")
-
-
-@contextmanager
-def naming(user: str) -> Iterator[None]:
-    """Say what may not happen to a user with the name that the command was given.
-
-    Raises:
-        RuleBroken: the one that was raised, with that name.
-    """
-    try:
-        yield
-    except RuleBroken as error:
-        if error.entity.partition(" ")[0] not in ("user", "organization_member"):
-            raise
-        raise RuleBroken(
-            error.entity, error.state, error.event_type, error.allowed, name=user
-        ) from error
-
-
-def user_id_of(forge: Forge, user: str) -> UUID:
-    """Return the id of the user with this name, email address or id, which may be abbreviated.
-
-    Names are looked up in the log, whose tables may be behind.
-
-    Raises:
-        NoSuchUser: when no account has it.
-        AmbiguousId: when it is an abbreviated id that fits more than one user.
-    """
-    tenant_id = forge.author.tenant_id
-    with suppress(NoSuchUser):
-        return forge.users.find(user)
-    with forge.connect() as connection:
-        if (digits := abbreviations.id_digits(user)) is not None:
-            with suppress(abbreviations.UnknownId):
-                return abbreviations.find_user(connection, tenant_id, digits)
-        raise NoSuchUser(user, ids.names_of_users(connection, tenant_id))
 
 
 def _password(*, from_stdin: bool) -> Secret:

@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import NoReturn
 from uuid import UUID
 
@@ -10,12 +11,14 @@ import msgspec
 from sqlalchemy import Connection, Interval, Uuid, bindparam, text
 
 from quantum_forge.eventstore.actions.accounts.names import find_holder, name_id
+from quantum_forge.eventstore.actions.accounts.second_factor import check_code
 from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent
 from quantum_forge.eventstore.base.errors import NotLetIn, VersionConflict
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.standings import read_standings
+from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.eventstore.security.hashing import password_matches
 from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.domains.users import UserLoggedIn, UserLoginFailed, UserRegistered
@@ -27,24 +30,23 @@ MOST_FAILURES = 10
 LOCKED_FOR = timedelta(minutes=15)
 """For how long a failed login counts."""
 
+REFUSAL_STEP = 0.25
+"""Seconds: a refused login takes a multiple of it. An account that exists takes some milliseconds
+more, for what is read and recorded of it, and nobody shall see by that who has an account."""
+
 _NOBODY = UUID(int=0)
 
-_LOGIN_FACTS = text("""
+_FAILURES = text("""
     WITH latest AS (
         SELECT version, event_type, recorded_at FROM event_logs
          WHERE tenant_id = :tenant_id AND entity_type = 'user' AND entity_id = :user_id
            AND event_type || '' IN ('user_login_failed', 'user_logged_in', 'user_reactivated',
-                                    'user_password_changed', 'user_two_factor_enabled',
-                                    'user_two_factor_disabled'))
-    SELECT (SELECT count(*) FROM latest
-             WHERE event_type = 'user_login_failed' AND recorded_at > now() - :locked_for
-               AND version > coalesce((SELECT max(version) FROM latest
-                                        WHERE event_type IN ('user_logged_in', 'user_reactivated',
-                                                             'user_password_changed')), 0))
-               AS failures,
-           coalesce((SELECT event_type = 'user_two_factor_enabled' FROM latest
-                      WHERE event_type LIKE 'user_two_factor%'
-                      ORDER BY version DESC LIMIT 1), false) AS is_two_factor
+                                    'user_password_changed'))
+    SELECT count(*) FROM latest
+     WHERE event_type = 'user_login_failed' AND recorded_at > now() - :locked_for
+       AND version > coalesce((SELECT max(version) FROM latest
+                                WHERE event_type IN ('user_logged_in', 'user_reactivated',
+                                                     'user_password_changed')), 0)
 """).bindparams(
     bindparam("tenant_id", type_=Uuid),
     bindparam("user_id", type_=Uuid),
@@ -58,9 +60,41 @@ def log_in(
     password: Secret,
     *,
     login_method: str,
-    second_factor: bool,
+    code: Secret | None,
+    encryption: Encryption | None,
+    clock: Callable[[], datetime],
 ) -> UUID:
     """Log a user in, and record that: see `Users.log_in`.
+
+    A refusal comes after a multiple of `REFUSAL_STEP`, whatever it is for.
+    """
+    began = time.monotonic()
+    try:
+        return _log_in(
+            recorder,
+            name,
+            password,
+            login_method=login_method,
+            code=code,
+            encryption=encryption,
+            clock=clock,
+        )
+    except NotLetIn:
+        time.sleep((began - time.monotonic()) % REFUSAL_STEP)
+        raise
+
+
+def _log_in(
+    recorder: Recorder,
+    name: str,
+    password: Secret,
+    *,
+    login_method: str,
+    code: Secret | None,
+    encryption: Encryption | None,
+    clock: Callable[[], datetime],
+) -> UUID:
+    """Log a user in, and record that.
 
     The failures are counted in the transaction that records the next event of the account, and
     again when another attempt was faster. So of guesses made at the same time no more are answered
@@ -82,8 +116,9 @@ def log_in(
         state = read_standings(connection, [stream])[stream].state
         hashed = latest_values(connection, stream, ["hashed_password"])["hashed_password"]
         parameters = {"tenant_id": tenant_id, "user_id": user_id, "locked_for": LOCKED_FOR}
-        facts = connection.execute(_LOGIN_FACTS, parameters).one()
-        if facts.failures >= MOST_FAILURES:
+        failures: int = connection.execute(_FAILURES, parameters).scalar_one()
+        answer = check_code(connection, stream, code, encryption, at=clock().timestamp())
+        if failures >= MOST_FAILURES:
             raise NotLetIn(
                 "login",
                 f"locked after {MOST_FAILURES} failures in a row; that ends after "
@@ -93,11 +128,16 @@ def log_in(
             reason = "wrong_password"
         elif state != "active":
             reason = f"{state}_user"
-        elif facts.is_two_factor and not second_factor:
-            reason = "second_factor_missing"
+        elif answer.refusal is not None:
+            reason = answer.refusal
         else:
             outcome.append(None)
-            return [themselves.new(user_id, UserLoggedIn(login_method=login_method))]
+            logged_in = UserLoggedIn(
+                login_method=login_method,
+                totp_time_step=answer.totp_time_step,
+                recovery_code=answer.recovery_code,
+            )
+            return [themselves.new(user_id, logged_in)]
         outcome.append(reason)
         return [recorder.author.new(user_id, UserLoginFailed(reason=reason))]
 

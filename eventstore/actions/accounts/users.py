@@ -1,5 +1,7 @@
 """Actions on accounts: register, log in, roles, profiles, preferences."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
@@ -16,6 +18,7 @@ from quantum_forge.eventstore.actions.accounts.names import (
 )
 from quantum_forge.eventstore.actions.accounts.password_login import log_in
 from quantum_forge.eventstore.actions.accounts.revisions import revises, with_changes
+from quantum_forge.eventstore.actions.accounts.second_factor import PreparedFactor, confirm
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import (
     RuleBroken,
@@ -33,6 +36,7 @@ from quantum_forge.eventstore.security.hashing import (
     SHORTEST_PASSWORD,
     hash_password,
 )
+from quantum_forge.eventstore.security.totp import new_secret, provisioning_uri
 from quantum_forge.schema.domains.logins import LoginLinked, login_id
 from quantum_forge.schema.domains.users import (
     Role,
@@ -46,7 +50,7 @@ from quantum_forge.schema.domains.users import (
     UserRoleChanged,
     UserTierChanged,
     UserTwoFactorDisabled,
-    UserTwoFactorEnabled,
+    UserTwoFactorPrepared,
     UserUpdated,
 )
 
@@ -75,18 +79,26 @@ class Users(Domain):
 
     Args:
         recorder: on whose behalf; its spool is not used.
-        encryption: of webhooks' URLs; needed where one is set or read.
+        encryption: of webhooks' URLs and secrets of authenticator apps; needed where one is set or
+            read.
+        clock: what time it is.
     """
 
-    def __init__(self, recorder: Recorder, *, encryption: Encryption | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        encryption: Encryption | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         super().__init__(recorder)
         self.encryption = encryption
+        self.clock = clock
 
     change_role = revises(UserRoleChanged)
     change_tier = revises(UserTierChanged)
     deactivate = happens(UserDeactivated)
     reactivate = happens(UserReactivated)
-    enable_two_factor = happens(UserTwoFactorEnabled)
     disable_two_factor = happens(UserTwoFactorDisabled)
     log_out = happens(UserLoggedOut)
     update_profile = revises(UserProfileUpdated)
@@ -220,7 +232,7 @@ class Users(Domain):
         password: Secret,
         *,
         login_method: str = "password",
-        second_factor: bool = False,
+        code: Secret | None = None,
     ) -> UUID:
         """Log a user in by password; record the login, or the failed attempt.
 
@@ -230,8 +242,8 @@ class Users(Domain):
             name: email address or username, in any case.
             password: as it was typed.
             login_method: recorded with it.
-            second_factor: whether the caller has checked one; otherwise a user who has enabled
-                two-factor authentication is not let in.
+            code: of the user's authenticator app, or a recovery code; each is accepted once. A
+                user who has not enabled a second factor needs none.
 
         Raises:
             NotLetIn: for whatever reason; it takes as long whether there is such an account or not.
@@ -240,8 +252,55 @@ class Users(Domain):
                 recorded.
         """
         return log_in(
-            self.recorder, name, password, login_method=login_method, second_factor=second_factor
+            self.recorder,
+            name,
+            password,
+            login_method=login_method,
+            code=code,
+            encryption=self.encryption,
+            clock=self.clock,
         )
+
+    def prepare_two_factor(self, user_id: UUID, /) -> PreparedFactor:
+        """Record a new secret for an authenticator app, encrypted, and return it.
+
+        It counts once `enable_two_factor` is given a code of it; until then logins take what they
+        took before.
+
+        Raises:
+            EncryptionKeyMissing: when there is no key.
+            RuleBroken: when there is no such user, or it is not active.
+        """
+        secret = new_secret()
+        event = UserTwoFactorPrepared(totp_secret=self._encryption.encrypt(secret))
+        self.record((user_id, event))
+        with self.engine.connect() as connection:
+            username = latest_values(connection, self._stream(user_id), ["username"])["username"]
+        return PreparedFactor(provisioning_uri(secret, username), secret)
+
+    def enable_two_factor(self, user_id: UUID, /, code: Secret) -> list[Secret]:
+        """Require a second factor at each login from now on, and return new recovery codes.
+
+        Args:
+            user_id: whose app was prepared.
+            code: that the app shows now; it is used up.
+
+        Returns:
+            Codes that take the place of the app, each once. They cannot be shown again.
+
+        Raises:
+            WrongCode: when nothing is prepared, or the code is not of it now.
+            Undecryptable, EncryptionKeyMissing: when the secret cannot be read.
+        """
+        stream, codes = self._stream(user_id), list[Secret]()
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            at = self.clock().timestamp()
+            event, codes[:] = confirm(connection, stream, code, self._encryption, at=at)
+            return [self.author.new(user_id, event)]
+
+        self.decide_from([stream], decide)
+        return codes
 
     def set_webhook(self, user_id: UUID, /, url: Secret | None) -> Placed:
         """Record where a person's notifications are to go, encrypted; None: nowhere.
@@ -269,8 +328,7 @@ class Users(Domain):
     def _encryption(self) -> Encryption:
         if self.encryption is None:
             raise TypeError(
-                "reading and setting webhooks requires Users(…, "
-                "encryption=load_encryption(settings))"
+                "webhooks and second factors require Users(…, encryption=load_encryption(settings))"
             )
         return self.encryption
 

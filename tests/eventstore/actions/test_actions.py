@@ -41,6 +41,7 @@ from quantum_forge.schema.domains.devices import (
 )
 from quantum_forge.schema.domains.molecules import MoleculeCreated, MoleculePropertiesComputed
 from quantum_forge.schema.domains.telemetry import Error, PerformanceMetric
+from quantum_forge.schema.domains.users import UserTwoFactorEnabled
 from tests.support.appending import TENANT
 
 USER = UUID(int=9, version=4)
@@ -98,7 +99,7 @@ def test_an_account_changes_and_its_session_ends(recorder: Recorder, engine: Eng
     account = ("tier", "two_factor_enabled")
 
     users.change_tier(ada, tier="gold")
-    users.enable_two_factor(ada)
+    users.record((ada, UserTwoFactorEnabled()))
     assert told(engine, "users", *account) == [("gold", True)]
     users.disable_two_factor(ada)
     users.log_out(ada)

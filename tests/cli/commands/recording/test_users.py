@@ -2,7 +2,12 @@
 
 import json
 import stat
+import time
+from base64 import b32decode
 from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from tests.conftest import Qforge
 
@@ -92,3 +97,25 @@ def test_an_encryption_key_is_made_and_a_newer_one_put_before_it(
     assert path.read_text().endswith(first)
     assert "2 keys" in second.stderr
     assert first.strip() not in second.stdout + second.stderr
+
+
+def test_a_second_factor_is_enabled_confirmed_and_disabled(qforge_here: Qforge) -> None:
+    """The secret and the recovery codes are printed once, and no table or event has them."""
+    qforge_here("users", "register", "ada", "--email", "ada@example.org", "--no-password")
+    refused = qforge_here("users", "totp", "enable", "ada", status=2)
+    assert "qforge db encryption-key" in refused.stderr
+    qforge_here("db", "encryption-key")
+
+    app = json.loads(qforge_here("users", "totp", "enable", "ada", "--json").stdout)
+    assert app["uri"].startswith("otpauth://totp/Quantum%20Forge:ada?")
+    wrong = qforge_here("users", "totp", "confirm", "ada", "12345", status=1)
+    assert "the code is not the one that the app shows now" in wrong.stderr
+    totp = TOTP(b32decode(app["secret"]), 6, SHA1(), 30)
+    code = totp.generate(int(time.time())).decode()
+    codes = qforge_here("users", "totp", "confirm", "ada", code).stdout.split()
+
+    assert len(codes) == 10
+    events = qforge_here("events", "list", "--json").stdout
+    assert "user_two_factor_enabled" in events
+    assert not any(secret in events for secret in (app["secret"], *codes))
+    assert "password alone" in qforge_here("users", "totp", "disable", "ada").stderr

@@ -7,7 +7,9 @@ import pickle
 import pkgutil
 import re
 import stat
+import time
 import traceback
+from base64 import b32decode
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,9 @@ from uuid import UUID
 import msgspec
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import Connection, Engine, text
 
 import quantum_forge
@@ -91,6 +95,12 @@ def test_no_plain_secret_is_in_the_log_a_table_the_spool_a_log_file_or_a_traceba
     users.log_in("ada", Secret(PASSWORD))
     users.set_webhook(ada, Secret(WEBHOOK))
     assert users.webhook_of(ada) == Secret(WEBHOOK)
+    app = users.prepare_two_factor(ada)
+    now = Secret(
+        TOTP(b32decode(app.text.reveal()), 6, SHA1(), 30).generate(int(time.time())).decode()
+    )
+    recovery = users.enable_two_factor(ada, now)
+    users.log_in("ada", Secret(PASSWORD), code=recovery[0])
     session, issued = sessions.open(ada), keys.issue(ada, name="script", scopes=["read"])
     sessions.resume(session.token)
     keys.use(issued.key, scope="read")
@@ -127,7 +137,8 @@ def test_no_plain_secret_is_in_the_log_a_table_the_spool_a_log_file_or_a_traceba
     catch_up(engine, PROJECTIONS.values())
 
     # Then: nobody finds them anywhere
-    secrets = [PASSWORD, WEBHOOK, session.token.reveal(), issued.key.reveal()]
+    secrets = [PASSWORD, WEBHOOK, session.token.reveal(), issued.key.reveal(), app.text.reveal()]
+    secrets += [code.reveal() for code in recovery]
     places = {
         "the tables": "\n".join(everything(engine)),
         "the spool": "".join(
@@ -135,7 +146,7 @@ def test_no_plain_secret_is_in_the_log_a_table_the_spool_a_log_file_or_a_traceba
         ),
         "the logs": caplog.text,
         "tracebacks": said.getvalue(),
-        "what is printed": f"{session} {issued} {users.__dict__}",
+        "what is printed": f"{session} {issued} {app} {recovery} {users.__dict__}",
     }
     assert all(places.values())
     assert "$argon2id$" in places["the spool"]

@@ -1,5 +1,8 @@
 """Accounts, sessions and keys: their rules, and that no secret is stored anywhere."""
 
+import hmac
+import time
+from base64 import b32decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -17,6 +20,7 @@ from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.names import USERNAME, name_id
 from quantum_forge.eventstore.actions.accounts.organizations import Organizations
 from quantum_forge.eventstore.actions.accounts.password_login import MOST_FAILURES
+from quantum_forge.eventstore.actions.accounts.second_factor import PreparedFactor
 from quantum_forge.eventstore.actions.accounts.sessions import Sessions
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.errors import (
@@ -28,6 +32,7 @@ from quantum_forge.eventstore.base.errors import (
     NotLetIn,
     RuleBroken,
     WeakPassword,
+    WrongCode,
 )
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.log.read import read_streams
@@ -59,6 +64,7 @@ from quantum_forge.schema.domains.users import (
     UserLoggedOut,
     UserLoginFailed,
     UserRoleChanged,
+    UserTwoFactorEnabled,
     UserUpdated,
 )
 from quantum_forge.schema.language.event import Event
@@ -78,9 +84,10 @@ def recorder(engine: Engine) -> Iterator[Recorder]:
 
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords as cheaply as Argon2 allows."""
+    """Hash passwords as cheaply as Argon2 allows, and refuse logins at once."""
     monkeypatch.setattr(hashing, "MEMORY_KIB", 8)
     monkeypatch.setattr(hashing, "ITERATIONS", 1)
+    monkeypatch.setattr(password_login, "REFUSAL_STEP", 1e-6)
 
 
 @pytest.fixture
@@ -629,18 +636,111 @@ def test_one_append_may_make_an_admin_and_remove_the_last_but_not_only_remove(
         users.deactivate(ada)
 
 
-def test_who_enabled_a_second_factor_is_not_let_in_without(users: Users, ada: UUID) -> None:
-    """A flag that nobody asks for would be a false promise."""
-    users.change_password(ada, password=Secret("staple, staple"))
-    users.enable_two_factor(ada)
+def code_of(app: PreparedFactor, clock: Clock, *, steps: int = 0) -> Secret:
+    """What an authenticator app shows; an own implementation of RFC 6238 agrees."""
+    key, counter = b32decode(app.text.reveal()), int(clock.now.timestamp()) // 30 + steps
+    digest = hmac.digest(key, counter.to_bytes(8, "big"), "sha1")
+    number = int.from_bytes(digest[digest[-1] & 15 :][:4], "big") & 0x7FFFFFFF
+    return Secret(f"{number % 1_000_000:06d}")
 
+
+def test_who_enabled_a_second_factor_needs_a_code_and_each_code_counts_once(
+    recorder: Recorder, ada: UUID, clock: Clock
+) -> None:
+    """A code of the app, not used before, not of another time; or a recovery code, once."""
+    encryption = Encryption([Secret(Fernet.generate_key().decode())])
+    users = Users(recorder, encryption=encryption, clock=clock)
+
+    def answer(code: Secret | None) -> str | None:
+        try:
+            users.log_in("ada", PASSWORD, code=code)
+        except NotLetIn as refused:
+            return refused.reason
+        return None
+
+    # Given: an app that was prepared, which changes nothing yet
+    with pytest.raises(WrongCode, match="no authenticator app was prepared"):
+        users.enable_two_factor(ada, Secret("123456"))
+    app = users.prepare_two_factor(ada)
+    assert app.uri.reveal().startswith("otpauth://totp/Quantum%20Forge:ada?")
+    assert f"secret={app.text.reveal()}" in app.uri.reveal()
+    assert answer(None) is None
+    with pytest.raises(WrongCode, match="clocks of both devices"):
+        users.enable_two_factor(ada, code_of(app, clock, steps=-2))
+    first = code_of(app, clock)
+    recovery = users.enable_two_factor(ada, first)
+    assert len({each.reveal() for each in recovery}) == 10
+
+    # When it counts: the code that confirmed it is used up, and the next one counts once
+    assert answer(None) == "second_factor_missing"
+    assert answer(first) == "wrong_second_factor"
+    clock.now += timedelta(seconds=30)
+    code = code_of(app, clock)
+    assert answer(Secret(f"{code.reveal()[:3]} {code.reveal()[3:]}")) is None
+    assert answer(code) == "wrong_second_factor"
+    assert answer(code_of(app, clock, steps=2)) == "wrong_second_factor"
+    assert answer(code_of(app, clock, steps=1)) is None
+    assert answer(code_of(app, clock)) == "wrong_second_factor"
+    clock.now += timedelta(minutes=2)
+    assert answer(code_of(app, clock, steps=-1)) is None
+
+    # Then: a recovery code, however it is typed, counts once
+    assert answer(Secret(recovery[3].reveal().lower().replace("-", " "))) is None
+    assert answer(recovery[3]) == "recovery_code_used"
+    assert answer(Secret("ABCD-EFGH-IJKL-MNOP")) == "wrong_second_factor"
+    assert answer(recovery[0]) is None
+    # Without the key, or with a flag of old that has no secret, nobody gets in
+    assert Users(recorder).log_in("ada", PASSWORD, code=recovery[1]) == ada
     with pytest.raises(NotLetIn) as refused:
-        users.log_in("ada", Secret("staple, staple"))
-
-    assert refused.value.reason == "second_factor_missing"
-    assert users.log_in("ada", Secret("staple, staple"), second_factor=True) == ada
+        Users(recorder, clock=clock).log_in("ada", PASSWORD, code=code_of(app, clock, steps=1))
+    assert refused.value.reason == "second_factor_undecryptable"
+    users.record((ada, UserTwoFactorEnabled()))
+    assert answer(recovery[2]) == "second_factor_missing"
     users.disable_two_factor(ada)
-    assert users.log_in("ada", Secret("staple, staple")) == ada
+    assert answer(None) is None
+    with pytest.raises(WrongCode, match="no authenticator app was prepared"):
+        users.enable_two_factor(ada, code_of(app, clock))
+
+
+def test_of_logins_with_one_code_at_the_same_time_one_succeeds(
+    engine: Engine, recorder: Recorder, ada: UUID, clock: Clock
+) -> None:
+    """Whoever looks over a shoulder is not as fast as to use a code twice."""
+    encryption = Encryption([Secret(Fernet.generate_key().decode())])
+    users = Users(recorder, encryption=encryption, clock=clock)
+    app = users.prepare_two_factor(ada)
+    users.enable_two_factor(ada, code_of(app, clock))
+    clock.now += timedelta(minutes=1)
+    code = code_of(app, clock)
+    together = Barrier(6)
+
+    def log_in(_: int) -> str:
+        with Recorder(engine, AUTHOR) as own:
+            together.wait()
+            try:
+                Users(own, encryption=encryption, clock=clock).log_in("ada", PASSWORD, code=code)
+            except NotLetIn as refused:
+                return refused.reason
+            return "let in"
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = sorted(pool.map(log_in, range(6)))
+
+    assert outcomes == ["let in"] + ["wrong_second_factor"] * 5
+
+
+def test_a_refused_login_takes_a_multiple_of_a_step_whether_the_account_exists_or_not(
+    users: Users, ada: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an account that exists takes longer is not seen: both wait for the end of the step."""
+    monkeypatch.setattr(password_login, "REFUSAL_STEP", 0.5)
+    for name in ("ada", "nobody"):
+        began = time.monotonic()
+        with pytest.raises(NotLetIn):
+            users.log_in(name, Secret("a guess"))
+        # From the beginning of the call, which is a little later.
+        assert time.monotonic() - began >= 0.5
+    assert users.log_in("ada", PASSWORD) == ada
 
 
 def test_a_name_that_nobody_has_makes_one_event_a_minute(users: Users, engine: Engine) -> None:
