@@ -17,6 +17,7 @@ from quantum_forge.eventstore.actions.telemetry import request_served
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.database.availability.outage import REFUSALS
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.web.middleware import Answered
@@ -110,14 +111,28 @@ class Usage:
         for event in waiting:
             by_tenant.setdefault(event.tenant_id, []).append(event)
         for tenant_id, events in by_tenant.items():
-            try:
-                self._recorder(tenant_id).record_all(*events)
-            except (QuantumForgeError, SQLAlchemyError) as error:
-                if self._stop.is_set() or not getattr(error, "may_pass", True):
-                    print(f"usage was not recorded: {error}", file=sys.stderr, flush=True)
-                    continue
-                with self._lock:
-                    self._waiting = [*events, *self._waiting]
+            self._record(tenant_id, events)
+
+    def _record(self, tenant_id: UUID, events: list[NewEvent]) -> None:
+        """Append them together; what is refused, alone, so that the others are recorded."""
+        try:
+            self._recorder(tenant_id).record_all(*events)
+        except REFUSALS as error:
+            if len(events) == 1:
+                print(f"usage was not recorded: {error}", file=sys.stderr, flush=True)
+                return
+            for event in events:
+                self._record(tenant_id, [event])
+        except (QuantumForgeError, SQLAlchemyError) as error:
+            if self._stop.is_set():
+                print(
+                    f"usage of {len(events)} requests was not recorded: {error}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                return
+            with self._lock:
+                self._waiting = [*events, *self._waiting]
 
 
 def _line(answered: Answered) -> str:

@@ -104,7 +104,10 @@ def request_served(
         error_message: what went wrong.
     """
     parts = urlsplit(url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
+    query = {
+        storable(name): storable(value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    }
     return ApiRequestServed(
         endpoint=storable(parts.path)[:LONGEST_INDEXED] or "/",
         method=method.upper(),
@@ -113,7 +116,7 @@ def request_served(
         request_size_bytes=request_size_bytes,
         response_size_bytes=response_size_bytes,
         error_message=None if error_message is None else storable(error_message),
-        query_parameters=sanitised(dict(query)) if query else None,
+        query_parameters=sanitised(query) if query else None,
     )
 
 

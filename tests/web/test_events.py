@@ -182,7 +182,9 @@ def test_requests_are_recorded_with_who_sent_them(served: Served) -> None:
     """A row of api_usage_logs for each request comes later, in one append with others."""
     request_id = uuid4()
     with served.client("eve") as client:
-        client.get("/auth/v1/user?token=hidden", headers={"X-Request-Id": str(request_id)})
+        client.get(
+            "/auth/v1/user?token=hidden&odd=%00%ff", headers={"X-Request-Id": str(request_id)}
+        )
     query = text(
         "SELECT user_id, data FROM event_logs WHERE event_type = 'api_request_served'"
         " AND metadata ->> 'correlation_id' = :id"
@@ -196,7 +198,7 @@ def test_requests_are_recorded_with_who_sent_them(served: Served) -> None:
     assert row is not None
     assert row.user_id == served.accounts["eve"].id
     assert row.data["endpoint"] == "/auth/v1/user"
-    assert row.data["query_parameters"] == {"token": "***"}
+    assert row.data["query_parameters"] == {"token": "***", "odd": "��"}
 
 
 def test_a_body_beyond_the_limit_is_refused(served: Served) -> None:
