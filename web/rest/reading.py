@@ -24,6 +24,7 @@ from quantum_forge.web.rest.request.page import (
     beyond_rows,
     content_location,
     content_range,
+    next_page,
     page_of,
     range_status,
 )
@@ -36,8 +37,10 @@ from quantum_forge.web.rest.request.preferences import (
 )
 from quantum_forge.web.rest.request.query import Query
 from quantum_forge.web.rest.statements.branches import Branch, branches
+from quantum_forge.web.rest.statements.compiler import Compiler
 from quantum_forge.web.rest.statements.counting import count_of, estimated, explain, is_estimated
-from quantum_forge.web.rest.statements.statement import Compiler, Statements
+from quantum_forge.web.rest.statements.keyset import token_of
+from quantum_forge.web.rest.statements.statements import Statements
 from quantum_forge.web.rest.statements.table_state import state_of, table_names
 from quantum_forge.web.rest.statements.tables import readable
 from quantum_forge.web.rest.stream import stream
@@ -87,7 +90,11 @@ def _read(connection: Connection, request: ReadRequest) -> ReadReply:
     position = _position(connection, query)
     compiler = Compiler(position=position, aggregates=request.aggregates)
     statements = compiler.compile(
-        root, limit=page.limit, offset=page.offset, stripped=media.stripped
+        root,
+        limit=page.limit,
+        offset=page.offset,
+        stripped=media.stripped,
+        after=query.after,
     )
     reading = _Reading(
         connection=connection,
@@ -159,12 +166,14 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     """A page as the database gives it.
 
     total: the number of all rows; None, unless it was asked for. state: see `state_of`.
+    last: the place of the last row, if places are asked for.
     """
 
     rows: int
     body: bytes
     total: int | None
     state: str | None
+    last: str | None = None
 
 
 def _rows(reading: _Reading) -> ReadReply:
@@ -187,15 +196,24 @@ def _rows(reading: _Reading) -> ReadReply:
             total = every
     status = range_status(page.offset, rows, total)
     ranged = {"Content-Range": content_range(page.offset, rows, total)}
+    if found.last is not None and rows == page.limit:
+        request = reading.request
+        following = next_page(request.path, request.pairs, token_of(found.last))
+        ranged["Link"] = f'<{following}>; rel="next"'
     return _reply(reading, status, found.body, ranged, tag=_tag_of(reading, found.state))
 
 
 def _json(reading: _Reading, counts: bool) -> _Found:
     """The page as JSON, its count and its state as of one snapshot."""
-    rows = reading.statements.documents.subquery("page")
+    statements = reading.statements
+    rows = (statements.documents if statements.placed is None else statements.placed).subquery(
+        "page"
+    )
     query: Select[Any] = select(func.count().label("rows"))
     if not reading.request.is_head:
         query = query.add_columns(func.string_agg(rows.c.document, ",\n").label("body"))
+    if statements.placed is not None:
+        query = query.add_columns(func.array_agg(rows.c.place).label("places"))
     query = query.select_from(rows)
     if counts:
         total = count_of(reading.statements.matched).scalar_subquery()
@@ -203,11 +221,13 @@ def _json(reading: _Reading, counts: bool) -> _Found:
     if reading.state is not None:
         query = query.add_columns(reading.state.scalar_subquery().label("state"))
     found = reading.connection.execute(query).mappings().one()
+    places = found.get("places") or [None]
     return _Found(
         rows=found["rows"],
         body=f"[{found.get('body') or ''}]".encode(),
         total=found.get("total"),
         state=found.get("state"),
+        last=places[-1],
     )
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from quantum_forge.web.rest.cursor import Cursor
 from quantum_forge.web.rest.request.media import Form
-from quantum_forge.web.rest.statements.statement import Statements
+from quantum_forge.web.rest.statements.statements import Statements
 
 
 def stream(connection: Connection, statements: Statements, form: Form) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ from quantum_forge.web.rest.request.query import (
     Tree,
 )
 from quantum_forge.web.rest.statements.branches import branches
-from quantum_forge.web.rest.statements.statement import Compiler
+from quantum_forge.web.rest.statements.compiler import Compiler
 from quantum_forge.web.rest.statements.tables import readable
 
 # Names that need quotes in some places, but are none of the words of the grammar.

@@ -52,8 +52,8 @@ def parse(pairs: Sequence[tuple[str, str]]) -> Query:
                 parts["columns"] = _names(Scanner("columns parameter", value))
             case "on_conflict":
                 parts["on_conflict"] = _names(Scanner("on_conflict parameter", value))
-            case "as_of":
-                parts["as_of"] = value
+            case "as_of" | "after":
+                parts[key] = value
             case _:
                 _add(levels, key, value)
     return msgspec.structs.replace(Query(levels=levels), **parts)

@@ -91,7 +91,16 @@ def beyond_rows(offset: int, total: int) -> RestError:
 
 def content_location(path: str, pairs: Sequence[tuple[str, str]]) -> str:
     """Return the value of Content-Location: the path, and the query string sorted by key."""
-    sorted_ = sorted(pairs, key=lambda pair: pair[0])
-    query = urlencode(sorted_, quote_via=quote, safe="*,()!:.>-")
+    return _address(path, sorted(pairs, key=lambda pair: pair[0]))
+
+
+def next_page(path: str, pairs: Sequence[tuple[str, str]], place: str) -> str:
+    """Return the address of the page behind a place."""
+    others = [(key, value) for key, value in pairs if key not in ("after", "offset")]
+    return _address(path, [*others, ("after", place)])
+
+
+def _address(path: str, pairs: Sequence[tuple[str, str]]) -> str:
+    query = urlencode(pairs, quote_via=quote, safe="*,()!:.>-")
     where = quote(path, safe="/")
     return f"{where}?{query}" if query else where

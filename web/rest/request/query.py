@@ -140,6 +140,7 @@ class Query(Struct, frozen=True, kw_only=True):
     levels: by the path of the embedded relation, () for the table itself.
     columns, on_conflict: of requests that write.
     as_of: the moment whose rows are asked for.
+    after: the place behind which the page begins; "" for the first page of such.
     """
 
     select: tuple[Item, ...] = (Star(),)
@@ -147,6 +148,7 @@ class Query(Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] | None = None
     on_conflict: tuple[str, ...] | None = None
     as_of: str | None = None
+    after: str | None = None
 
     def level(self, path: Path) -> Level:
         """Return the restrictions of a table; none, where the request has none."""

@@ -1,7 +1,7 @@
-"""Statements of requests that read: one row per row of the reply, as JSON or as columns."""
+"""Compiler of requests that read: from the tables of a request to its statements."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -24,43 +24,10 @@ from quantum_forge.web.rest.request.query import Column, Embed, Join, Order, Sta
 from quantum_forge.web.rest.statements.branches import Branch, not_embedded
 from quantum_forge.web.rest.statements.conditions import cast_type, clause, value_of
 from quantum_forge.web.rest.statements.joined import Joined, Source, aliased
+from quantum_forge.web.rest.statements.keyset import Sorted, behind, place_of
 from quantum_forge.web.rest.statements.outputs import Output, document_of, groups_of, own_key
+from quantum_forge.web.rest.statements.statements import Statements, cut_to, every
 from quantum_forge.web.rest.statements.tables import Readable, readable
-
-
-class Statements:
-    """The statements of a request.
-
-    Args:
-        cut: the rows of the reply, with nothing selected of them yet.
-        matched: as many rows as there are without limits.
-        document: the JSON of a row.
-        outputs: makes the values of a row, where a reply asks for them one by one.
-    """
-
-    def __init__(
-        self,
-        cut: Select[Any],
-        matched: Select[Any],
-        document: ColumnElement[Any],
-        outputs: Callable[[], Sequence[Output]],
-    ) -> None:
-        self._cut = cut
-        self._outputs = outputs
-        self.matched = matched
-        self.documents = cut.add_columns(cast(document, Text()).label("document"))
-        """One column, the JSON of a row as text."""
-
-    @cached_property
-    def outputs(self) -> Sequence[Output]:
-        """The values of a row under their keys."""
-        return self._outputs()
-
-    @property
-    def columns(self) -> Select[Any]:
-        """A column for each of the outputs."""
-        values = [each.expression.label(f"c{place}") for place, each in enumerate(self.outputs)]
-        return self._cut.add_columns(*values)
 
 
 class Compiler:
@@ -77,7 +44,13 @@ class Compiler:
         self._sources = 0
 
     def compile(
-        self, root: Branch, *, limit: int | None, offset: int, stripped: bool = False
+        self,
+        root: Branch,
+        *,
+        limit: int | None,
+        offset: int,
+        stripped: bool = False,
+        after: str | None = None,
     ) -> Statements:
         """Return the statements of a request.
 
@@ -86,6 +59,8 @@ class Compiler:
             limit: rows at most; None for all.
             offset: rows that are passed over.
             stripped: without keys whose value is null.
+            after: the place behind which rows begin; "" for the first one; None for pages that do
+                not tell of places.
 
         Raises:
             RestError: for what the tables do not have, or a request may not ask.
@@ -93,13 +68,13 @@ class Compiler:
         source = self._source(root.table, embedded=False)
         conditions = list(self._conditions(root, source))
         matched = select(literal(1, Integer()).label("one")).select_from(source).where(*conditions)
-        is_cut = limit is not None or offset > 0
+        is_cut = limit is not None or offset > 0 or after is not None
         outputs: Callable[[], Sequence[Output]]
         if root.items == (Star(),) and root.table.is_whole:
             base = select().select_from(source).where(*conditions)
             order = self._order(root, source, Joined(source), is_cut=is_cut)
             document: ColumnElement[Any] = func.row_to_json(source.table_valued(), type_=JSON())
-            outputs = partial(_every, root.table, source)
+            outputs = partial(every, root.table, source)
         else:
             found, joined = self._outputs(root, source)
             base = select().select_from(joined.source).where(*conditions)
@@ -111,7 +86,16 @@ class Compiler:
             outputs = partial(list, found)
         if stripped:
             document = func.json_strip_nulls(document)
-        return Statements(_cut(base.order_by(*order), limit, offset), matched, document, outputs)
+        place = None
+        if after is not None:
+            if _is_grouped(root) or not root.table.key:
+                raise RestError(
+                    400, "PGRST127", "after needs rows that have a key", hint="Use offset instead."
+                )
+            place = place_of(order)
+            base = base.where(behind(order, after)) if after else base
+        cut = cut_to(base.order_by(*(each.clause for each in order)), limit, offset)
+        return Statements(cut, matched, document, outputs, place)
 
     def _source(self, table: Readable, *, embedded: bool) -> Source:
         """What stands for a table: itself, or a fold of the log up to the position."""
@@ -146,7 +130,7 @@ class Compiler:
         for item in branch.items:
             match item:
                 case Star():
-                    outputs += _every(branch.table, source)
+                    outputs += every(branch.table, source)
                 case Column():
                     outputs.append(self._column(branch, source, item))
                 case Embed():
@@ -246,7 +230,9 @@ class Compiler:
         groups = groups_of(outputs)
         base = base if groups is None else base.group_by(*groups)
         order = self._order(child, inner, below, is_cut=groups is None)
-        cut = _cut(base.order_by(*order), child.level.limit, child.level.offset)
+        cut = cut_to(
+            base.order_by(*(each.clause for each in order)), child.level.limit, child.level.offset
+        )
         if child.embed.spread:
             keys = [output.key for output in outputs]
             values = [each.expression.label(f"c{place}") for place, each in enumerate(outputs)]
@@ -301,24 +287,27 @@ class Compiler:
 
     def _order(
         self, branch: Branch, source: Source, joined: Joined, *, is_cut: bool
-    ) -> list[ColumnElement[Any]]:
+    ) -> list[Sorted]:
         """The order asked for, and by the key where equal rows would else come in any order."""
         terms = [self._term(branch, source, joined, term) for term in branch.level.order]
-        is_grouped = any(isinstance(item, Column) and item.aggregate for item in branch.items)
-        if is_cut and not is_grouped:
+        if is_cut and not _is_grouped(branch):
             named = {
                 term.field.name
                 for term in branch.level.order
                 if term.relation is None and not term.field.steps
             }
-            terms += [source.c[name] for name in branch.table.key if name not in named]
+            terms += [
+                Sorted(value=source.c[name], required=True)
+                for name in branch.table.key
+                if name not in named
+            ]
         return terms
 
-    def _term(
-        self, branch: Branch, source: Source, joined: Joined, term: Order
-    ) -> ColumnElement[Any]:
+    def _term(self, branch: Branch, source: Source, joined: Joined, term: Order) -> Sorted:
+        required = False
         if term.relation is None:
             value = value_of(branch.table, source, term.field)
+            required = not (term.field.steps or branch.table.table.c[term.field.name].nullable)
         else:
             child = branch.child(term.relation)
             if child is None:
@@ -332,19 +321,13 @@ class Compiler:
                     " or one-to-one relationship",
                 )
             value = joined.sorting[term]
-        sorted_ = value.desc() if term.descending else value.asc()
-        if term.nulls_first is None:
-            return sorted_
-        return sorted_.nulls_first() if term.nulls_first else sorted_.nulls_last()
+        return Sorted(
+            value=value,
+            descending=term.descending,
+            nulls_first=term.nulls_first,
+            required=required,
+        )
 
 
-def _every(table: Readable, source: Source) -> list[Output]:
-    return [Output(key=name, value=source.c[name]) for name in table.columns]
-
-
-def _cut(query: Select[Any], limit: int | None, offset: int) -> Select[Any]:
-    if limit is not None:
-        query = query.limit(literal(limit, BigInteger()))
-    if offset:
-        query = query.offset(literal(offset, BigInteger()))
-    return query
+def _is_grouped(branch: Branch) -> bool:
+    return any(isinstance(item, Column) and item.aggregate for item in branch.items)
