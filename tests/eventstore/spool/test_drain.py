@@ -26,7 +26,7 @@ from tests.support.appending import (
 )
 from tests.support.spooling import DRAIN, NOBODY, RECORD, chain, ended, program, spooled
 
-KILLS = 10
+KILLS = pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.soak)])
 
 
 def ids_in_log(engine: Engine, stream: UUID) -> list[UUID]:
@@ -196,13 +196,14 @@ def test_a_drain_leaves_the_segment_of_a_living_process_alone(
     assert drain(tmp_path, database.engine).events > 0
 
 
+@KILLS
 def test_a_recorder_killed_at_any_instant_has_recorded_what_it_acknowledged(
-    engine: Engine, tmp_path: Path
+    engine: Engine, tmp_path: Path, kills: int
 ) -> None:
     """Kill -9: each acknowledged event is in the log once, in order; one more may be."""
     chance = random.Random(11)
     running = []
-    for _ in range(KILLS):
+    for _ in range(kills):
         stream = uuid4()
         running.append((stream, program(RECORD, NOBODY, tmp_path, str(stream))))
     acknowledged = {}
@@ -222,8 +223,9 @@ def test_a_recorder_killed_at_any_instant_has_recorded_what_it_acknowledged(
         assert len(found) <= len(ids) + 1
 
 
+@KILLS
 def test_a_drain_killed_at_any_instant_and_repeated_leaves_each_event_once(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, kills: int
 ) -> None:
     """Also what it rejects is kept once."""
     chance = random.Random(7)
@@ -232,7 +234,7 @@ def test_a_drain_killed_at_any_instant_and_repeated_leaves_each_event_once(
     append_and_commit(database.engine, small_event(taken))
     for stream in streams:
         spooled(tmp_path, *chain(stream, 20), small_event(taken, expected_version=0))
-    for kill in range(KILLS):
+    for kill in range(kills):
         draining = program(DRAIN, database.url, tmp_path)
         assert draining.stdout is not None
         draining.stdout.readline()

@@ -36,7 +36,7 @@ EVERY_PROJECTION = pytest.mark.parametrize(
 
 
 @EVERY_PROJECTION
-@settings(REAL_DATABASE, max_examples=25 if MAJOR == 18 else 8)
+@settings(REAL_DATABASE, max_examples=15 if MAJOR == 18 else 5)
 @given(data=st.data())
 def test_incremental_equals_rebuilt_equals_reference(
     projection: Projection, common_engine: Engine, data: st.DataObject

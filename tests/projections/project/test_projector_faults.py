@@ -20,7 +20,7 @@ from tests.support.projecting import (
     wait_until_stopped,
 )
 
-KILLS = 32
+KILLS = 12
 
 CUT_OFF = text("""
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -31,7 +31,7 @@ CUT_OFF = text("""
 def test_a_projector_killed_at_any_instant_leaves_nothing_undone_or_done_twice(
     engine: Engine,
 ) -> None:
-    """Rows and checkpoint move together: thirty kills later, the tables are the reference's."""
+    """Rows and checkpoint move together: twelve kills later, the tables are the reference's."""
     kill_again_and_again(engine, random.Random(32), kills=KILLS, seconds=0)
 
 

@@ -12,41 +12,45 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from tests.conftest import Qforge
 
 
-def test_a_user_is_registered_listed_and_gets_a_key(qforge: Qforge) -> None:
+def test_a_user_is_registered_listed_and_gets_a_key(qforge_here: Qforge) -> None:
     """The password comes from stdin; the key is printed once; nothing plain is in any answer."""
-    assert qforge("users", "list").stdout.splitlines()[1:] == []
-    registered = qforge(
+    assert qforge_here("users", "list").stdout.splitlines()[1:] == []
+    registered = qforge_here(
         *("users", "register", "ada", "--email", "ada@example.org", "--role", "admin"),
         *("--password-stdin", "--json"),
         input="correct horse battery\n",
     )
-    taken = qforge(
+    taken = qforge_here(
         *("users", "register", "Ada", "--email", "other@example.org", "--no-password"), status=1
     )
-    qforge("project", "--once")
-    (listed,) = json.loads(qforge("users", "list", "--json").stdout)
-    key = qforge("users", "key", "ada", "notebook", "--scope", "read").stdout.strip()
+    qforge_here("project", "--once")
+    (listed,) = json.loads(qforge_here("users", "list", "--json").stdout)
+    key = qforge_here("users", "key", "ada", "notebook", "--scope", "read").stdout.strip()
 
     assert listed["id"] == json.loads(registered.stdout)["id"]
     assert (listed["username"], listed["role"], listed["is_active"]) == ("ada", "admin", True)
     assert "hashed_password" not in listed
     assert "the username Ada is taken" in taken.stderr
     assert key.startswith("qf_")
-    assert key not in qforge("events", "list", "--json").stdout
-    qforge("users", "password", "ada@example.org", "--password-stdin", input="another password\n")
+    assert key not in qforge_here("events", "list", "--json").stdout
+    qforge_here(
+        "users", "password", "ada@example.org", "--password-stdin", input="another password\n"
+    )
 
 
-def test_what_is_wrong_is_said_in_one_line(qforge: Qforge) -> None:
+def test_what_is_wrong_is_said_in_one_line(qforge_here: Qforge) -> None:
     """No terminal to ask at, a short password, nobody of that name."""
     email = ("--email", "ada@example.org")
-    asked = qforge("users", "register", "ada", *email, status=2)
-    short = qforge("users", "register", "ada", *email, "--password-stdin", input="abc\n", status=2)
-    nobody = qforge("users", "key", "nobody", "script", status=1)
-    wrong = qforge("users", "register", "a b", *email, "--no-password", status=1)
-    address = qforge("users", "register", "ada", "--email", "x", "--no-password", status=1)
-    unlinked = qforge("users", "unlink", "nobody", status=1)
+    asked = qforge_here("users", "register", "ada", *email, status=2)
+    short = qforge_here(
+        "users", "register", "ada", *email, "--password-stdin", input="abc\n", status=2
+    )
+    nobody = qforge_here("users", "key", "nobody", "script", status=1)
+    wrong = qforge_here("users", "register", "a b", *email, "--no-password", status=1)
+    address = qforge_here("users", "register", "ada", "--email", "x", "--no-password", status=1)
+    unlinked = qforge_here("users", "unlink", "nobody", status=1)
     wish = '{"default_method": "gfn3"}'
-    wished = qforge("record", "user_preferences_changed", "--data", wish, status=1)
+    wished = qforge_here("record", "user_preferences_changed", "--data", wish, status=1)
 
     assert "--password-stdin" in asked.stderr
     assert "at least 8 characters" in short.stderr
@@ -58,23 +62,23 @@ def test_what_is_wrong_is_said_in_one_line(qforge: Qforge) -> None:
     assert "Traceback" not in asked.stderr + short.stderr + nobody.stderr + wrong.stderr
 
 
-def test_who_gives_up_their_own_rights_is_asked_first(qforge: Qforge) -> None:
+def test_who_gives_up_their_own_rights_is_asked_first(qforge_here: Qforge) -> None:
     """And who misspells a name is told the similar ones; QFORGE_USER_ID takes a name."""
     for name in ("ada", "bob"):
         register = ("users", "register", name, "--email", f"{name}@example.org")
-        qforge(*register, "--no-password", "--role", "admin")
+        qforge_here(*register, "--no-password", "--role", "admin")
     as_bob = {"QFORGE_USER_ID": "bob"}
 
-    assert json.loads(qforge("whoami", "--json", env=as_bob).stdout)["user"] == "bob"
-    nobody = qforge("whoami", env={"QFORGE_USER_ID": "eve"}, status=1)
-    asked = qforge("users", "deactivate", "ada", input="n\n", status=130)
-    role = qforge("users", "role", "ada", "viewer", input="", status=130)
-    similar = qforge("users", "role", "bobb", "viewer", status=1)
-    digits = qforge("users", "role", "adda", "viewer", status=1)
-    qforge("users", "deactivate", "bob", "--yes", env=as_bob)
-    twice = qforge("users", "deactivate", "bob", status=1)
+    assert json.loads(qforge_here("whoami", "--json", env=as_bob).stdout)["user"] == "bob"
+    nobody = qforge_here("whoami", env={"QFORGE_USER_ID": "eve"}, status=1)
+    asked = qforge_here("users", "deactivate", "ada", input="n\n", status=130)
+    role = qforge_here("users", "role", "ada", "viewer", input="", status=130)
+    similar = qforge_here("users", "role", "bobb", "viewer", status=1)
+    digits = qforge_here("users", "role", "adda", "viewer", status=1)
+    qforge_here("users", "deactivate", "bob", "--yes", env=as_bob)
+    twice = qforge_here("users", "deactivate", "bob", status=1)
     assert "bob is inactive, not active: nothing was recorded" in twice.stderr
-    last = qforge("users", "deactivate", "ada", "--yes", status=1)
+    last = qforge_here("users", "deactivate", "ada", "--yes", status=1)
 
     assert "there is no user 'eve'" in nobody.stderr
     assert "ada is you" in asked.stderr
@@ -85,12 +89,12 @@ def test_who_gives_up_their_own_rights_is_asked_first(qforge: Qforge) -> None:
 
 
 def test_an_encryption_key_is_made_and_a_newer_one_put_before_it(
-    qforge: Qforge, tmp_path: Path
+    qforge_here: Qforge, tmp_path: Path
 ) -> None:
     """In a file that nobody else can read; the command prints its path, never a key."""
-    path = Path(qforge("db", "encryption-key").stdout.strip())
+    path = Path(qforge_here("db", "encryption-key").stdout.strip())
     first = path.read_text()
-    second = qforge("db", "encryption-key")
+    second = qforge_here("db", "encryption-key")
 
     assert path == tmp_path / "home" / "encryption.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
