@@ -16,6 +16,7 @@ from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.availability.deadline import followed
 from quantum_forge.eventstore.database.engine import make_engine
 from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.log.place import LogDiverged
 from quantum_forge.eventstore.log.subscribe import subscribe
 from quantum_forge.projections.follow.following import follow
 from quantum_forge.projections.history.verify import verify
@@ -53,7 +54,7 @@ class AtWork:
         before: "AtWork | None" = None,
     ) -> None:
         self.reader = Reader(_engine(reading or url))
-        self.followed: list[int] = []
+        self.followed: list[tuple[int, str]] = []
         self.computed: list[NewEvent] = [] if before is None else list(before.computed)
         self._paths = [folder / f"{number}.journal" for number in range(WRITERS)]
         self._stop, self._read = threading.Event(), threading.Event()
@@ -107,38 +108,76 @@ class AtWork:
 
     def _follow(self, engine: Engine) -> None:
         for each in subscribe(engine, stop=self._read, patience=None):
-            self.followed.append(each.position)
+            self.followed.append((each.position, str(each.event_id)))
 
-    def proven(self, truth: Engine, settle: Callable[[], None] = lambda: None) -> str:
+    def proven(
+        self, truth: Engine, settle: Callable[[], None] = lambda: None, *, loses: bool = False
+    ) -> str:
         """Assert every promise of a database on which nobody works any more; returns figures.
 
         truth: engine of the database, without faults. settle: called once all is written.
+        loses: events that were acknowledged may be lost; they are appended again, and a follower
+        that has passed one on must have been told.
         """
         journals = [Journal(path) for path in self._paths]
+        lost = self._replaced(truth, journals) if loses else 0
+        told = self._told(truth) if loses else False
         for journal in journals:
             for number, items in journal.unanswered():
                 journal.write_ack(number, again(truth, items))
         catch_up(truth, PROJECTIONS.values())
         settle()
         self._reading.__exit__(None, None, None)
+        if loses:
+            # It remembers no more than a position, and cannot know: it begins anew.
+            self.reader.seen.clear()
         computed = {str(event.event_id) for event in self.computed}
         figures = assert_kept(truth, journals, self.reader, computed)
-        with truth.connect() as connection:
-            positions = list(connection.scalars(text("SELECT id FROM event_logs ORDER BY id")))
-            ids = set(connection.scalars(text("SELECT event_id::text FROM event_logs")))
-        assert ids >= computed, "an event of a calculation is lost"
+        places = places_in(truth)
+        assert {id_ for _, id_ in places} >= computed, "an event of a calculation is lost"
         until = time.monotonic() + 60
-        while len(self.followed) < len(positions) and time.monotonic() < until:
+        while len(self.followed) < len(places) and not told and time.monotonic() < until:
             time.sleep(0.05)
         self._read.set()
-        self._following.result(60)
-        assert self.followed == positions, "a follower skipped or repeated events"
+        if not told:
+            self._following.result(60)
+            assert self.followed == places, "a follower skipped or repeated events"
         for projection in PROJECTIONS.values():
             assert verify(truth, projection).agrees, projection.name
         for journal in journals:
             journal.close()
         self.close()
-        return f"{figures} and by a follower; {len(PROJECTIONS)} tables agree"
+        ended = "not by a follower, who was told" if told else "by a follower"
+        again_ = f"; {lost} acknowledged ones lost and appended again" if loses else ""
+        return f"{figures} and {ended}; {len(PROJECTIONS)} tables agree{again_}"
+
+    def _replaced(self, truth: Engine, journals: list[Journal]) -> int:
+        """Append again what was acknowledged and is lost; returns how many events."""
+        there = {id_ for _, id_ in places_in(truth)}
+        lost = 0
+        for journal in journals:
+            for number in list(journal.acks):
+                items = journal.tries[number]
+                if missing := [item for item in items if item[0] not in there]:
+                    lost += len(missing)
+                    again(truth, items)
+                    journal.write_ack(number, None)
+        if missing_events := [each for each in self.computed if str(each.event_id) not in there]:
+            lost += len(missing_events)
+            with truth.begin() as connection:
+                append(connection, missing_events)
+        return lost
+
+    def _told(self, truth: Engine) -> bool:
+        """Whether the follower ended because what it has passed on is lost, as it then must."""
+        passed_on_lost = set(self.followed) - set(places_in(truth))
+        if not passed_on_lost:
+            return False
+        try:
+            self._following.result(60)
+        except LogDiverged:
+            return True
+        raise AssertionError(f"a follower was not told of {len(passed_on_lost)} lost events")
 
     def close(self) -> None:
         """End what is left, without asking for anything."""
@@ -147,6 +186,13 @@ class AtWork:
         self._pool.shutdown()
         for engine in (*self._engines, self.reader.engine):
             engine.dispose()
+
+
+def places_in(engine: Engine) -> list[tuple[int, str]]:
+    """Position and id of every event, in order."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, event_id::text FROM event_logs ORDER BY id"))
+        return [(position, id_) for position, id_ in rows]
 
 
 def _engine(url: URL) -> Engine:
