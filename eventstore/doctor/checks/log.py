@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
 
-from quantum_forge.eventstore.base.counted import shortened
+from quantum_forge.eventstore.base.counted import counted, shortened
 from quantum_forge.eventstore.doctor.checks.finding import (
     Finding,
     ok,
@@ -24,7 +24,7 @@ SAMPLE = 500
 """Streams: so many of those written last, and about as many of all."""
 
 _SEQUENCE = text("""
-    SELECT seqcache AS cache, seqincrement AS step, seqcycle AS cycles,
+    SELECT seqcache AS cache, seqincrement AS step, seqcycle AS cycles, seqmin AS least,
            last_assigned_position() AS last,
            (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef AS d
               JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
@@ -146,6 +146,15 @@ def sequence(connection: Connection) -> Finding:
             "correct it, and reconnect all sessions",
             psql("ALTER SEQUENCE event_logs_id_seq INCREMENT 1 CACHE 1 NO CYCLE"),
         )
+    if row.least < 1:
+        restart = " RESTART 1" if row.last < 1 else ""
+        return problem(
+            check,
+            f"event_logs_id_seq may assign positions from {row.least}: readers begin above 0, and"
+            " see no event at or below it",
+            "have it begin at 1",
+            psql(f"ALTER SEQUENCE event_logs_id_seq MINVALUE 1 START 1{restart}"),
+        )
     if not row.is_default:
         return problem(
             check,
@@ -160,6 +169,16 @@ def end_of_log(connection: Connection) -> Finding:
     """Whether the sequence is at or above the last event, as it may not be after a restore."""
     check = "end of the log"
     last: int = connection.execute(text("SELECT coalesce(max(id), 0) FROM event_logs")).scalar_one()
+    unseen: int = connection.execute(
+        text("SELECT count(*) FROM event_logs WHERE id < 1")
+    ).scalar_one()
+    if unseen:
+        return problem(
+            check,
+            f"{counted(unseen, 'event')} at or below position 0: readers and projections begin"
+            " above it, and see none there",
+            "restore a backup from before; qforge doctor names the sequence that assigned them",
+        )
     assigned: int = connection.execute(text("SELECT last_assigned_position()")).scalar_one()
     if last > assigned:
         return problem(

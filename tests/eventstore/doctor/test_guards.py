@@ -15,6 +15,7 @@ from quantum_forge.eventstore.doctor.checks import (
     privileges,
 )
 from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.log.read import read_all
 from tests.conftest import Qforge
 from tests.support.appending import small_event
 
@@ -145,6 +146,13 @@ CHANGES: list[tuple[Check, str, list[str]]] = [
         log.sequence,
         "from somewhere else than event_logs_id_seq",
         ["ALTER TABLE event_logs ALTER id SET DEFAULT 7"],
+    ),
+    *(
+        (log.sequence, "may assign positions from -5", [f"ALTER SEQUENCE {change}"])
+        for change in (
+            "event_logs_id_seq MINVALUE -5",
+            "event_logs_id_seq MINVALUE -5 START -5 RESTART -5",
+        )
     ),
     (
         log.partitions,
@@ -378,6 +386,19 @@ def test_a_sequence_far_ahead_of_the_log_is_found(connection: Connection) -> Non
     finding = log.end_of_log(connection)
     assert finding.level is Level.WARNING
     assert "1999999 positions above it" in finding.found
+
+
+def test_an_event_at_position_0_is_found_because_no_reader_sees_it(engine: Engine) -> None:
+    """Checkpoints begin at 0, so a log whose first position is 0 has an event that nobody folds."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER SEQUENCE event_logs_id_seq MINVALUE 0 RESTART 0")
+        append(connection, [small_event(), small_event()])
+
+    with engine.connect() as connection:
+        assert [event.position for event in read_all(connection)] == [1]
+        finding = log.end_of_log(connection)
+    assert finding.level is Level.PROBLEM
+    assert "1 event at or below position 0" in finding.found
 
 
 @pytest.mark.parametrize("thorough", [False, True])
