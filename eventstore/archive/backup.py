@@ -124,6 +124,8 @@ def write_backup(
 ) -> BackedUp:
     """Dump the database as of now to a file, which appears when it is complete and on the disk.
 
+    Large objects, which any login may make, are left out.
+
     Raises:
         BackupFailed
         TargetExists, TargetBusy, TargetUnwritable: see eventstore/base/whole_file.py.
@@ -141,6 +143,7 @@ def write_backup(
             f"--compress={COMPRESSION if major >= 16 else COMPRESSION.partition(':')[2]}",
             "--no-password",
             "--verbose",
+            "-B",  # no large objects: none is this program's, and a restore would refuse them
             f"--file={partial}",
             address,
         ]

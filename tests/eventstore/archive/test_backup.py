@@ -89,6 +89,19 @@ def same_log(one: Engine, other: Engine) -> None:
         assert safe_head(here) == safe_head(there)
 
 
+def test_large_objects_of_others_are_left_out_of_a_backup(
+    database: Database, empty_database: Database, tmp_path: Path
+) -> None:
+    """Any login may make them, and a restore would refuse the backup for them."""
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("SELECT lo_from_bytea(0, 'not ours')")
+    write_backup(database.engine, tmp_path / "log.dump")
+
+    restore_backup(empty_database.engine, tmp_path / "log.dump")
+    with empty_database.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_largeobject_metadata")) == 0
+
+
 def test_a_log_with_events_is_never_restored_over(engine: Engine, dump: Path) -> None:
     """A single event is enough; it is there afterwards."""
     append_and_commit(engine, small_event())
