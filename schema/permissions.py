@@ -17,7 +17,11 @@ from quantum_forge.schema.domains.access import (
     SessionStateSaved,
 )
 from quantum_forge.schema.domains.audit import AccessDenied
-from quantum_forge.schema.domains.bookmarks import BookmarkAdded
+from quantum_forge.schema.domains.bookmarks import (
+    BookmarkAdded,
+    BookmarkRelabelled,
+    BookmarkRemoved,
+)
 from quantum_forge.schema.domains.organizations import MemberRole
 from quantum_forge.schema.domains.telemetry import ApiRequestServed
 from quantum_forge.schema.domains.users import (
@@ -106,6 +110,8 @@ OWN = frozenset(
     for cls in (
         ApiKeyIssued,
         BookmarkAdded,
+        BookmarkRelabelled,
+        BookmarkRemoved,
         NameClaimed,
         NameReleased,
         SessionOpened,

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Index, Text, Uuid
 
 from quantum_forge.schema.language.event import Event, event
@@ -30,22 +31,27 @@ class BookmarkAdded(Event, frozen=True, kw_only=True):
 
 @event("bookmark")
 class BookmarkRelabelled(Event, frozen=True, kw_only=True):
-    """The mark says something else."""
+    """The mark says something else. user_id: whose mark it is; all but admins change their own."""
 
     label: str | None
+    user_id: UUID | UnsetType | None = UNSET
 
 
 @event("bookmark")
 class BookmarkRemoved(Event, frozen=True, kw_only=True):
-    """The mark is gone."""
+    """The mark is gone. user_id: whose mark it is; all but admins remove their own."""
 
+    user_id: UUID | UnsetType | None = UNSET
+
+
+_OWNER = {"user_id": "user_id"}
 
 lifecycle(
     "bookmark",
     {
         BookmarkAdded: when(NEW, "removed", then="present"),
-        BookmarkRelabelled: when("present"),
-        BookmarkRemoved: when("present", then="removed"),
+        BookmarkRelabelled: when("present", carries=_OWNER),
+        BookmarkRemoved: when("present", then="removed", carries=_OWNER),
     },
 )
 
@@ -67,6 +73,7 @@ projection(
     key={"id": entity_id},
     opens=[BookmarkAdded],
     columns={
+        "user_id": last(BookmarkAdded.user_id),
         "entity_type": last(BookmarkAdded.target_type),
         "entity_id": last(BookmarkAdded.target_id),
     },

@@ -497,6 +497,29 @@ def test_a_thing_is_marked_once(recorder: Recorder, ada: UUID) -> None:
     assert recorder.record(BookmarkAdded(**thing)).entity_id == mark
 
 
+def test_nobody_but_an_admin_changes_the_marks_of_others(
+    users: Users, recorder: Recorder, ada: UUID
+) -> None:
+    """Whose a mark is says the log, whatever the event claims."""
+    vic = users.register(email="vic@example.org", username="vic", role=Role.VIEWER)
+    users.change_role(ada, role=Role.ADMIN)
+    thing: dict[str, Any] = {"target_type": "molecule", "target_id": uuid4()}
+    as_vic, as_ada = (
+        recorder.acting_as(Author(tenant_id=TENANT, user_id=each)) for each in (vic, ada)
+    )
+    of_ada = as_ada.record(BookmarkAdded(user_id=ada, **thing)).entity_id
+    of_vic = as_vic.record(BookmarkAdded(user_id=vic, **thing)).entity_id
+
+    for event in (BookmarkRemoved(), BookmarkRelabelled(label="x"), BookmarkRemoved(user_id=ada)):
+        with pytest.raises(AccessRefused, match="requires the role admin"):
+            as_vic.record(event, of=of_ada)
+    with pytest.raises(EventRefused, match=f"{ada} was recorded before"):
+        as_vic.record(BookmarkRemoved(user_id=vic), of=of_ada)
+    as_vic.record(BookmarkRelabelled(label="mine", user_id=vic), of=of_vic)
+    as_vic.record(BookmarkRemoved(user_id=vic), of=of_vic)
+    as_ada.record(BookmarkRemoved(), of=of_ada)
+
+
 def reason(sessions: Sessions, token: Secret) -> str:
     """Why a session is not resumed."""
     with pytest.raises(NotLetIn) as refused:
