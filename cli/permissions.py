@@ -92,5 +92,5 @@ LEAST_ROLE: Mapping[str, Role] = {
 OF_THE_LOG = frozenset({"audit", "events export", "events list"})
 """Commands for which the database has a role of its own, qforge_auditor."""
 
-CHECKS_ITSELF = frozenset({"audit", "whoami"})
+CHECKS_ITSELF = frozenset({"audit", "db psql", "whoami"})
 """Commands that ask for a role themselves, or for none."""

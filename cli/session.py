@@ -119,6 +119,29 @@ def open_whole_database() -> Iterator[Database]:
         yield database
 
 
+@contextlib.contextmanager
+def open_for_sql() -> Iterator[Database]:
+    """Open the database for statements that the user writes, which nothing checks but PostgreSQL.
+
+    A login that administers the database could change whatever it likes: whoever acts by it must be
+    an admin. Any other login is held by its database roles; its user must be active.
+
+    Raises:
+        AccessRefused
+    """
+    settings = load_settings()
+    with open_database(settings) as database:
+        # A database that cannot say who acts may be one that is about to be repaired.
+        with contextlib.suppress(DBAPIError):
+            if knows_people(database.engine):
+                person = acting_person(database.engine, settings)
+                needed = Role.ADMIN if person.administers else Role.VIEWER
+                if person.user_id is not None:
+                    author = author_of(settings, person)
+                    require_role(database.engine, author, person, _command(), needed)
+        yield database
+
+
 def _require_role(engine: Engine, author: Author, person: Person) -> None:
     """Refuse a command that the person may not run.
 

@@ -30,7 +30,6 @@ WITHOUT_A_USER = {
     "db current",
     "db encryption-key",
     "db migration new",
-    "db psql",
     "db roles",
     "db url",
     "doctor",
@@ -178,6 +177,21 @@ def test_a_viewer_is_refused_whatever_takes_more_before_it_does_anything(
             allowed.append((command, done.stdout, done.stderr))
 
     assert allowed == []
+
+
+def test_sql_through_the_login_of_an_administrator_takes_an_admin(qforge_here: Qforge) -> None:
+    """Whoever acts as a viewer, or as nobody of the tenant, could change everything by it."""
+    psql = ("db", "psql", "-At", "-c", "SELECT 1")
+    assert qforge_here(*psql).stdout == "1\n"
+    register = ("users", "register", "--no-password", "--email")
+    qforge_here(*register, "ada@example.org", "ada")
+    vic = qforge_here(*register, "vic@example.org", "vic", "--role", "viewer").stdout.strip()
+
+    refused = qforge_here(*psql, env={"QFORGE_USER_ID": vic}, status=1)
+    assert "requires the role admin, and yours is viewer" in refused.stderr
+    assert refused.stdout == ""
+    qforge_here(*psql, env={"QFORGE_USER_ID": str(uuid4())}, status=1)
+    assert qforge_here(*psql).stdout == "1\n"
 
 
 def test_who_may_change_the_whole_database_is_asked_only_where_there_are_users(

@@ -8,9 +8,8 @@ import sys
 import click
 
 from quantum_forge.cli.command import Command
+from quantum_forge.cli.session import open_for_sql
 from quantum_forge.eventstore.database.address import for_programs
-from quantum_forge.eventstore.database.engine import open_database
-from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.server.binaries import tool_path
 
 
@@ -22,13 +21,16 @@ from quantum_forge.eventstore.server.binaries import tool_path
 def psql(arguments: tuple[str, ...]) -> None:
     """Open the database in psql, which receives all further ARGUMENTS.
 
+    Through a login that administers the database, such as that of the embedded server, it takes an
+    admin; any other login may do what its database roles let it do.
+
     \b
     Example:
       qforge db psql
       qforge db psql -c 'SELECT count(*) FROM event_logs'
     """
     with (
-        open_database(load_settings()) as database,
+        open_for_sql() as database,
         for_programs(database.url) as (address, variables),
     ):
         # psql has its own use for Ctrl-C; and this process stays, to release the embedded server.
