@@ -103,7 +103,7 @@ def molecule(
         RdkitMissing: when RDKit is not installed.
     """
     forge._require_open()
-    event = _identified(smiles, name, charge, multiplicity)
+    event = identified(smiles, name=name, charge=charge, multiplicity=multiplicity)
     tenant_id = forge.author.tenant_id
     id_ = molecule_id(tenant_id, event.structure, event.charge, event.multiplicity)
     stream = Stream(tenant_id, event.entity_type, id_)
@@ -249,9 +249,18 @@ def load(
     return load_events(forge.engine, permitted(), on_chunk=on_chunk)
 
 
-def _identified(
-    smiles: str, name: str | None, charge: int | None, multiplicity: int | None
+def identified(
+    smiles: str,
+    *,
+    name: str | None = None,
+    charge: int | None = None,
+    multiplicity: int | None = None,
 ) -> MoleculeCreated:
+    """Return the event that records a molecule, whose arguments are those of `molecule`.
+
+    Raises:
+        InputError, RdkitMissing: see `molecule`.
+    """
     try:
         from quantum_forge.runner.campaign.outcomes import created
         from quantum_forge.runner.molecules.identity import identify

@@ -36,6 +36,7 @@ from quantum_forge.web.streams.events import events
 from quantum_forge.web.streams.hub import Hub
 from quantum_forge.web.tables import read_table
 from quantum_forge.web.usage import Usage
+from quantum_forge.web.writing import options_of_table, write_table
 
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "HEAD")
 _EXPOSED = (
@@ -107,7 +108,11 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
         Route("/auth/v1/user", _user),
         Route("/auth/v1/logout", _logout, methods=["POST"]),
         Route("/events", _events),
-        Route("/rest/v1/{table}", _table, methods=["GET", "HEAD"]),
+        Route(
+            "/rest/v1/{table}",
+            _table,
+            methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"],
+        ),
     ]
     app = Starlette(
         routes=routes,
@@ -212,7 +217,14 @@ async def _events(request: Request) -> Response:
 
 
 async def _table(request: Request) -> Response:
-    return await read_table(request, _parts(request).server)
+    server = _parts(request).server
+    match request.method:
+        case "GET" | "HEAD":
+            return await read_table(request, server)
+        case "OPTIONS":
+            return await options_of_table(request, server)
+        case _:
+            return await write_table(request, server)
 
 
 def _parts(request: Request) -> _Parts:

@@ -5,10 +5,12 @@ from itertools import islice
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import Connection
 
 from quantum_forge.eventstore.actions.accounts.organizations import Organizations
-from quantum_forge.eventstore.actions.projects import delete_project
+from quantum_forge.eventstore.actions.projects import delete_project, project_deletion
 from quantum_forge.eventstore.base.codec import decode
+from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -95,6 +97,27 @@ def record_event(
         position=last.position,
         version=last.version,
     )
+
+
+def ends_more(event: Event) -> bool:
+    """Whether the end of an entity is that of others: see `ending`."""
+    return isinstance(event, ProjectDeleted | OrganizationDeleted)
+
+
+def ending(
+    connection: Connection, recorder: Recorder, event: Event, entity_id: UUID
+) -> list[NewEvent]:
+    """Return the event that ends an entity, and those that end what is in it, to be recorded.
+
+    Nobody adds to the entity until the transaction of the connection ends.
+    """
+    match event:
+        case ProjectDeleted():
+            return project_deletion(connection, recorder, entity_id, reason=event.reason)
+        case OrganizationDeleted():
+            return Organizations(recorder).deletion(connection, entity_id)
+        case _:
+            return [recorder.new(entity_id, event)]
 
 
 def record_by_name(

@@ -72,31 +72,48 @@ def delete_project(
         RuleBroken: when there is no such project, or it was deleted before.
         VersionConflict: when its history is not at the expected version.
     """
-    deleted = ProjectDeleted(reason=reason)
+    deleted: list[NewEvent] = []
 
     def decide(connection: Connection) -> Sequence[NewEvent]:
         nonlocal deleted
-        parts = _parts(connection, recorder.tenant_id, project_id)
-        deleted = ProjectDeleted(
-            reason=reason,
-            molecule_count=len(parts["molecule"]),
-            prediction_count=len(parts["admet_prediction"]),
-            structure_count=len(parts["protein_structure"]),
-            docking_count=len(parts["docking_result"]),
+        deleted = project_deletion(
+            connection, recorder, project_id, reason=reason, expected_version=expected_version
         )
-        first = recorder.new(project_id, deleted, expected_version=expected_version)
-        author = recorder.author.because_of(first.event_id)
-        return [
-            first,
-            *(
-                author.new(id_, _END[kind], expected_version=version)
-                for kind, versions in parts.items()
-                for id_, version in versions.items()
-            ),
-        ]
+        return deleted
 
     recorder.decide(decide)
-    return deleted
+    first = deleted[0].event
+    assert isinstance(first, ProjectDeleted)
+    return first
+
+
+def project_deletion(
+    connection: Connection,
+    recorder: Recorder,
+    project_id: UUID,
+    *,
+    reason: str | None = None,
+    expected_version: int | None = ANY_VERSION,
+) -> list[NewEvent]:
+    """Return the events that delete a project, its own first; nobody adds to it from here on."""
+    parts = _parts(connection, recorder.tenant_id, project_id)
+    deleted = ProjectDeleted(
+        reason=reason,
+        molecule_count=len(parts["molecule"]),
+        prediction_count=len(parts["admet_prediction"]),
+        structure_count=len(parts["protein_structure"]),
+        docking_count=len(parts["docking_result"]),
+    )
+    first = recorder.new(project_id, deleted, expected_version=expected_version)
+    author = recorder.author.because_of(first.event_id)
+    return [
+        first,
+        *(
+            author.new(id_, _END[kind], expected_version=version)
+            for kind, versions in parts.items()
+            for id_, version in versions.items()
+        ),
+    ]
 
 
 def _parts(connection: Connection, tenant_id: UUID, project_id: UUID) -> dict[str, dict[UUID, int]]:

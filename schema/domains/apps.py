@@ -15,6 +15,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
+from quantum_forge.schema.language.writing import written_by
 
 
 class Visibility(StrEnum):
@@ -146,4 +147,15 @@ projection(
         "yanked_at": last(occurred_at(AppVersionYanked)),
         "yank_reason": last(AppVersionYanked.reason),
     },
+)
+
+written_by(
+    quantum_apps, insert=QuantumAppCreated, update=QuantumAppUpdated, delete=QuantumAppDeleted
+)
+
+written_by(
+    app_versions,
+    insert=AppVersionPublished,
+    update=AppVersionYanked,
+    identified_by=["app_id", "version"],
 )

@@ -56,6 +56,7 @@ from quantum_forge.schema.language.value import (
     short_facts,
     user_id,
 )
+from quantum_forge.schema.language.writing import written_by
 
 
 class AuditStatus(StrEnum):
@@ -226,3 +227,5 @@ projection(
     },
     retained=True,
 )
+
+written_by(user_audit_log, insert=ActionAudited)

@@ -35,6 +35,7 @@ from quantum_forge.schema.language.value import (
     occurred_at,
     user_id,
 )
+from quantum_forge.schema.language.writing import written_by
 
 NAME_LENGTH = LONGEST_INDEXED
 """Characters of an item's name that are kept."""
@@ -427,3 +428,5 @@ projection(
     },
     elements=BatchItemsEvent.items,
 )
+
+written_by(batch_jobs, insert=BatchCreated, identified_by=["name", "parameters", "source"])

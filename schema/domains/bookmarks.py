@@ -13,6 +13,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import column, read_model
 from quantum_forge.schema.language.value import entity_id
+from quantum_forge.schema.language.writing import written_by
 
 
 def _by_thing(tenant_id: UUID, added: Any) -> UUID:
@@ -77,4 +78,12 @@ projection(
         "entity_type": last(BookmarkAdded.target_type),
         "entity_id": last(BookmarkAdded.target_id),
     },
+)
+
+written_by(
+    bookmarks,
+    insert=BookmarkAdded,
+    update=BookmarkRelabelled,
+    delete=BookmarkRemoved,
+    identified_by=["user_id", "entity_type", "entity_id"],
 )

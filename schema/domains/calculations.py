@@ -20,6 +20,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, nothing, occurred_at, user_id
+from quantum_forge.schema.language.writing import written_by
 
 Multiplicity = Annotated[int, Meta(ge=1)]
 
@@ -433,3 +434,5 @@ projection(
         ),
     },
 )
+
+written_by(calculations, insert=CalculationRequested)

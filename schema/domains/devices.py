@@ -14,6 +14,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, nothing
+from quantum_forge.schema.language.writing import written_by
 
 
 @event("platform")
@@ -166,4 +167,13 @@ projection(
             nothing(DeviceWentOnline), DeviceWentOffline.reason, DeviceMaintenanceStarted.reason
         ),
     },
+)
+
+written_by(platforms, insert=PlatformRegistered, update=PlatformUpdated, delete=PlatformRemoved)
+
+written_by(
+    devices,
+    insert=DeviceRegistered,
+    update=[DeviceUpdated, DeviceWentOnline, DeviceWentOffline, DeviceMaintenanceStarted],
+    delete=DeviceRemoved,
 )

@@ -24,6 +24,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, user_id
+from quantum_forge.schema.language.writing import written_by
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 
@@ -329,3 +330,11 @@ projection(
     ends=[DockingResultDeleted],
     columns={"user_id": last(user_id())},
 )
+
+written_by(projects, insert=ProjectCreated, update=ProjectUpdated, delete=ProjectDeleted)
+
+written_by(admet_predictions, insert=AdmetPredictionRecorded, delete=AdmetPredictionDeleted)
+
+written_by(protein_structures, insert=ProteinStructureAdded, delete=ProteinStructureDeleted)
+
+written_by(docking_results, insert=DockingResultRecorded, delete=DockingResultDeleted)

@@ -14,6 +14,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
+from quantum_forge.schema.language.writing import written_by
 
 
 @event("job")
@@ -133,3 +134,7 @@ projection(
     events=[JobCompleted],
     key={"job_id": entity_id},
 )
+
+written_by(jobs, insert=JobQueued, update=[JobStarted, JobFailed, JobCancelled])
+
+written_by(job_results, insert=JobCompleted)

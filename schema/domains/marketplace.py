@@ -14,6 +14,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
+from quantum_forge.schema.language.writing import written_by
 
 Currency = Annotated[
     str, in_the_form("^[A-Z]{3}$", "a currency of three letters, such as EUR", max_length=3)
@@ -246,4 +247,18 @@ projection(
         "issued_at": last(occurred_at(SubscriptionKeyIssued)),
         "revoked_at": last(occurred_at(SubscriptionKeyRevoked)),
     },
+)
+
+written_by(
+    marketplace_listings,
+    insert=MarketplaceListingCreated,
+    update=[
+        MarketplaceListingUpdated,
+        MarketplaceListingPublished,
+        MarketplaceListingWithdrawn,
+    ],
+)
+
+written_by(
+    subscriptions, insert=SubscriptionStarted, update=[SubscriptionRenewed, SubscriptionCancelled]
 )

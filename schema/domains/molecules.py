@@ -33,6 +33,7 @@ from quantum_forge.schema.language.table import (
     read_model,
 )
 from quantum_forge.schema.language.value import entity_id, user_id
+from quantum_forge.schema.language.writing import written_by
 
 Structure = Annotated[str, Meta(min_length=1)]
 
@@ -313,3 +314,13 @@ projection(
     key={"molecule_id": entity_id},
     ends=[MoleculeDeleted],
 )
+
+written_by(
+    molecules,
+    insert=MoleculeCreated,
+    update=[MoleculeUpdated, MoleculeRemovedFromProject, MoleculeAddedToProject],
+    delete=MoleculeDeleted,
+    identified_by=["smiles", "identity_key", "charge", "multiplicity"],
+)
+
+written_by(molecule_properties_computed, insert=MoleculePropertiesComputed)

@@ -15,6 +15,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, nothing, occurred_at
+from quantum_forge.schema.language.writing import written_by
 
 
 def member_id(tenant_id: UUID, organization_id: UUID, user_id: UUID) -> UUID:
@@ -152,4 +153,19 @@ projection(
         "joined_at": last(occurred_at(OrganizationMemberAdded)),
         "left_at": last(nothing(OrganizationMemberAdded), occurred_at(OrganizationMemberRemoved)),
     },
+)
+
+written_by(
+    organizations,
+    insert=OrganizationCreated,
+    update=OrganizationRenamed,
+    delete=OrganizationDeleted,
+)
+
+written_by(
+    organization_members,
+    insert=OrganizationMemberAdded,
+    update=OrganizationMemberRoleChanged,
+    delete=OrganizationMemberRemoved,
+    identified_by=["organization_id", "user_id"],
 )

@@ -19,6 +19,7 @@ from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import element_index, entity_id, position
+from quantum_forge.schema.language.writing import written_by
 
 atomic_properties = read_model(
     "atomic_properties",
@@ -110,3 +111,5 @@ projection(
     opens=[CalculationFailed, CalculationLost],
     columns={"calculation_id": last(entity_id)},
 )
+
+written_by(calculation_errors, update=CalculationErrorResolved)

@@ -22,6 +22,7 @@ from quantum_forge.schema.language.table import (
     read_model,
 )
 from quantum_forge.schema.language.value import hour_of, occurred_at, position, user_id
+from quantum_forge.schema.language.writing import written_by
 
 Milliseconds = Annotated[float, Meta(ge=0)]
 
@@ -168,3 +169,7 @@ projection(
 )
 
 projection(errors, events=[Error], key={"id": position}, retained=True)
+
+written_by(performance_metrics, insert=PerformanceMetric)
+
+written_by(errors, insert=Error)

@@ -15,6 +15,7 @@ from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.secrecy import SECRET
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at
+from quantum_forge.schema.language.writing import written_by
 
 Email = Annotated[
     str,
@@ -360,3 +361,7 @@ projection(
 projection(user_profiles, events=[UserProfileUpdated], key={"user_id": entity_id})
 
 projection(user_preferences, events=[UserPreferencesChanged], key={"user_id": entity_id})
+
+written_by(user_profiles, insert=UserProfileUpdated, update=UserProfileUpdated)
+
+written_by(user_preferences, insert=UserPreferencesChanged, update=UserPreferencesChanged)

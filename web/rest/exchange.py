@@ -48,3 +48,35 @@ class ReadReply(Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str]
     body: bytes | Iterator[bytes]
+
+
+class WriteRequest(Struct, frozen=True, kw_only=True):
+    """A request that changes rows of a table: POST, PATCH, PUT or DELETE.
+
+    Args:
+        method: of HTTP.
+        table: the name in the path, decoded.
+        pairs: names and values of the query string, decoded, in their order.
+        body: as it was sent.
+        accept: the Accept header; several are joined by commas.
+        prefer: the Prefer headers.
+        max_seconds: that one statement may take.
+        idempotency_key: a text that the client repeats when it sends a request again.
+    """
+
+    method: str
+    table: str
+    pairs: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+    accept: str | None = None
+    prefer: Sequence[str] = ()
+    max_seconds: float = 30.0
+    idempotency_key: str | None = None
+
+
+class WriteReply(Struct, frozen=True, kw_only=True):
+    """A reply to a request that writes."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""

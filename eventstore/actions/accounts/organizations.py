@@ -37,28 +37,38 @@ class Organizations(Domain):
         """
 
         def decide(connection: Connection) -> list[NewEvent]:
-            # From here on nobody joins.
-            hold(connection, exclusively=[self.stream("organization", organization_id)])
-            deleted = self.author.new(
-                organization_id, OrganizationDeleted(), expected_version=expected_version
-            )
-            author = self.author.because_of(deleted.event_id)
-            return [
-                deleted,
-                *(
-                    author.new(
-                        member.entity_id,
-                        OrganizationMemberRemoved(
-                            organization_id=organization_id,
-                            user_id=user_id,
-                            reason="the organisation was deleted",
-                        ),
-                    )
-                    for member, user_id in self._members(connection, organization_id).items()
-                ),
-            ]
+            return self.deletion(connection, organization_id, expected_version=expected_version)
 
         return self.decide(decide)[0]
+
+    def deletion(
+        self,
+        connection: Connection,
+        organization_id: UUID,
+        /,
+        *,
+        expected_version: int | None = ANY_VERSION,
+    ) -> list[NewEvent]:
+        """Return the events that delete an organisation, its own first; nobody joins from here."""
+        hold(connection, exclusively=[self.stream("organization", organization_id)])
+        deleted = self.author.new(
+            organization_id, OrganizationDeleted(), expected_version=expected_version
+        )
+        author = self.author.because_of(deleted.event_id)
+        return [
+            deleted,
+            *(
+                author.new(
+                    member.entity_id,
+                    OrganizationMemberRemoved(
+                        organization_id=organization_id,
+                        user_id=user_id,
+                        reason="the organisation was deleted",
+                    ),
+                )
+                for member, user_id in self._members(connection, organization_id).items()
+            ),
+        ]
 
     def change_member_role(
         self, *, organization_id: UUID, user_id: UUID, role: MemberRole

@@ -1,8 +1,9 @@
 """Compiler of requests that read: from the tables of a request to its statements."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    Uuid,
     cast,
     exists,
     func,
@@ -36,11 +38,22 @@ class Compiler:
     Args:
         position: of the log, whose rows are read; None: the tables as they are.
         aggregates: whether functions over groups of rows are allowed.
+        tenant_id: whose rows are read, where row-level security does not restrict them.
+        current: tables that hold the rows of the position, so that the log need not be read.
     """
 
-    def __init__(self, *, position: int | None = None, aggregates: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        position: int | None = None,
+        aggregates: bool = True,
+        tenant_id: UUID | None = None,
+        current: Collection[str] = (),
+    ) -> None:
         self._position = position
         self._aggregates = aggregates
+        self._tenant_id = tenant_id
+        self._current = frozenset(current)
         self._sources = 0
 
     def compile(
@@ -101,7 +114,7 @@ class Compiler:
         """What stands for a table: itself, or a fold of the log up to the position."""
         self._sources += 1
         name = f"t{self._sources}"
-        if self._position is None:
+        if self._position is None or table.name in self._current:
             return aliased(table.table, name)
         if table.projection is not None:
             past = rows_at(table.projection, self._position)
@@ -116,6 +129,9 @@ class Compiler:
                 f"as_of is not available for '{table.name}', which is not kept by the log",
                 hint="Leave as_of out.",
             )
+        if self._tenant_id is not None:
+            given = past.subquery()
+            past = select(given).where(given.c.tenant_id == literal(self._tenant_id, Uuid()))
         if not embedded:
             return past.subquery(name)
         # Once for all rows of the parent: a fold per row of theirs would read the log each time.
