@@ -56,6 +56,7 @@ def _asked(request: Request, server: Server, caller: Caller, table: str) -> Read
         anonymous=caller.is_anonymous,
         max_rows=server.web.max_rows,
         plans=server.web.plans,
+        hidden=frozenset() if caller.may(Role.ADMIN, READ) else OF_THE_LOG,
     )
 
 

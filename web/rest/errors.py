@@ -137,6 +137,16 @@ def from_database(error: BaseException, *, anonymous: bool = False) -> RestError
     )
 
 
+def denied(table: str, *, anonymous: bool = False) -> RestError:
+    """Return the error for a table that a request may not read, as PostgreSQL words it."""
+    return RestError(
+        status_of(_FORBIDDEN, anonymous=anonymous),
+        _FORBIDDEN,
+        f"permission denied for table {table}",
+        headers={"WWW-Authenticate": "Bearer"} if anonymous else {},
+    )
+
+
 def status_of(state: str, *, anonymous: bool = False) -> int:
     """Return the status that answers a SQLSTATE."""
     if state == _FORBIDDEN:

@@ -22,6 +22,7 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
             the number of all rows.
         plans: whether the plan of a query may be asked for.
         aggregates: whether a request may use functions over groups of rows.
+        hidden: tables that it may neither read nor embed.
     """
 
     table: str
@@ -36,6 +37,7 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     max_rows: int | None = None
     plans: bool = False
     aggregates: bool = True
+    hidden: frozenset[str] = frozenset()
 
 
 class ReadReply(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from quantum_forge.moments import WrongMoment, position_of
 from quantum_forge.projections.history.moment import BeforeLog
 from quantum_forge.web.rest.csv_body import cell, csv_body, is_text
 from quantum_forge.web.rest.entity_tag import entity_tag, is_known
-from quantum_forge.web.rest.errors import RestError, from_database
+from quantum_forge.web.rest.errors import RestError, denied, from_database
 from quantum_forge.web.rest.exchange import ReadReply, ReadRequest
 from quantum_forge.web.rest.request.grammar import parse
 from quantum_forge.web.rest.request.media import Form, Media, parse_accept
@@ -46,6 +46,9 @@ from quantum_forge.web.rest.statements.tables import readable
 from quantum_forge.web.rest.stream import stream
 
 VARY = "Accept, Prefer, Range"
+CACHE = "private, no-cache"
+"""Others see other rows under the same address; who has some asks by their tag."""
+
 
 _SET_ZONE = text("SELECT set_config('timezone', :zone, true)")
 
@@ -86,6 +89,8 @@ def _read(connection: Connection, request: ReadRequest) -> ReadReply:
     media = parse_accept(request.accept, plans=request.plans)
     preferences = _with_zone(connection, parse_preferences(request.prefer))
     root = branches(table, query)
+    for name in sorted(root.tables & request.hidden):
+        raise denied(name, anonymous=request.anonymous)
     page = _page(request, media, root)
     position = _position(connection, query)
     compiler = Compiler(position=position, aggregates=request.aggregates)
@@ -301,6 +306,7 @@ def _reply(
         "Content-Type": reading.media.content_type,
         "Content-Location": content_location(request.path, request.pairs),
         "Vary": VARY,
+        "Cache-Control": CACHE,
         **(more or {}),
     }
     if (honoured := applied(reading.preferences, READING)) is not None:

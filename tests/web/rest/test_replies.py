@@ -56,6 +56,7 @@ def test_every_page_has_the_headers_that_caches_and_clients_need(get: Get) -> No
 
     assert reply.headers.pop("ETag").startswith('W/"')
     assert reply.headers == {
+        "Cache-Control": "private, no-cache",
         "Content-Type": "application/json; charset=utf-8",
         "Content-Location": "/molecules?limit=1&select=created_at&smiles=eq.C%3DC",
         "Content-Range": "*/0",

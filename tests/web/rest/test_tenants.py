@@ -87,6 +87,19 @@ def test_any_table_is_read_as_it_was(get: Get, auditor: Engine) -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    ["/event_logs", "/users?select=*,event_logs(data)", "/molecules?select=users(event_logs())"],
+)
+def test_a_hidden_table_is_not_embedded_either(get: Get, auditor: Engine, path: str) -> None:
+    """A server that keeps the log from somebody keeps it wherever it is named."""
+    hidden = frozenset({"event_logs"})
+    assert get(path, engine=auditor).status == 200
+    reply = get(path, engine=auditor, hidden=hidden)
+    assert (reply.status, reply.json["code"]) == (403, "42501")
+    assert get(path, engine=auditor, hidden=hidden, anonymous=True).status == 401
+
+
+@pytest.mark.parametrize(
     ("as_of", "code"), [("2000-01-01", "22023"), ("99999999", "22023"), ("soon", "PGRST100")]
 )
 def test_a_moment_that_the_log_does_not_have_is_refused(

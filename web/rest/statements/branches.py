@@ -32,6 +32,11 @@ class Branch(Struct, frozen=True, kw_only=True):
         """Whether it is embedded only to be filtered: its value is not in the reply."""
         return not self.items
 
+    @property
+    def tables(self) -> frozenset[str]:
+        """The names of the table and of all that are embedded below it."""
+        return frozenset({self.table.name}).union(*(child.tables for child in self.children))
+
     def child(self, name: str) -> "Branch | None":
         """Return the embedded relation that filters and orders call so."""
         found = _index(self.items, name)
