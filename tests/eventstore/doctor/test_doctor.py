@@ -73,7 +73,7 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
 
         # When: it is examined
         done = qforge("doctor", "--json", "--thorough")
-        lines = qforge("doctor").stdout.splitlines()
+        header, *lines = qforge("doctor").stdout.splitlines()
 
     # Then: all is well, said to programs and to people alike
     found = json.loads(done.stdout)
@@ -82,6 +82,7 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
     expected = {"settings", "spool", "migrations", *OF_ANY_SERVER, *OF_THE_SCHEMA, *CHECKS}
     assert set(names) == expected
     assert len(names) == len(expected)
+    assert header.split("\t") == ["level", "check", "found", "remedy", "commands"]
     assert [line.split("\t")[:2] for line in lines] == [["ok", name] for name in names]
     shutil.rmtree(home)
 
