@@ -65,7 +65,7 @@ COMPLETED = CalculationCompleted(
 
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(data=st.data())
 def test_every_event_reads_back_equal(name: str, data: st.DataObject) -> None:
     """Encoded and decoded, an event of any registered type is the same."""

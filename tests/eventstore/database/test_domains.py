@@ -1,15 +1,18 @@
 """Own domains: one file outside the package adds event types and tables to an installation."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, inspect, text
 
 from quantum_forge.eventstore.base.errors import EventRefused
+from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.log.read import Filter, read_all
 from tests.conftest import Qforge
+from tests.support.one_process import OneProcess
 
 RAMAN = "0199b7c0-0000-7000-8000-000000000001"
 
@@ -49,12 +52,24 @@ projection(
 '''
 
 
+@pytest.fixture
+def qforge(database: Database, tmp_path: Path) -> Iterator[Qforge]:
+    """Return a function that runs the command line, in one process for each domain."""
+    qforge = OneProcess(tmp_path, DATABASE_URL=libpq_url(database.url))
+    yield qforge
+    qforge.close()
+
+
 def write_domain(directory: Path, source: str = DOMAIN) -> Mapping[str, str]:
     """Write the module mylab.spectra; return the variables of a process that uses it."""
     package = directory / "lab" / "mylab"
     package.mkdir(parents=True, exist_ok=True)
     (package / "spectra.py").write_text(source, "utf-8")
-    return {"QFORGE_DOMAINS": "mylab.spectra", "PYTHONPATH": str(directory / "lab")}
+    return {
+        "QFORGE_DOMAINS": "mylab.spectra",
+        "PYTHONPATH": str(directory / "lab"),
+        "SOURCE": sha256(source.encode()).hexdigest(),  # a changed one is loaded by another process
+    }
 
 
 def measure(qforge: Qforge, env: Mapping[str, str], peak: float) -> None:
@@ -166,7 +181,7 @@ def test_a_column_that_the_declaration_gains_is_added(
     qforge("project", "--once", env=env)
 
     gained = '    column("quality", Text, "Quality of the last spectrum", required=True),\n)\nproj'
-    write_domain(tmp_path, DOMAIN.replace(")\nproj", gained, 1))
+    env = write_domain(tmp_path, DOMAIN.replace(")\nproj", gained, 1))
     refused = qforge("project", "--once", env=env, status=2).stderr
     qforge("db", "upgrade", env=env)
     qforge("rebuild", "instruments", env=env)
@@ -190,7 +205,7 @@ def test_a_column_of_another_type_is_refused_with_its_remedy(
     qforge("project", "--once", env=env)
 
     changed = DOMAIN.replace('"peak", Double', '"peak", Numeric')
-    write_domain(tmp_path, changed.replace("import BigInteger", "import Numeric, BigInteger"))
+    env = write_domain(tmp_path, changed.replace("import BigInteger", "import Numeric, BigInteger"))
     refused = qforge("db", "upgrade", env=env, status=2).stderr
     assert "peak" in refused
     assert "declared as numeric" in refused

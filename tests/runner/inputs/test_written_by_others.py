@@ -166,7 +166,7 @@ SOURCES = st.sampled_from(ValueSource)
 
 @pytest.mark.parametrize("format_", ["extxyz", "sdf", "csv"])
 @given(rows=st.lists(st.tuples(st.sampled_from(EVERY), SOURCES, SOURCES), min_size=1, max_size=6))
-@settings(SLOW, max_examples=8)
+@settings(SLOW, max_examples=4)
 def test_what_our_exports_call_assumed_is_assumed_again(
     format_: str, rows: list[tuple[str, ValueSource, ValueSource]]
 ) -> None:
