@@ -30,6 +30,7 @@ from quantum_forge.web.auth.callers import READ
 from quantum_forge.web.failures import answer, response_of
 from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
 from quantum_forge.web.rest.errors import JSON, RestError
+from quantum_forge.web.rpc import call
 from quantum_forge.web.server import Server
 from quantum_forge.web.settings import WebSettings, load_web_settings
 from quantum_forge.web.streams.events import events
@@ -108,6 +109,11 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
         Route("/auth/v1/user", _user),
         Route("/auth/v1/logout", _logout, methods=["POST"]),
         Route("/events", _events),
+        Route(
+            "/rest/v1/rpc/{action}",
+            _rpc,
+            methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"],
+        ),
         Route(
             "/rest/v1/{table}",
             _table,
@@ -225,6 +231,10 @@ async def _table(request: Request) -> Response:
             return await options_of_table(request, server)
         case _:
             return await write_table(request, server)
+
+
+async def _rpc(request: Request) -> Response:
+    return await call(request, _parts(request).server)
 
 
 def _parts(request: Request) -> _Parts:

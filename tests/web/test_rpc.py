@@ -1,0 +1,53 @@
+"""Actions over HTTP: raw events in one append, and any event by its name."""
+
+from uuid import uuid4
+
+from tests.web.conftest import Served
+
+APPEND = "/rest/v1/rpc/append_events"
+
+
+def test_raw_events_of_many_streams_are_one_append(served: Served) -> None:
+    """All or none; repeated with its key, it appends nothing; without one, it is another append."""
+    names = [
+        {"event_type": "project_created", "entity_id": str(uuid4()), "data": {"name": name}}
+        for name in ("a", "b")
+    ]
+    with served.client("bob") as bob, served.client("eve") as eve:
+        key = {"Idempotency-Key": "one"}
+        first = bob.post(APPEND, json={"events": names}, headers=key)
+        assert first.status_code == 200, first.text
+        assert [each["appended"] for each in first.json()] == [True, True]
+        again = bob.post(APPEND, json=names, headers=key).json()
+        assert [each["appended"] for each in again] == [False, False]
+        assert [each["position"] for each in again] == [each["position"] for each in first.json()]
+        other = [names[0], {**names[1], "data": {"name": "c"}}]
+        reply = bob.post(APPEND, json=other, headers=key)
+        assert (reply.status_code, reply.json()["code"]) == (409, "23505")
+        assert all(each["appended"] for each in bob.post(APPEND, json=names).json())
+
+        bad = [names[0], {**names[1], "data": {"name": 5}}]
+        reply = bob.post(APPEND, json=bad)
+        assert reply.status_code == 400
+        assert "event 2" in reply.json()["message"]
+        assert bob.post(APPEND, content=b"{").json()["code"] == "PGRST102"
+        theirs = [{**names[0], "tenant_id": str(uuid4())}]
+        assert bob.post(APPEND, json=theirs).status_code == 403
+        assert eve.post(APPEND, json=names).status_code == 403
+        assert bob.post(APPEND, json=[]).json() == []
+
+
+def test_any_event_is_recorded_by_its_name(served: Served) -> None:
+    """By the rules; unknown actions, and other methods, are refused with a suggestion."""
+    with served.client("bob") as bob:
+        event = {"event_type": "project_created", "data": {"name": "x"}}
+        reply = bob.post("/rest/v1/rpc/record", json=event)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["version"] == 1
+        again = {**event, "entity_id": reply.json()["entity_id"]}
+        assert bob.post("/rest/v1/rpc/record", json=again).status_code == 409
+        reply = bob.post("/rest/v1/rpc/append_event", json=[])
+        assert (reply.status_code, reply.json()["code"]) == (404, "PGRST202")
+        assert "append_events" in reply.json()["hint"]
+        assert bob.get(APPEND).json()["code"] == "25006"
+        assert bob.delete(APPEND).json()["code"] == "PGRST101"

@@ -1,0 +1,124 @@
+"""`/rest/v1/rpc/ACTION`: actions of a recorder that no row stands for, and raw events."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quantum_forge.eventstore.actions.by_name import record_by_name
+from quantum_forge.eventstore.base.errors import EventRefused
+from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.base.suggestion import suggestion
+from quantum_forge.eventstore.files.lines import BadLine, parse_line
+from quantum_forge.eventstore.log.append import append
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.schema.language.identity import natural_id
+from quantum_forge.web.rest.errors import JSON, RestError
+from quantum_forge.web.server import Server
+from quantum_forge.web.writing import require_writer
+
+
+class _Events(msgspec.Struct):
+    events: list[msgspec.Raw]
+
+
+class _Record(msgspec.Struct, forbid_unknown_fields=True):
+    event_type: str
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    entity_id: UUID | None = None
+    expected_version: int | None = None
+
+
+async def call(request: Request, server: Server) -> Response:
+    """Answer POST /rest/v1/rpc/ACTION with what the action returns, as JSON.
+
+    Raises:
+        RestError: PGRST202 for an unknown action, PGRST101 for another method.
+        QuantumForgeError: when the action refuses.
+    """
+    caller = await server.caller(request)
+    name = request.path_params["action"]
+    action = _ACTIONS.get(name)
+    if action is None:
+        every = f"The actions are {', '.join(_ACTIONS)}."
+        raise RestError(
+            404,
+            "PGRST202",
+            f"Could not find the function public.{name} in the schema cache",
+            hint=suggestion(name, _ACTIONS, otherwise=every),
+        )
+    if request.method != "POST":
+        raise RestError(
+            405,
+            "PGRST101" if request.method != "GET" else "25006",
+            f"Cannot use the {request.method} method on RPC",
+            hint="Every action records something: use POST.",
+            headers={"Allow": "POST"},
+        )
+    require_writer(caller, f"rpc/{name}")
+    recorder = server.recorder_for(caller, request)
+    body = await request.body()
+    key = request.headers.get("idempotency-key")
+    made = await server.in_thread(partial(action, recorder, body, key))
+    return Response(msgspec.json.encode(made), headers={"Content-Type": JSON})
+
+
+def _append_events(recorder: Recorder, body: bytes, key: str | None) -> object:
+    """Append raw events, all or none, as `qforge events append` does; returns their places."""
+    raws = _decoded(body, list[msgspec.Raw] | _Events)
+    lines: list[msgspec.Raw] = raws.events if isinstance(raws, _Events) else raws
+    events = []
+    for number, raw in enumerate(lines, 1):
+        line = bytes(raw)
+        try:
+            event = parse_line(
+                line, number, tenant_id=recorder.tenant_id, user_id=recorder.author.user_id
+            )
+        except BadLine as bad:
+            raise EventRefused("append_events", f"event {number}: {bad.reason}") from bad
+        if event.tenant_id != recorder.tenant_id:
+            raise RestError(
+                403, "42501", f"event {number} belongs to tenant {event.tenant_id}, not to yours"
+            )
+        if msgspec.json.decode(line).get("event_id") is None:
+            # Two requests with the same text are two, unless the client says that they are one.
+            user_id = recorder.author.user_id
+            repeated = natural_id("request", recorder.tenant_id, user_id, key, number)
+            event = msgspec.structs.replace(event, event_id=uuid7() if key is None else repeated)
+        metadata = {**event.metadata, **recorder.author.metadata}
+        events.append(msgspec.structs.replace(event, metadata=metadata))
+    for event in events:
+        recorder.permissions.require_all_of(recorder.author, event)
+    if not events:
+        return []
+    with recorder.engine.connect() as connection, connection.begin():
+        return append(connection, events)
+
+
+def _record(recorder: Recorder, body: bytes, _: str | None) -> object:
+    """Record any event that may be recorded alone, by the rules."""
+    asked = _decoded(body, _Record)
+    return record_by_name(
+        recorder,
+        asked.event_type,
+        bytes(asked.data),
+        entity_id=asked.entity_id,
+        expected_version=asked.expected_version,
+    )
+
+
+def _decoded(body: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RestError(400, "PGRST102", "Empty or invalid json", details=str(error)) from None
+
+
+_ACTIONS: Mapping[str, Callable[[Recorder, bytes, str | None], object]] = {
+    "append_events": _append_events,
+    "record": _record,
+}
