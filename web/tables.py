@@ -6,12 +6,13 @@ from functools import partial
 from urllib.parse import parse_qsl
 
 import anyio
+import msgspec
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from quantum_forge.schema.domains.users import Role
-from quantum_forge.web.auth.callers import READ, Caller
+from quantum_forge.web.auth.callers import AUDITOR, READ, Caller
 from quantum_forge.web.rest.exchange import ReadReply, ReadRequest
 from quantum_forge.web.rest.reading import read
 from quantum_forge.web.rest.request.media import parse_accept
@@ -33,12 +34,23 @@ async def read_table(request: Request, server: Server) -> Response:
     if caller.tenant_id is not None:  # a token without a tenant sees no rows
         caller.require(needed, READ, table)
     asked = _asked(request, server, caller, table)
+    caller = _past_reader(caller, asked)
     media = parse_accept(asked.accept, plans=asked.plans)
     if asked.is_head or not media.is_streamed:
         reply = await server.in_thread(partial(_whole, request, server, caller, asked))
         assert isinstance(reply.body, bytes)
         return Response(reply.body, reply.status, reply.headers)
     return await _streamed(request, server, caller, asked)
+
+
+def _past_reader(caller: Caller, asked: ReadRequest) -> Caller:
+    """Return the caller with the database role that reads the past: it is folded from the log.
+
+    A viewer may look into the past, as by `qforge as-of`; the log as it is stays hidden.
+    """
+    if caller.is_anonymous or all(name != "as_of" for name, _ in asked.pairs):
+        return caller
+    return msgspec.structs.replace(caller, database_role=AUDITOR)
 
 
 def _asked(request: Request, server: Server, caller: Caller, table: str) -> ReadRequest:

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.discovery import ProjectCreated
@@ -54,6 +55,22 @@ def test_a_key_reads_only_with_the_scope_to_read(served: Served) -> None:
             key = ApiKeys(recorder).issue(served.accounts["eve"].id, name="k", scopes=scopes)
             with client(served.url, key.key.reveal()) as script:
                 assert script.get("/rest/v1/projects?limit=1").status_code == status
+
+
+def test_the_past_of_ones_own_rows_is_there_for_every_viewer(
+    served: Served, projects: list[str]
+) -> None:
+    """As by `qforge as-of`; the log from which it is folded stays closed, in embeds as well."""
+    with served.engine.connect() as connection:
+        head = safe_head(connection)
+    for name, expected in (("eve", projects), ("zoe", ["theirs"])):
+        with served.client(name) as someone:
+            reply = someone.get(f"/rest/v1/projects?select=name&order=name&as_of={head}")
+            assert [row["name"] for row in reply.json()] == expected, reply.text
+            assert someone.get("/rest/v1/projects?as_of=0").json() == []
+    with served.client("eve") as viewer:
+        reply = viewer.get(f"/rest/v1/event_logs?as_of={head}")
+        assert reply.status_code == 403
 
 
 @pytest.mark.usefixtures("projects")

@@ -31,7 +31,9 @@ READ, WRITE = "read", "write"
 
 _KEY = "qf_"
 _PREFIX = len(_KEY) + 8
-_READER, _AUDITOR = "qforge_reader", "qforge_auditor"
+READER, AUDITOR = "qforge_reader", "qforge_auditor"
+"""Database roles by which requests read: the tables, and the log as well."""
+
 
 _TENANTS = text(
     "SELECT DISTINCT tenant_id FROM user_api_keys WHERE prefix = :prefix AND revoked_at IS NULL"
@@ -209,16 +211,16 @@ class Callers:
         if role == "anon":
             return self._anonymous()
         if tenant_id is None:
-            return Caller(tenant_id=None, database_role=_READER, claims=claims, name="token")
+            return Caller(tenant_id=None, database_role=READER, claims=claims, name="token")
         if role == "service_role":
             return Caller(
                 tenant_id=tenant_id,
                 power=Role.ADMIN,
-                database_role=_AUDITOR,
+                database_role=AUDITOR,
                 claims=claims,
                 name="service_role",
             )
-        if role in (_READER, _AUDITOR):
+        if role in (READER, AUDITOR):
             return Caller(
                 tenant_id=tenant_id,
                 power=Role.VIEWER,
@@ -249,7 +251,7 @@ class Callers:
             tenant_id=tenant_id,
             user_id=user_id,
             power=person.power,
-            database_role=_AUDITOR if person.power == Role.ADMIN else _READER,
+            database_role=AUDITOR if person.power == Role.ADMIN else READER,
             scopes=scopes,
             claims={**claims, "sub": str(user_id), "tenant_id": str(tenant_id)},
             name=name,
