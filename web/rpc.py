@@ -1,6 +1,7 @@
 """`/rest/v1/rpc/ACTION`: actions of a recorder that no row stands for, and raw events."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -9,13 +10,17 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
+from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.actions.by_name import record_by_name
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.files.lines import BadLine, parse_line
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.web.rest.errors import JSON, RestError
 from quantum_forge.web.server import Server
@@ -31,6 +36,39 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     data: msgspec.Raw = msgspec.Raw(b"{}")
     entity_id: UUID | None = None
     expected_version: int | None = None
+
+
+class _Register(msgspec.Struct, forbid_unknown_fields=True):
+    email: str
+    username: str
+    password: str | None = None
+    full_name: str | None = None
+    institution: str | None = None
+    role: Role = Role.RESEARCHER
+
+
+class _Issue(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    user_id: UUID | None = None
+    scopes: list[str] = []
+    rate_limit: int | None = None
+    usage_quota: int | None = None
+    expires_at: datetime | None = None
+
+
+class _Revoke(msgspec.Struct, forbid_unknown_fields=True):
+    key_id: UUID
+    reason: str | None = None
+
+
+class _ChangeRole(msgspec.Struct, forbid_unknown_fields=True):
+    user_id: UUID
+    role: Role
+
+
+class _Deactivate(msgspec.Struct, forbid_unknown_fields=True):
+    user_id: UUID
+    reason: str | None = None
 
 
 async def call(request: Request, server: Server) -> Response:
@@ -60,6 +98,11 @@ async def call(request: Request, server: Server) -> Response:
             headers={"Allow": "POST"},
         )
     require_writer(caller, f"rpc/{name}")
+    if name in _OF_ACCOUNTS and caller.scopes is not None:
+        # A key with scopes would otherwise make one without.
+        raise RestError(
+            403, "42501", f"permission denied: rpc/{name} requires an API key without scopes"
+        )
     recorder = server.recorder_for(caller, request)
     body = await request.body()
     key = request.headers.get("idempotency-key")
@@ -111,6 +154,45 @@ def _record(recorder: Recorder, body: bytes, _: str | None) -> object:
     )
 
 
+def _register_user(recorder: Recorder, body: bytes, _: str | None) -> object:
+    """Register a user; returns the id."""
+    asked = _decoded(body, _Register)
+    given = msgspec.structs.asdict(asked)
+    password = given.pop("password")
+    user_id = Users(recorder).register(
+        **given, password=None if password is None else Secret(password)
+    )
+    return {"user_id": user_id}
+
+
+def _issue_key(recorder: Recorder, body: bytes, _: str | None) -> object:
+    """Issue an API key, of the caller unless another user is named; it is shown this once."""
+    given = msgspec.structs.asdict(_decoded(body, _Issue))
+    user_id = given.pop("user_id") or recorder.author.user_id
+    if user_id is None:
+        raise RestError(400, "22023", "user_id is missing: the token stands for no user")
+    issued = ApiKeys(recorder).issue(user_id, **given)
+    return {"key_id": issued.id, "prefix": issued.prefix, "key": issued.key.reveal()}
+
+
+def _revoke_key(recorder: Recorder, body: bytes, _: str | None) -> object:
+    """Revoke an API key."""
+    asked = _decoded(body, _Revoke)
+    return ApiKeys(recorder).revoke(asked.key_id, reason=asked.reason)
+
+
+def _change_role(recorder: Recorder, body: bytes, _: str | None) -> object:
+    """Change the role of a user."""
+    asked = _decoded(body, _ChangeRole)
+    return Users(recorder).change_role(asked.user_id, role=asked.role)
+
+
+def _deactivate_user(recorder: Recorder, body: bytes, _: str | None) -> object:
+    """Close the account of a user."""
+    asked = _decoded(body, _Deactivate)
+    return Users(recorder).deactivate(asked.user_id, reason=asked.reason)
+
+
 def _decoded(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
@@ -121,4 +203,11 @@ def _decoded(body: bytes, kind: Any) -> Any:
 _ACTIONS: Mapping[str, Callable[[Recorder, bytes, str | None], object]] = {
     "append_events": _append_events,
     "record": _record,
+    "register_user": _register_user,
+    "issue_key": _issue_key,
+    "revoke_key": _revoke_key,
+    "change_role": _change_role,
+    "deactivate_user": _deactivate_user,
 }
+
+_OF_ACCOUNTS = frozenset(_ACTIONS) - {"append_events", "record"}

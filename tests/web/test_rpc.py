@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from tests.support.web import client
 from tests.web.conftest import Served
 
 APPEND = "/rest/v1/rpc/append_events"
@@ -51,3 +52,30 @@ def test_any_event_is_recorded_by_its_name(served: Served) -> None:
         assert "append_events" in reply.json()["hint"]
         assert bob.get(APPEND).json()["code"] == "25006"
         assert bob.delete(APPEND).json()["code"] == "PGRST101"
+
+
+def test_accounts_and_keys_are_actions_of_who_may(served: Served) -> None:
+    """An admin registers users; everybody issues keys of their own; no key outgrows its scopes."""
+    with served.client("ada") as ada, served.client("bob") as bob:
+        path = "/rest/v1/rpc/register_user"
+        new = {"email": "kim@example.org", "username": "kim", "password": "correct horse battery"}
+        assert bob.post(path, json=new).status_code == 403
+        reply = ada.post(path, json=new)
+        assert reply.status_code == 200, reply.text
+        kim = reply.json()["user_id"]
+        assert ada.post(path, json=new).status_code == 409
+        role = {"user_id": kim, "role": "viewer"}
+        assert bob.post("/rest/v1/rpc/change_role", json=role).status_code == 403
+        assert ada.post("/rest/v1/rpc/change_role", json=role).status_code == 200
+        assert ada.post("/rest/v1/rpc/deactivate_user", json={"user_id": kim}).status_code == 200
+
+        path = "/rest/v1/rpc/issue_key"
+        issued = bob.post(path, json={"name": "script", "scopes": ["write"]}).json()
+        ada_id = str(served.accounts["ada"].id)
+        assert bob.post(path, json={"name": "x", "user_id": ada_id}).status_code == 403
+        with client(served.url, issued["key"]) as script:
+            assert script.post("/rest/v1/projects", json={"name": "s"}).status_code == 201
+            assert script.post(path, json={"name": "more"}).status_code == 403
+        revoke = {"key_id": issued["key_id"]}
+        assert ada.post("/rest/v1/rpc/revoke_key", json=revoke).status_code == 200
+        assert ada.post("/rest/v1/rpc/revoke_key", json=revoke).status_code == 409
