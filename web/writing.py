@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.auth.callers import WRITE, Caller
-from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.rest.exchange import WriteRequest
 from quantum_forge.web.rest.writing.asked import methods_of
 from quantum_forge.web.rest.writing.write import write
@@ -24,14 +23,6 @@ async def write_table(request: Request, server: Server) -> Response:
     caller = await server.caller(request)
     table = request.path_params["table"]
     require_writer(caller, table)
-    if "idempotency-key" in request.headers:
-        raise RestError(
-            400,
-            "QF000",
-            "Idempotency-Key is not honoured on tables",
-            hint="Send the ids of the rows, so that a repetition is refused (409) or, with Prefer: "
-            "resolution=merge-duplicates, changes nothing; or use rpc/append_events.",
-        )
     recorder = server.recorder_for(caller, request)
     query = request.scope["query_string"].decode("ascii", "replace")
     asked = WriteRequest(
@@ -42,6 +33,7 @@ async def write_table(request: Request, server: Server) -> Response:
         accept=", ".join(request.headers.getlist("accept")) or None,
         prefer=request.headers.getlist("prefer"),
         max_seconds=server.web.max_seconds,
+        idempotency_key=request.headers.get("idempotency-key"),
     )
     reply = await server.in_thread(partial(write, recorder, asked))
     return Response(reply.body, reply.status, reply.headers)

@@ -344,3 +344,49 @@ def test_options_tell_what_a_table_takes(bob: httpx2.Client) -> None:
         assert (reply.status_code, reply.headers["allow"]) == (200, allowed)
         assert reply.headers["content-length"] == "0"
     assert bob.options("/rest/v1/nothing").status_code == 404
+
+
+def test_a_request_that_is_sent_again_with_its_key_records_nothing(
+    served: Served, bob: httpx2.Client
+) -> None:
+    """It has the same reply; the key of another request is refused; without a key, it is two."""
+    types = ("project_created", "project_updated", "project_deleted")
+
+    def twice(method: str, path: str, body: object) -> list[dict[str, str]]:
+        headers = {**ROWS, "Idempotency-Key": str(uuid4())}
+        before = events(served, *types)
+        path = f"/rest/v1/projects{path}"
+        first = bob.request(method, path, json=body, headers=headers)
+        assert first.status_code in (200, 201), first.text
+        again = bob.request(method, path, json=body, headers=headers)
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+        assert events(served, *types) == before + len(first.json())
+        other = bob.request(method, path, json={"name": "other"}, headers=headers)
+        assert (other.status_code, other.json()["code"]) == (409, "23505")
+        rows: list[dict[str, str]] = first.json()
+        return rows
+
+    rows = twice("POST", "", [{"name": "a"}, {"name": "b"}])
+    where = f"?id=in.({rows[0]['id']},{rows[1]['id']})"
+    twice("PATCH", f"{where}&description=is.null", {"description": "once"})
+    twice("DELETE", where, {})
+
+    metric = {"metric_type": "timer", "metric_name": "t", "value": 1.5, "unit": "s"}
+    key = {**ROWS, "Idempotency-Key": str(uuid4())}
+    first, again = (
+        bob.post("/rest/v1/performance_metrics", json=[metric, metric], headers=key).json()
+        for _ in range(2)
+    )
+    assert len(first) == 2
+    assert first == again
+
+    key = {"Idempotency-Key": str(uuid4())}
+
+    def insert(_: int) -> int:
+        with served.client("bob") as client:
+            return client.post("/rest/v1/projects", json={"name": "k"}, headers=key).status_code
+
+    before = events(served, *types)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(insert, range(4))) == [201] * 4
+    assert events(served, *types) == before + 1

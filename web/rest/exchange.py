@@ -63,6 +63,7 @@ class WriteRequest(Struct, frozen=True, kw_only=True):
         accept: the Accept header; several are joined by commas.
         prefer: the Prefer headers.
         max_seconds: that one statement may take.
+        idempotency_key: a text that the client repeats when it sends a request again.
     """
 
     method: str
@@ -72,6 +73,7 @@ class WriteRequest(Struct, frozen=True, kw_only=True):
     accept: str | None = None
     prefer: Sequence[str] = ()
     max_seconds: float = 30.0
+    idempotency_key: str | None = None
 
 
 class WriteReply(Struct, frozen=True, kw_only=True):

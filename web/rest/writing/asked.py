@@ -20,6 +20,7 @@ from quantum_forge.web.rest.request.media import Form, Media, parse_accept
 from quantum_forge.web.rest.request.preferences import Preferences, Return, parse_preferences
 from quantum_forge.web.rest.request.query import Query
 from quantum_forge.web.rest.statements.tables import Readable, readable
+from quantum_forge.web.rest.writing.repetition import Repetition
 from quantum_forge.web.rest.writing.rows import Key, Represented, Rows
 
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
@@ -35,6 +36,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     query: Query
     preferences: Preferences
     media: Media
+    repetition: Repetition | None = None
 
     @property
     def tenant_id(self) -> UUID:
@@ -133,6 +135,7 @@ def asked_of(recorder: Recorder, request: WriteRequest) -> Asked:
         query=query,
         preferences=parse_preferences(request.prefer),
         media=media,
+        repetition=None if request.idempotency_key is None else Repetition(recorder, request),
     )
 
 

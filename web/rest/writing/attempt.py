@@ -1,7 +1,9 @@
 """Recording of what a request changes: one append, all or none, or a try that is rolled back."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection
 
@@ -30,16 +32,15 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
-    """Changes that were recorded, the keys of their rows, and these as the reply has them."""
+    """Changes that were recorded, the keys of their rows, and these as the reply has them.
+
+    inserts: whether one of them is a new row.
+    """
 
     changes: Sequence[Change]
     keys: Sequence[Key]
     represented: Represented | None
-
-    @property
-    def inserts(self) -> bool:
-        """Whether one of them is a new row."""
-        return any(change.begun is not None for change in self.changes)
+    inserts: bool
 
 
 Decide = Callable[[Connection], Sequence[Change]]
@@ -68,13 +69,32 @@ def record_changes(
     attempts = 2
     while True:
         attempts -= 1
+        if (known := _known(asked, is_before=is_before)) is not None:
+            return known
         one = _Attempt(asked, decide, is_before=is_before)
         try:
             return one.tried() if rolls_back else one.recorded(at_once)
         except RuleBroken as broken:
-            # A row may have ended between the moment that it was found and that it changed.
-            if attempts == 0 or one.inserts:
+            # A row may have ended between the moment that it was found and that it changed, or
+            # another repetition of the request was faster.
+            if attempts == 0 or (one.inserts and asked.repetition is None):
                 raise one.explained(broken) from broken
+
+
+def _known(asked: Asked, *, is_before: bool) -> Recorded | None:
+    """What was recorded when the request was sent before; None: nothing."""
+    if asked.repetition is None:
+        return None
+    with asked.recorder.engine.connect() as connection, connection.begin():
+        asked.prepare(connection)
+        found = asked.repetition.found(connection)
+        if found is None:
+            return None
+        told, position = found
+        asked.repetition.complete(connection, told.keys)
+        represented = asked.represented(connection, told.keys, position - 1 if is_before else NOW)
+    changes = [Change(key=key) for key in told.keys]
+    return Recorded(changes=changes, keys=told.keys, represented=represented, inserts=told.inserts)
 
 
 class _Attempt:
@@ -144,7 +164,11 @@ class _Attempt:
         if self._is_before:
             keys = [change.key for change in self._changes if change.key is not None]
             self._before = self._asked.represented(connection, keys, NOW)
-        return self._all()
+        events = self._all()
+        if self._asked.repetition is None or not events:
+            return events
+        plain: list[dict[str, Any]] = [msgspec.to_builtins(key) for key in self._keys(())]
+        return self._asked.repetition.marked(events, plain, inserts=self.inserts)
 
     def _take(self, changes: Sequence[Change]) -> None:
         self._changes = changes
@@ -158,7 +182,7 @@ class _Attempt:
         place = 0
         for change in self._changes:
             if change.begun is not None:
-                position = placed[place].position
+                position = placed[place].position if placed else None
                 keys.append(key_of_begun(self._asked.writing, change.begun, position))
             elif change.key is not None:
                 keys.append(change.key)
@@ -174,4 +198,6 @@ class _Attempt:
         return self._asked.represented(connection, keys, position)
 
     def _made(self, keys: Sequence[Key], represented: Represented | None) -> Recorded:
-        return Recorded(changes=self._changes, keys=keys, represented=represented)
+        return Recorded(
+            changes=self._changes, keys=keys, represented=represented, inserts=self.inserts
+        )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.schema.language.lifecycle import NEW, rule_of
 from quantum_forge.web.rest.errors import RestError
@@ -47,10 +48,11 @@ def insert(asked: Asked) -> WriteReply:
     resolution = preferences.resolution
     if resolution is not None:
         _require_conflict_target(asked)
-    rows = [begun(asked.writing, asked.recorder, row) for row in body.rows]
+    new_id = uuid7 if asked.repetition is None else asked.repetition.new_id
+    rows = [begun(asked.writing, asked.recorder, row, new_id) for row in body.rows]
     asked.require_single(len(rows))
     at_once = None
-    if resolution is None and "changes" not in _fields(asked):
+    if resolution is None and asked.repetition is None and "changes" not in _fields(asked):
         at_once = _new(asked, rows)
     recorded = record_changes(
         asked, lambda connection: _begin(asked, connection, rows, resolution), at_once=at_once
