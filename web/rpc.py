@@ -13,6 +13,7 @@ from starlette.responses import Response
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.actions.by_name import record_by_name
+from quantum_forge.eventstore.actions.retraction import Criteria, retract
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.secret import Secret
@@ -20,6 +21,7 @@ from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.files.lines import BadLine, parse_line
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.schema.domains.retractions import ResultsRetracted
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.web.rest.errors import JSON, RestError
@@ -193,6 +195,25 @@ def _deactivate_user(recorder: Recorder, body: bytes, _: str | None) -> object:
     return Users(recorder).deactivate(asked.user_id, reason=asked.reason)
 
 
+def _retract(recorder: Recorder, body: bytes, _: str | None) -> object:
+    """Retract the results that the criteria hold for; null when none is left to retract."""
+    given = _decoded(body, dict[str, Any])
+    reason = given.pop("reason", None)
+    if not isinstance(reason, str) or not reason:
+        raise RestError(400, "22023", "reason is missing: everybody who finds the results reads it")
+    if unknown := given.keys() - set(Criteria.__struct_fields__):
+        raise RestError(
+            400,
+            "22023",
+            f"unknown criteria: {', '.join(sorted(unknown))}",
+            hint=f"The criteria are {', '.join(Criteria.__struct_fields__)}.",
+        )
+    criteria = _decoded(msgspec.json.encode(given), Criteria)
+    decision = ResultsRetracted(reason=reason, calculation_count=0)
+    recorder.permissions.require([recorder.new(uuid7(), decision)])
+    return retract(recorder.engine, recorder.author, criteria, reason)
+
+
 def _decoded(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
@@ -203,6 +224,7 @@ def _decoded(body: bytes, kind: Any) -> Any:
 _ACTIONS: Mapping[str, Callable[[Recorder, bytes, str | None], object]] = {
     "append_events": _append_events,
     "record": _record,
+    "retract": _retract,
     "register_user": _register_user,
     "issue_key": _issue_key,
     "revoke_key": _revoke_key,
@@ -210,4 +232,4 @@ _ACTIONS: Mapping[str, Callable[[Recorder, bytes, str | None], object]] = {
     "deactivate_user": _deactivate_user,
 }
 
-_OF_ACCOUNTS = frozenset(_ACTIONS) - {"append_events", "record"}
+_OF_ACCOUNTS = frozenset(_ACTIONS) - {"append_events", "record", "retract"}

@@ -79,3 +79,15 @@ def test_accounts_and_keys_are_actions_of_who_may(served: Served) -> None:
         revoke = {"key_id": issued["key_id"]}
         assert ada.post("/rest/v1/rpc/revoke_key", json=revoke).status_code == 200
         assert ada.post("/rest/v1/rpc/revoke_key", json=revoke).status_code == 409
+
+
+def test_results_are_retracted_by_who_may(served: Served) -> None:
+    """With a reason and criteria that are known; null, where nothing is left to retract."""
+    path = "/rest/v1/rpc/retract"
+    asked = {"reason": "wrong geometry", "molecule_id": str(uuid4())}
+    with served.client("bob") as bob, served.client("eve") as eve:
+        assert eve.post(path, json=asked).status_code == 403
+        reply = bob.post(path, json=asked)
+        assert (reply.status_code, reply.json()) == (200, None), reply.text
+        for bad in ({"reason": "x"}, {"molecule_id": str(uuid4())}, {**asked, "molecul": "x"}):
+            assert bob.post(path, json=bad).status_code == 400, bad
