@@ -27,6 +27,7 @@ from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.accounts import Accounts
 from quantum_forge.web.auth.callers import READ
+from quantum_forge.web.explain import explain_row
 from quantum_forge.web.failures import answer, response_of
 from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
 from quantum_forge.web.rest.errors import JSON, RestError
@@ -114,6 +115,7 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
             _rpc,
             methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"],
         ),
+        Route("/rest/v1/{table}/{key:path}/explain", _explain),
         Route(
             "/rest/v1/{table}",
             _table,
@@ -231,6 +233,10 @@ async def _table(request: Request) -> Response:
             return await options_of_table(request, server)
         case _:
             return await write_table(request, server)
+
+
+async def _explain(request: Request) -> Response:
+    return await explain_row(request, _parts(request).server)
 
 
 async def _rpc(request: Request) -> Response:

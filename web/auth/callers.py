@@ -96,6 +96,17 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             missing = f"the role {needed}, and yours is {self.power or 'none'}"
         raise RestError(403, "42501", f"permission denied: {what} requires {missing}")
 
+    def as_auditor(self, what: str) -> "Caller":
+        """Return the caller as one who reads the log of its tenant, too.
+
+        Raises:
+            RestError: 401 or 403 of somebody who is no user and has a lesser role.
+        """
+        if self.user_id is None and self.database_role != AUDITOR:
+            missing = msgspec.structs.replace(self, power=None)
+            missing.require(Role.VIEWER, READ, what)
+        return msgspec.structs.replace(self, database_role=AUDITOR)
+
 
 class Callers:
     """Finds out who sends a request; threads may share it.

@@ -170,14 +170,7 @@ class Hub:
 
 def frame_of(event: RecordedEvent) -> Frame:
     """Return an event as a server-sent event: its position is the id, its type the name."""
-    shown = event
-    if hidden := _secret_fields(event.event_type):
-        data = {
-            name: HIDDEN if name in hidden and value is not None else value
-            for name, value in event.data.items()
-        }
-        shown = msgspec.structs.replace(event, raw_data=msgspec.Raw(msgspec.json.encode(data)))
-    text = msgspec.json.encode(shown)
+    text = msgspec.json.encode(without_secrets(event))
     sent = b"id: %d\nevent: %s\ndata: %s\n\n" % (event.position, event.event_type.encode(), text)
     return Frame(
         event.position,
@@ -188,6 +181,18 @@ def frame_of(event: RecordedEvent) -> Frame:
         event.user_id,
         sent,
     )
+
+
+def without_secrets(event: RecordedEvent) -> RecordedEvent:
+    """Return an event with `***` in place of hashes and ciphertexts."""
+    hidden = _secret_fields(event.event_type)
+    if not hidden:
+        return event
+    data = {
+        name: HIDDEN if name in hidden and value is not None else value
+        for name, value in event.data.items()
+    }
+    return msgspec.structs.replace(event, raw_data=msgspec.Raw(msgspec.json.encode(data)))
 
 
 @cache
