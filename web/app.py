@@ -30,6 +30,7 @@ from quantum_forge.web.auth.callers import READ
 from quantum_forge.web.explain import explain_row
 from quantum_forge.web.failures import answer, response_of
 from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
+from quantum_forge.web.openapi.answer import describe
 from quantum_forge.web.rest.errors import JSON, RestError
 from quantum_forge.web.rpc import call
 from quantum_forge.web.server import Server
@@ -115,6 +116,7 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
             _rpc,
             methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"],
         ),
+        Route("/rest/v1/", _openapi),
         Route("/rest/v1/{table}/{key:path}/explain", _explain),
         Route(
             "/rest/v1/{table}",
@@ -235,6 +237,10 @@ async def _table(request: Request) -> Response:
             return await write_table(request, server)
 
 
+async def _openapi(request: Request) -> Response:
+    return await describe(request, _parts(request).server)
+
+
 async def _explain(request: Request) -> Response:
     return await explain_row(request, _parts(request).server)
 
@@ -256,8 +262,8 @@ async def _not_found(request: Request, _: Exception) -> Response:
             "PGRST125",
             "Invalid path specified in request URL",
             details=request.url.path,
-            hint="The paths are /rest/v1/TABLE, /rest/v1/rpc/ACTION, /auth/v1/…, /events, /live, "
-            "/ready and /metrics.",
+            hint="GET /rest/v1/ describes the paths: /rest/v1/TABLE, /rest/v1/rpc/ACTION, "
+            "/auth/v1/…, /events, /live, /ready and /metrics.",
         )
     )
 

@@ -233,3 +233,6 @@ _ACTIONS: Mapping[str, Callable[[Recorder, bytes, str | None], object]] = {
 }
 
 _OF_ACCOUNTS = frozenset(_ACTIONS) - {"append_events", "record", "retract"}
+
+ACTIONS: Mapping[str, str] = {name: action.__doc__ or "" for name, action in _ACTIONS.items()}
+"""The actions by name, each with what it does."""
