@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,7 +20,8 @@ from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.latest_fields import latest_values
-from quantum_forge.schema.domains.users import UserRegistered
+from quantum_forge.schema.domains.users import UserLoggedIn, UserRegistered
+from quantum_forge.schema.tables import event_logs
 from quantum_forge.web.rest.errors import JSON, RestError
 from quantum_forge.web.server import Server, address_of, json_of
 
@@ -100,18 +101,40 @@ class Accounts:
         found = await self._server.in_thread(lambda: self._user(tenant_id, user_id))
         return Response(msgspec.json.encode(found), headers={"Content-Type": JSON})
 
+    async def keys(self, _: Request) -> Response:
+        """Answer `GET /auth/v1/.well-known/jwks.json`: the public keys by which tokens are checked.
+
+        They are those of `QFORGE_JWT_KEYS`: tokens of our own are signed with a secret.
+        """
+        found = {"keys": self._server.tokens.public_keys}
+        return Response(msgspec.json.encode(found), headers={"Content-Type": JSON})
+
     async def logout(self, request: Request) -> Response:
-        """Answer `POST /auth/v1/logout`: the session of the token lets nobody in any more."""
+        """Answer `POST /auth/v1/logout?scope=global|local|others`: sessions let nobody in any more.
+
+        All of the user's, as Supabase's clients expect, the one of the token, or all others.
+        """
         caller = await self._server.caller(request)
         session_id = caller.claims.get("session_id")
         if session_id is None or caller.user_id is None:
             return _answer(Refused(403, "bad_jwt", "the token belongs to no session"))
+        scope = request.query_params.get("scope", "global")
+        if scope not in ("global", "local", "others"):
+            return _answer(
+                Refused(400, "validation_failed", "the scope is global, local or others")
+            )
         recorder = self._server.recorder_for(caller, request)
+        own, user_id = UUID(str(session_id)), caller.user_id
 
         def close() -> None:
-            with contextlib.suppress(RuleBroken):  # it has ended already
-                Sessions(recorder).close(UUID(str(session_id)))
-            self._server.callers.forget_session(recorder.tenant_id, UUID(str(session_id)))
+            sessions, closed = Sessions(recorder), [own]
+            if scope == "local":
+                with contextlib.suppress(RuleBroken):  # it has ended already
+                    sessions.close(own)
+            else:
+                closed = sessions.close_all(user_id, but=own if scope == "others" else None)
+            for each in closed:
+                self._server.callers.forget_session(recorder.tenant_id, each)
 
         await self._server.in_thread(close)
         return Response(status_code=204)
@@ -170,13 +193,15 @@ class Accounts:
         with self._server.engine.connect() as connection:
             fields = ["email", "username", "full_name", "institution", "role"]
             known = latest_values(connection, stream, fields)
-            created_at, updated_at = _times(connection, stream)
+            created_at, updated_at, last_sign_in_at = _times(connection, stream)
         return {
             "id": str(user_id),
             "aud": "authenticated",
             "role": "authenticated",
             "email": known["email"],
             "email_confirmed_at": created_at,
+            "confirmed_at": created_at,
+            "last_sign_in_at": last_sign_in_at,
             "phone": "",
             "app_metadata": {"tenant_id": str(tenant_id), "role": known["role"]},
             "user_metadata": {
@@ -213,11 +238,23 @@ class Accounts:
         self._failures.setdefault(address_of(request) or "", deque()).append(time.monotonic())
 
 
-def _times(connection: Connection, stream: Stream) -> tuple[datetime, datetime]:
-    """When an account was made, and when something last happened to it."""
+def _times(connection: Connection, stream: Stream) -> tuple[datetime, datetime, datetime | None]:
+    """When an account was made, when something last happened to it, and when it last logged in."""
     first = next(read_stream(connection, stream, upto_version=1))
     last = next(read_stream(connection, stream, backward=True))
-    return first.occurred_at, last.occurred_at
+    log = event_logs.c
+    logged_in = (
+        select(log.occurred_at)
+        .where(
+            log.tenant_id == stream.tenant_id,
+            log.entity_type == stream.entity_type,
+            log.entity_id == stream.entity_id,
+            log.event_type.concat("") == UserLoggedIn.event_type,
+        )
+        .order_by(log.version.desc())
+        .limit(1)
+    )
+    return first.occurred_at, last.occurred_at, connection.scalar(logged_in)
 
 
 def _answer(refused: Refused) -> Response:

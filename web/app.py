@@ -109,6 +109,7 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
         Route("/metrics", _metrics),
         Route("/auth/v1/token", _token, methods=["POST"]),
         Route("/auth/v1/user", _user),
+        Route("/auth/v1/.well-known/jwks.json", _keys),
         Route("/auth/v1/logout", _logout, methods=["POST"]),
         Route("/events", _events),
         Route(
@@ -217,6 +218,10 @@ async def _user(request: Request) -> Response:
     return await _parts(request).accounts.user(request)
 
 
+async def _keys(request: Request) -> Response:
+    return await _parts(request).accounts.keys(request)
+
+
 async def _logout(request: Request) -> Response:
     return await _parts(request).accounts.logout(request)
 
@@ -264,7 +269,8 @@ async def _not_found(request: Request, _: Exception) -> Response:
             details=request.url.path,
             hint="GET /rest/v1/ describes the paths: /rest/v1/TABLE, /rest/v1/rpc/ACTION, "
             "/auth/v1/…, /events, /live, /ready and /metrics.",
-        )
+        ),
+        request,
     )
 
 
@@ -276,7 +282,8 @@ async def _not_allowed(request: Request, error: Exception) -> Response:
             "PGRST117",
             f"Unsupported HTTP method: {request.method}",
             headers=dict(headers),
-        )
+        ),
+        request,
     )
 
 

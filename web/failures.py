@@ -3,6 +3,7 @@
 import sys
 import traceback
 
+import msgspec
 from psycopg import Error as DriverError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -46,6 +47,19 @@ _STATUS: tuple[tuple[type[QuantumForgeError], int, str], ...] = (
 )
 """The first that fits decides: status and SQLSTATE."""
 
+_NO_TOKEN = "no_authorization"
+_AUTH_CODES = {
+    400: "validation_failed",
+    401: "bad_jwt",
+    403: "insufficient_permissions",
+    404: "not_found",
+    405: "validation_failed",
+    409: "conflict",
+    429: "over_request_rate_limit",
+    503: "request_timeout",
+}
+"""`error_code` of Supabase's authentication server, by status."""
+
 
 def rest_error(error: Exception, *, anonymous: bool = False) -> RestError | None:
     """Return how an error is answered; None for one that is a fault of the program.
@@ -83,9 +97,14 @@ async def answer(request: Request, error: Exception) -> Response:
             details=f"request {request.state.id}; the log of the server says more",
         )
     request.state.error = known.message
-    return response_of(known)
+    return response_of(known, request)
 
 
-def response_of(error: RestError) -> Response:
-    """Return the answer of an error."""
-    return Response(error.body, status_code=error.status, headers=error.headers)
+def response_of(error: RestError, request: Request) -> Response:
+    """Return the answer of an error; below /auth/v1 with the fields that clients look for there."""
+    body = error.body
+    if request.url.path.startswith("/auth/v1/"):
+        name = _NO_TOKEN if error.code == "PGRST302" else _AUTH_CODES.get(error.status)
+        also = {"error_code": name or "unexpected_failure", "msg": error.message}
+        body = msgspec.json.encode({**msgspec.json.decode(body), **also})
+    return Response(body, status_code=error.status, headers=error.headers)

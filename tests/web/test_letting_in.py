@@ -41,6 +41,8 @@ def token(**claims: Any) -> str:
 def test_nobody_is_let_in_without_a_key(served: Served) -> None:
     """Each reply says how to come in, and no path tells more than that."""
     with served.client() as nobody:
+        assert nobody.get("/auth/v1/.well-known/jwks.json").json() == {"keys": []}
+        assert nobody.get("/auth/v1/user").json()["error_code"] == "no_authorization"
         for path in ("/auth/v1/user", "/events", "/metrics"):
             reply = nobody.get(path)
             assert reply.status_code == 401
@@ -137,7 +139,8 @@ def test_a_bad_token_is_refused_with_its_fault(
 def test_clocks_may_differ_by_30_seconds(served: Served) -> None:
     """A token that has just expired, or is issued a moment from now, lets in."""
     ada = served.accounts["ada"]
-    for times in ({"exp": NOW - 1}, {"nbf": NOW + 20, "exp": NOW + 600}):
+    now = int(time.time())
+    for times in ({"exp": now - 1}, {"nbf": now + 20, "exp": now + 600}):
         credential = token(sub=str(ada.id), tenant_id=str(TENANT), **times)
         with client(served.url, credential) as someone:
             assert someone.get("/auth/v1/user").status_code == 200
@@ -158,6 +161,11 @@ def test_the_key_decides_on_the_algorithm(tmp_path: Path) -> None:
     tokens = load_tokens(
         WebSettings(jwt_secret=Secret(SECRET), jwt_keys=path, jwt_audience="forge"), tmp_path
     )
+    assert [(key["kid"], key["alg"]) for key in tokens.public_keys] == [
+        ("r", "RS256"),
+        ("e", "ES256"),
+    ]
+    assert not any(key.keys() & {"d", "k", "p", "q"} for key in tokens.public_keys)
     claims = {"sub": "x", "aud": "forge"}
     for algorithm, key in (("RS256", private), ("ES256", curve), ("HS256", SECRET)):
         assert tokens.check(jwt.encode(claims, key, algorithm=algorithm)) == claims

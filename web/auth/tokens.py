@@ -49,6 +49,19 @@ class Tokens:
         self._audience = audience
         self.lifetime = lifetime
 
+    @property
+    def public_keys(self) -> list[dict[str, Any]]:
+        """The public keys, as a JSON Web Key Set lists them; a secret is never among them."""
+        return [
+            {
+                **key.Algorithm.to_jwk(key.key, as_dict=True),
+                "alg": key.algorithm_name,
+                "use": "sig",
+                **({} if key.key_id is None else {"kid": key.key_id}),
+            }
+            for key in self._keys
+        ]
+
     def issue(self, claims: Mapping[str, Any]) -> tuple[str, int]:
         """Return a token with these claims, and when it expires, in s since 1970."""
         now = int(time.time())

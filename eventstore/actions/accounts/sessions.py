@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Uuid, bindparam, text
 
 from quantum_forge.eventstore.actions.accounts.users import ended_with, require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
@@ -15,6 +15,7 @@ from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.domain import Domain, happens
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
 from quantum_forge.schema.domains.access import (
     SessionClosed,
@@ -31,6 +32,13 @@ LIFETIME = timedelta(days=7)
 """For how long a session that nobody uses can be resumed."""
 
 STATE = SessionStateSaved.__struct_fields__
+
+_OPENED = text("""
+    SELECT entity_id FROM event_logs
+     WHERE tenant_id = :tenant_id AND event_type = 'session_opened'
+       AND data ->> 'user_id' = CAST(:user_id AS text)
+     ORDER BY id
+""").bindparams(*(bindparam(name, type_=Uuid) for name in ("tenant_id", "user_id")))
 
 
 class OpenedSession(msgspec.Struct, frozen=True):
@@ -86,6 +94,26 @@ class Sessions(Domain):
         session_id = self._id(token)
         self.record((session_id, event))
         return OpenedSession(session_id, token, expires_at)
+
+    def close_all(self, user_id: UUID, /, *, but: UUID | None = None) -> list[UUID]:
+        """Record that a user signed out everywhere; returns the sessions that were open.
+
+        Args:
+            user_id: whose.
+            but: a session that stays open.
+        """
+        closed: list[UUID] = []
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            parameters = {"tenant_id": self.author.tenant_id, "user_id": user_id}
+            opened = connection.scalars(_OPENED, parameters)
+            streams = [self._stream(each) for each in opened if each != but]
+            states = read_standings(connection, streams)
+            closed[:] = [each.entity_id for each in streams if states[each].state == "open"]
+            return [self._checked(connection, each, SessionClosed()) for each in closed]
+
+        self.recorder.for_action().decide(decide)
+        return closed
 
     def touch(self, session_id: UUID, /) -> Placed:
         """Record that the user is still there; the session lives on. At intervals is enough.
