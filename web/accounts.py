@@ -36,8 +36,8 @@ class _Grant(msgspec.Struct):
     """What a client sends to get a token."""
 
     email: str | None = None
-    password: str | None = None
-    refresh_token: str | None = None
+    password: Secret | None = None
+    refresh_token: Secret | None = None
 
 
 class Refused(Exception):
@@ -67,10 +67,10 @@ class Accounts:
         kind = request.query_params.get("grant_type")
         if kind == "password" and grant.email and grant.password:
             self._require_patience(request)
-            name, password = grant.email, Secret(grant.password)
+            name, password = grant.email, grant.password
             work = partial(self._log_in, request, name, password)
         elif kind == "refresh_token" and grant.refresh_token:
-            token = Secret(grant.refresh_token)
+            token = grant.refresh_token
             work = partial(self._refresh, request, token)
         else:
             return _answer(

@@ -25,7 +25,7 @@ from quantum_forge.schema.domains.retractions import ResultsRetracted
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.web.rest.errors import JSON, RestError
-from quantum_forge.web.server import Server
+from quantum_forge.web.server import Server, secret
 from quantum_forge.web.writing import require_writer
 
 
@@ -43,7 +43,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
 class _Register(msgspec.Struct, forbid_unknown_fields=True):
     email: str
     username: str
-    password: str | None = None
+    password: Secret | None = None
     full_name: str | None = None
     institution: str | None = None
     role: Role = Role.RESEARCHER
@@ -159,12 +159,7 @@ def _record(recorder: Recorder, body: bytes, _: str | None) -> object:
 def _register_user(recorder: Recorder, body: bytes, _: str | None) -> object:
     """Register a user; returns the id."""
     asked = _decoded(body, _Register)
-    given = msgspec.structs.asdict(asked)
-    password = given.pop("password")
-    user_id = Users(recorder).register(
-        **given, password=None if password is None else Secret(password)
-    )
-    return {"user_id": user_id}
+    return {"user_id": Users(recorder).register(**msgspec.structs.asdict(asked))}
 
 
 def _issue_key(recorder: Recorder, body: bytes, _: str | None) -> object:
@@ -216,7 +211,7 @@ def _retract(recorder: Recorder, body: bytes, _: str | None) -> object:
 
 def _decoded(body: bytes, kind: Any) -> Any:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body, type=kind, dec_hook=secret)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RestError(400, "PGRST102", "Empty or invalid json", details=str(error)) from None
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
+from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database, open_database
 from quantum_forge.eventstore.database.settings import Settings
 from quantum_forge.eventstore.log.wakeups import announce_appends
@@ -180,6 +181,13 @@ def address_of(request: Request) -> str | None:
     return request.client.host if request.client is not None else None
 
 
+def secret(kind: type, value: object) -> object:
+    """Decode a text that nothing shall print: the hook of msgspec for a `Secret`."""
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"expected a text for {kind.__name__}")
+
+
 async def json_of(request: Request, kind: type[_Value]) -> _Value:
     """Return the body of a request as a type.
 
@@ -187,6 +195,6 @@ async def json_of(request: Request, kind: type[_Value]) -> _Value:
         RestError: 400, PGRST102, when it is not JSON of that type.
     """
     try:
-        return msgspec.json.decode(await request.body(), type=kind)
+        return msgspec.json.decode(await request.body(), type=kind, dec_hook=secret)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RestError(400, "PGRST102", "Empty or invalid json", details=str(error)) from None
