@@ -77,17 +77,21 @@ class Excluded(StrEnum):
 
 
 def select_candidates(
-    connection: Connection, tenant_id: UUID, position: int, batch_id: UUID | UnsetType = UNSET
+    connection: Connection,
+    tenant_id: UUID,
+    position: int | None,
+    batch_id: UUID | UnsetType = UNSET,
 ) -> Subquery:
     """Every calculation of a tenant as of a position, with its molecule and its properties.
 
     Of a batch: its items at that position, whichever batch computed them. Those that nobody has
     begun are `pending`, as if somebody had asked for them.
 
-    Reads tables that hold this position, so run it in the same REPEATABLE READ transaction.
+    Reads tables that hold this position, so run it in the same REPEATABLE READ transaction. Without
+    a position it reads the tables as they are, whatever position they hold.
     """
     calculations, molecules, properties = (
-        table_or_rows_at(connection, PROJECTIONS[name], position)
+        _rows(connection, name, position)
         for name in ("calculations", "molecules", "molecule_properties_computed")
     )
     renamed = {"id": "calculation_id", "last_position": "log_position"}
@@ -100,7 +104,7 @@ def select_candidates(
     owner: ColumnElement[Any] = calculations.c.tenant_id
     source: FromClause = calculations
     if batch_id is not UNSET:
-        every = table_or_rows_at(connection, PROJECTIONS["batch_items"], position)
+        every = _rows(connection, "batch_items", position)
         items = select(every).where(every.c.tenant_id == tenant_id, every.c.batch_id == batch_id)
         item = items.subquery("items")
         source = item.outerjoin(
@@ -142,6 +146,13 @@ def select_candidates(
         .where(owner == tenant_id)
         .subquery("candidates")
     )
+
+
+def _rows(connection: Connection, name: str, position: int | None) -> FromClause:
+    projection = PROJECTIONS[name]
+    if position is None:
+        return projection.table
+    return table_or_rows_at(connection, projection, position)
 
 
 def select_judged(candidates: Subquery, selection: Selection) -> Subquery:

@@ -29,6 +29,7 @@ from quantum_forge.web.accounts import Accounts
 from quantum_forge.web.auth.callers import READ
 from quantum_forge.web.explain import explain_row
 from quantum_forge.web.failures import answer, response_of
+from quantum_forge.web.geometry import geometry_of
 from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
 from quantum_forge.web.openapi.answer import describe
 from quantum_forge.web.rest.errors import JSON, RestError
@@ -118,6 +119,7 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
             methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"],
         ),
         Route("/rest/v1/", _openapi),
+        Route("/rest/v1/calculations/{id}/geometry", _geometry),
         Route("/rest/v1/{table}/{key:path}/explain", _explain),
         Route(
             "/rest/v1/{table}",
@@ -244,6 +246,10 @@ async def _table(request: Request) -> Response:
 
 async def _openapi(request: Request) -> Response:
     return await describe(request, _parts(request).server)
+
+
+async def _geometry(request: Request) -> Response:
+    return await geometry_of(request, _parts(request).server)
 
 
 async def _explain(request: Request) -> Response:

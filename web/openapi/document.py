@@ -7,6 +7,7 @@ import msgspec
 
 from quantum_forge.datasets.manifest import software_versions
 from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.web.geometry import MEDIA_TYPES
 from quantum_forge.web.openapi.components import (
     ERROR,
     JSON,
@@ -57,6 +58,7 @@ def openapi() -> Json:
             "/rest/v1/": {"get": _itself()},
             **{f"/rest/v1/{table.name}": table_path(table) for table in tables},
             "/rest/v1/{table}/{key}/explain": {"get": _explanation()},
+            "/rest/v1/calculations/{id}/geometry": {"get": _geometry()},
             **{f"/rest/v1/rpc/{name}": {"post": _action(name)} for name in ACTIONS},
             "/events": {"get": _events()},
             "/auth/v1/token": {"post": _token()},
@@ -99,6 +101,31 @@ def _explanation() -> Json:
             "schema": {"type": "string"},
         },
         {"$ref": "#/components/parameters/as_of"},
+    ]
+    return found
+
+
+def _geometry() -> Json:
+    text = {"schema": {"type": "string"}}
+    found = _simple(
+        "calculations",
+        "read_geometry",
+        "The atoms of a calculation with its results, units included",
+        dict.fromkeys(MEDIA_TYPES.values(), text),
+        400,
+        406,
+    )
+    id_ = {"type": "string", "format": "uuid"}
+    formats = {"type": "string", "enum": list(MEDIA_TYPES)}
+    found["parameters"] = [
+        {"name": "id", "in": "path", "required": True, "schema": id_},
+        {
+            "name": "format",
+            "in": "query",
+            "description": "Instead of Accept",
+            "schema": formats,
+            "example": "extxyz",
+        },
     ]
     return found
 

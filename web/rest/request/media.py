@@ -54,7 +54,7 @@ def parse_accept(header: str | None, *, plans: bool = False) -> Media:
     Raises:
         RestError: PGRST107, when none is available.
     """
-    wanted = _by_preference(header or "*/*")
+    wanted = by_preference(header or "*/*")
     for type_, parameters in wanted:
         if (media := _media(type_, parameters, plans)) is not None:
             return media
@@ -106,8 +106,8 @@ def _plan(parameters: dict[str, str]) -> Media:
     return Media(form=Form.PLAN, content_type=name, options=options)
 
 
-def _by_preference(header: str) -> list[tuple[str, dict[str, str]]]:
-    """The media types with their parameters, the most wanted first; those of weight 0 are not."""
+def by_preference(header: str) -> list[tuple[str, dict[str, str]]]:
+    """Return media types and parameters, the most wanted first, without those of weight 0."""
     weighed = []
     for written in header.split(","):
         type_, *rest = (part.strip() for part in written.split(";"))
