@@ -1,1 +1,1 @@
-"""OpenAPI 3.1 of the server, from the declarations."""
+"""The server described in OpenAPI 3.1, made from the declarations."""
