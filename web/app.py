@@ -104,7 +104,33 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
         for each in parts:
             each.usage.served(answered)
 
-    routes = [
+    app = Starlette(
+        routes=routes(),
+        lifespan=lifespan,
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(web.origins),
+                allow_methods=list(_METHODS),
+                allow_headers=["*"],
+                expose_headers=list(_EXPOSED),
+                max_age=86400,
+            )
+        ],
+        exception_handlers={
+            404: _not_found,
+            405: _not_allowed,
+            QuantumForgeError: answer,
+            SQLAlchemyError: answer,
+            Exception: answer,
+        },
+    )
+    return Requests(app, max_body=web.max_body, served=served)
+
+
+def routes() -> list[Route]:
+    """Return the routes, which the OpenAPI document describes one by one."""
+    return [
         Route("/live", _live),
         Route("/ready", _ready),
         Route("/metrics", _metrics),
@@ -127,28 +153,6 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
             methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"],
         ),
     ]
-    app = Starlette(
-        routes=routes,
-        lifespan=lifespan,
-        middleware=[
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(web.origins),
-                allow_methods=list(_METHODS),
-                allow_headers=["*"],
-                expose_headers=list(_EXPOSED),
-                max_age=86400,
-            )
-        ],
-        exception_handlers={
-            404: _not_found,
-            405: _not_allowed,
-            QuantumForgeError: answer,
-            SQLAlchemyError: answer,
-            Exception: answer,
-        },
-    )
-    return Requests(app, max_body=web.max_body, served=served)
 
 
 @contextlib.contextmanager

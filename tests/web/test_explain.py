@@ -1,5 +1,8 @@
 """Explanations of rows over HTTP: the lineage that `qforge explain` prints, of one's own tenant."""
 
+import time
+
+import jwt
 import pytest
 from sqlalchemy import select
 
@@ -9,7 +12,7 @@ from quantum_forge.projections.registry import PROJECTIONS
 from tests.support.chemical_history import record
 from tests.support.projecting import wait_until_projected
 from tests.support.training_set import METHODS, MOLECULES, calculation_of, energy_of, good
-from tests.support.web import TENANT
+from tests.support.web import SECRET, TENANT, client
 from tests.web.conftest import Served
 
 CALCULATION = calculation_of(MOLECULES[0], METHODS[0])
@@ -81,6 +84,17 @@ def test_rows_of_nobody_and_of_another_tenant_are_not_found(served: Served) -> N
             assert reply.status_code == status, (path, reply.text)
     with served.client() as nobody:
         assert nobody.get(f"/rest/v1/calculations/{CALCULATION}/explain").status_code == 401
+
+
+def test_who_may_not_read_the_log_by_a_token_gets_no_explanation(served: Served) -> None:
+    """The role that a token names is not widened: qforge_reader reads tables alone."""
+    for role, status in (("qforge_reader", 403), ("qforge_auditor", 200)):
+        claims = {"exp": time.time() + 600, "role": role, "tenant_id": str(TENANT)}
+        with client(served.url, jwt.encode(claims, SECRET, algorithm="HS256")) as program:
+            assert program.get(f"/rest/v1/calculations?id=eq.{CALCULATION}").status_code == 200
+            for kind in ("explain", "geometry"):
+                reply = program.get(f"/rest/v1/calculations/{CALCULATION}/{kind}")
+                assert reply.status_code == status, reply.text
 
 
 def test_no_explanation_shows_what_became_of_a_secret(served: Served) -> None:

@@ -1,5 +1,6 @@
 """The description of the server: valid, complete, without secrets, and true."""
 
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,6 +9,7 @@ import pytest
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.language.table import is_secret
 from quantum_forge.schema.language.writing import WRITINGS
+from quantum_forge.web.app import routes
 from quantum_forge.web.rest.statements.tables import readable_names
 from tests.support.chemical_history import record
 from tests.support.projecting import wait_until_projected
@@ -89,6 +91,13 @@ def test_it_names_every_table_that_can_be_read_and_no_secret(document: dict[str,
     assert schemas["atomic_properties"]["properties"]["force_x"]["x-unit"] == "Eh/Bohr"
     assert columns["id"]["format"] == "uuid"
     assert "x-unit" not in columns["multiplicity"]
+
+
+def test_every_route_is_described(document: dict[str, Any]) -> None:
+    """A path that is added to the server is missing here until it is described."""
+    for route in routes():
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(route.path.replace(":path", "")))
+        assert any(re.fullmatch(pattern, path) for path in document["paths"]), route.path
 
 
 def test_every_path_answers_as_it_says(served: Served, document: dict[str, Any]) -> None:

@@ -45,6 +45,7 @@ def openapi() -> Json:
     filters: Json = {}
     for table in tables:
         filters |= filter_parameters(table)
+    keys = _simple("auth", "keys", "The public keys by which its tokens can be checked", {})
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,6 +64,7 @@ def openapi() -> Json:
             "/events": {"get": _events()},
             "/auth/v1/token": {"post": _token()},
             "/auth/v1/user": {"get": _simple("auth", "user", "The account of the caller", {})},
+            "/auth/v1/.well-known/jwks.json": {"get": {**keys, "security": []}},
             "/auth/v1/logout": {"post": _logout()},
             **_operation(),
         },
