@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,8 +21,10 @@ from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.latest_fields import latest_values
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.users import UserLoggedIn, UserRegistered
 from quantum_forge.schema.tables import event_logs
+from quantum_forge.web.passwords import change_password
 from quantum_forge.web.rest.errors import JSON, RestError
 from quantum_forge.web.server import Server, address_of, json_of
 
@@ -38,6 +41,23 @@ class _Grant(msgspec.Struct):
     email: str | None = None
     password: Secret | None = None
     refresh_token: Secret | None = None
+
+
+class _Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person says of themselves."""
+
+    username: str | UnsetType = UNSET
+    full_name: str | UnsetType | None = UNSET
+    institution: str | UnsetType | None = UNSET
+
+
+class _Change(msgspec.Struct):
+    """What a client sends to change its account."""
+
+    email: str | UnsetType = UNSET
+    data: _Shown = _Shown()
+    password: Secret | None = None
+    current_password: Secret | None = None
 
 
 class Refused(Exception):
@@ -93,11 +113,26 @@ class Accounts:
         )
 
     async def user(self, request: Request) -> Response:
-        """Answer `GET /auth/v1/user`: the account of the caller."""
+        """Answer `GET /auth/v1/user`: the account of the caller; PUT changes it.
+
+        A password is changed by itself, with `current_password`; who changes it logs in anew.
+        """
         caller = await self._server.caller(request)
         if caller.user_id is None or caller.tenant_id is None:
             return _answer(Refused(403, "bad_jwt", "the token stands for no user"))
         tenant_id, user_id = caller.tenant_id, caller.user_id
+        if request.method == "PUT":
+            if caller.scopes is not None:
+                return _answer(
+                    Refused(403, "insufficient_permissions", "the API key has scopes; log in")
+                )
+            change = await json_of(request, _Change)
+            recorder = self._server.recorder_for(caller, request)
+            try:
+                await self._server.in_thread(lambda: _change(recorder, user_id, change))
+            except Refused as refused:
+                return _answer(refused)
+            self._server.callers.forget(caller)
         found = await self._server.in_thread(lambda: self._user(tenant_id, user_id))
         return Response(msgspec.json.encode(found), headers={"Content-Type": JSON})
 
@@ -236,6 +271,23 @@ class Accounts:
         if len(self._failures) >= _MOST_ADDRESSES:
             self._failures.clear()
         self._failures.setdefault(address_of(request) or "", deque()).append(time.monotonic())
+
+
+def _change(recorder: Recorder, user_id: UUID, change: _Change) -> None:
+    """Record what is to change of an account."""
+    told = msgspec.structs.asdict(change.data) | {"email": change.email}
+    told = {name: value for name, value in told.items() if value is not UNSET}
+    if change.password is None:
+        if told:
+            Users(recorder).update(user_id, **told)
+    elif change.current_password is None or told:
+        raise Refused(
+            400,
+            "reauthentication_needed",
+            "send password with current_password, and what else changes in another request",
+        )
+    else:
+        change_password(recorder, user_id, current=change.current_password, new=change.password)
 
 
 def _times(connection: Connection, stream: Stream) -> tuple[datetime, datetime, datetime | None]:

@@ -135,7 +135,7 @@ def routes() -> list[Route]:
         Route("/ready", _ready),
         Route("/metrics", _metrics),
         Route("/auth/v1/token", _token, methods=["POST"]),
-        Route("/auth/v1/user", _user),
+        Route("/auth/v1/user", _user, methods=["GET", "HEAD", "PUT"]),
         Route("/auth/v1/.well-known/jwks.json", _keys),
         Route("/auth/v1/logout", _logout, methods=["POST"]),
         Route("/events", _events),

@@ -27,6 +27,7 @@ from quantum_forge.eventstore.base.errors import (
     QuantumForgeError,
     RuleBroken,
     VersionConflict,
+    WeakPassword,
 )
 from quantum_forge.web.rest.errors import RestError, from_database
 
@@ -44,10 +45,12 @@ _STATUS: tuple[tuple[type[QuantumForgeError], int, str], ...] = (
     (RuleBroken, 409, "55000"),
     (CalculationEnded, 409, "55000"),
     (LastAdmin, 409, "55000"),
+    (WeakPassword, 422, "QF422"),
 )
 """The first that fits decides: status and SQLSTATE."""
 
-_NO_TOKEN = "no_authorization"
+_WEAK = "QF422"
+_BY_CODE = {"PGRST302": "no_authorization", "28P01": "invalid_credentials", _WEAK: "weak_password"}
 _AUTH_CODES = {
     400: "validation_failed",
     401: "bad_jwt",
@@ -58,7 +61,7 @@ _AUTH_CODES = {
     429: "over_request_rate_limit",
     503: "request_timeout",
 }
-"""`error_code` of Supabase's authentication server, by status."""
+"""`error_code` of Supabase's authentication server, by code, or else by status."""
 
 
 def rest_error(error: Exception, *, anonymous: bool = False) -> RestError | None:
@@ -104,7 +107,9 @@ def response_of(error: RestError, request: Request) -> Response:
     """Return the answer of an error; below /auth/v1 with the fields that clients look for there."""
     body = error.body
     if request.url.path.startswith("/auth/v1/"):
-        name = _NO_TOKEN if error.code == "PGRST302" else _AUTH_CODES.get(error.status)
-        also = {"error_code": name or "unexpected_failure", "msg": error.message}
+        name = _BY_CODE.get(error.code) or _AUTH_CODES.get(error.status, "unexpected_failure")
+        also: dict[str, object] = {"error_code": name, "msg": error.message}
+        if error.code == _WEAK:
+            also[name] = {"reasons": ["length"]}
         body = msgspec.json.encode({**msgspec.json.decode(body), **also})
     return Response(body, status_code=error.status, headers=error.headers)

@@ -14,6 +14,7 @@ from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.actions.by_name import record_by_name
 from quantum_forge.eventstore.actions.retraction import Criteria, retract
+from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.secret import Secret
@@ -24,6 +25,8 @@ from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.retractions import ResultsRetracted
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.language.identity import natural_id
+from quantum_forge.web.passwords import change_password
+from quantum_forge.web.repeated import Repeated, as_placed, as_recorded, as_retraction, as_user
 from quantum_forge.web.rest.errors import JSON, RestError
 from quantum_forge.web.server import Server, secret
 from quantum_forge.web.writing import require_writer
@@ -73,6 +76,11 @@ class _Deactivate(msgspec.Struct, forbid_unknown_fields=True):
     reason: str | None = None
 
 
+class _ChangePassword(msgspec.Struct, forbid_unknown_fields=True):
+    current_password: Secret
+    new_password: Secret
+
+
 async def call(request: Request, server: Server) -> Response:
     """Answer POST /rest/v1/rpc/ACTION with what the action returns, as JSON.
 
@@ -108,7 +116,20 @@ async def call(request: Request, server: Server) -> Response:
     recorder = server.recorder_for(caller, request)
     body = await request.body()
     key = request.headers.get("idempotency-key")
-    made = await server.in_thread(partial(action, recorder, body, key))
+    work = partial(action, recorder, body, key)
+    if key is not None and action is not _append_events:
+        if (reply := _REPLIES.get(name)) is None:
+            raise RestError(
+                400,
+                "22023",
+                f"rpc/{name} cannot be repeated: leave Idempotency-Key out",
+                hint="Its reply, or what it takes, is a secret that is not kept.",
+            )
+        repeated = Repeated(recorder, key, name, _decoded(body, Any))
+        work = partial(repeated.answer, lambda marking: action(marking, body, None), reply)
+    made = await server.in_thread(work)
+    if action is _change_password:
+        server.callers.forget(caller)
     return Response(msgspec.json.encode(made), headers={"Content-Type": JSON})
 
 
@@ -206,7 +227,17 @@ def _retract(recorder: Recorder, body: bytes, _: str | None) -> object:
     criteria = _decoded(msgspec.json.encode(given), Criteria)
     decision = ResultsRetracted(reason=reason, calculation_count=0)
     recorder.permissions.require([recorder.new(uuid7(), decision)])
-    return retract(recorder.engine, recorder.author, criteria, reason)
+    return retract(recorder.engine, recorder.author, criteria, reason, recorder=recorder)
+
+
+def _change_password(recorder: Recorder, body: bytes, _: str | None) -> object:
+    """Change one's own password, which ends all sessions and API keys from before."""
+    asked = _decoded(body, _ChangePassword)
+    if (user_id := recorder.author.user_id) is None:
+        raise RestError(403, "42501", "permission denied: the token stands for no user")
+    return change_password(
+        recorder, user_id, current=asked.current_password, new=asked.new_password
+    )
 
 
 def _decoded(body: bytes, kind: Any) -> Any:
@@ -225,7 +256,18 @@ _ACTIONS: Mapping[str, Callable[[Recorder, bytes, str | None], object]] = {
     "revoke_key": _revoke_key,
     "change_role": _change_role,
     "deactivate_user": _deactivate_user,
+    "change_password": _change_password,
 }
+
+_REPLIES: Mapping[str, Callable[[RecordedEvent], object]] = {
+    "record": as_recorded,
+    "retract": as_retraction,
+    "register_user": as_user,
+    "revoke_key": as_placed,
+    "change_role": as_placed,
+    "deactivate_user": as_placed,
+}
+"""How a repetition with an Idempotency-Key is answered, from the first event of the request."""
 
 _OF_ACCOUNTS = frozenset(_ACTIONS) - {"append_events", "record", "retract"}
 

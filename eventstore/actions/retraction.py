@@ -33,6 +33,7 @@ from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.person import Permissions
+from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.rules import append_checked
 from quantum_forge.schema.domains import LIFECYCLES
 from quantum_forge.schema.domains.batches import BatchItemReused, batch_items, batch_jobs
@@ -208,7 +209,14 @@ def extent(connection: Connection, tenant_id: UUID, criteria: Criteria) -> Exten
     )
 
 
-def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> Retraction | None:
+def retract(
+    engine: Engine,
+    author: Author,
+    criteria: Criteria,
+    reason: str,
+    *,
+    recorder: Recorder | None = None,
+) -> Retraction | None:
     """Retract every result that the criteria hold for now, all or none; commits.
 
     Each calculation gets its own event, which names the decision and has it as its cause. They all
@@ -219,6 +227,7 @@ def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> 
         author: who decides.
         criteria: which results.
         reason: for everybody who finds a result invalidated.
+        recorder: of the author, where the request may be repeated.
 
     Returns:
         The decision; None when nothing is left to retract, and nothing was recorded.
@@ -227,7 +236,7 @@ def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> 
         NothingChosen: without any criterion.
         VersionConflict: when what is covered changed each of the times that it was tried.
     """
-    retraction_id = uuid7()
+    retraction_id = uuid7() if recorder is None else recorder.new_id()
     count = reused_count = 0
     reused_by: dict[str, int] = {}
 
@@ -265,7 +274,10 @@ def retract(engine: Engine, author: Author, criteria: Criteria, reason: str) -> 
             ),
         ]
 
-    placed = append_checked(engine, Permissions(engine).permitted(decide))
+    if recorder is None:
+        placed = append_checked(engine, Permissions(engine).permitted(decide))
+    else:
+        placed = recorder.decide(decide)
     if not placed:
         return None
     return Retraction(

@@ -45,7 +45,7 @@ from quantum_forge.eventstore.recording.delivery import Delivery
 from quantum_forge.eventstore.recording.drain import append_spooled
 from quantum_forge.eventstore.recording.known_streams import KnownStreams
 from quantum_forge.eventstore.recording.lifecycle_check import conform, foresee
-from quantum_forge.eventstore.recording.person import Permissions
+from quantum_forge.eventstore.recording.person import Decide, Permissions
 from quantum_forge.eventstore.recording.rules import CHUNK, append_checked, find_recorded
 from quantum_forge.eventstore.spool.entries import events_of
 from quantum_forge.eventstore.spool.segment_drain import Drained
@@ -55,6 +55,9 @@ from quantum_forge.schema.language.lifecycle import NEW, rule_of
 
 DEADLINE = 2.0
 """Seconds that the database has to take an append, where there is a spool."""
+
+
+Mark = Callable[[Sequence[NewEvent]], Sequence[NewEvent]]
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +117,8 @@ class Recorder:
         self.author = author
         self._rules = rules
         self._by_action = False
+        self._mark: Mark | None = None
+        self.new_id: Callable[[], UUID] = uuid7
         appender = Appender(engine, tenant_id=author.tenant_id)
         delivery = None
         if spool is not None:
@@ -151,6 +156,15 @@ class Recorder:
         Only actions on accounts, sessions and keys call this: see `schema.permissions`.
         """
         return self._with(_by_action=True)
+
+    def marking(self, mark: Mark, new_id: Callable[[], UUID]) -> Self:
+        """The same recorder for a request that may be repeated: the same ids each time.
+
+        Args:
+            mark: called with the events of each append; returns as many, in the same order.
+            new_id: of the next entity that begins.
+        """
+        return self._with(_mark=mark, new_id=new_id)
 
     @property
     def tenant_id(self) -> UUID:
@@ -201,7 +215,8 @@ class Recorder:
         """
         entity_id = self._begun_by(event) if of is None else of
         new = self.new(entity_id, event, expected_version=expected_version)
-        placed = self.record_all(new)
+        (new,) = self._marked([new])
+        placed = self._recorded([new])
         return Receipt(
             entity_id=entity_id, event_id=new.event_id, placed=placed[0] if placed else None
         )
@@ -224,8 +239,9 @@ class Recorder:
             SpoolUnwritable: when neither the database nor the spool takes them.
             DatabaseUnavailable: when the database is away and there is no spool.
         """
-        if not events:
-            return []
+        return self._recorded(self._marked(events)) if events else []
+
+    def _recorded(self, events: Sequence[NewEvent]) -> list[Placed] | None:
         if (delivery := self._shared.delivery) is None:
             return self._append(events, None)
         return delivery.deliver(
@@ -241,7 +257,7 @@ class Recorder:
         """
         return append_checked(
             self.engine,
-            self.permissions.permitted(decide, by_action=self._by_action),
+            self._permitted(decide),
             learn=self._shared.known.learn,
         )
 
@@ -252,8 +268,7 @@ class Recorder:
 
         At most one event goes to each of them: see `append_decided`.
         """
-        permitted = self.permissions.permitted(decide, by_action=self._by_action)
-        return append_decided(self.engine, streams, permitted)
+        return append_decided(self.engine, streams, self._permitted(decide))
 
     def calculation(
         self,
@@ -349,6 +364,14 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _marked(self, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
+        return events if self._mark is None or not events else self._mark(events)
+
+    def _permitted(self, decide: Decide) -> Decide:
+        """The same decision, of what its author may record, as it is to be recorded."""
+        permitted = self.permissions.permitted(decide, by_action=self._by_action)
+        return lambda connection: self._marked(permitted(connection))
+
     def _begun_by(self, event: Event) -> UUID:
         """The id of the entity that an event begins."""
         if (identity := identity_of(type(event))) is not None:
@@ -359,7 +382,7 @@ class Recorder:
                 event.event_type,
                 f"happens to an existing {event.entity_type}; give its id",
             )
-        return uuid7()
+        return self.new_id()
 
     def _with(self, **changes: object) -> Self:
         other = copy(self)

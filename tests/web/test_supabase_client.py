@@ -7,11 +7,12 @@ import httpx
 import pytest
 from postgrest.exceptions import APIError
 from supabase import Client, ClientOptions, create_client
-from supabase_auth.errors import AuthApiError
+from supabase_auth.errors import AuthApiError, AuthWeakPasswordError
 
-from tests.support.web import bearer
+from quantum_forge.schema.domains.users import Role
+from tests.support.web import TENANT, bearer
 from tests.support.web import client as plain_client
-from tests.web.conftest import PASSWORD, Served
+from tests.web.conftest import PASSWORD, Served, account
 
 # The client gives postgrest options that postgrest has deprecated.
 pytestmark = pytest.mark.filterwarnings(
@@ -118,3 +119,29 @@ def test_signing_out_closes_the_sessions_of_its_scope(client: Client, served: Se
         assert (wrong.status_code, wrong.json()["error_code"]) == (400, "validation_failed")
         client.auth.sign_out()
         assert client.auth.get_user() is None
+
+
+def test_a_person_changes_their_account(client: Client, served: Served) -> None:
+    """What they say of themselves; and the password, with the present one, and then log in anew."""
+    sam = account(served.engine, TENANT, "sam", Role.RESEARCHER)
+    grant = {"email": "sam@example.org", "password": PASSWORD}
+    client.auth.sign_in_with_password(grant)
+    changed = client.auth.update_user({"data": {"full_name": "Sam"}, "email": "s@example.org"})
+    assert (changed.user.id, changed.user.email) == (str(sam.id), "s@example.org")
+    assert changed.user.user_metadata["full_name"] == "Sam"
+    new = "another good password"
+    for attributes, code in (
+        ({"password": new}, "reauthentication_needed"),
+        ({"password": new, "current_password": "wrong wrong"}, "invalid_credentials"),
+        ({"password": "short", "current_password": PASSWORD}, "weak_password"),
+        ({"data": {"role": "admin"}}, "validation_failed"),
+    ):
+        with pytest.raises((AuthApiError, AuthWeakPasswordError)) as refused:
+            client.auth.update_user(attributes)
+        assert refused.value.code == code
+    client.auth.update_user({"password": new, "current_password": PASSWORD})
+    with pytest.raises(AuthApiError):
+        client.auth.get_user()
+    with pytest.raises(AuthApiError, match="Invalid login credentials"):
+        client.auth.sign_in_with_password({**grant, "email": "s@example.org"})
+    client.auth.sign_in_with_password({"email": "s@example.org", "password": new})

@@ -390,3 +390,19 @@ def test_a_request_that_is_sent_again_with_its_key_records_nothing(
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(insert, range(4))) == [201] * 4
     assert events(served, *types) == before + 1
+
+
+def test_times_are_in_the_zone_that_is_asked_for(bob: httpx2.Client) -> None:
+    """In the rows of a reply; a zone that there is not is not honoured, or refused if strict."""
+    for zone, preference, offset in (
+        ("Asia/Tokyo", "timezone=Asia/Tokyo", "+09:00"),
+        ("Mars/Olympus", "", "+00:00"),
+    ):
+        wanted = {"Prefer": f"return=representation,timezone={zone}"}
+        reply = bob.post("/rest/v1/projects", json={"name": "zoned"}, headers=wanted)
+        assert reply.json()[0]["created_at"].endswith(offset)
+        assert preference in reply.headers["preference-applied"]
+        assert ("timezone" in reply.headers["preference-applied"]) == bool(preference)
+    wanted["Prefer"] += ",handling=strict"
+    reply = bob.post("/rest/v1/projects", json={"name": "zoned"}, headers=wanted)
+    assert (reply.status_code, reply.json()["code"]) == (400, "PGRST122")

@@ -164,6 +164,12 @@ class Callers:
 
         return self._people.get((tenant_id, user_id), read)
 
+    def forget(self, caller: Caller) -> None:
+        """Ask the log about the session of a caller again, whose password was just changed."""
+        session_id = _uuid(caller.claims.get("session_id"))
+        if caller.tenant_id is not None and session_id is not None:
+            self.forget_session(caller.tenant_id, session_id)
+
     def forget_session(self, tenant_id: UUID, session_id: UUID) -> None:
         """Ask the log about a session again, which has just ended."""
         self._sessions.forget((tenant_id, session_id))

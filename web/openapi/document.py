@@ -63,7 +63,10 @@ def openapi() -> Json:
             **{f"/rest/v1/rpc/{name}": {"post": _action(name)} for name in ACTIONS},
             "/events": {"get": _events()},
             "/auth/v1/token": {"post": _token()},
-            "/auth/v1/user": {"get": _simple("auth", "user", "The account of the caller", {})},
+            "/auth/v1/user": {
+                "get": _simple("auth", "user", "The account of the caller", {}),
+                "put": _change(),
+            },
             "/auth/v1/.well-known/jwks.json": {"get": {**keys, "security": []}},
             "/auth/v1/logout": {"post": _logout()},
             **_operation(),
@@ -192,9 +195,23 @@ def _token() -> Json:
     return found
 
 
+def _change() -> Json:
+    summary = "Change the account of the caller; a password with the present one, by itself"
+    found = _simple("auth", "change_user", summary, {JSON: {}}, 400)
+    text = {"type": "string"}
+    fields: Json = dict.fromkeys(("email", "password", "current_password"), text)
+    shown = dict.fromkeys(("username", "full_name", "institution"), text)
+    fields["data"] = {"type": "object", "properties": shown}
+    body = {"type": "object", "properties": fields}
+    found["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
+    return found
+
+
 def _logout() -> Json:
-    found = _simple("auth", "logout", "Close the session of the token", {})
-    done = {"204": {"description": "The session is closed"}}
+    found = _simple("auth", "logout", "Close sessions of the caller", {})
+    scopes = {"type": "string", "enum": ["global", "local", "others"], "default": "global"}
+    found["parameters"] = [{"name": "scope", "in": "query", "schema": scopes}]
+    done = {"204": {"description": "The sessions are closed"}}
     return {**found, "responses": {**done, **errors()}}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import psycopg
@@ -32,8 +31,8 @@ from quantum_forge.web.rest.request.preferences import (
     READING,
     Preferences,
     applied,
-    invalid_preferences,
     parse_preferences,
+    with_known_zone,
 )
 from quantum_forge.web.rest.request.query import Query
 from quantum_forge.web.rest.statements.branches import Branch, branches
@@ -50,7 +49,7 @@ CACHE = "private, no-cache"
 """Others see other rows under the same address; who has some asks by their tag."""
 
 
-_SET_ZONE = text("SELECT set_config('timezone', :zone, true)")
+SET_ZONE = text("SELECT set_config('timezone', :zone, true)")
 
 
 def read(connection: Connection, request: ReadRequest) -> ReadReply:
@@ -151,16 +150,9 @@ def _position(connection: Connection, query: Query) -> int | None:
 
 def _with_zone(connection: Connection, preferences: Preferences) -> Preferences:
     """The preferences as they can be honoured, with times written in the zone asked for."""
-    zone = preferences.timezone
-    if zone is None:
-        return preferences
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError):
-        if preferences.is_strict:
-            raise invalid_preferences([f"timezone={zone}"]) from None
-        return msgspec.structs.replace(preferences, timezone=None)
-    connection.execute(_SET_ZONE, {"zone": zone})
+    preferences = with_known_zone(preferences)
+    if preferences.timezone is not None:
+        connection.execute(SET_ZONE, {"zone": preferences.timezone})
     return preferences
 
 

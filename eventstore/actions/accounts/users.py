@@ -24,7 +24,6 @@ from quantum_forge.eventstore.base.errors import (
     RuleBroken,
     WeakPassword,
 )
-from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.administration import has_admin
 from quantum_forge.eventstore.recording.domain import Domain, happens
@@ -135,7 +134,7 @@ class Users(Domain):
             EventRefused: when a field does not fit.
         """
         require_one_script(username)
-        user_id = uuid7()
+        user_id = self.recorder.new_id()
         event = UserRegistered(
             email=email.strip(),
             username=username.strip(),

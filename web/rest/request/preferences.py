@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from quantum_forge.web.rest.errors import RestError
 
@@ -118,6 +119,24 @@ def invalid_preferences(written: Iterable[str]) -> RestError:
         "Invalid preferences given with handling=strict",
         details=f"Invalid preferences: {', '.join(written)}",
     )
+
+
+def with_known_zone(preferences: Preferences) -> Preferences:
+    """Return the preferences without a time zone that there is not.
+
+    Raises:
+        RestError: PGRST122, for such a zone where `handling=strict` is asked for.
+    """
+    zone = preferences.timezone
+    if zone is None:
+        return preferences
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, KeyError):
+        if preferences.is_strict:
+            raise invalid_preferences([f"timezone={zone}"]) from None
+        return structs.replace(preferences, timezone=None)
+    return preferences
 
 
 def applied(preferences: Preferences, kinds: Iterable[str]) -> str | None:

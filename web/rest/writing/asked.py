@@ -15,9 +15,15 @@ from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.writing import WRITINGS, Writing
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.rest.exchange import WriteRequest
+from quantum_forge.web.rest.reading import SET_ZONE
 from quantum_forge.web.rest.request.grammar import parse
 from quantum_forge.web.rest.request.media import Form, Media, parse_accept
-from quantum_forge.web.rest.request.preferences import Preferences, Return, parse_preferences
+from quantum_forge.web.rest.request.preferences import (
+    Preferences,
+    Return,
+    parse_preferences,
+    with_known_zone,
+)
 from quantum_forge.web.rest.request.query import Query
 from quantum_forge.web.rest.statements.tables import Readable, readable
 from quantum_forge.web.rest.writing.repetition import Repetition
@@ -103,7 +109,12 @@ class Asked(Struct, frozen=True, kw_only=True):
         if not self.wants_rows:
             return None
         rows = Rows(connection, self.tenant_id)
-        return rows.represent(self.table, self.query, keys, position, self.media)
+        if (zone := self.preferences.timezone) is None:
+            return rows.represent(self.table, self.query, keys, position, self.media)
+        connection.execute(SET_ZONE, {"zone": zone})
+        found = rows.represent(self.table, self.query, keys, position, self.media)
+        connection.execute(SET_ZONE, {"zone": "UTC"})
+        return found
 
 
 def asked_of(recorder: Recorder, request: WriteRequest) -> Asked:
@@ -133,9 +144,9 @@ def asked_of(recorder: Recorder, request: WriteRequest) -> Asked:
         table=table,
         writing=writing,
         query=query,
-        preferences=parse_preferences(request.prefer),
+        preferences=with_known_zone(parse_preferences(request.prefer)),
         media=media,
-        repetition=None if request.idempotency_key is None else Repetition(recorder, request),
+        repetition=Repetition.of(recorder, request),
     )
 
 

@@ -6,7 +6,7 @@ and which rows it was about, so that the repetition is answered and appends noth
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -35,16 +35,24 @@ class Repetition:
 
     Args:
         recorder: on whose behalf.
-        request: with a key.
+        key: that the client sent.
+        asked: everything that another request with this key would not ask for; no secrets.
     """
 
-    def __init__(self, recorder: Recorder, request: WriteRequest) -> None:
+    def __init__(self, recorder: Recorder, key: str, asked: bytes) -> None:
         self._recorder = recorder
-        self._key = request.idempotency_key
+        self._key = key
+        self._sha256 = hashlib.sha256(asked).hexdigest()
+        self._entities = 0
+
+    @classmethod
+    def of(cls, recorder: Recorder, request: WriteRequest) -> Self | None:
+        """Return that of a request for rows of a table; None: it has no key."""
+        if request.idempotency_key is None:
+            return None
         pairs = sorted(map(list, request.pairs))
         asked = msgspec.json.encode([request.method, request.table, pairs])
-        self._sha256 = hashlib.sha256(asked + b"\n" + request.body).hexdigest()
-        self._entities = 0
+        return cls(recorder, request.idempotency_key, asked + b"\n" + request.body)
 
     def new_id(self) -> UUID:
         """Return the id of the next new entity."""
