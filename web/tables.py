@@ -6,13 +6,12 @@ from functools import partial
 from urllib.parse import parse_qsl
 
 import anyio
-import msgspec
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from quantum_forge.schema.domains.users import Role
-from quantum_forge.web.auth.callers import AUDITOR, READ, Caller
+from quantum_forge.web.auth.callers import READ, Caller
 from quantum_forge.web.rest.exchange import ReadReply, ReadRequest
 from quantum_forge.web.rest.reading import read
 from quantum_forge.web.rest.request.media import parse_accept
@@ -48,9 +47,9 @@ def _past_reader(caller: Caller, asked: ReadRequest) -> Caller:
 
     A viewer may look into the past, as by `qforge as-of`; the log as it is stays hidden.
     """
-    if caller.is_anonymous or all(name != "as_of" for name, _ in asked.pairs):
+    if all(name != "as_of" for name, _ in asked.pairs) or caller.tenant_id is None:
         return caller
-    return msgspec.structs.replace(caller, database_role=AUDITOR)
+    return caller.as_auditor(f"the past of {asked.table}")
 
 
 def _asked(request: Request, server: Server, caller: Caller, table: str) -> ReadRequest:

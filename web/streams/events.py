@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator
 from functools import partial
 from uuid import UUID
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from quantum_forge.eventstore.log.read import Filter, read_all, safe_head
 from quantum_forge.schema.domains.users import Role
-from quantum_forge.web.auth.callers import AUDITOR, READ, Caller
+from quantum_forge.web.auth.callers import READ, Caller
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.server import Server
 from quantum_forge.web.streams.hub import Frame, Hub, frame_of
@@ -99,7 +98,7 @@ def _read(
     server: Server, request: Request, caller: Caller, where: Filter, after: int, upto: int
 ) -> list[Frame]:
     """The next matching events of the log, a page at most."""
-    auditor = msgspec.structs.replace(caller, database_role=AUDITOR)
+    auditor = caller.as_auditor("the stream of events")
     with server.reading(auditor, request) as connection:
         found = read_all(connection, after=after, upto=upto, where=where, limit=_PAGE)
         return [frame_of(event) for event in found]
@@ -111,7 +110,7 @@ def _begin(server: Server, request: Request, caller: Caller, after: int | None) 
     Raises:
         RestError: 409 for a position that the log has not reached: the client has seen another log.
     """
-    auditor = msgspec.structs.replace(caller, database_role=AUDITOR)
+    auditor = caller.as_auditor("the stream of events")
     with server.reading(auditor, request) as connection:
         head = safe_head(connection)
     if after is not None and after > head:
