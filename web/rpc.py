@@ -269,6 +269,9 @@ _REPLIES: Mapping[str, Callable[[RecordedEvent], object]] = {
 }
 """How a repetition with an Idempotency-Key is answered, from the first event of the request."""
 
+REPEATABLE = frozenset(_REPLIES) | {"append_events"}
+"""The actions that take an Idempotency-Key."""
+
 _OF_ACCOUNTS = frozenset(_ACTIONS) - {"append_events", "record", "retract"}
 
 ACTIONS: Mapping[str, str] = {name: action.__doc__ or "" for name, action in _ACTIONS.items()}

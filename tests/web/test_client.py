@@ -18,7 +18,8 @@ from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.schema.domains.discovery import ProjectCreated
 from quantum_forge.schema.domains.users import Role
-from quantum_forge.web.client.calls import WrongCall, get
+from quantum_forge.web.client.calls import ONCE, WrongCall, get
+from quantum_forge.web.rpc import ACTIONS, REPEATABLE
 from quantum_forge.web.settings import WebSettings
 from tests.support.projecting import wait_until_projected
 from tests.support.web import TENANT, serving
@@ -56,6 +57,16 @@ def test_rows_are_read_by_filters_as_of_a_query(client: qf.Client, names: list[s
     with pytest.raises(qf.RemoteError, match=r"column projects\.nam does not") as refused:
         client.get("projects", filters={"nam": "a"})
     assert (refused.value.status, refused.value.code) == (400, "42703")
+
+
+def test_every_action_can_be_called(client: qf.Client) -> None:
+    """Also those whose reply is not kept: they go without a key, and are sent once."""
+    event = {"event_type": "platform_registered", "data": {"name": "P", "provider": "Q"}}
+    assert client.rpc("record", **event)["version"] == 1
+    assert client.rpc("issue_key", name="script")["key"].startswith("qf_")
+    with pytest.raises(qf.RemoteError, match="the present password is wrong"):
+        client.rpc("change_password", current_password="wrong wrong", new_password="a new password")
+    assert set(ACTIONS) - REPEATABLE == ONCE
 
 
 def test_any_number_of_rows_comes_line_by_line(client: qf.Client, names: list[str]) -> None:

@@ -16,6 +16,7 @@ from quantum_forge.web.client import calls
 from quantum_forge.web.client.attempts import (
     AGAIN,
     LINES,
+    REFUSED,
     TRIES,
     Lines,
     ServerSentEvents,
@@ -102,7 +103,8 @@ class AsyncClient:
                     raise RemoteUnreachable(self.url, reason(error)) from error
             else:
                 headers = response.headers
-                if response.status_code not in AGAIN or attempt >= self._tries:
+                again = AGAIN if call.may_repeat else REFUSED
+                if response.status_code not in again or attempt >= self._tries:
                     reply = Reply(response.status_code, headers, response.content)
                     return call.read(checked(reply))
             await asyncio.sleep(pause_before(attempt, headers))

@@ -24,6 +24,9 @@ LONGEST_PAUSE = 60.0
 AGAIN = frozenset({429, 502, 503, 504, 520})
 """Statuses after which the same request may succeed."""
 
+REFUSED = frozenset({429, 503})
+"""Those of them that say that the request was not begun."""
+
 LINES = {"Accept": "application/x-ndjson"}
 
 

@@ -42,6 +42,10 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
 
 
+ONCE = frozenset({"issue_key", "change_password"})
+"""Actions that the server does not answer again: what they show or take is not kept."""
+
+
 class Call(msgspec.Struct, Generic[_Result], frozen=True, kw_only=True):
     """A request, and how to read its reply.
 
@@ -185,7 +189,11 @@ def rpc(action: str, /, **arguments: Any) -> Call[Any]:
     return Call(
         method="POST",
         path=f"/rest/v1/rpc/{_named(action)}",
-        headers={"Content-Type": JSON, "Idempotency-Key": str(uuid4())},
+        headers={
+            "Content-Type": JSON,
+            **({} if action in ONCE else {"Idempotency-Key": str(uuid4())}),
+        },
+        may_repeat=action not in ONCE,
         body=_encoded(arguments),
         read=read,
     )

@@ -17,6 +17,7 @@ from quantum_forge.web.client import calls
 from quantum_forge.web.client.attempts import (
     AGAIN,
     LINES,
+    REFUSED,
     TRIES,
     Lines,
     ServerSentEvents,
@@ -98,7 +99,8 @@ class Client:
                     raise RemoteUnreachable(self.url, reason(error)) from error
             else:
                 headers = response.headers
-                if response.status_code not in AGAIN or attempt >= self._tries:
+                again = AGAIN if call.may_repeat else REFUSED
+                if response.status_code not in again or attempt >= self._tries:
                     reply = Reply(response.status_code, headers, response.content)
                     return call.read(checked(reply))
             time.sleep(pause_before(attempt, headers))

@@ -20,7 +20,7 @@ from quantum_forge.web.openapi.components import (
 from quantum_forge.web.openapi.rows import row_schema
 from quantum_forge.web.openapi.tables import filter_parameters, table_path
 from quantum_forge.web.rest.statements.tables import readable, readable_names
-from quantum_forge.web.rpc import ACTIONS
+from quantum_forge.web.rpc import ACTIONS, REPEATABLE
 
 OPENAPI_MEDIA = "application/openapi+json"
 
@@ -142,7 +142,8 @@ def _action(name: str) -> Json:
     summary = ACTIONS[name].partition("\n")[0].rstrip(".")
     found = _simple("rpc", f"rpc_{name}", summary, {JSON: {}}, 400, 405, 409, 413)
     found["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
-    found["parameters"] = [{"$ref": "#/components/parameters/IdempotencyKey"}]
+    if name in REPEATABLE:
+        found["parameters"] = [{"$ref": "#/components/parameters/IdempotencyKey"}]
     return found
 
 
