@@ -1,8 +1,11 @@
 """Requests that a client sends again because it got no reply: one event, and the reply of it."""
 
+import contextlib
 import json
 import socket
 import struct
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +14,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 from sqlalchemy import select
+from sqlalchemy import text as sql
 
 from quantum_forge.schema.domains.calculations import CalculationCompleted
 from quantum_forge.schema.domains.users import Role
@@ -133,32 +137,57 @@ def test_the_same_action_at_the_same_time_happens_once(served: Served) -> None:
 def test_a_client_that_is_cut_off_and_comes_back_has_recorded_once(
     served: Served, path: str, body: Any, status: int
 ) -> None:
-    """Its connection breaks after the request is sent and before the reply, again and again."""
-    for name in (str(uuid4()) for _ in range(3)):
-        text = json.dumps(body).replace("NAME", name).replace("ID", str(uuid4()))
-        headers = {
-            **ROWS,
-            **keyed(),
-            "Authorization": f"Bearer {served.accounts['bob'].key}",
-            "Content-Type": "application/json",
-        }
-        for _ in range(3):
-            cut_off(served.url, path, headers, text.encode())
-        with served.client("bob") as bob:
-            reply = bob.post(path, content=text, headers=headers)
+    """Its connection breaks while the server waits for the log, which records it unanswered."""
+    name = str(uuid4())
+    text = json.dumps(body).replace("NAME", name).replace("ID", str(uuid4()))
+    headers = {
+        **ROWS,
+        **keyed(),
+        "Authorization": f"Bearer {served.accounts['bob'].key}",
+        "Content-Type": "application/json",
+    }
+    with served.client("bob") as bob:
+        bob.get("/auth/v1/user")  # the use of the key is recorded before
+        with served.engine.connect() as blocker, blocker.begin():
+            blocker.execute(sql("LOCK TABLE event_logs IN SHARE MODE"))
+            with sent(served.url, path, headers, text.encode()):
+                wait_until(served, _WAITING)
+                time.sleep(0.2)
+        wait_until(served, f"SELECT count(*) FROM event_logs WHERE data->>'name' = '{name}'")
+        replies = [bob.post(path, content=text, headers=headers) for _ in range(2)]
+    for reply in replies:
         assert reply.status_code == status, reply.text
-        query = select(event_logs.c.id).where(event_logs.c.data["name"].astext == name)
+        assert reply.json() == replies[0].json()
+    query = select(event_logs.c.id).where(event_logs.c.data["name"].astext == name)
+    with served.engine.connect() as connection:
+        assert len(connection.execute(query).all()) == 1
+
+
+_WAITING = """
+    SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database
+     WHERE NOT granted AND datname = current_database()
+"""
+
+
+def wait_until(served: Served, counted: str) -> None:
+    """Wait until a query counts something."""
+    for _ in range(400):
         with served.engine.connect() as connection:
-            assert len(connection.execute(query).all()) == 1
+            if connection.execute(sql(counted)).scalar_one():
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"did not happen: {counted}")
 
 
-def cut_off(url: str, path: str, headers: dict[str, str], body: bytes) -> None:
-    """Send a whole request, and reset the connection at once."""
+@contextlib.contextmanager
+def sent(url: str, path: str, headers: dict[str, str], body: bytes) -> Iterator[None]:
+    """Send a whole request, and reset the connection at the end of a `with`, unanswered."""
     address = urlsplit(url)
     lines = [f"POST {path} HTTP/1.1", f"Host: {address.netloc}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        yield
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
