@@ -147,6 +147,20 @@ BY_ACTIONS = frozenset(
 """Event types that only an admin may record, except by the action that checks whose they are."""
 
 
+ACCOUNTS = frozenset(
+    {
+        "api_key",
+        "database_login",
+        "organization",
+        "organization_member",
+        "session",
+        "unique_name",
+        "user",
+    }
+)
+"""Types of entities that let people in, or say what they may do: closed to keys with scopes."""
+
+
 def least_role(
     event: Event, entity_id: UUID, user_id: UUID | None, *, by_action: bool = False
 ) -> Role | None:

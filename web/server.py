@@ -78,7 +78,9 @@ class Server:
 
     def recorder_for(self, caller: Caller, request: Request) -> Recorder:
         """Return a recorder that acts for a caller, and says where its request came from."""
-        return self._recorder_of(self.tenant_of(caller), caller.user_id, request)
+        recorder = self._recorder_of(self.tenant_of(caller), caller.user_id, request)
+        limited = caller.scopes is not None
+        return recorder.acting_as(msgspec.structs.replace(recorder.author, is_limited=limited))
 
     def recorder_of_request(self, request: Request) -> Recorder:
         """Return a recorder for somebody who has not been let in yet, in the server's tenant."""

@@ -17,8 +17,18 @@ from quantum_forge.web.rest.reading import read
 from quantum_forge.web.rest.request.media import parse_accept
 from quantum_forge.web.server import Server
 
-OF_THE_LOG = frozenset({"event_logs", "event_streams"})
-"""What only an admin reads as it is: everybody's events are there, with all their fields."""
+OF_THE_LOG = frozenset(
+    {
+        "activity_logs",
+        "api_usage_logs",
+        "event_logs",
+        "event_streams",
+        "user_api_keys",
+        "user_audit_log",
+        "user_sessions",
+    }
+)
+"""What only an admin reads: everybody's events, and what each of the others did."""
 
 
 async def read_table(request: Request, server: Server) -> Response:

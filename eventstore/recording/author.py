@@ -16,6 +16,7 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: who owns it. user_id: who does it; None for the system itself.
     ip_address, user_agent: where a request came from. correlation_id: of all that one request
     caused. causation_id: of the event that caused this. more: what else the metadata shall hold.
+    is_limited: whether it acts by a key with scopes, which changes no accounts, keys or sessions.
     """
 
     tenant_id: UUID
@@ -25,6 +26,7 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: UUID | None = None
     causation_id: UUID | None = None
     more: dict[str, Any] = {}
+    is_limited: bool = False
 
     def because_of(self, event_id: UUID) -> Self:
         """The same author, of what an event causes."""

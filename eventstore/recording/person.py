@@ -23,11 +23,19 @@ from quantum_forge.eventstore.database.time_limit import begin_within
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.log.load import EncodedEvent
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.domains.logins import LoginLinked
 from quantum_forge.schema.domains.organizations import OrganizationMemberAdded
 from quantum_forge.schema.domains.users import Role, UserRegistered
-from quantum_forge.schema.permissions import POWER, ROLE_OF_MEMBER, least_role
+from quantum_forge.schema.permissions import (
+    ACCOUNTS,
+    BY_ACTIONS,
+    OWN,
+    POWER,
+    ROLE_OF_MEMBER,
+    least_role,
+)
 
 Decide = Callable[[Connection], Sequence[NewEvent]]
 """Reads what it needs over a connection, and returns the events to record."""
@@ -218,6 +226,27 @@ def record_denied(engine: Engine, author: Author, denied: AccessDenied) -> bool:
     return True
 
 
+def keep_off_accounts(author: Author, events: Iterable[NewEvent | EncodedEvent]) -> None:
+    """Refuse what a key with scopes may not record: it would make itself one without.
+
+    Raises:
+        NotAllowed
+    """
+    if not author.is_limited:
+        return
+    for new in events:
+        if isinstance(new, EncodedEvent):
+            known = EVENTS.get(new.event_type)
+            kinds = {new.entity_type, new.entity_type if known is None else known.entity_type}
+        else:
+            kinds = {new.event.entity_type}
+        if not kinds.isdisjoint(ACCOUNTS):
+            raise NotAllowed(
+                f"an API key with scopes records nothing about accounts, keys or sessions "
+                f"({', '.join(sorted(kinds))}); it takes a key without scopes"
+            )
+
+
 class Permissions:
     """What the people who act over one engine may record; threads may share it.
 
@@ -293,10 +322,16 @@ class Permissions:
         Raises:
             AccessRefused, DatabaseUnreachable, sqlalchemy.exc.OperationalError: see `require`.
         """
+        keep_off_accounts(author, [new])
         person = self._person(author.tenant_id, author.user_id, None, None)
         if person.may(Role.ADMIN):
             return
-        if isinstance(new, NewEvent) and new.user_id in (None, author.user_id):
+        if (
+            isinstance(new, NewEvent)
+            and new.user_id in (None, author.user_id)
+            # Whose account or bookmark it is, only the rules look up.
+            and new.event.event_type not in OWN | BY_ACTIONS
+        ):
             self.require([msgspec.structs.replace(new, user_id=author.user_id)])
             return
         raise refuse(

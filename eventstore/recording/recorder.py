@@ -45,7 +45,7 @@ from quantum_forge.eventstore.recording.delivery import Delivery
 from quantum_forge.eventstore.recording.drain import append_spooled
 from quantum_forge.eventstore.recording.known_streams import KnownStreams
 from quantum_forge.eventstore.recording.lifecycle_check import conform, foresee
-from quantum_forge.eventstore.recording.person import Decide, Permissions
+from quantum_forge.eventstore.recording.person import Decide, Permissions, keep_off_accounts
 from quantum_forge.eventstore.recording.rules import CHUNK, append_checked, find_recorded
 from quantum_forge.eventstore.spool.entries import events_of
 from quantum_forge.eventstore.spool.segment_drain import Drained
@@ -369,7 +369,13 @@ class Recorder:
 
     def _permitted(self, decide: Decide) -> Decide:
         """The same decision, of what its author may record, as it is to be recorded."""
-        permitted = self.permissions.permitted(decide, by_action=self._by_action)
+
+        def kept_off(connection: Connection) -> Sequence[NewEvent]:
+            events = decide(connection)
+            keep_off_accounts(self.author, events)
+            return events
+
+        permitted = self.permissions.permitted(kept_off, by_action=self._by_action)
         return lambda connection: self._marked(permitted(connection))
 
     def _begun_by(self, event: Event) -> UUID:
@@ -392,6 +398,7 @@ class Recorder:
     def _append(self, events: Sequence[NewEvent], seconds: float | None) -> list[Placed]:
         """Append over the kept connection; what depends on more is read first, in a transaction."""
         until = None if seconds is None else time.monotonic() + seconds + SLACK
+        keep_off_accounts(self.author, events)
         self._shared.permissions.require(
             events, seconds=seconds, until=until, by_action=self._by_action
         )

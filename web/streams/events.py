@@ -59,16 +59,18 @@ async def _streamed(
     yield b": connected\nretry: 1000\n" + _place(position)
     sent_at = checked_at = time.monotonic()
     while not hub.is_closing:
-        frames, position = await _next(request, server, hub, caller, where, position)
         now = time.monotonic()
+        if now - checked_at > RECHECK_SECONDS:
+            # A key that was revoked, a token that expired or a role that was taken ends the stream,
+            # also where there is always more to send.
+            caller = await server.caller(request)
+            caller.require(Role.RESEARCHER, READ, "the stream of events")
+            checked_at = now
+        frames, position = await _next(request, server, hub, caller, where, position)
         if frames:
             sent_at = now
             yield b"".join(frame.sent for frame in frames)
             continue
-        if now - checked_at > RECHECK_SECONDS:
-            # A key that was revoked, or a token that expired, ends the stream.
-            await server.caller(request)
-            checked_at = now
         if now - sent_at > HEARTBEAT_SECONDS:
             sent_at = now
             yield b": heartbeat\n" + _place(position)
