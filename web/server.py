@@ -117,12 +117,26 @@ class Server:
         Raises:
             RestError: 401, 403 or 429.
         """
-        headers = dict(request.headers)
-        caller = await self.in_thread(lambda: self.callers.identify(headers))
+        headers, address = dict(request.headers), address_of(request)
+        caller = await self.in_thread(lambda: self.callers.identify(headers, address))
         if self.bound_to is not None and caller.tenant_id not in (None, self.bound_to):
             raise RestError(403, "42501", "permission denied: this server serves another tenant")
         request.state.caller = caller
         return caller
+
+    async def still_let_in(self, request: Request, caller: Caller) -> Caller:
+        """Return the caller of a request that is still being answered, with what it may do by now.
+
+        No use of a key is counted by that.
+
+        Raises:
+            RestError: 401 or 403 when it is not let in any more, or stands for somebody else.
+        """
+        headers = dict(request.headers)
+        found = await self.in_thread(lambda: self.callers.identify_again(headers))
+        if (found.tenant_id, found.user_id) != (caller.tenant_id, caller.user_id):
+            raise RestError(403, "42501", "permission denied: the caller has changed")
+        return found
 
     async def in_thread(self, work: Callable[[], _Value]) -> _Value:
         """Run what waits for the database in a thread; at most `threads` at the same time."""

@@ -160,7 +160,7 @@ def test_a_stream_ends_when_its_key_no_longer_lets_in(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever was shut out does not go on reading over a connection from before."""
-    monkeypatch.setattr("quantum_forge.web.auth.callers.TRUSTED_FOR", 0.0)
+    monkeypatch.setattr("quantum_forge.web.auth.remembered.TRUSTED_FOR", 0.0)
     monkeypatch.setattr("quantum_forge.web.streams.events.RECHECK_SECONDS", 0.0)
     monkeypatch.setattr("quantum_forge.web.streams.events.HEARTBEAT_SECONDS", 0.1)
     with Recorder(served.engine, Author(tenant_id=TENANT)) as recorder:

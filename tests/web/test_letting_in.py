@@ -8,12 +8,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from sqlalchemy import text
 
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.users import Users
@@ -21,11 +22,14 @@ from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.security.hashing import hash_token
+from quantum_forge.schema.domains.access import ApiKeyIssued
 from quantum_forge.schema.domains.users import Role
+from quantum_forge.web.auth.callers import Callers
 from quantum_forge.web.auth.tokens import Tokens, load_tokens
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.settings import WebSettings
-from tests.support.web import SECRET, TENANT, bearer, client
+from tests.support.web import OTHER, SECRET, TENANT, bearer, client
 from tests.web.conftest import PASSWORD, Served, account
 
 NOW = int(time.time())
@@ -254,6 +258,72 @@ def test_a_key_with_a_limit_is_counted_for_each_request(served: Served) -> None:
         replies = [script.get("/auth/v1/user") for _ in range(5)]
     assert [reply.status_code for reply in replies] == [200, 200, 200, 429, 429]
     assert replies[-1].headers["retry-after"] == "60"
+
+
+def denied(served: Served, tenant_id: UUID) -> int:
+    """How many refused attempts the log of a tenant has."""
+    query = text(
+        "SELECT count(*) FROM event_logs"
+        " WHERE event_type = 'access_denied' AND tenant_id = CAST(:tenant_id AS uuid)"
+    )
+    with served.engine.connect() as connection:
+        found: int = connection.execute(query, {"tenant_id": str(tenant_id)}).scalar_one()
+    return found
+
+
+def test_nobody_writes_to_the_log_with_keys_and_tokens_of_nobody(served: Served) -> None:
+    """One that is sent again is recorded once a minute, and in no tenant but the server's own."""
+    zoe = served.accounts["zoe"]
+    with Recorder(served.engine, Author(tenant_id=TENANT)) as recorder:
+        revoked = ApiKeys(recorder).issue(served.accounts["bob"].id, name="revoked")
+        ApiKeys(recorder).revoke(revoked.id)
+    own, others = denied(served, TENANT), denied(served, OTHER)
+    with served.client() as stranger:
+        for _ in range(8):
+            for key in (zoe.key[:11] + "_of_somebody_else", revoked.key.reveal()):
+                assert stranger.get("/auth/v1/user", headers=bearer(key)).status_code == 401
+            reply = stranger.post(REFRESH, json={"refresh_token": "nobody's"})
+            assert reply.json()["error_code"] == "refresh_token_not_found"
+    assert denied(served, TENANT) - own in range(3, 7)  # a minute may have ended
+    assert denied(served, OTHER) == others
+
+
+def test_a_new_key_lets_in_at_once_whichever_the_tenant(served: Served) -> None:
+    """Keys are looked up in the log; the public part of one that is forged leads nowhere."""
+    zoe = served.accounts["zoe"]
+    own = denied(served, TENANT)
+    with Recorder(served.engine, Author(tenant_id=OTHER)) as recorder:
+        forged = ApiKeyIssued(
+            user_id=zoe.id,
+            name="spy",
+            prefix=served.accounts["ada"].key[:11],
+            key_hash=hash_token(Secret("qf_another")),
+            scopes=[],
+        )
+        recorder.for_action().record(forged, of=uuid4())
+        new = ApiKeys(recorder).issue(zoe.id, name="new").key.reveal()
+    others = denied(served, OTHER)
+    with served.client() as someone:
+        for key, account in ((new, zoe), (served.accounts["ada"].key, served.accounts["ada"])):
+            reply = someone.get("/auth/v1/user", headers=bearer(key))
+            assert reply.json()["id"] == str(account.id)
+    assert (denied(served, TENANT), denied(served, OTHER)) == (own, others)
+
+
+def test_a_key_is_asked_for_again_without_counting_a_use(served: Served) -> None:
+    """A stream asks now and then whether its caller is let in: until the key is revoked."""
+    with Recorder(served.engine, Author(tenant_id=TENANT)) as recorder:
+        key = ApiKeys(recorder).issue(served.accounts["bob"].id, name="stream", usage_quota=1)
+        headers = {"authorization": f"Bearer {key.key.reveal()}"}
+        callers = Callers(served.engine, TENANT, Tokens(Secret(SECRET)), lambda _: recorder)
+        caller = callers.identify(headers)
+        for _ in range(3):
+            assert callers.identify_again(headers) == caller
+        with pytest.raises(RestError, match="quota is used up"):
+            callers.identify(headers)
+        ApiKeys(recorder).revoke(key.id)
+        with pytest.raises(RestError, match="key is revoked"):
+            callers.identify_again(headers)
 
 
 def test_roles_and_scopes_limit_what_a_caller_may(served: Served) -> None:

@@ -1,30 +1,33 @@
 """Callers: for whom a request acts, in which tenant, and by which role of the database it reads."""
 
-import threading
-import time
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Engine, Uuid, text
+from sqlalchemy import Engine
 
-from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys, KeyHolder
+from quantum_forge.eventstore.actions.accounts.api_keys import (
+    UNKNOWN_KEY,
+    ApiKeys,
+    KeyHolder,
+    tenant_of_key,
+)
 from quantum_forge.eventstore.actions.accounts.users import ended_with
 from quantum_forge.eventstore.base.envelope import Stream
 from quantum_forge.eventstore.base.errors import NotLetIn
 from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.person import Person, read_person
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.schema.domains.access import SessionOpened
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.permissions import POWER
+from quantum_forge.web.auth.remembered import Remembered
+from quantum_forge.web.auth.throttle import Throttle
 from quantum_forge.web.auth.tokens import Tokens, refused
 from quantum_forge.web.rest.errors import RestError
-
-TRUSTED_FOR = 5.0
-"""Seconds after which the log is asked again whether a key, session or account still lets in."""
 
 READ, WRITE = "read", "write"
 """Scopes of an API key; a key without scopes may do what its user may."""
@@ -33,17 +36,6 @@ _KEY = "qf_"
 _PREFIX = len(_KEY) + 8
 READER, AUDITOR = "qforge_reader", "qforge_auditor"
 """Database roles by which requests read: the tables, and the log as well."""
-
-
-_TENANTS = text(
-    "SELECT DISTINCT tenant_id FROM user_api_keys WHERE prefix = :prefix AND revoked_at IS NULL"
-    " LIMIT 20"
-).columns(tenant_id=Uuid)
-
-_MOST_REMEMBERED = 10_000
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,8 +105,8 @@ class Callers:
 
     Args:
         engine: of the database, by a login that sees every tenant that is served.
-        tenant_id: of requests that name none: of an anonymous caller, and where a key is looked for
-            first.
+        tenant_id: of requests that name none: of an anonymous caller, and where an unknown key is
+            recorded.
         tokens: what checks JSON Web Tokens.
         recorder: returns the recorder of a tenant.
         anonymous_role: database role of requests without a key; None: they are refused.
@@ -134,29 +126,58 @@ class Callers:
         self._tokens = tokens
         self._recorder = recorder
         self._anonymous_role = anonymous_role
-        self._keys: _Remembered[str, tuple[UUID, KeyHolder]] = _Remembered()
-        self._people: _Remembered[tuple[UUID, UUID], Person] = _Remembered()
-        self._sessions: _Remembered[tuple[UUID, UUID], str | None] = _Remembered()
+        self._unknown_keys = Throttle("unknown API keys")
+        self._tenants: Remembered[str, UUID | None] = Remembered()
+        self._keys: Remembered[str, tuple[UUID, KeyHolder]] = Remembered()
+        self._people: Remembered[tuple[UUID, UUID], Person] = Remembered()
+        self._sessions: Remembered[tuple[UUID, UUID], str | None] = Remembered()
 
-    def identify(self, headers: Mapping[str, str]) -> Caller:
+    def identify(self, headers: Mapping[str, str], address: str | None = None) -> Caller:
         """Return who sends a request with these headers (their names in lower case).
+
+        An API key that is known lets in from any address; one address is told a limited number of
+        times that a key is unknown.
 
         The bearer of `Authorization` decides, or else `apikey`, which clients of Supabase send
         with each request.
 
         Raises:
             RestError: 401 when there is no key or token, and anonymous callers are refused, or it
-                is not valid; 429 when an API key was used too often.
+                is not valid; 429 when an API key was used too often, or the address has sent too
+                many unknown keys.
         """
         credential = credential_of(headers)
         if credential is None:
             return self._anonymous()
         if credential.startswith(_KEY):
-            return self._by_key(credential)
+            tenant_id, holder = self._keys.get(
+                credential,
+                lambda: self._used(Secret(credential), address),
+                unless=lambda used: used[1].is_limited,
+            )
+            return self._of_key(credential, tenant_id, holder)
         return self._by_token(self._tokens.check(credential))
 
+    def identify_again(self, headers: Mapping[str, str]) -> Caller:
+        """Return who sent a request that is still being answered; this counts as no use of a key.
+
+        Raises:
+            RestError: 401 when its key or token lets nobody in any more.
+        """
+        credential = credential_of(headers)
+        if credential is None or not credential.startswith(_KEY):
+            return self.identify(headers)
+        key = Secret(credential)
+        if (tenant_id := self._tenant_of(key)) is None:
+            raise _not_accepted(UNKNOWN_KEY)
+        try:
+            holder = ApiKeys(self._recorder(tenant_id)).check(key)
+        except NotLetIn as error:
+            raise _not_accepted(error.reason) from None
+        return self._of_key(credential, tenant_id, holder)
+
     def person(self, tenant_id: UUID, user_id: UUID) -> Person:
-        """Return what the log knows of a user, at most `TRUSTED_FOR` seconds old."""
+        """Return what the log knows of a user, at most `remembered.TRUSTED_FOR` seconds old."""
 
         def read() -> Person:
             with self._engine.connect() as connection:
@@ -189,10 +210,7 @@ class Callers:
             claims={"role": "anon", "tenant_id": str(self._tenant_id)},
         )
 
-    def _by_key(self, key: str) -> Caller:
-        tenant_id, holder = self._keys.get(
-            key, lambda: self._used(Secret(key)), unless=lambda used: used[1].is_limited
-        )
+    def _of_key(self, key: str, tenant_id: UUID, holder: KeyHolder) -> Caller:
         scopes = frozenset(holder.scopes)
         return self._of_user(
             tenant_id,
@@ -202,25 +220,33 @@ class Callers:
             name=f"key {key[:_PREFIX]}",
         )
 
-    def _used(self, key: Secret) -> tuple[UUID, KeyHolder]:
-        """Use an API key, which is recorded, in the tenant that it belongs to."""
-        reason = "unknown key"
-        for tenant_id in self._tenants_of(key):
-            try:
-                return tenant_id, ApiKeys(self._recorder(tenant_id)).use(key, at_intervals=True)
-            except NotLetIn as error:
-                if error.reason != "unknown key":
-                    reason = error.reason
-        if "rate limit" in reason or "quota" in reason:
-            raise RestError(429, "QF429", f"the API key: {reason}", headers={"Retry-After": "60"})
-        raise refused(f"API key not accepted: {reason}")
+    def _used(self, key: Secret, address: str | None) -> tuple[UUID, KeyHolder]:
+        """Use an API key, which is recorded, in the tenant that it belongs to.
 
-    def _tenants_of(self, key: Secret) -> list[UUID]:
-        prefix = key.reveal()[:_PREFIX]
-        with self._engine.connect() as connection:
-            found = list(connection.scalars(_TENANTS, {"prefix": prefix}))
-        # A key of the moment is not in the table yet: the server's own tenant is tried in any case.
-        return [*(each for each in found if each != self._tenant_id), self._tenant_id]
+        An unknown key is recorded in the server's own tenant: nobody writes to the log of another.
+        """
+        known = self._tenant_of(key)
+        if known is None:
+            self._unknown_keys.count(address)
+        tenant_id = known or self._tenant_id
+        author = Author(tenant_id=tenant_id, ip_address=address)
+        try:
+            keys = ApiKeys(self._recorder(tenant_id).acting_as(author))
+            return tenant_id, keys.use(key, at_intervals=True)
+        except NotLetIn as error:
+            if "rate limit" in error.reason or "quota" in error.reason:
+                raise RestError(
+                    429, "QF429", f"the API key: {error.reason}", headers={"Retry-After": "60"}
+                ) from None
+            raise _not_accepted(error.reason) from None
+
+    def _tenant_of(self, key: Secret) -> UUID | None:
+        def read() -> UUID | None:
+            with self._engine.connect() as connection:
+                return tenant_of_key(connection, key, first=self._tenant_id)
+
+        # The key of the moment is issued after somebody has asked for it in vain, now and then.
+        return self._tenants.get(key.reveal(), read, unless=lambda found: found is None)
 
     def _by_token(self, claims: dict[str, Any]) -> Caller:
         tenant_id = _uuid(claims.get("tenant_id") or _app_metadata(claims).get("tenant_id"))
@@ -286,6 +312,10 @@ class Callers:
             raise refused(f"the session of this token has ended: {ended}")
 
 
+def _not_accepted(reason: str) -> RestError:
+    return refused(f"API key not accepted: {reason}")
+
+
 def credential_of(headers: Mapping[str, str]) -> str | None:
     """Return the key or token that a request brings; None: none."""
     authorization = headers.get("authorization")
@@ -294,44 +324,6 @@ def credential_of(headers: Mapping[str, str]) -> str | None:
         if scheme.lower() == "bearer":
             return credential.strip()
     return headers.get("apikey") or None
-
-
-class _Remembered(Generic[_Key, _Value]):
-    """Answers that are trusted for `TRUSTED_FOR` seconds, a bounded number of them."""
-
-    def __init__(self) -> None:
-        self._known: dict[_Key, tuple[float, _Value]] = {}
-        self._lock = threading.Lock()
-
-    def get(
-        self,
-        key: _Key,
-        read: Callable[[], _Value],
-        *,
-        unless: Callable[[_Value], bool] = lambda _: False,
-    ) -> _Value:
-        """Return the answer for a key, which is read when it is unknown or too old.
-
-        `unless` says which answers are not remembered.
-        """
-        now = time.monotonic()
-        with self._lock:
-            known = self._known.get(key)
-        if known is not None and now - known[0] < TRUSTED_FOR:
-            return known[1]
-        value = read()
-        if unless(value):
-            return value
-        with self._lock:
-            if len(self._known) >= _MOST_REMEMBERED:
-                self._known.clear()
-            self._known[key] = (now, value)
-        return value
-
-    def forget(self, key: _Key) -> None:
-        """Read the answer for a key again when it is next wanted."""
-        with self._lock:
-            self._known.pop(key, None)
 
 
 def _uuid(value: object) -> UUID | None:

@@ -8,8 +8,9 @@ from typing import NoReturn
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Connection, Uuid, bindparam, text
 
+from quantum_forge.eventstore.actions.accounts.denials import record_denied, record_unknown
 from quantum_forge.eventstore.actions.accounts.users import ended_with, require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
@@ -27,6 +28,9 @@ _ALPHABET = string.ascii_letters + string.digits
 _PUBLIC = 8
 """Characters of a key that anybody may see."""
 
+UNKNOWN_KEY = "unknown key"
+"""Why a key is refused that nobody has issued."""
+
 _MINUTE = timedelta(minutes=1)
 
 USE_INTERVAL = timedelta(minutes=1)
@@ -38,6 +42,29 @@ _USES = text("""
        AND event_type = 'api_key_used'
      ORDER BY version DESC OFFSET :earlier LIMIT 1
 """).bindparams(bindparam("id", type_=Uuid), bindparam("tenant_id", type_=Uuid))
+
+
+_TENANTS = text("""
+    WITH RECURSIVE found AS (
+        (SELECT tenant_id FROM event_streams ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT tenant_id FROM event_streams
+                 WHERE tenant_id > found.tenant_id ORDER BY tenant_id LIMIT 1)
+          FROM found WHERE found.tenant_id IS NOT NULL)
+    SELECT tenant_id FROM found WHERE tenant_id IS NOT NULL
+""").columns(tenant_id=Uuid)
+"""Each tenant of the log, by one step of its index each."""
+
+_KNOWN = (
+    text("""
+    SELECT tenant_id
+      FROM unnest(CAST(:tenant_ids AS uuid[]), CAST(:ids AS uuid[])) AS key (tenant_id, entity_id)
+      JOIN event_streams USING (tenant_id, entity_id)
+     WHERE entity_type = 'api_key'
+""")
+    .bindparams(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("tenant_ids", "ids")))
+    .columns(tenant_id=Uuid)
+)
 
 
 class IssuedKey(msgspec.Struct, frozen=True):
@@ -130,29 +157,24 @@ class ApiKeys(Domain):
         Raises:
             NotLetIn: when there is no such key, it is revoked or expired, does not have the scope,
                 is used up or used too often, or its user is not active, was deactivated or has
-                changed the password since; the attempt is recorded.
+                changed the password since; the attempt is recorded, at most once a minute.
         """
         key_id = self._id(key)
         stream = self.stream(ApiKeyIssued.entity_type, key_id)
-        fields = ApiKeyIssued.__struct_fields__
 
         def decide(connection: Connection) -> list[NewEvent]:
-            latest = latest_values(connection, stream, fields)
-            if latest["key_hash"] is None or not token_matches(key, latest["key_hash"]):
-                raise NotLetIn("API key", "unknown key")
-            found = msgspec.convert(latest, ApiKeyIssued)
+            found = self._issued(connection, stream, key)
             is_limited = found.rate_limit is not None or found.usage_quota is not None
             holders.append(KeyHolder(key_id, found.user_id, found.scopes, is_limited))
             require_active(connection, stream.tenant_id, found.user_id, ApiKeyUsed.event_type)
-            if reason := self._refusal(connection, stream, found, scope):
+            reason = self._ended(connection, stream, found, scope)
+            if reason := reason or self._used_up(connection, stream, found):
                 raise NotLetIn("API key", reason)
             if at_intervals and not is_limited:
                 used = self._use(connection, stream, 1)
                 if used is not None and self.clock() - used < USE_INTERVAL:
                     # Nothing is appended, so that no rule looks at the state.
-                    state = read_standings(connection, [stream])[stream].state
-                    if state != "valid":
-                        raise NotLetIn("API key", f"key is {state}")
+                    self._require_valid(connection, stream)
                     return []
             author = msgspec.structs.replace(self.author, user_id=found.user_id)
             return [author.new(key_id, ApiKeyUsed())]
@@ -167,21 +189,53 @@ class ApiKeys(Domain):
             self._deny(key_id, holders, f"{what} is {broken.state}")
         return holders[-1]
 
-    def _refusal(
+    def check(self, key: Secret) -> KeyHolder:
+        """Tell for whom a key acts that was used before; it is no use, and is not recorded.
+
+        Raises:
+            NotLetIn: as `use` does, but for limits.
+        """
+        stream = self.stream(ApiKeyIssued.entity_type, self._id(key))
+        with self.engine.connect() as connection:
+            found = self._issued(connection, stream, key)
+            try:
+                require_active(connection, stream.tenant_id, found.user_id, ApiKeyUsed.event_type)
+            except RuleBroken as broken:
+                raise NotLetIn("API key", f"user is {broken.state}") from None
+            if reason := self._ended(connection, stream, found, None):
+                raise NotLetIn("API key", reason)
+            self._require_valid(connection, stream)
+        is_limited = found.rate_limit is not None or found.usage_quota is not None
+        return KeyHolder(stream.entity_id, found.user_id, found.scopes, is_limited)
+
+    def _issued(self, connection: Connection, stream: Stream, key: Secret) -> ApiKeyIssued:
+        latest = latest_values(connection, stream, ApiKeyIssued.__struct_fields__)
+        if latest["key_hash"] is None or not token_matches(key, latest["key_hash"]):
+            raise NotLetIn("API key", UNKNOWN_KEY)
+        return msgspec.convert(latest, ApiKeyIssued)
+
+    def _require_valid(self, connection: Connection, stream: Stream) -> None:
+        state = read_standings(connection, [stream])[stream].state
+        if state != "valid":
+            raise NotLetIn("API key", f"key is {state}")
+
+    def _ended(
         self, connection: Connection, stream: Stream, key: ApiKeyIssued, scope: str | None
     ) -> str | None:
-        now = self.clock()
         if ended := ended_with(connection, key.user_id, stream):
             return ended
-        if key.expires_at is not None and key.expires_at <= now:
+        if key.expires_at is not None and key.expires_at <= self.clock():
             return "key is expired"
         if scope is not None and scope not in key.scopes:
             return f"key has no scope {scope}"
+        return None
+
+    def _used_up(self, connection: Connection, stream: Stream, key: ApiKeyIssued) -> str | None:
         if key.usage_quota is not None and self._use(connection, stream, key.usage_quota):
             return "quota is used up"
         if key.rate_limit is not None:
             before = self._use(connection, stream, key.rate_limit)
-            if before is not None and now - before < _MINUTE:
+            if before is not None and self.clock() - before < _MINUTE:
                 return "rate limit is reached"
         return None
 
@@ -197,8 +251,28 @@ class ApiKeys(Domain):
         denied = AccessDenied(
             action="api_key_use", reason=reason, target_type="api_key", target_id=key_id
         )
-        self.recorder.acting_as(author).record(denied)
+        record = record_unknown if reason == UNKNOWN_KEY else record_denied
+        record(self.recorder.acting_as(author), denied, key_id)
         raise NotLetIn("API key", reason)
 
     def _id(self, key: Secret) -> UUID:
-        return natural_id("api_key", self.author.tenant_id, hash_token(key))
+        return _id_of(self.author.tenant_id, hash_token(key))
+
+
+def tenant_of_key(connection: Connection, key: Secret, *, first: UUID) -> UUID | None:
+    """Return the tenant of a key, revoked or not, by the log; None: it is no key of any tenant.
+
+    Args:
+        connection: that may read the log; the tenants that it sees are searched.
+        key: as a program sent it.
+        first: where a key belongs to that is one of several tenants.
+    """
+    hashed = hash_token(key)
+    tenants = {_id_of(each, hashed): each for each in connection.scalars(_TENANTS)}
+    known = {"tenant_ids": list(tenants.values()), "ids": list(tenants)}
+    found = sorted(connection.scalars(_KNOWN, known), key=lambda each: (each != first, each))
+    return found[0] if found else None
+
+
+def _id_of(tenant_id: UUID, key_hash: str) -> UUID:
+    return natural_id("api_key", tenant_id, key_hash)

@@ -1,6 +1,5 @@
 """Login by password: what it takes, how an account is locked, which attempts are recorded."""
 
-import contextlib
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,9 +9,10 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Interval, Uuid, bindparam, text
 
+from quantum_forge.eventstore.actions.accounts.denials import record_unknown
 from quantum_forge.eventstore.actions.accounts.names import find_holder, name_id
 from quantum_forge.eventstore.actions.accounts.second_factor import check_code
-from quantum_forge.eventstore.base.envelope import MUST_NOT_EXIST, NewEvent
+from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import NotLetIn, VersionConflict
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.latest_fields import latest_values
@@ -22,7 +22,6 @@ from quantum_forge.eventstore.security.encryption import Encryption
 from quantum_forge.eventstore.security.hashing import password_matches
 from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.domains.users import UserLoggedIn, UserLoginFailed, UserRegistered
-from quantum_forge.schema.language.identity import natural_id
 
 MOST_FAILURES = 10
 """Failed logins in a row after which an account is locked."""
@@ -151,14 +150,6 @@ def _log_in(
 
 
 def _deny_unknown(recorder: Recorder, name: str) -> NoReturn:
-    """Record a login attempt with an unknown name, at most once a minute for the same name.
-
-    What was typed is not recorded: people type passwords where names belong. Names are told
-    apart by six bits of their hash, so that at most 64 events a minute are recorded.
-    """
-    typed = name_id(recorder.tenant_id, "unknown", name).int % 64
-    id_ = natural_id("unknown login", recorder.tenant_id, typed, int(time.time() // 60))
-    denied = AccessDenied(action="login", reason="unknown_user")
-    with contextlib.suppress(VersionConflict):
-        recorder.record(denied, of=id_, expected_version=MUST_NOT_EXIST)
+    typed = name_id(recorder.tenant_id, "unknown", name)
+    record_unknown(recorder, AccessDenied(action="login", reason="unknown_user"), typed)
     raise NotLetIn("login", "unknown_user")

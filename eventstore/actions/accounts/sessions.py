@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, Uuid, bindparam, text
 
+from quantum_forge.eventstore.actions.accounts.denials import record_denied, record_unknown
 from quantum_forge.eventstore.actions.accounts.users import ended_with, require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
@@ -30,6 +31,9 @@ from quantum_forge.schema.language.identity import natural_id
 
 LIFETIME = timedelta(days=7)
 """For how long a session that nobody uses can be resumed."""
+
+UNKNOWN_SESSION = "unknown session"
+"""Why a token is refused that belongs to no session."""
 
 STATE = SessionStateSaved.__struct_fields__
 
@@ -129,13 +133,14 @@ class Sessions(Domain):
 
         Raises:
             NotLetIn: when there is no such session, it has ended, its user is not active, was
-                deactivated or has changed the password since; the attempt is recorded.
+                deactivated or has changed the password since; the attempt is recorded, at most
+                once a minute.
         """
         session_id = self._id(token)
         with self.engine.connect() as connection:
             known = latest_values(connection, self._stream(session_id), ["token_hash", "user_id"])
             if known["token_hash"] is None or not token_matches(token, known["token_hash"]):
-                reason: str | None = "unknown session"
+                reason: str | None = UNKNOWN_SESSION
             else:
                 user_id = UUID(known["user_id"])
                 reason = ended_with(connection, user_id, self._stream(session_id))
@@ -189,7 +194,8 @@ class Sessions(Domain):
         denied = AccessDenied(
             action="session_resume", reason=reason, target_type="session", target_id=session_id
         )
-        self.recorder.record(denied)
+        record = record_unknown if reason == UNKNOWN_SESSION else record_denied
+        record(self.recorder, denied, session_id)
         raise NotLetIn("session", reason)
 
     def _id(self, token: Secret) -> UUID:

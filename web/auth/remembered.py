@@ -1,0 +1,52 @@
+"""Answers of the log that are trusted for some seconds."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+TRUSTED_FOR = 5.0
+"""Seconds after which the log is asked again whether a key, session or account still lets in."""
+
+_MOST = 10_000
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class Remembered(Generic[_Key, _Value]):
+    """Answers that are trusted for `TRUSTED_FOR` seconds, a bounded number of them."""
+
+    def __init__(self) -> None:
+        self._known: dict[_Key, tuple[float, _Value]] = {}
+        self._lock = threading.Lock()
+
+    def get(
+        self,
+        key: _Key,
+        read: Callable[[], _Value],
+        *,
+        unless: Callable[[_Value], bool] = lambda _: False,
+    ) -> _Value:
+        """Return the answer for a key, which is read when it is unknown or too old.
+
+        `unless` says which answers are not remembered.
+        """
+        now = time.monotonic()
+        with self._lock:
+            known = self._known.get(key)
+        if known is not None and now - known[0] < TRUSTED_FOR:
+            return known[1]
+        value = read()
+        if unless(value):
+            return value
+        with self._lock:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[key] = (now, value)
+        return value
+
+    def forget(self, key: _Key) -> None:
+        """Read the answer for a key again when it is next wanted."""
+        with self._lock:
+            self._known.pop(key, None)
