@@ -125,7 +125,7 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
             Exception: answer,
         },
     )
-    return Requests(app, max_body=web.max_body, served=served)
+    return Requests(app, web=web, served=served)
 
 
 def routes() -> list[Route]:

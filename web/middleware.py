@@ -3,6 +3,7 @@
 Pure ASGI, so that streams pass through as they are.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -14,8 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.web.auth.callers import Caller
 from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.settings import WebSettings
 
 ID_HEADER = "X-Request-Id"
+
+MOST_OF_AUTH = 2**16
+"""Bytes of a body below /auth/, which needs no key."""
+
+_LAST = {"Connection": "close"}
+"""What is left of the body would be taken for the next request."""
 
 Served = Callable[["Answered"], object]
 
@@ -46,13 +54,13 @@ class Requests:
 
     Args:
         app: what it wraps.
-        max_body: bytes of a request's body at most.
+        web: limits.
         served: called at the end of each request.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body: int, served: Served) -> None:
+    def __init__(self, app: ASGIApp, *, web: WebSettings, served: Served) -> None:
         self._app = app
-        self._max_body = max_body
+        self._web = web
         self._served = served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +68,7 @@ class Requests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Request(self._app, scope, receive, send, self._max_body, self._served).answer()
+        await _Request(self._app, scope, receive, send, self._web, self._served).answer()
 
 
 class _Request:
@@ -72,12 +80,17 @@ class _Request:
         scope: Scope,
         receive: Receive,
         send: Send,
-        max_body: int,
+        web: WebSettings,
         served: Served,
     ) -> None:
         self._app, self._scope, self._receive, self._send = app, scope, receive, send
-        self._max_body, self._served = max_body, served
+        self._web, self._served = web, served
+        self._max_body = web.max_body
+        if scope["path"].startswith("/auth/"):
+            self._max_body = min(self._max_body, MOST_OF_AUTH)
         self._received = self._sent = 0
+        self._is_read = self._is_cut = False
+        self._body_until: float | None = None
         self._status = 499  # the client went away before there was an answer
         self._at, self._began = time.time(), time.perf_counter()
         headers = Headers(scope=scope)
@@ -89,17 +102,30 @@ class _Request:
         """Answer it; an error of the program is passed on when its answer has been sent."""
         try:
             await self._app(self._scope, self._limited, self._observed)
+        except Exception:
+            if not self._is_cut:
+                raise
         finally:
             self._served(self._answered())
 
     async def _limited(self) -> Message:
         if not self._announced.isdigit() or int(self._announced) > self._max_body:
-            raise _too_large(self._max_body)
-        message = await self._receive()
+            raise self._too_large()
+        if self._is_read:
+            return await self._receive()  # waits until the client goes away
+        loop = asyncio.get_running_loop()
+        if self._body_until is None:
+            self._body_until = loop.time() + self._web.body_seconds
+        try:
+            async with asyncio.timeout_at(self._body_until):
+                message = await self._receive()
+        except TimeoutError:
+            raise _too_slow(self._web.body_seconds) from None
+        self._is_read = not message.get("more_body", False)
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
             if self._received > self._max_body:
-                raise _too_large(self._max_body)
+                raise self._too_large()
         return message
 
     async def _observed(self, message: Message) -> None:
@@ -111,7 +137,36 @@ class _Request:
             headers.setdefault("X-Content-Type-Options", "nosniff")
         elif message["type"] == "http.response.body":
             self._sent += len(message.get("body", b""))
-        await self._send(message)
+        try:
+            async with asyncio.timeout(self._web.stream_seconds):
+                await self._send(message)
+        except TimeoutError:
+            await self._cut()
+            raise
+
+    async def _cut(self) -> None:
+        """Close the connection of a client that does not read its reply.
+
+        What is waiting to be sent to it would keep the connection, and its memory, for ever.
+        """
+        self._is_cut = True
+        self._scope["state"].setdefault("error", "the client did not read the reply in time")
+        # ASGI has no message for it; uvicorn's `send` belongs to what holds the transport.
+        transport = getattr(getattr(self._send, "__self__", None), "transport", None)
+        if transport is not None:
+            transport.abort()
+            await asyncio.sleep(0)
+
+    def _too_large(self) -> RestError:
+        is_set = self._max_body == self._web.max_body
+        hint = "Send it in several requests; QFORGE_WEB_MAX_BODY sets the limit."
+        return RestError(
+            413,
+            "QF413",
+            f"the body of the request is larger than {self._max_body:,} bytes",
+            hint=hint if is_set else "No request below /auth/ needs more.",
+            headers=_LAST,
+        )
 
     def _caller(self) -> Caller | None:
         caller = self._scope["state"].get("caller")
@@ -138,12 +193,13 @@ class _Request:
         )
 
 
-def _too_large(limit: int) -> RestError:
+def _too_slow(seconds: float) -> RestError:
     return RestError(
-        413,
-        "QF413",
-        f"the body of the request is larger than {limit:,} bytes",
-        hint="Send it in several requests; QFORGE_WEB_MAX_BODY sets the limit.",
+        408,
+        "QF408",
+        f"the body of the request did not arrive within {seconds:g} s",
+        hint="Send it in several requests; QFORGE_WEB_BODY_SECONDS sets the limit.",
+        headers=_LAST,
     )
 
 

@@ -17,19 +17,27 @@ from starlette.requests import Request
 
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.database.engine import Database, open_database
+from quantum_forge.eventstore.database.engine import Database, make_engine, open_database
 from quantum_forge.eventstore.database.settings import Settings
+from quantum_forge.eventstore.database.tenancy import act_always_for
 from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.follow.background import BackgroundProjector
 from quantum_forge.web.auth.callers import Caller, Callers
 from quantum_forge.web.auth.tokens import Tokens, load_tokens
+from quantum_forge.web.exports import Exports
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.settings import WebSettings
 from quantum_forge.web.transaction import read_only
 
 _Value = TypeVar("_Value")
+
+MOST_EXPORTS = 40
+"""Replies that are sent as they are read, at the same time; their pool has more connections."""
+
+IDLE_MARGIN = 10.0
+"""Seconds after the deadline of a part, in which the server itself ends the transaction."""
 
 
 class Server:
@@ -44,7 +52,11 @@ class Server:
         self.settings = settings
         self.web = web
         self._database: Database = open_database(settings)
+        # Clients decide how long an export lasts: it must not take what other requests need.
+        self._of_exports = make_engine(self._database.url, source=settings.source)
+        self.exports = Exports(min(web.threads, MOST_EXPORTS))
         try:
+            act_always_for(self._of_exports, settings.tenant_id)
             announce_appends(self.engine)
             self.tokens: Tokens = load_tokens(web, settings.home)
             self._recorders: dict[UUID, Recorder] = {}
@@ -58,6 +70,7 @@ class Server:
                 anonymous_role=web.anonymous_role,
             )
         except BaseException:
+            self._of_exports.dispose()
             self._database.close()
             raise
         self.limiter = anyio.CapacityLimiter(web.threads)
@@ -145,10 +158,22 @@ class Server:
     @contextmanager
     def reading(self, caller: Caller, request: Request) -> Iterator[Connection]:
         """Begin the transaction by which a caller reads."""
+        with self._reading(self.engine, caller, request) as connection:
+            yield connection
+
+    @contextmanager
+    def exporting(self, caller: Caller, request: Request) -> Iterator[Connection]:
+        """Begin the same for a reply that is sent as it is read."""
+        with self._reading(self._of_exports, caller, request) as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self, engine: Engine, caller: Caller, request: Request) -> Iterator[Connection]:
         with read_only(
-            self.engine,
+            engine,
             caller,
             seconds=self.web.max_seconds,
+            idle_seconds=self.web.stream_seconds + IDLE_MARGIN,
             method=request.method,
             path=request.url.path,
             headers=request.headers,
@@ -177,6 +202,7 @@ class Server:
                 for recorder in self._recorders.values():
                     stack.callback(recorder.close)
         finally:
+            self._of_exports.dispose()
             self._database.close()
 
     def _bound_to(self) -> UUID | None:

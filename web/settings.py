@@ -21,19 +21,23 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What decides how requests are answered.
 
     max_body: bytes of a request's body. max_rows: rows of one page. max_seconds: that one statement
-    of a request may take. threads: requests that one process works on at the same time, and
-    connections to the database that it uses for them. anonymous_role: database role by which
-    requests without a key read; None: they are refused. jwt_secret: for HS256, at least 32 bytes;
-    None: a file in the home directory has one. jwt_keys: file of public keys (a JSON Web Key Set)
-    for RS256 and ES256. jwt_audience: that a token must name; None: any. token_seconds: for which
-    a token from a password lasts. origins: of pages that may send requests from a browser; `*`:
-    all. plans: whether a client may ask for the plan of its query. log: whether each request is
-    a line on stdout. projects: whether the process keeps the read models up to date.
+    of a request may take. body_seconds: for which a request's body may take to arrive.
+    stream_seconds: for which a client may take to receive one part of a reply. threads: requests
+    that one process works on at the same time, and connections to the database that it uses for
+    them. anonymous_role: database role by which requests without a key read; None: they are
+    refused. jwt_secret: for HS256, at least 32 bytes; None: a file in the home directory has one.
+    jwt_keys: file of public keys (a JSON Web Key Set) for RS256 and ES256. jwt_audience: that a
+    token must name; None: any. token_seconds: for which a token from a password lasts. origins: of
+    pages that may send requests from a browser; `*`: all. plans: whether a client may ask for the
+    plan of its query. log: whether each request is a line on stdout. projects: whether the process
+    keeps the read models up to date.
     """
 
     max_body: int = 16 * 2**20
     max_rows: int = 100_000
     max_seconds: float = 30.0
+    body_seconds: float = 30.0
+    stream_seconds: float = 60.0
     threads: int = 16
     anonymous_role: str | None = None
     jwt_secret: Secret | None = None
@@ -69,6 +73,12 @@ def load_web_settings(
         max_rows=_positive(variables, "QFORGE_WEB_MAX_ROWS", default.max_rows, int, "rows"),
         max_seconds=_positive(
             variables, "QFORGE_WEB_MAX_SECONDS", default.max_seconds, float, "seconds"
+        ),
+        body_seconds=_positive(
+            variables, "QFORGE_WEB_BODY_SECONDS", default.body_seconds, float, "seconds"
+        ),
+        stream_seconds=_positive(
+            variables, "QFORGE_WEB_STREAM_SECONDS", default.stream_seconds, float, "seconds"
         ),
         threads=_positive(variables, "QFORGE_WEB_THREADS", default.threads, int, "threads"),
         anonymous_role=role,

@@ -1,7 +1,7 @@
 """`/rest/v1/TABLE`: rows of read models, views and the log, in the dialect of PostgREST."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from urllib.parse import parse_qsl
 
@@ -9,6 +9,7 @@ import anyio
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.auth.callers import READ, Caller
@@ -90,35 +91,60 @@ async def _streamed(
     request: Request, server: Server, caller: Caller, asked: ReadRequest
 ) -> Response:
     """Answer with rows that are written as they come; the transaction lasts until the end."""
-    stack = contextlib.ExitStack()
+    opened = contextlib.ExitStack()
 
     def begin() -> ReadReply:
-        connection: Connection = stack.enter_context(server.reading(caller, request))
+        opened.enter_context(server.exports.one(caller.tenant_id))
+        connection: Connection = opened.enter_context(server.exporting(caller, request))
         return read(connection, asked)
 
     try:
         reply = await server.in_thread(begin)
     except BaseException:
-        await _closed(server, stack)
+        await _closed(server, opened)
         raise
     if isinstance(reply.body, bytes):
-        await _closed(server, stack)
+        await _closed(server, opened)
         return Response(reply.body, reply.status, reply.headers)
-    parts = _parts(server, stack, reply.body)
-    return StreamingResponse(parts, reply.status, reply.headers)
+    return _Export(server, opened, reply.body, reply.status, reply.headers)
 
 
-async def _parts(
-    server: Server, stack: contextlib.ExitStack, body: Iterator[bytes]
-) -> AsyncIterator[bytes]:
-    try:
-        while (part := await server.in_thread(lambda: next(body, None))) is not None:
-            yield part
-    finally:
-        await _closed(server, stack)
+class _Export(StreamingResponse):
+    """Sends rows as they come; the transaction ends with the reply, however that ends.
+
+    Args:
+        server: whose threads read the rows.
+        opened: the transaction.
+        body: the rows.
+        status: of the reply.
+        headers: of the reply.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        opened: contextlib.ExitStack,
+        body: Iterator[bytes],
+        status: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(_parts(server, body), status, headers)
+        self._close: Callable[[], Awaitable[None]] = lambda: _closed(server, opened)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the reply."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._close()
 
 
-async def _closed(server: Server, stack: contextlib.ExitStack) -> None:
+async def _parts(server: Server, body: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while (part := await server.in_thread(lambda: next(body, None))) is not None:
+        yield part
+
+
+async def _closed(server: Server, opened: contextlib.ExitStack) -> None:
     """End the transaction, even when the client has gone away."""
     with anyio.CancelScope(shield=True):
-        await server.in_thread(stack.close)
+        await server.in_thread(opened.close)

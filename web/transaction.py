@@ -11,6 +11,7 @@ from quantum_forge.web.auth.callers import Caller
 _BEGIN = text("""
     SELECT set_config('transaction_read_only', :read_only, true),
            set_config('statement_timeout', :milliseconds, true),
+           set_config('idle_in_transaction_session_timeout', :idle, true),
            set_config('request.jwt.claims', :claims, true),
            set_config('request.method', :method, true),
            set_config('request.path', :path, true),
@@ -28,6 +29,7 @@ def read_only(
     caller: Caller,
     *,
     seconds: float,
+    idle_seconds: float,
     method: str,
     path: str,
     headers: Mapping[str, str] = {},
@@ -41,6 +43,7 @@ def read_only(
         engine: by a login that may take the caller's role.
         caller: who reads.
         seconds: for each statement, by the server's clock.
+        idle_seconds: between two statements, after which PostgreSQL ends the session.
         method: of the request.
         path: of the request.
         headers: of the request; those that let in are left out.
@@ -52,7 +55,8 @@ def read_only(
             _BEGIN,
             {
                 "read_only": "on",
-                "milliseconds": str(max(1, round(seconds * 1000))),
+                "milliseconds": _milliseconds(seconds),
+                "idle": _milliseconds(idle_seconds),
                 "claims": msgspec.json.encode(claims).decode(),
                 "method": method,
                 "path": path,
@@ -61,3 +65,7 @@ def read_only(
             },
         )
         yield connection
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))

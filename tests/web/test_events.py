@@ -204,9 +204,9 @@ def test_requests_are_recorded_with_who_sent_them(served: Served) -> None:
 def test_a_body_beyond_the_limit_is_refused(served: Served) -> None:
     """Whether its length is announced or not; the message names the setting."""
     body = b'{"email": "' + b"x" * 100_000 + b'"}'
-    with served.client() as client:
+    with served.client("bob") as client:
         for content in (body, iter([body[:60_000], body[60_000:]])):
-            reply = client.post("/auth/v1/token?grant_type=password", content=content)
+            reply = client.post("/rest/v1/molecules", content=content)
             assert reply.status_code == 413
             assert "QFORGE_WEB_MAX_BODY" in reply.json()["hint"]
 
