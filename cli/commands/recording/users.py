@@ -118,8 +118,14 @@ def link(login: str, user: str) -> None:
       qforge users link ada_laptop ada
     """
     with open_forge(writes=True) as forge, naming(user):
-        forge.logins.link(login, user_id_of(forge, user))
+        user_id, person = user_id_of(forge, user), forge.person
+        forge.logins.link(login, user_id)
     console.note(f"The database login {login} acts as {user}.")
+    if person.login == login and person.linked_user not in (None, user_id):
+        console.note(
+            f"It is yours, and acted as {person.name} before. To undo that: "
+            f"QFORGE_USER_ID={person.name} qforge users link {login} {person.name}"
+        )
 
 
 @users.command()

@@ -88,7 +88,7 @@ def _read(each: Input) -> tuple[str | None, int | None, int | None, tuple[str, .
 
 def _run(folder: Path, qforge: Qforge) -> None:
     """Hydroxide is calculated as an anion, heavy water as its own molecule with water's energy."""
-    done = json.loads(qforge("run", str(folder / "oh.xyz"), "--json").stdout)
+    done = json.loads(qforge("run", str(folder / "oh.xyz"), "--json", status=3).stdout)
     assert (done["read"], done["failed"]) == (6, 1)
     (problem,) = done["problems"]
     assert problem["number"] == 5

@@ -123,3 +123,18 @@ def test_a_second_factor_is_enabled_confirmed_and_disabled(qforge_here: Qforge) 
     assert "user_two_factor_enabled" in events
     assert not any(secret in events for secret in (app["secret"], *codes))
     assert "password alone" in qforge_here("users", "totp", "disable", "ada").stderr
+
+
+def test_whoever_gives_away_their_own_login_learns_how_to_undo_it(qforge_here: Qforge) -> None:
+    """The login that the command runs by acts as somebody else afterwards, with less power."""
+    register = ("users", "register", "--no-password", "--email")
+    qforge_here(*register, "ada@example.org", "ada")
+    qforge_here(*register, "carl@example.org", "carl", "--role", "viewer")
+    login = json.loads(qforge_here("whoami", "--json").stdout)["login"]
+
+    said = qforge_here("users", "link", login, "carl").stderr
+    assert "acted as ada before" in said
+    undo = said.split("To undo that: ")[1].split()
+    assert undo[0] == "QFORGE_USER_ID=ada"
+    qforge_here(*undo[2:], env={"QFORGE_USER_ID": "ada"})
+    assert "ada" in qforge_here("whoami").stdout
