@@ -1,20 +1,24 @@
 """`/auth/v1`: log in by password, stay logged in, log out, as clients of Supabase call it."""
 
 import contextlib
-import time
-from collections import deque
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+import anyio
+import anyio.to_thread
 import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quantum_forge.eventstore.actions.accounts.sessions import OpenedSession, Sessions
+from quantum_forge.eventstore.actions.accounts.sessions import (
+    UNKNOWN_SESSION,
+    OpenedSession,
+    Sessions,
+)
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.envelope import Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
@@ -24,15 +28,14 @@ from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.users import UserLoggedIn, UserRegistered
 from quantum_forge.schema.tables import event_logs
+from quantum_forge.web.auth.throttle import Throttle
 from quantum_forge.web.passwords import change_password
-from quantum_forge.web.rest.errors import JSON, RestError
+from quantum_forge.web.rest.errors import JSON
 from quantum_forge.web.server import Server, address_of, json_of
 
-MOST_FAILURES = 30
-FAILURES_COUNT_FOR = 900.0
-"""Failed logins from one address, within these seconds, after which it has to wait."""
-
-_MOST_ADDRESSES = 10_000
+LOGIN_THREADS = 4
+"""Logins that a process works on at the same time; others wait, and keep no other request waiting:
+a refused login sleeps, and anybody may send one."""
 
 
 class _Grant(msgspec.Struct):
@@ -79,19 +82,20 @@ class Accounts:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._failures: dict[str, deque[float]] = {}
+        self._limiter = anyio.CapacityLimiter(LOGIN_THREADS)
+        self._failed_logins = Throttle("failed logins")
+        self._unknown_tokens = Throttle("unknown refresh tokens")
 
     async def token(self, request: Request) -> Response:
         """Answer `POST /auth/v1/token?grant_type=password|refresh_token`."""
         grant = await json_of(request, _Grant)
         kind = request.query_params.get("grant_type")
         if kind == "password" and grant.email and grant.password:
-            self._require_patience(request)
-            name, password = grant.email, grant.password
-            work = partial(self._log_in, request, name, password)
+            work = partial(self._log_in_counted, request, grant.email, grant.password)
+            # Before it has failed: guesses made at the same time are as many as one by one.
+            self._failed_logins.count(address_of(request))
         elif kind == "refresh_token" and grant.refresh_token:
-            token = grant.refresh_token
-            work = partial(self._refresh, request, token)
+            work = partial(self._refresh, request, grant.refresh_token)
         else:
             return _answer(
                 Refused(
@@ -102,10 +106,8 @@ class Accounts:
                 )
             )
         try:
-            answer = await self._server.in_thread(work)
+            answer = await anyio.to_thread.run_sync(work, limiter=self._limiter)
         except Refused as refused:
-            if refused.code == "invalid_credentials":
-                self._note_failure(request)
             return _answer(refused)
         return Response(
             msgspec.json.encode(answer),
@@ -174,19 +176,24 @@ class Accounts:
         await self._server.in_thread(close)
         return Response(status_code=204)
 
+    def _log_in_counted(self, request: Request, name: str, password: Secret) -> dict[str, Any]:
+        """Log in; what is no refusal is no failure of the address, either."""
+        try:
+            answer = self._log_in(request, name, password)
+        except Refused:
+            raise
+        except BaseException:
+            self._failed_logins.forgive(address_of(request))
+            raise
+        self._failed_logins.forgive(address_of(request))
+        return answer
+
     def _log_in(self, request: Request, name: str, password: Secret) -> dict[str, Any]:
         recorder = self._server.recorder_of_request(request)
         try:
             user_id = Users(recorder).log_in(name, password)
             opened = Sessions(recorder).open(user_id)
-        except NotLetIn as refused:
-            if refused.reason.startswith("locked"):
-                raise Refused(
-                    429,
-                    "over_request_rate_limit",
-                    "too many failed logins; wait a quarter of an hour",
-                    {"Retry-After": "900"},
-                ) from None
+        except NotLetIn:  # a locked account, too: nobody shall learn that it exists
             raise Refused(400, "invalid_credentials", "Invalid login credentials") from None
         return self._issued(recorder.tenant_id, user_id, opened)
 
@@ -194,7 +201,9 @@ class Accounts:
         recorder = self._server.recorder_of_request(request)
         try:
             resumed = Sessions(recorder).resume(token)
-        except NotLetIn:
+        except NotLetIn as refused:
+            if refused.reason == UNKNOWN_SESSION:
+                self._unknown_tokens.count(address_of(request))
             raise Refused(
                 400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found"
             ) from None
@@ -247,30 +256,6 @@ class Accounts:
             "updated_at": updated_at,
             "is_anonymous": False,
         }
-
-    def _require_patience(self, request: Request) -> None:
-        """Refuse an address from which too many logins have failed.
-
-        Raises:
-            RestError: 429.
-        """
-        address, now = address_of(request) or "", time.monotonic()
-        failures = self._failures.get(address)
-        while failures and now - failures[0] > FAILURES_COUNT_FOR:
-            failures.popleft()
-        if failures and len(failures) >= MOST_FAILURES:
-            wait = max(1, round(FAILURES_COUNT_FOR - (now - failures[0])))
-            raise RestError(
-                429,
-                "QF429",
-                "too many failed logins from this address",
-                headers={"Retry-After": str(wait)},
-            )
-
-    def _note_failure(self, request: Request) -> None:
-        if len(self._failures) >= _MOST_ADDRESSES:
-            self._failures.clear()
-        self._failures.setdefault(address_of(request) or "", deque()).append(time.monotonic())
 
 
 def _change(recorder: Recorder, user_id: UUID, change: _Change) -> None:

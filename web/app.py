@@ -26,6 +26,7 @@ from quantum_forge.projections.operate.prometheus import exposition, read_gauges
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.accounts import Accounts
+from quantum_forge.web.auth.addresses import BehindProxies
 from quantum_forge.web.auth.callers import READ
 from quantum_forge.web.explain import explain_row
 from quantum_forge.web.failures import answer, response_of
@@ -125,7 +126,7 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
             Exception: answer,
         },
     )
-    return Requests(app, web=web, served=served)
+    return BehindProxies(Requests(app, web=web, served=served), web.trusted_proxies)
 
 
 def routes() -> list[Route]:

@@ -219,7 +219,7 @@ def _say(trouble: Exception | None) -> None:
 
 
 def address_of(request: Request) -> str | None:
-    """Return the address that a request came from, as the server saw it."""
+    """Return the address that a request came from, as the server or a trusted proxy saw it."""
     return request.client.host if request.client is not None else None
 
 

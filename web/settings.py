@@ -1,5 +1,6 @@
 """Settings of the server from the environment and a .env file: address, limits, tokens."""
 
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from quantum_forge.eventstore.database.env_file import read_dotenv
 
 ROLES = ("qforge_reader", "qforge_auditor")
 """Database roles by which a request may read."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _Value = TypeVar("_Value", int, float)
 
@@ -30,7 +33,8 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     token must name; None: any. token_seconds: for which a token from a password lasts. origins: of
     pages that may send requests from a browser; `*`: all. plans: whether a client may ask for the
     plan of its query. log: whether each request is a line on stdout. projects: whether the process
-    keeps the read models up to date.
+    keeps the read models up to date. trusted_proxies: whose X-Forwarded-For says where a request
+    came from.
     """
 
     max_body: int = 16 * 2**20
@@ -48,6 +52,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     plans: bool = False
     log: bool = True
     projects: bool = True
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 def load_web_settings(
@@ -92,6 +97,10 @@ def load_web_settings(
         plans=_yes(variables, "QFORGE_WEB_PLANS", default.plans),
         projects=_yes(variables, "QFORGE_WEB_PROJECT", default.projects),
         log=_yes(variables, "QFORGE_WEB_LOG", default.log),
+        trusted_proxies=tuple(
+            _network("QFORGE_WEB_TRUSTED_PROXIES", each)
+            for each in _listed(variables.get("QFORGE_WEB_TRUSTED_PROXIES"))
+        ),
     )
 
 
@@ -116,6 +125,15 @@ def _positive(
 
 def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _network(name: str, text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise InvalidSetting(
+            name, f"must be addresses or networks (10.0.0.0/8) with commas between, not {text!r}"
+        ) from None
 
 
 def _yes(variables: Mapping[str, str], name: str, default: bool) -> bool:

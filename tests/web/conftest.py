@@ -1,6 +1,7 @@
 """One database and one server for a module of tests, with users of two tenants."""
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from uuid import UUID, uuid4
 
 import httpx2
@@ -68,7 +69,9 @@ def served(module_database: Database, tmp_path_factory: pytest.TempPathFactory) 
     ]:
         accounts[name] = account(engine, tenant_id, name, role)
     home = tmp_path_factory.mktemp("home")
-    web = WebSettings(jwt_secret=Secret(SECRET), max_body=100_000)
+    web = WebSettings(
+        jwt_secret=Secret(SECRET), max_body=100_000, trusted_proxies=(ip_network("127.0.0.1"),)
+    )
     login = f"web_{uuid4().hex[:12]}"
     with engine.begin() as connection:
         connection.execute(text(f"CREATE ROLE {login} LOGIN IN ROLE {ROLES}"))

@@ -4,31 +4,39 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx2
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from sqlalchemy import text
 
+from quantum_forge.eventstore.actions.accounts import password_login
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.users import Users
-from quantum_forge.eventstore.base.errors import InvalidSetting
+from quantum_forge.eventstore.base.errors import InvalidSetting, NotLetIn
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.security.hashing import hash_token
 from quantum_forge.schema.domains.access import ApiKeyIssued
 from quantum_forge.schema.domains.users import Role
+from quantum_forge.web.auth import throttle
+from quantum_forge.web.auth.addresses import client_of
 from quantum_forge.web.auth.callers import Callers
 from quantum_forge.web.auth.tokens import Tokens, load_tokens
 from quantum_forge.web.rest.errors import RestError
-from quantum_forge.web.settings import WebSettings
+from quantum_forge.web.settings import WebSettings, load_web_settings
 from tests.support.web import OTHER, SECRET, TENANT, bearer, client
 from tests.web.conftest import PASSWORD, Served, account
 
@@ -260,6 +268,11 @@ def test_a_key_with_a_limit_is_counted_for_each_request(served: Served) -> None:
     assert replies[-1].headers["retry-after"] == "60"
 
 
+def forwarded(addresses: str) -> dict[str, str]:
+    """The header by which a proxy tells where a request came from."""
+    return {"X-Forwarded-For": addresses}
+
+
 def denied(served: Served, tenant_id: UUID) -> int:
     """How many refused attempts the log of a tenant has."""
     query = text(
@@ -337,21 +350,140 @@ def test_roles_and_scopes_limit_what_a_caller_may(served: Served) -> None:
         assert "the scope read of the API key" in limited.get("/events").json()["message"]
 
 
-def test_too_many_failed_logins_from_one_address_have_to_wait(
+def test_too_many_failures_from_one_address_have_to_wait(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever guesses names and passwords is slowed down, whichever account is meant."""
-    monkeypatch.setattr("quantum_forge.web.accounts.MOST_FAILURES", 3)
+    """Of guesses made at the same time no more are answered; the client adds addresses in vain."""
+    monkeypatch.setattr(password_login, "REFUSAL_STEP", 0.001)
+    ada = served.accounts["ada"]
+    others, own = denied(served, OTHER), denied(served, TENANT)
+
+    def statuses(send: Callable[[httpx2.Client, int], httpx2.Response]) -> Counter[int]:
+        with served.client() as client, ThreadPoolExecutor(30) as pool:
+            return Counter(pool.map(lambda n: send(client, n).status_code, range(60)))
+
+    def guess(client: httpx2.Client, number: int) -> httpx2.Response:
+        grant = {"email": f"guess{number}@example.org", "password": "wrong wrong"}
+        return client.post(LOGIN, json=grant, headers=forwarded(f"198.51.100.{number}, 192.0.2.1"))
+
+    def refresh(client: httpx2.Client, number: int) -> httpx2.Response:
+        token = {"refresh_token": f"token {number}"}
+        return client.post(REFRESH, json=token, headers=forwarded("192.0.2.1"))
+
+    def use(client: httpx2.Client, number: int) -> httpx2.Response:
+        headers = bearer(f"qf_{number:08}_unknown") | forwarded("192.0.2.1")
+        return client.get("/auth/v1/user", headers=headers)
+
+    assert statuses(guess) == statuses(refresh) == {400: 30, 429: 30}
+    assert statuses(use) == {401: 30, 429: 30}
+    assert denied(served, OTHER) == others
+    assert denied(served, TENANT) - own <= 120
+    with served.client() as someone:
+        headers = bearer(ada.key) | forwarded("192.0.2.1")
+        assert someone.get("/auth/v1/user", headers=headers).status_code == 200
+        grant = {"email": "ada@example.org", "password": PASSWORD}
+        reply = someone.post(LOGIN, json=grant, headers=forwarded("192.0.2.1"))
+        assert reply.status_code == 429
+        assert 0 < int(reply.headers["retry-after"]) <= 900
+        for _ in range(2):
+            reply = someone.post(LOGIN, json=grant, headers=forwarded("192.0.2.2"))
+            assert reply.status_code == 200
+    with served.engine.connect() as connection:
+        query = text("SELECT DISTINCT metadata ->> 'ip_address' FROM event_logs")
+        assert {"192.0.2.1", "192.0.2.2"} <= set(connection.scalars(query))
+
+
+def test_a_locked_account_is_refused_like_one_that_does_not_exist(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever tries names learns of none, not even with the right password."""
+    monkeypatch.setattr(password_login, "REFUSAL_STEP", 0.001)
+    locked = account(served.engine, TENANT, "locked", Role.VIEWER)
+    guesses = ["wrong wrong"] * 11 + [PASSWORD]
     with served.client() as guesser:
-        codes = [
+        replies = [
             guesser.post(
                 LOGIN,
-                json={"email": f"guess{number}@example.org", "password": "wrong wrong"},
-            ).status_code
-            for number in range(5)
+                json={"email": name, "password": password},
+                headers=forwarded(f"203.0.113.{number}"),
+            )
+            for number, password in enumerate(guesses)
+            for name in ("locked@example.org", "unlocked@example.org")
         ]
-    assert codes[-1] == 429
-    assert set(codes) <= {400, 429}
+    assert {(reply.status_code, reply.text) for reply in replies} == {
+        (400, '{"code":400,"error_code":"invalid_credentials","msg":"Invalid login credentials"}')
+    }
+    with served.engine.connect() as connection:
+        query = text(
+            "SELECT count(*) FROM event_logs"
+            " WHERE entity_id = CAST(:id AS uuid) AND event_type = 'user_login_failed'"
+        )
+        assert connection.scalar(query, {"id": str(locked.id)}) == 10
+
+
+def test_logins_keep_no_other_request_waiting(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may send a login, and a refused one sleeps: the others have threads of their own."""
+    goes_on = threading.Event()
+
+    def log_in(*_: object) -> None:
+        goes_on.wait(30)
+        raise NotLetIn("login", "unknown_user")
+
+    monkeypatch.setattr(Users, "log_in", log_in)
+
+    def guess(number: int) -> int:
+        with served.client() as guesser:
+            grant = {"email": "ada@example.org", "password": "wrong wrong"}
+            headers = forwarded(f"203.0.113.{number}")
+            return guesser.post(LOGIN, json=grant, headers=headers).status_code
+
+    with ThreadPoolExecutor(100) as pool, served.client("ada") as ada:
+        guesses = [pool.submit(guess, number) for number in range(100, 200)]
+        try:
+            assert ada.get("/auth/v1/user").status_code == 200
+            assert not any(each.done() for each in guesses)
+        finally:
+            goes_on.set()
+        assert {each.result() for each in guesses} == {400}
+
+
+def test_the_address_is_what_the_nearest_trusted_proxy_saw() -> None:
+    """Whatever the client itself puts into the header is not believed."""
+    trusted = load_web_settings(
+        {"QFORGE_WEB_TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8, fd00::/8"}, Path("nowhere")
+    ).trusted_proxies
+    for peer, header, found in [
+        ("192.0.2.9", "198.51.100.1", "192.0.2.9"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.1, 192.0.2.1", "192.0.2.1"),
+        ("127.0.0.1", "198.51.100.1, 192.0.2.1, 10.1.2.3", "192.0.2.1"),
+        ("::ffff:127.0.0.1", "192.0.2.1:4711", "192.0.2.1"),
+        ("fd00::1", "[2001:db8::1]:4711", "2001:db8::1"),
+        ("127.0.0.1", "192.0.2.1, unknown", "127.0.0.1"),
+        ("127.0.0.1", "10.1.2.3", "10.1.2.3"),
+    ]:
+        assert client_of(peer, header.split(","), trusted) == found
+    with pytest.raises(InvalidSetting, match=r"addresses or networks .* not 'proxy\.example'"):
+        load_web_settings({"QFORGE_WEB_TRUSTED_PROXIES": "proxy.example"}, Path("nowhere"))
+
+
+def test_a_throttle_forgets_the_oldest_address_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many addresses give nobody new attempts but the one that failed longest ago."""
+    monkeypatch.setattr(throttle, "MOST_ADDRESSES", 3)
+    now = [0.0]
+    failures = throttle.Throttle("failures", most=1, clock=lambda: now[0])
+    for address in ("192.0.2.1", "2001:db8::1", "192.0.2.3", "192.0.2.4"):
+        failures.count(address)
+    for address in ("2001:db8::2", "192.0.2.3", "::ffff:192.0.2.4"):
+        with pytest.raises(RestError, match="too many failures from this address"):
+            failures.count(address)
+    failures.count("192.0.2.1")
+    failures.forgive("192.0.2.1")
+    failures.count("192.0.2.1")
+    now[0] += throttle.FAILURES_COUNT_FOR + 1
+    failures.count("192.0.2.4")
 
 
 def test_an_issued_token_expires() -> None:
