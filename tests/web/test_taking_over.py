@@ -85,7 +85,7 @@ def test_a_stream_ends_when_the_role_is_taken_even_if_there_is_always_more(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever reads slowly, or all the time, is asked again as well."""
-    monkeypatch.setattr("quantum_forge.web.auth.callers.TRUSTED_FOR", 0.0)
+    monkeypatch.setattr("quantum_forge.web.auth.remembered.TRUSTED_FOR", 0.0)
     monkeypatch.setattr("quantum_forge.web.streams.events.RECHECK_SECONDS", 0.0)
     monkeypatch.setattr("quantum_forge.web.streams.events.HEARTBEAT_SECONDS", 0.1)
     mal = account(served.engine, TENANT, f"mal{time.time_ns()}", Role.RESEARCHER)
