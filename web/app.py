@@ -29,7 +29,7 @@ from quantum_forge.web.accounts import Accounts
 from quantum_forge.web.auth.addresses import BehindProxies
 from quantum_forge.web.auth.callers import READ
 from quantum_forge.web.explain import explain_row
-from quantum_forge.web.failures import answer, response_of
+from quantum_forge.web.failures import answer, no_such_path, response_of
 from quantum_forge.web.geometry import geometry_of
 from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
 from quantum_forge.web.openapi.answer import describe
@@ -123,9 +123,12 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
             405: _not_allowed,
             QuantumForgeError: answer,
             SQLAlchemyError: answer,
+            RecursionError: answer,
             Exception: answer,
         },
     )
+    # The address of a redirect would have the host that the client named.
+    app.router.redirect_slashes = False
     return BehindProxies(Requests(app, web=web, served=served), web.trusted_proxies)
 
 
@@ -272,17 +275,7 @@ def _parts(request: Request) -> _Parts:
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
-    return response_of(
-        RestError(
-            404,
-            "PGRST125",
-            "Invalid path specified in request URL",
-            details=request.url.path,
-            hint="GET /rest/v1/ describes the paths: /rest/v1/TABLE, /rest/v1/rpc/ACTION, "
-            "/auth/v1/…, /events, /live, /ready and /metrics.",
-        ),
-        request,
-    )
+    return response_of(no_such_path(request.scope["path"]), request)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:

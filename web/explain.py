@@ -76,7 +76,7 @@ def _projection(table: str) -> Projection:
 
 def _key_parts(request: Request, columns: int) -> list[str]:
     """The values of the key: a comma that belongs to a value is sent as %2C."""
-    sent = request.scope.get("raw_path") or request.url.path.encode()
+    sent = request.scope.get("raw_path") or request.scope["path"].encode()
     written = sent.decode("ascii", "replace").rstrip("/").rpartition("/")[0]
     written = written.split("/rest/v1/", 1)[-1].partition("/")[2]
     parts = [unquote(part) for part in written.split(",")]

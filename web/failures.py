@@ -74,6 +74,8 @@ def rest_error(error: Exception, *, anonymous: bool = False) -> RestError | None
     match error:
         case RestError():
             return error
+        case RecursionError():
+            return RestError(400, "54001", "the request is nested too deeply")
         case NeedsPrimary():
             return RestError(405, "25006", str(error))
         case PoolTimeout() | DatabaseUnavailable() | DBAPIError() | DriverError():
@@ -106,10 +108,22 @@ async def answer(request: Request, error: Exception) -> Response:
 def response_of(error: RestError, request: Request) -> Response:
     """Return the answer of an error; below /auth/v1 with the fields that clients look for there."""
     body = error.body
-    if request.url.path.startswith("/auth/v1/"):
+    if request.scope["path"].startswith("/auth/v1/"):
         name = _BY_CODE.get(error.code) or _AUTH_CODES.get(error.status, "unexpected_failure")
         also: dict[str, object] = {"error_code": name, "msg": error.message}
         if error.code == _WEAK:
             also[name] = {"reasons": ["length"]}
         body = msgspec.json.encode({**msgspec.json.decode(body), **also})
     return Response(body, status_code=error.status, headers=error.headers)
+
+
+def no_such_path(path: str) -> RestError:
+    """Return the error for a path that leads nowhere."""
+    return RestError(
+        404,
+        "PGRST125",
+        "Invalid path specified in request URL",
+        details=path,
+        hint="GET /rest/v1/ describes the paths: /rest/v1/TABLE, /rest/v1/rpc/ACTION, "
+        "/auth/v1/…, /events, /live, /ready and /metrics.",
+    )

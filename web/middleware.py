@@ -10,11 +10,14 @@ from uuid import UUID
 
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.web.auth.callers import Caller
+from quantum_forge.web.failures import no_such_path, response_of
 from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.rest.request.limits import require_short
 from quantum_forge.web.settings import WebSettings
 
 ID_HEADER = "X-Request-Id"
@@ -101,12 +104,27 @@ class _Request:
     async def answer(self) -> None:
         """Answer it; an error of the program is passed on when its answer has been sent."""
         try:
+            if (refused := self._refused()) is not None:
+                asked = Request(self._scope)
+                asked.state.error = refused.message
+                await response_of(refused, asked)(self._scope, self._receive, self._observed)
+                return
             await self._app(self._scope, self._limited, self._observed)
         except Exception:
             if not self._is_cut:
                 raise
         finally:
             self._served(self._answered())
+
+    def _refused(self) -> RestError | None:
+        """What is wrong with the address of the request, whatever it asks for."""
+        if "\0" in self._scope["path"]:
+            return no_such_path(self._scope["path"])
+        try:
+            require_short(self._scope["query_string"])
+        except RestError as error:
+            return error
+        return None
 
     async def _limited(self) -> Message:
         if not self._announced.isdigit() or int(self._announced) > self._max_body:

@@ -175,7 +175,7 @@ class Server:
             seconds=self.web.max_seconds,
             idle_seconds=self.web.stream_seconds + IDLE_MARGIN,
             method=request.method,
-            path=request.url.path,
+            path=request.scope["path"],
             headers=request.headers,
         ) as connection:
             yield connection

@@ -7,6 +7,8 @@ import msgspec
 from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.web.auth.callers import Caller
+from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.rest.statements.compiled import OF_REQUESTS
 
 _BEGIN = text("""
     SELECT set_config('transaction_read_only', :read_only, true),
@@ -47,17 +49,20 @@ def read_only(
         method: of the request.
         path: of the request.
         headers: of the request; those that let in are left out.
+
+    Raises:
+        RestError: 401 for claims that are no text of PostgreSQL.
     """
     claims = {**caller.claims, "tenant_id": caller.tenant_id and str(caller.tenant_id)}
     shown = {name: value for name, value in headers.items() if name not in _HIDDEN}
-    with engine.connect() as connection, connection.begin():
+    with engine.connect().execution_options(**OF_REQUESTS) as connection, connection.begin():
         connection.execute(
             _BEGIN,
             {
                 "read_only": "on",
                 "milliseconds": _milliseconds(seconds),
                 "idle": _milliseconds(idle_seconds),
-                "claims": msgspec.json.encode(claims).decode(),
+                "claims": _encoded(claims),
                 "method": method,
                 "path": path,
                 "headers": msgspec.json.encode(shown).decode(),
@@ -69,3 +74,17 @@ def read_only(
 
 def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
+
+
+def _encoded(claims: Mapping[str, object]) -> str:
+    """The claims as JSON; a token may be signed, and still hold what no text can."""
+    try:
+        return msgspec.json.encode(claims).decode()
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
+        raise RestError(
+            401,
+            "PGRST301",
+            "the claims of the token cannot be encoded",
+            details=str(error),
+            headers={"WWW-Authenticate": "Bearer"},
+        ) from error

@@ -7,16 +7,22 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import jwt
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, literal, select, text
+from sqlalchemy.util import LRUCache
 
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database, make_engine
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.users import Role
+from quantum_forge.web.auth.callers import READER, Caller
+from quantum_forge.web.rest.statements.compiled import OF_REQUESTS
 from quantum_forge.web.settings import WebSettings
+from quantum_forge.web.transaction import read_only
 from tests.support.web import OTHER, SECRET, TENANT, serving
+from tests.support.web import client as web_client
 from tests.web.conftest import ROLES, Served, account
 
 THREADS = 4
@@ -135,3 +141,113 @@ def test_clients_that_never_read_keep_no_transaction(limited: Served) -> None:
     with limited.client("ada") as same:
         whole = same.get("/rest/v1/molecules?select=id", headers=ndjson)
         assert len(whole.text.splitlines()) == _ENOUGH
+
+
+def test_a_query_has_limits_that_its_refusal_names(limited: Served) -> None:
+    """None that is within them exhausts the stack, and none beyond is compiled."""
+    related = "molecules", "calculations"
+    deep = "*"
+    for level in range(9):
+        deep = f"*,{related[level % 2]}!inner({deep})"
+    nested = "energy.gt.1"
+    for _ in range(28):
+        nested = f"and({nested})"
+    queries = [
+        ("select=" + ",".join(f"a{n}:energy" for n in range(200)), None),
+        ("select=" + ",".join(f"a{n}:energy" for n in range(201)), "200 selected columns"),
+        ("select=" + ",".join(f"a{n}:molecules!inner(*)" for n in range(20)), None),
+        ("select=" + ",".join(f"a{n}:molecules()" for n in range(21)), "20 embedded relations"),
+        (f"select={deep}", "8 levels of embedded relations"),
+        ("select=" + ",".join("*" * 22), "21 selections of all columns"),
+        ("select=energy" + "->a" * 33, "32 steps into JSON"),
+        ("select=" + ",".join(["energy" + "->a" * 32] * 9), "256 steps into JSON"),
+        ("&".join(["energy=gt.1"] * 200), None),
+        ("&".join(["energy=gt.1"] * 201), "200 filters"),
+        ("or=(" + ",".join(["energy.gt.1"] * 201) + ")", "200 filters"),
+        (f"and=({nested})", None),
+        ("order=" + ",".join(["energy"] * 33), "32 terms of an order"),
+        ("charge=in.(" + ",".join("1" * 10_000) + ")", None),
+        ("charge=in.(" + ",".join("1" * 10_001) + ")", "10,000 values in a list"),
+        (_related_filters(), "tables, counted once per condition on them"),
+    ]
+    with limited.client("zoe") as client:
+        for query, limit in queries:
+            reply = client.get(f"/rest/v1/calculations?{query}")
+            assert reply.status_code == (200 if limit is None else 400), (query[:80], reply.text)
+            if limit is not None:
+                assert reply.json()["code"] == "PGRST100"
+                assert limit in reply.json()["message"], query[:80]
+        reply = client.post("/auth/v1/token?grant_type=password", content='{"x":' + "[" * 50_000)
+        assert (reply.status_code, reply.json()["code"]) == (400, "54001")
+        reply = client.post("/rest/v1/molecules", content="[" * 50_000)
+        assert reply.status_code == 400
+    long = "x" * 64_000
+    with connected(limited, f"GET /rest/v1/molecules?name=eq.{long} HTTP/1.1", "zoe") as raw:
+        raw.sendall(b"\r\n")
+        assert raw.recv(13) == b"HTTP/1.1 414 "
+
+
+def _related_filters() -> str:
+    """Conditions on the rows of relations in relations, which would double on each level."""
+    select, path, terms = "*", "", []
+    for level in range(8):
+        name = ("calculations", "molecules")[level % 2]
+        select = f"*,{name}({select})"
+    for level in range(8):
+        name = ("molecules", "calculations")[level % 2]
+        terms += [f"{path}{name}=not.is.null"] * 12
+        path += f"{name}."
+    return "&".join([f"select={select}", *terms])
+
+
+def test_statements_of_requests_are_kept_apart_and_few(limited: Served) -> None:
+    """Whoever sends ever other ones neither fills the memory nor drives out the program's own."""
+    kept = OF_REQUESTS["compiled_cache"]
+    assert isinstance(kept, LRUCache)
+    assert kept.capacity == 32
+    engine, caller = limited.engine, Caller(tenant_id=TENANT, database_role=READER)
+    with read_only(engine, caller, seconds=9, idle_seconds=9, method="GET", path="/") as connection:
+        own = len(engine._compiled_cache or {})
+        for number in range(100):
+            value = literal(number).label(f"n{number}")
+            assert connection.scalar(select(value)) == number
+        assert len(kept) <= 48
+        assert len(engine._compiled_cache or {}) == own
+
+
+def test_no_path_and_no_host_of_a_client_breaks_an_answer(limited: Served) -> None:
+    """Neither NUL, nor a slash too many, nor a host that is none."""
+    with limited.client("ada") as client:
+        for path in ("molecules%00", "%00", "rpc/x%00", "molecules/", "molecules/%00/explain"):
+            reply = client.get(f"/rest/v1/{path}", headers={"Host": "evil.example"})
+            assert reply.status_code == 404, path
+            assert reply.json()["code"] == "PGRST125"
+            assert "location" not in reply.headers
+        for path, status in [("molecules?limit=0", 200), ("nothing", 404), ("a/b", 404)]:
+            reply = client.get(f"/rest/v1/{path}", headers={"Host": "["})
+            assert reply.status_code == status, reply.text
+
+
+def test_a_signed_token_with_half_a_character_is_refused(limited: Served) -> None:
+    """JSON can write what UTF-8 cannot; nothing of it reaches the database, or a header."""
+    claims = {"role": "qforge_reader", "tenant_id": str(TENANT), "exp": time.time() + 60}
+    for odd in ({"name": "\ud800"}, {"role": "\ud800"}):
+        token = jwt.encode(claims | odd, SECRET, algorithm="HS256")
+        with web_client(limited.url, token) as client:
+            reply = client.get("/rest/v1/molecules?limit=0")
+        assert reply.status_code in (401, 403), (odd, reply.text)
+
+
+def test_a_body_arrives_in_time_and_is_small_before_anyone_is_let_in(limited: Served) -> None:
+    """408 and the end of the connection; 413 below /auth/ above 64 kB."""
+    with connected(limited, "POST /rest/v1/molecules HTTP/1.1", "ada") as raw:
+        raw.sendall(b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n[")
+        reply = b""
+        while part := raw.recv(4096):
+            reply += part
+    assert reply.startswith(b"HTTP/1.1 408 ")
+    assert b"QFORGE_WEB_BODY_SECONDS" in reply
+    with limited.client() as client:
+        reply_ = client.post("/auth/v1/token?grant_type=password", content=b" " * 70_000)
+        assert reply_.status_code == 413
+        assert "65,536" in reply_.json()["message"]

@@ -73,9 +73,9 @@ class RestError(QuantumForgeError):
     ) -> None:
         self.status = status
         self.code = code
-        self.message = message
-        self.details = details
-        self.hint = hint
+        self.message = message = _encodable(message)
+        self.details = _encodable(details) if isinstance(details, str) else details
+        self.hint = hint = None if hint is None else _encodable(hint)
         self.own_headers = dict(headers or {})
         super().__init__("; ".join(str(part) for part in (message, hint) if part))
 
@@ -83,7 +83,7 @@ class RestError(QuantumForgeError):
     def headers(self) -> dict[str, str]:
         """Every header of the reply, except its length."""
         named = {"Content-Type": JSON, "Proxy-Status": f"PostgREST; error={self.code}"}
-        return named | self.own_headers
+        return named | {name: _printable(value) for name, value in self.own_headers.items()}
 
     @property
     def body(self) -> bytes:
@@ -96,6 +96,16 @@ class RestError(QuantumForgeError):
                 "hint": self.hint,
             }
         )
+
+
+def _encodable(said: str) -> str:
+    """A text that may quote a request, without what UTF-8 does not have."""
+    return said.encode("utf-8", "backslashreplace").decode()
+
+
+def _printable(value: str) -> str:
+    """The value of a header that may quote a request, without what no header may have."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in value)
 
 
 def from_database(error: BaseException, *, anonymous: bool = False) -> RestError:

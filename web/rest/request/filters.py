@@ -1,8 +1,9 @@
 """Parser of filters: a comparison, or a tree of comparisons."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from quantum_forge.web.rest.request import limits
 from quantum_forge.web.rest.request.query import (
     Condition,
     Field,
@@ -87,6 +88,7 @@ def _list(scanner: Scanner) -> tuple[str, ...]:
     while True:
         quoted = scanner.quoted_value()
         values.append(scanner.until(",)") if quoted is None else quoted)
+        limits.require(len(values), limits.LIST_VALUES, "values in a list")
         if not scanner.take(","):
             break
     scanner.require(")")
@@ -129,6 +131,7 @@ def tree(disjoint: bool, negated: bool, depth: int = 0) -> Callable[[Scanner], T
         while True:
             scanner.skip_blanks()
             parts.append(_part(scanner, depth))
+            limits.require(len(parts), limits.FILTERS, "filters")
             scanner.skip_blanks()
             if not scanner.take(","):
                 break
@@ -145,3 +148,12 @@ def _part(scanner: Scanner, depth: int) -> Filter:
     field = scanner.field('field name, "and" or "or"')
     scanner.require(".")
     return condition(scanner, field, nested=True)
+
+
+def conditions_of(filter_: Filter) -> Iterator[Condition]:
+    """Return the comparisons of a filter."""
+    if isinstance(filter_, Condition):
+        yield filter_
+        return
+    for part in filter_.parts:
+        yield from conditions_of(part)

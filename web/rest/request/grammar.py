@@ -1,18 +1,21 @@
 """Parser of query strings, in the grammar of PostgREST."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from quantum_forge.web.rest.errors import RestError
-from quantum_forge.web.rest.request.filters import condition, tree
+from quantum_forge.web.rest.request import limits
+from quantum_forge.web.rest.request.filters import condition, conditions_of, tree
 from quantum_forge.web.rest.request.query import (
     Aggregate,
     Column,
     Embed,
     Field,
+    Filter,
     Item,
     Join,
     Level,
@@ -38,16 +41,20 @@ def parse(pairs: Sequence[tuple[str, str]]) -> Query:
         pairs: its names and values, decoded, in their order.
 
     Raises:
-        RestError: PGRST100 with the column and what is expected there; PGRST103 for a negative
-            limit; 22021 for what is no text of PostgreSQL.
+        RestError: PGRST100 with the column and what is expected there, or with the limit that the
+            query is above (limits.py); PGRST103 for a negative limit; 22021 for what is no text of
+            PostgreSQL.
     """
     parts: dict[str, object] = {}
+    asked: Counter[str] = Counter()
     levels: dict[Path, Level] = {}
     for key, value in pairs:
         _require_text(key, value)
         match key:
             case "select":
-                parts["select"] = _whole(Scanner("select parameter", value), _items)
+                items = _whole(Scanner("select parameter", value), _items)
+                limits.require_few(items)
+                parts["select"] = items
             case "columns":
                 parts["columns"] = _names(Scanner("columns parameter", value))
             case "on_conflict":
@@ -55,7 +62,7 @@ def parse(pairs: Sequence[tuple[str, str]]) -> Query:
             case "as_of" | "after":
                 parts[key] = value
             case _:
-                _add(levels, key, value)
+                _add(levels, key, value, asked)
     return msgspec.structs.replace(Query(levels=levels), **parts)
 
 
@@ -69,8 +76,8 @@ def _require_text(*texts: str) -> None:
             raise RestError(400, "22021", 'invalid byte sequence for encoding "UTF8"')
 
 
-def _add(levels: dict[Path, Level], key: str, value: str) -> None:
-    """Add what a parameter restricts to the level of its path."""
+def _add(levels: dict[Path, Level], key: str, value: str, asked: Counter[str]) -> None:
+    """Add what a parameter restricts to the level of its path, and count it."""
     scanner = Scanner("tree path", key)
     names = [scanner.name("field name")]
     while scanner.take("."):
@@ -87,16 +94,31 @@ def _add(levels: dict[Path, Level], key: str, value: str) -> None:
     level = levels.get(tuple(path), Level())
     if restricts and last in ("and", "or"):
         found = _whole(Scanner("logic tree", value, f"{last}{value}"), tree(last == "or", negated))
-        change = {"filters": (*level.filters, found)}
+        change = {"filters": (*level.filters, _counted(found, asked))}
     elif restricts and last == "order":
-        change = {"order": _whole(Scanner("order", value), _order)}
+        order = _whole(Scanner("order", value), _order)
+        asked["order"] += len(order)
+        limits.require(asked["order"], limits.ORDER_TERMS, "terms of an order")
+        change = {"order": order}
     elif restricts and last in ("limit", "offset"):
         change = {last: _rows(last, value)}
     else:
         field = Field(last, steps)
         compared = _whole(Scanner("filter", value), lambda read: condition(read, field))
-        change = {"filters": (*level.filters, compared)}
+        change = {"filters": (*level.filters, _counted(compared, asked))}
     levels[tuple(path)] = msgspec.structs.replace(level, **change)
+
+
+def _counted(filter_: Filter, asked: Counter[str]) -> Filter:
+    """Return a filter that is not one too many."""
+    for condition_ in conditions_of(filter_):
+        asked["filters"] += 1
+        asked["steps"] += len(condition_.field.steps)
+        asked["values"] += len(condition_.value) if isinstance(condition_.value, tuple) else 0
+    limits.require(asked["filters"], limits.FILTERS, "filters")
+    limits.require(asked["steps"], limits.ALL_JSON_STEPS, "steps into JSON that are compared")
+    limits.require(asked["values"], limits.LIST_VALUES, "values in lists")
+    return filter_
 
 
 def _whole(scanner: Scanner, read: Callable[[Scanner], Made]) -> Made:
@@ -110,6 +132,7 @@ def _names(scanner: Scanner) -> tuple[str, ...]:
     while not scanner.is_at_end:
         scanner.skip_blanks()
         names.append(scanner.name("column name"))
+        limits.require(len(names), limits.COLUMNS, "columns")
         if not scanner.is_at_end:
             scanner.require(",")
     return tuple(names)

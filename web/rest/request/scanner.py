@@ -1,6 +1,7 @@
 """Scanner of one parameter of a query string: names, quotes, and errors with their column."""
 
 from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.rest.request import limits
 from quantum_forge.web.rest.request.query import Field, JsonStep
 
 DEEPEST = 30
@@ -134,6 +135,7 @@ class Scanner:
         while self.peek("->"):
             as_text = self.take("->>") or not self.take("->")
             steps.append(JsonStep(self._step(), as_text))
+            limits.require(len(steps), limits.JSON_STEPS, "steps into JSON")
         return tuple(steps)
 
     def _step(self) -> str | int:

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from quantum_forge.projections.history.as_of import rows_at
 from quantum_forge.web.rest.errors import RestError
+from quantum_forge.web.rest.request import limits
 from quantum_forge.web.rest.request.query import Column, Embed, Join, Order, Star
 from quantum_forge.web.rest.statements.branches import Branch, not_embedded
 from quantum_forge.web.rest.statements.conditions import cast_type, clause, value_of
@@ -113,6 +114,7 @@ class Compiler:
     def _source(self, table: Readable, *, embedded: bool) -> Source:
         """What stands for a table: itself, or a fold of the log up to the position."""
         self._sources += 1
+        limits.require(self._sources, limits.SOURCES, "tables, counted once per condition on them")
         name = f"t{self._sources}"
         if self._position is None or table.name in self._current:
             return aliased(table.table, name)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, Executable, Result, exists, select
 
 from quantum_forge.projections.project.checkpoint import fingerprint, read_checkpoints
 from quantum_forge.projections.registry import PROJECTIONS
@@ -30,6 +30,7 @@ from quantum_forge.web.rest.request.query import (
     Tree,
 )
 from quantum_forge.web.rest.statements.branches import branches
+from quantum_forge.web.rest.statements.compiled import OF_REQUESTS
 from quantum_forge.web.rest.statements.compiler import Compiler
 from quantum_forge.web.rest.statements.statements import Statements
 from quantum_forge.web.rest.statements.table_state import table_names
@@ -129,12 +130,15 @@ class Rows:
         return Represented(count=len(documents), body=body.encode())
 
     def _documents(self, statements: Statements) -> list[str]:
-        return list(self._connection.execute(statements.documents).scalars())
+        return list(self._executed(statements.documents).scalars())
+
+    def _executed(self, query: Executable) -> Result[Any]:
+        return self._connection.execute(query, execution_options=OF_REQUESTS)
 
     def _csv(self, statements: Statements) -> Represented:
         values = list(statements.columns.selected_columns)
         cells = statements.columns.with_only_columns(*(cell(value) for value in values))
-        rows = self._connection.execute(cells).all() if values else []
+        rows = self._executed(cells).all() if values else []
         texts = [is_text(value) for value in values]
         keys = [output.key for output in statements.outputs]
         return Represented(count=len(rows), body=csv_body(keys, texts, rows))
