@@ -31,7 +31,7 @@ def _check_run(folder: Path, qforge: Qforge) -> None:
     lines = [GOOD[0], *BAD, GOOD[1], GOOD[2]]
     (folder / "long.smi").write_text("".join(f"{line}\n" for line in lines))
 
-    said = json.loads(qforge("run", str(folder / "long.smi"), "--json").stdout)
+    said = json.loads(qforge("run", str(folder / "long.smi"), "--json", status=3).stdout)
 
     assert said["read"] == len(lines)
     assert said["completed"] == len(GOOD)
@@ -55,7 +55,7 @@ def _check_import(folder: Path, qforge: Qforge) -> None:
     deep.mkdir()
     (deep / "metadata.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
 
-    done = qforge("import", "jobs", str(folder / "jobs"), "--json", status=1)
+    done = qforge("import", "jobs", str(folder / "jobs"), "--json", status=3)
 
     said = json.loads(done.stdout)
     assert (said["imported"], said["failed"]) == (2, 2), said

@@ -8,7 +8,7 @@ from tests.conftest import Qforge
 
 def check(folder: Path, qforge: Qforge) -> None:
     """The lines that it covers are one failed record that names them; the counts add up."""
-    done = json.loads(qforge("run", str(folder / "open.csv"), "--json").stdout)
+    done = json.loads(qforge("run", str(folder / "open.csv"), "--json", status=3).stdout)
 
     assert (done["read"], done["completed"], done["failed"]) == (2, 1, 1)
     assert done["file"] == {"records": 2, "lines": 6, "skipped_lines": 1}
