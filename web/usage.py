@@ -1,7 +1,7 @@
 """Usage of the server: a line in the access log for each request, and rows of `api_usage_logs`.
 
 The rows are events that are appended together every few seconds, so that no request waits for an
-append of its own.
+append of its own. Requests of anonymous callers have a line only.
 """
 
 import sys
@@ -66,7 +66,9 @@ class Usage:
             sys.stdout.write(_line(answered))
             sys.stdout.flush()
         caller = answered.caller
-        if caller is None or caller.tenant_id is None or answered.path in _UNRECORDED:
+        if caller is None or caller.tenant_id is None or caller.is_anonymous:
+            return  # nobody without an account writes to the log
+        if answered.path in _UNRECORDED:
             return
         event = request_served(
             url=f"{answered.path}?{answered.query}" if answered.query else answered.path,
@@ -100,6 +102,7 @@ class Usage:
             self._news.wait(FLUSH_SECONDS)
             self._news.clear()
             self._flush()
+        self._flush()
 
     def _flush(self) -> None:
         with self._lock:

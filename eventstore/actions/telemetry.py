@@ -16,6 +16,12 @@ from quantum_forge.schema.domains.telemetry import ApiRequestServed, Error, Perf
 from quantum_forge.schema.language.fields import LONGEST_INDEXED
 
 HIDDEN = "***"
+CUT = "…"
+"""The end of a text that was cut; as the name of a parameter, how many were left out."""
+
+LONGEST_QUERY = 2_000
+"""Characters of the parameters of a request that are recorded: they stay in the log for ever."""
+
 _SECRET_NAME = re.compile(
     r"pass(wor[dt]|wd|phrase)|secret|token|credential|signature|cookie|jwt|bearer|api.?key"
     r"|(^|[_.-])(pass|pwd|key|auth|authorization|sig|session|sid|otp|pin)([_.-]|$)|^code$",
@@ -95,13 +101,14 @@ def request_served(
     """Return the event of a request, without what in its URL may be a secret.
 
     Args:
-        url: path and query, as requested; a longer path is cut to 500 characters.
+        url: path and query, as requested; a longer path is cut to 500 characters, and the names
+            and values of the query to `LONGEST_QUERY` in all.
         method: GET, POST, …
         status_code: of HTTP.
         response_time_ms: time until the answer, in ms.
         request_size_bytes: of the body.
         response_size_bytes: of the body.
-        error_message: what went wrong.
+        error_message: what went wrong; cut to `LONGEST_QUERY` characters.
     """
     parts = urlsplit(url)
     query = {
@@ -115,8 +122,8 @@ def request_served(
         response_time_ms=response_time_ms,
         request_size_bytes=request_size_bytes,
         response_size_bytes=response_size_bytes,
-        error_message=None if error_message is None else storable(error_message),
-        query_parameters=sanitised(query) if query else None,
+        error_message=None if error_message is None else _cut(storable(error_message)),
+        query_parameters=_bounded(sanitised(query)) if query else None,
     )
 
 
@@ -125,3 +132,20 @@ def sanitised(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: HIDDEN if _SECRET_NAME.search(name) else value for name, value in parameters.items()
     }
+
+
+def _bounded(parameters: Mapping[str, str]) -> dict[str, object]:
+    """The first parameters, as far as they have `LONGEST_QUERY` characters in all."""
+    kept: dict[str, object] = {}
+    left = LONGEST_QUERY
+    for number, (name, value) in enumerate(parameters.items()):
+        if len(name) >= left:
+            return {**kept, CUT: len(parameters) - number}
+        left -= len(name)
+        kept[name] = _cut(value, left)
+        left -= min(left, len(value))
+    return kept
+
+
+def _cut(text: str, most: int = LONGEST_QUERY) -> str:
+    return text if len(text) <= most else text[:most] + CUT

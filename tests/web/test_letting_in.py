@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import httpx2
@@ -24,19 +24,23 @@ from sqlalchemy import text
 from quantum_forge.eventstore.actions.accounts import password_login
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.users import Users
+from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import InvalidSetting, NotLetIn
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.security.hashing import hash_token
 from quantum_forge.schema.domains.access import ApiKeyIssued
+from quantum_forge.schema.domains.telemetry import ApiRequestServed
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.auth import throttle
 from quantum_forge.web.auth.addresses import client_of
-from quantum_forge.web.auth.callers import Callers
+from quantum_forge.web.auth.callers import Caller, Callers
 from quantum_forge.web.auth.tokens import Tokens, load_tokens
+from quantum_forge.web.middleware import Answered
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.settings import WebSettings, load_web_settings
+from quantum_forge.web.usage import Usage
 from tests.support.web import OTHER, SECRET, TENANT, bearer, client
 from tests.web.conftest import PASSWORD, Served, account
 
@@ -447,6 +451,41 @@ def test_logins_keep_no_other_request_waiting(
         finally:
             goes_on.set()
         assert {each.result() for each in guesses} == {400}
+
+
+def test_requests_without_a_key_are_not_recorded() -> None:
+    """Where tables are open to everybody, nobody writes to the log by reading them."""
+    recorded: list[NewEvent] = []
+
+    class Kept:
+        def record_all(self, *events: NewEvent) -> None:
+            recorded.extend(events)
+
+    usage = Usage(lambda _: cast(Recorder, Kept()), prints=False)
+    usage.start()
+    for name in ("anonymous", "user x"):
+        caller = Caller(tenant_id=TENANT, database_role="qforge_reader", name=name)
+        usage.served(
+            Answered(
+                at=NOW,
+                id=uuid4(),
+                method="GET",
+                path=f"/rest/v1/molecules/{name}",
+                query="",
+                status=200,
+                milliseconds=1,
+                request_bytes=0,
+                response_bytes=0,
+                address=None,
+                caller=caller,
+                error="e" * 5000,
+            )
+        )
+    usage.close()
+    (event,) = [each.event for each in recorded]
+    assert isinstance(event, ApiRequestServed)
+    assert event.endpoint == "/rest/v1/molecules/user x"
+    assert event.error_message == "e" * 2000 + "…"
 
 
 def test_the_address_is_what_the_nearest_trusted_proxy_saw() -> None:
