@@ -14,11 +14,7 @@ from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quantum_forge.eventstore.actions.accounts.sessions import (
-    UNKNOWN_SESSION,
-    OpenedSession,
-    Sessions,
-)
+from quantum_forge.eventstore.actions.accounts.sessions import OpenedSession, Sessions
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.envelope import Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
@@ -199,11 +195,12 @@ class Accounts:
 
     def _refresh(self, request: Request, token: Secret) -> dict[str, Any]:
         recorder = self._server.recorder_of_request(request)
+        sessions = Sessions(recorder)
+        if not sessions.knows(token):
+            self._unknown_tokens.count(address_of(request))  # beyond the limit, nothing is recorded
         try:
-            resumed = Sessions(recorder).resume(token)
-        except NotLetIn as refused:
-            if refused.reason == UNKNOWN_SESSION:
-                self._unknown_tokens.count(address_of(request))
+            resumed = sessions.resume(token)
+        except NotLetIn:
             raise Refused(
                 400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found"
             ) from None

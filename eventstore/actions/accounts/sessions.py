@@ -32,8 +32,7 @@ from quantum_forge.schema.language.identity import natural_id
 LIFETIME = timedelta(days=7)
 """For how long a session that nobody uses can be resumed."""
 
-UNKNOWN_SESSION = "unknown session"
-"""Why a token is refused that belongs to no session."""
+_UNKNOWN = "unknown session"
 
 STATE = SessionStateSaved.__struct_fields__
 
@@ -140,7 +139,7 @@ class Sessions(Domain):
         with self.engine.connect() as connection:
             known = latest_values(connection, self._stream(session_id), ["token_hash", "user_id"])
             if known["token_hash"] is None or not token_matches(token, known["token_hash"]):
-                reason: str | None = UNKNOWN_SESSION
+                reason: str | None = _UNKNOWN
             else:
                 user_id = UUID(known["user_id"])
                 reason = ended_with(connection, user_id, self._stream(session_id))
@@ -154,6 +153,13 @@ class Sessions(Domain):
             latest = latest_values(connection, self._stream(session_id), [*STATE, "expires_at"])
         expires_at = datetime.fromisoformat(latest.pop("expires_at"))
         return ResumedSession(session_id, user_id, expires_at, latest)
+
+    def knows(self, token: Secret) -> bool:
+        """Whether a token belongs to a session, open or not."""
+        session_id = self._id(token)
+        with self.engine.connect() as connection:
+            known = latest_values(connection, self._stream(session_id), ["token_hash"])
+        return known["token_hash"] is not None and token_matches(token, known["token_hash"])
 
     def record(self, *happened: tuple[UUID, Event]) -> list[Placed]:
         """Record what happened to sessions, by the rules, as one atomic append.
@@ -194,7 +200,7 @@ class Sessions(Domain):
         denied = AccessDenied(
             action="session_resume", reason=reason, target_type="session", target_id=session_id
         )
-        record = record_unknown if reason == UNKNOWN_SESSION else record_denied
+        record = record_unknown if reason == _UNKNOWN else record_denied
         record(self.recorder, denied, session_id)
         raise NotLetIn("session", reason)
 
