@@ -1,6 +1,7 @@
 """`qforge serve`: the store over HTTP."""
 
 import os
+import socket
 import sys
 
 import click
@@ -54,7 +55,7 @@ def serve(host: str, port: int, workers: int, quiet: bool) -> None:
         from quantum_forge.web.settings import load_web_settings
     except ModuleNotFoundError as error:
         raise MissingLibrary("qforge serve", error.name or "uvicorn", "web") from None
-    load_web_settings()  # its errors are for the person at the terminal
+    web = load_web_settings()  # its errors are for the person at the terminal
     with open_forge(writes=True):
         pass  # migrates, and refuses a database that does not fit
     if quiet:
@@ -72,18 +73,31 @@ def serve(host: str, port: int, workers: int, quiet: bool) -> None:
         proxy_headers=False,
     )
     try:
-        socket = config.bind_socket()
+        listener = config.bind_socket()
     except SystemExit:
         raise AddressInUse(host, port, "it is in use, or not allowed") from None
-    socket.listen(config.backlog)  # clients may come from now on: they wait until all is ready
-    host, port = socket.getsockname()[:2]
+    _cut_off_who_does_not_read(listener, web.stream_seconds)
+    listener.listen(config.backlog)  # clients may come from now on: they wait until all is ready
+    host, port = listener.getsockname()[:2]
     console.note(
         f"serving at http://{f'[{host}]' if ':' in host else host}:{port}; Ctrl-C stops it"
     )
     sys.stdout.flush()
     if workers == 1:
-        uvicorn.Server(config).run(sockets=[socket])
+        uvicorn.Server(config).run(sockets=[listener])
     else:
         from uvicorn.supervisors import Multiprocess
 
-        Multiprocess(config, sockets=[socket]).run()
+        Multiprocess(config, sockets=[listener]).run()
+
+
+def _cut_off_who_does_not_read(listener: socket.socket, seconds: float) -> None:
+    """Have the kernel close connections whose client takes nothing of a reply for so long.
+
+    The connections inherit it. A whole reply waits in the memory of the process until it is taken,
+    where the server itself looks no more.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
+    if option is not None:
+        milliseconds = min(2**31 - 1, max(1, round(seconds * 1000)))
+        listener.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
