@@ -22,6 +22,7 @@ from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.security.encryption import load_encryption
 from quantum_forge.schema.domains.users import UserLoggedIn, UserRegistered
 from quantum_forge.schema.tables import event_logs
 from quantum_forge.web.auth.throttle import Throttle
@@ -35,10 +36,11 @@ a refused login sleeps, and anybody may send one."""
 
 
 class _Grant(msgspec.Struct):
-    """What a client sends to get a token."""
+    """What a client sends to get a token. code: of the second factor, or a recovery code."""
 
     email: str | None = None
     password: Secret | None = None
+    code: Secret | None = None
     refresh_token: Secret | None = None
 
 
@@ -87,7 +89,7 @@ class Accounts:
         grant = await json_of(request, _Grant)
         kind = request.query_params.get("grant_type")
         if kind == "password" and grant.email and grant.password:
-            work = partial(self._log_in_counted, request, grant.email, grant.password)
+            work = partial(self._log_in_counted, request, grant.email, grant.password, grant.code)
             # Before it has failed: guesses made at the same time are as many as one by one.
             self._failed_logins.count(address_of(request))
         elif kind == "refresh_token" and grant.refresh_token:
@@ -172,10 +174,12 @@ class Accounts:
         await self._server.in_thread(close)
         return Response(status_code=204)
 
-    def _log_in_counted(self, request: Request, name: str, password: Secret) -> dict[str, Any]:
+    def _log_in_counted(
+        self, request: Request, name: str, password: Secret, code: Secret | None
+    ) -> dict[str, Any]:
         """Log in; what is no refusal is no failure of the address, either."""
         try:
-            answer = self._log_in(request, name, password)
+            answer = self._log_in(request, name, password, code)
         except Refused:
             raise
         except BaseException:
@@ -184,12 +188,23 @@ class Accounts:
         self._failed_logins.forgive(address_of(request))
         return answer
 
-    def _log_in(self, request: Request, name: str, password: Secret) -> dict[str, Any]:
+    def _log_in(
+        self, request: Request, name: str, password: Secret, code: Secret | None
+    ) -> dict[str, Any]:
         recorder = self._server.recorder_of_request(request)
+        encryption = None if code is None else load_encryption(self._server.settings)
         try:
-            user_id = Users(recorder).log_in(name, password)
+            user_id = Users(recorder, encryption=encryption).log_in(name, password, code=code)
             opened = Sessions(recorder).open(user_id)
-        except NotLetIn:  # a locked account, too: nobody shall learn that it exists
+        except NotLetIn as refused:
+            if refused.reason == "second_factor_missing":  # the password is right
+                raise Refused(
+                    400,
+                    "insufficient_aal",
+                    "a code of the authenticator app, or a recovery code, is required: send it as "
+                    "code beside the password",
+                ) from None
+            # A locked account, too: nobody shall learn that it exists.
             raise Refused(400, "invalid_credentials", "Invalid login credentials") from None
         return self._issued(recorder.tenant_id, user_id, opened)
 

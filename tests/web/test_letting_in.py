@@ -19,6 +19,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import text
 
 from quantum_forge.eventstore.actions.accounts import password_login
@@ -27,8 +29,11 @@ from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import InvalidSetting, NotLetIn
 from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.database.engine import Database
+from quantum_forge.eventstore.database.settings import Settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.security.encryption import add_key, load_encryption
 from quantum_forge.eventstore.security.hashing import hash_token
 from quantum_forge.schema.domains.access import ApiKeyIssued
 from quantum_forge.schema.domains.telemetry import ApiRequestServed
@@ -41,7 +46,7 @@ from quantum_forge.web.middleware import Answered
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.settings import WebSettings, load_web_settings
 from quantum_forge.web.usage import Usage
-from tests.support.web import OTHER, SECRET, TENANT, bearer, client
+from tests.support.web import OTHER, SECRET, TENANT, bearer, client, serving
 from tests.web.conftest import PASSWORD, Served, account
 
 NOW = int(time.time())
@@ -530,3 +535,35 @@ def test_an_issued_token_expires() -> None:
     tokens = Tokens(Secret(SECRET), lifetime=-31)
     with pytest.raises(RestError, match="JWT expired"):
         tokens.check(tokens.issue({"sub": "x"})[0])
+
+
+def test_a_second_factor_is_asked_for_and_sent_beside_the_password(
+    module_database: Database, tmp_path: Path
+) -> None:
+    """Only who knows the password learns that a code is wanted; each code lets in once."""
+    key_file = tmp_path / "encryption.key"
+    add_key(key_file)
+    settings = Settings(home=tmp_path, user_id=uuid4(), encryption_key_file=key_file)
+    moe = account(module_database.engine, TENANT, f"moe{time.time_ns()}", Role.VIEWER)
+    with Recorder(module_database.engine, Author(tenant_id=TENANT)) as recorder:
+        users = Users(recorder, encryption=load_encryption(settings))
+        secret = users.prepare_two_factor(moe.id).text
+        totp = TOTP(base64.b32decode(secret.reveal()), 6, SHA1(), 30)
+        recovery, *_ = users.enable_two_factor(moe.id, Secret(totp.generate(time.time()).decode()))
+    right = {"email": f"{moe.name}@example.org", "password": PASSWORD}
+    with (
+        serving(module_database, tmp_path, WebSettings(), encryption_key_file=key_file) as url,
+        client(url) as browser,
+    ):
+        for body, code in (
+            (right, "insufficient_aal"),
+            ({**right, "password": "wrong wrong"}, "invalid_credentials"),
+            ({**right, "code": "000000"}, "invalid_credentials"),
+        ):
+            reply = browser.post(LOGIN, json=body)
+            assert (reply.status_code, reply.json()["error_code"]) == (400, code), body
+        codes = [
+            browser.post(LOGIN, json={**right, "code": recovery.reveal()}).status_code
+            for _ in range(2)
+        ]
+        assert codes == [200, 400]

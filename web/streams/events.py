@@ -63,7 +63,7 @@ async def _streamed(
         if now - checked_at > RECHECK_SECONDS:
             # A key that was revoked, a token that expired or a role that was taken ends the stream,
             # also where there is always more to send.
-            caller = await server.caller(request)
+            caller = await server.still_let_in(request, caller)
             caller.require(Role.RESEARCHER, READ, "the stream of events")
             checked_at = now
         frames, position = await _next(request, server, hub, caller, where, position)
