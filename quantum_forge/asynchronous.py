@@ -187,6 +187,7 @@ class AsyncKeys(Face):
 
     issue = in_thread(ApiKeys.issue)
     use = in_thread(ApiKeys.use)
+    check = in_thread(ApiKeys.check)
     revoke = in_thread(ApiKeys.revoke)
 
 

@@ -436,7 +436,7 @@ def test_logins_keep_no_other_request_waiting(
     """Anybody may send a login, and a refused one sleeps: the others have threads of their own."""
     goes_on = threading.Event()
 
-    def log_in(*_: object) -> None:
+    def log_in(*_: object, **__: object) -> None:
         goes_on.wait(30)
         raise NotLetIn("login", "unknown_user")
 
