@@ -1,5 +1,6 @@
 """One database and one server for a module of tests, with users of two tenants."""
 
+import contextlib
 from collections.abc import Iterator
 from ipaddress import ip_network
 from uuid import UUID, uuid4
@@ -72,12 +73,25 @@ def served(module_database: Database, tmp_path_factory: pytest.TempPathFactory) 
     web = WebSettings(
         jwt_secret=Secret(SECRET), max_body=100_000, trusted_proxies=(ip_network("127.0.0.1"),)
     )
-    login = f"web_{uuid4().hex[:12]}"
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE ROLE {login} LOGIN IN ROLE {ROLES}"))
-    as_login = Database(make_engine(module_database.url.set(username=login)))
-    with as_login, serving(as_login, home, web) as url:
+    with as_server(module_database) as database, serving(database, home, web) as url:
         yield Served(url, engine, accounts)
+
+
+@contextlib.contextmanager
+def as_server(database: Database) -> Iterator[Database]:
+    """Return the same database by a login as a server needs it, which is dropped at the end.
+
+    Logins belong to the whole PostgreSQL server, and the doctor of other tests would name it.
+    """
+    login = f"web_{uuid4().hex[:12]}"
+    with database.engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {login} LOGIN IN ROLE {ROLES}"))
+    try:
+        with Database(make_engine(database.url.set(username=login))) as by_login:
+            yield by_login
+    finally:
+        with database.engine.begin() as connection:
+            connection.execute(text(f"DROP ROLE {login}"))
 
 
 def account(engine: Engine, tenant_id: UUID, name: str, role: Role) -> Account:

@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import jwt
 import pytest
@@ -13,7 +12,7 @@ from sqlalchemy import Engine, literal, select, text
 from sqlalchemy.util import LRUCache
 
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.database.engine import Database, make_engine
+from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.users import Role
@@ -23,7 +22,7 @@ from quantum_forge.web.settings import WebSettings
 from quantum_forge.web.transaction import read_only
 from tests.support.web import OTHER, SECRET, TENANT, serving
 from tests.support.web import client as web_client
-from tests.web.conftest import ROLES, Served, account
+from tests.web.conftest import Served, account, as_server
 
 THREADS = 4
 """Of the server: as many exports at the same time, and half of them for each tenant."""
@@ -75,11 +74,7 @@ def limited(
         projects=False,
     )
     home = tmp_path_factory.mktemp("home")
-    login = f"web_{uuid4().hex[:12]}"
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE ROLE {login} LOGIN IN ROLE {ROLES}"))
-    as_login = Database(make_engine(module_database.url.set(username=login)))
-    with as_login, serving(as_login, home, web) as url:
+    with as_server(module_database) as database, serving(database, home, web) as url:
         yield Served(url, engine, accounts)
 
 
