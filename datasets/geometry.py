@@ -54,7 +54,7 @@ class Geometry(msgspec.Struct, frozen=True):
             MissingLibrary, UnwritableRecord.
         """
         file = io.BytesIO()
-        writer = self.format.open(Header(self.schema, self.format.units, {}), file, None)
+        writer = self.format.open(Header(self.schema, self.format.units, {}, records=1), file, None)
         try:
             for batch in self.rows:
                 writer.write(batch)

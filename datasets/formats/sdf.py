@@ -64,8 +64,8 @@ class SdfFile:
     def __init__(self, header: Header, file: IO[bytes], path: Path | None) -> None:  # noqa: ARG002  # every format has both
         self._file = file
         self._units = header.units
-        self._pool: WorkerPool | None = None
-        self._workers = 0
+        workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)), header.records or MOST_WORKERS)
+        self._pool = WorkerPool(workers, function=_BONDED)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add records."""
@@ -76,8 +76,7 @@ class SdfFile:
 
     def close(self) -> None:
         """End the worker processes; nothing is added."""
-        if self._pool is not None:
-            self._pool.kill_all()
+        self._pool.kill_all()
 
     def _structure(self, row: dict[str, Any]) -> Structure:
         to_angstrom = 1 / self._units.factor(Quantity.LENGTH)
@@ -107,25 +106,16 @@ class SdfFile:
         return blocks
 
     def _ran(self, function: str, structures: list[Structure]) -> list[str | _NoBlock]:
-        pool = self._pool_for(len(structures))
         isolation = Isolation[Structure, str | _NoBlock](
-            pool, function, lambda _, reason: _NoBlock(reason), timeout_s=SEARCH_SECONDS
+            self._pool, function, lambda _, reason: _NoBlock(reason), timeout_s=SEARCH_SECONDS
         )
         isolation.give(structures)
         blocks: list[str | _NoBlock] = []
         while isolation:
-            for outcome in pool.wait():
+            for outcome in self._pool.wait():
                 isolation.heed(outcome)
             blocks += isolation.taken(len(isolation))
         return blocks
-
-    def _pool_for(self, records: int) -> WorkerPool:
-        """The workers, of which a file of one record needs one."""
-        wanted = min(MOST_WORKERS, len(os.sched_getaffinity(0)), records)
-        if self._pool is None or wanted > self._workers:
-            self.close()
-            self._pool, self._workers = WorkerPool(wanted, function=_BONDED), wanted
-        return self._pool
 
     def _record(self, row: dict[str, Any], block: str) -> str:
         fields = [

@@ -12,12 +12,14 @@ from quantum_forge.datasets.units import Units
 class Header(msgspec.Struct, frozen=True):
     """What a writer knows before the first row.
 
-    about: what the dataset tells of itself: its name, query, position of the log.
+    about: what the dataset tells of itself: its name, query, position of the log. records: how many
+    there will be at most; None where that is not known.
     """
 
     schema: pa.Schema
     units: Units
     about: dict[str, Any]
+    records: int | None = None
 
 
 class Writer(Protocol):
