@@ -1,7 +1,8 @@
 """Login by password: what it takes, how an account is locked, which attempts are recorded."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NoReturn
 from uuid import UUID
@@ -53,6 +54,18 @@ _FAILURES = text("""
 )
 
 
+@contextmanager
+def _refusals_in_steps() -> Iterator[None]:
+    """Have a refusal come after a multiple of `REFUSAL_STEP`, whatever it is for."""
+    began = time.monotonic()
+    try:
+        yield
+    except NotLetIn:
+        time.sleep((began - time.monotonic()) % REFUSAL_STEP)
+        raise
+
+
+@_refusals_in_steps()
 def log_in(
     recorder: Recorder,
     name: str,
@@ -64,36 +77,6 @@ def log_in(
     clock: Callable[[], datetime],
 ) -> UUID:
     """Log a user in, and record that: see `Users.log_in`.
-
-    A refusal comes after a multiple of `REFUSAL_STEP`, whatever it is for.
-    """
-    began = time.monotonic()
-    try:
-        return _log_in(
-            recorder,
-            name,
-            password,
-            login_method=login_method,
-            code=code,
-            encryption=encryption,
-            clock=clock,
-        )
-    except NotLetIn:
-        time.sleep((began - time.monotonic()) % REFUSAL_STEP)
-        raise
-
-
-def _log_in(
-    recorder: Recorder,
-    name: str,
-    password: Secret,
-    *,
-    login_method: str,
-    code: Secret | None,
-    encryption: Encryption | None,
-    clock: Callable[[], datetime],
-) -> UUID:
-    """Log a user in, and record that.
 
     The failures are counted in the transaction that records the next event of the account, and
     again when another attempt was faster. So of guesses made at the same time no more are answered
