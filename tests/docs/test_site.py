@@ -20,6 +20,16 @@ from quantum_forge.eventstore.base.errors import (
 from tests.cli.test_tree import TREE
 
 ROOT = Path(__file__).parents[2]
+ROOMS = (
+    "cli",
+    "web",
+    "datasets",
+    "runner",
+    "projections",
+    "eventstore",
+    "schema",
+    "quantum_forge",
+)
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
@@ -72,18 +82,8 @@ def test_every_error_is_in_the_reference_with_what_to_do() -> None:
 
 def test_every_variable_that_the_code_reads_is_among_the_settings() -> None:
     """What can be set can be looked up, and what can be looked up can be set."""
-    rooms = (
-        "cli",
-        "web",
-        "datasets",
-        "runner",
-        "projections",
-        "eventstore",
-        "schema",
-        "quantum_forge",
-    )
     sources = "".join(
-        path.read_text("utf-8") for room in rooms for path in (ROOT / room).rglob("*.py")
+        path.read_text("utf-8") for room in ROOMS for path in (ROOT / room).rglob("*.py")
     )
     name = r'"(QFORGE_[A-Z_]+|DATABASE_URL|POSTGRES_[A-Z]+|DB_[A-Z]+)"'
     declared = re.findall(r"^(\w+)=", settings_page(), re.MULTILINE)
@@ -102,17 +102,7 @@ def test_every_room_that_programs_use_has_a_page_of_its_modules() -> None:
 
 def test_every_page_that_the_code_names_is_there() -> None:
     """A docstring or a message that points to a page points to one that exists."""
-    rooms = (
-        "cli",
-        "web",
-        "datasets",
-        "runner",
-        "projections",
-        "eventstore",
-        "schema",
-        "quantum_forge",
-    )
-    for room in (*rooms, "tests", "examples", "benchmarks"):
+    for room in (*ROOMS, "tests", "examples", "benchmarks"):
         for path in (ROOT / room).rglob("*.py"):
             for named in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text("utf-8")):
                 assert (ROOT / named).exists(), f"{path} names {named}"
