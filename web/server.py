@@ -4,7 +4,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 from uuid import UUID
 
@@ -155,21 +155,18 @@ class Server:
         """Run what waits for the database in a thread; at most `threads` at the same time."""
         return await anyio.to_thread.run_sync(work, limiter=self.limiter)
 
-    @contextmanager
-    def reading(self, caller: Caller, request: Request) -> Iterator[Connection]:
-        """Begin the transaction by which a caller reads."""
-        with self._reading(self.engine, caller, request) as connection:
-            yield connection
+    def reading(self, caller: Caller, request: Request) -> AbstractContextManager[Connection]:
+        """Return the transaction by which a caller reads."""
+        return self._reading(self.engine, caller, request)
 
-    @contextmanager
-    def exporting(self, caller: Caller, request: Request) -> Iterator[Connection]:
-        """Begin the same for a reply that is sent as it is read."""
-        with self._reading(self._of_exports, caller, request) as connection:
-            yield connection
+    def exporting(self, caller: Caller, request: Request) -> AbstractContextManager[Connection]:
+        """Return the same for a reply that is sent as it is read."""
+        return self._reading(self._of_exports, caller, request)
 
-    @contextmanager
-    def _reading(self, engine: Engine, caller: Caller, request: Request) -> Iterator[Connection]:
-        with read_only(
+    def _reading(
+        self, engine: Engine, caller: Caller, request: Request
+    ) -> AbstractContextManager[Connection]:
+        return read_only(
             engine,
             caller,
             seconds=self.web.max_seconds,
@@ -177,8 +174,7 @@ class Server:
             method=request.method,
             path=request.scope["path"],
             headers=request.headers,
-        ) as connection:
-            yield connection
+        )
 
     @contextmanager
     def projecting(self) -> Iterator[None]:
