@@ -131,15 +131,10 @@ def add(project: str, molecules: tuple[str, ...]) -> None:
       qforge projects add Malaria 7d44a1f0 aspirin
     """
     with open_forge(writes=True, needs=[*NEEDED, "molecules"]) as forge, _actions(forge) as actions:
-        project_id = _id_of(forge, project)
-        found = dict(zip(molecules, _molecules(forge, molecules), strict=True))
-        moved = {
-            written
-            for written, molecule_id in found.items()
-            if move_molecule(actions, molecule_id, project_id=project_id)
-        }
-    console.note(f"{counted(len(moved), 'molecule')} put into {project}.")
-    if there := [written for written in found if written not in moved]:
+        there = _stayed(forge, actions, molecules, _id_of(forge, project))
+    moved = len(set(molecules)) - len(there)
+    console.note(f"{counted(moved, 'molecule')} put into {project}.")
+    if there:
         console.note(f"There already: {', '.join(there)}.")
 
 
@@ -153,15 +148,22 @@ def remove(molecules: tuple[str, ...]) -> None:
       qforge projects remove 7d44a1f0
     """
     with open_forge(writes=True, needs=["molecules"]) as forge, _actions(forge) as actions:
-        found = dict(zip(molecules, _molecules(forge, molecules), strict=True))
-        moved = {
-            written
-            for written, molecule_id in found.items()
-            if move_molecule(actions, molecule_id, project_id=None)
-        }
-    console.note(f"{counted(len(moved), 'molecule')} taken out.")
-    if left := [written for written in found if written not in moved]:
+        left = _stayed(forge, actions, molecules, None)
+    console.note(f"{counted(len(set(molecules)) - len(left), 'molecule')} taken out.")
+    if left:
         console.note(f"In no project: {', '.join(left)}.")
+
+
+def _stayed(
+    forge: Forge, actions: Recorder, molecules: tuple[str, ...], project_id: UUID | None
+) -> list[str]:
+    """Move molecules to a project; None: out of any. Return those that were there already."""
+    found = dict(zip(molecules, _molecules(forge, molecules), strict=True))
+    return [
+        written
+        for written, molecule_id in found.items()
+        if not move_molecule(actions, molecule_id, project_id=project_id)
+    ]
 
 
 def _actions(forge: Forge) -> Recorder:
