@@ -26,12 +26,12 @@ class NoGeometry(QuantumForgeError):
 
     def __init__(self, calculation_id: UUID, reason: str | None) -> None:
         self.reason = reason
-        told = "there is no such calculation" if reason is None else f"it is {reason}"
+        why = "there is no such calculation" if reason is None else f"it is {reason}"
         if reason == Excluded.NO_ATOMS:
-            told = "its result has no atoms"
+            why = "its result has no atoms"
         elif reason == Excluded.MOLECULE_DELETED:
-            told = "its molecule was deleted"
-        super().__init__(f"calculation {calculation_id} has no geometry: {told}")
+            why = "its molecule was deleted"
+        super().__init__(f"calculation {calculation_id} has no geometry: {why}")
 
 
 class Geometry(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from quantum_forge.web.rest.exchange import WriteRequest
 _NAME = "request"
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class KnownRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a recorded request was. keys: of its rows; inserts: whether one of them was new."""
 
     sha256: str
@@ -59,7 +59,7 @@ class Repetition:
         self._entities += 1
         return self._id("entity", self._entities)
 
-    def found(self, connection: Connection) -> tuple[Told, int] | None:
+    def found(self, connection: Connection) -> tuple[KnownRequest, int] | None:
         """Return what was recorded of the request, and its first position; None: nothing yet.
 
         Raises:
@@ -72,10 +72,10 @@ class Repetition:
         row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        told = msgspec.convert(row[0].get(_NAME), Told)
-        if told.sha256 != self._sha256:
+        known = msgspec.convert(row[0].get(_NAME), KnownRequest)
+        if known.sha256 != self._sha256:
             raise EventIdReused(f"the Idempotency-Key {self._key!r} was that of another request")
-        return told, row[1]
+        return known, row[1]
 
     def complete(self, connection: Connection, keys: list[dict[str, Any]]) -> None:
         """Fill in the keys of rows that are known by the position of their event."""
@@ -93,14 +93,14 @@ class Repetition:
     ) -> list[NewEvent]:
         """Return the events with the ids and the metadata by which they are found again."""
         ids = {str(event.event_id): self._id("event", i) for i, event in enumerate(events)}
-        told = Told(sha256=self._sha256, keys=keys, inserts=inserts)
+        known = KnownRequest(sha256=self._sha256, keys=keys, inserts=inserts)
         marked = []
         for place, event in enumerate(events):
             metadata = dict(event.metadata)
             if (cause := ids.get(str(metadata.get("causation_id")))) is not None:
                 metadata["causation_id"] = str(cause)
             if place == 0:
-                metadata[_NAME] = msgspec.to_builtins(told)
+                metadata[_NAME] = msgspec.to_builtins(known)
             marked.append(
                 msgspec.structs.replace(event, event_id=ids[str(event.event_id)], metadata=metadata)
             )
