@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import text
@@ -42,6 +43,17 @@ from quantum_forge.web.streams.hub import Hub
 from quantum_forge.web.tables import read_table
 from quantum_forge.web.usage import Usage
 from quantum_forge.web.writing import options_of_table, write_table
+
+OF_UVICORN: Final[dict[str, Any]] = {
+    "http": "httptools",  # h11 refuses a head of more than 16 kB that does not come in one piece
+    "lifespan": "on",
+    "log_level": "warning",
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "timeout_graceful_shutdown": 1,  # seconds for requests that are being answered
+}
+"""What the application asks of uvicorn, whoever runs it."""
 
 _METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "HEAD")
 _EXPOSED = (

@@ -16,7 +16,7 @@ import uvicorn
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID, Settings
-from quantum_forge.web.app import create_app
+from quantum_forge.web.app import OF_UVICORN, create_app
 from quantum_forge.web.settings import WebSettings
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -30,10 +30,7 @@ def serving(
     settings = Settings(url=database.url, source="the test", home=home, user_id=uuid7(), **given)
     config = uvicorn.Config(
         create_app(settings, msgspec.structs.replace(web, log=False)),
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        lifespan="on",
+        **OF_UVICORN,
     )
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

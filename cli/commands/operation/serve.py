@@ -11,9 +11,6 @@ from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
 
-GRACE_SECONDS = 1
-"""For requests that are being answered when the server is asked to stop."""
-
 
 class AddressInUse(QuantumForgeError):
     """Another program listens at the address."""
@@ -52,6 +49,7 @@ def serve(host: str, port: int, workers: int, quiet: bool) -> None:
     try:
         import uvicorn
 
+        from quantum_forge.web.app import OF_UVICORN
         from quantum_forge.web.settings import load_web_settings
     except ModuleNotFoundError as error:
         raise MissingLibrary("qforge serve", error.name or "uvicorn", "web") from None
@@ -66,11 +64,7 @@ def serve(host: str, port: int, workers: int, quiet: bool) -> None:
         host=host,
         port=port,
         workers=workers,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        proxy_headers=False,
+        **OF_UVICORN,
     )
     try:
         listener = config.bind_socket()
