@@ -56,6 +56,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("quantum-forge needs Python 3.11 or newer: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,hdf5,dev]'
+	@$(BIN)/python -m quantum_forge.web.dashboard.vendor
 	@touch $@
 
 # What people read exports with: for the tests that do so, and too large for the demo.

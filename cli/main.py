@@ -133,6 +133,10 @@ COMMANDS = {
         "quantum_forge.cli.commands.operation.serve:serve",
         "Answer HTTP requests until Ctrl-C or SIGTERM.",
     ),
+    "ui": Lazy(
+        "quantum_forge.cli.commands.operation.ui:ui",
+        "Open the dashboard in your browser, until Ctrl-C.",
+    ),
     "server": Lazy(
         "quantum_forge.cli.commands.operation.server:server",
         "Show or stop the embedded PostgreSQL.",

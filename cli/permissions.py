@@ -30,6 +30,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     "projects list": Role.VIEWER,
     "retention show": Role.VIEWER,
     "status": Role.VIEWER,
+    "ui": Role.VIEWER,
     "users list": Role.VIEWER,
     "verify": Role.VIEWER,
     # The log as it is, in which everybody's events are

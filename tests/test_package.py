@@ -86,6 +86,13 @@ def test_the_wheel_holds_quantum_forge_alone() -> None:
         assert f"quantum_forge/{room}/py.typed" in names
     assert "quantum_forge/schema/sql/append_events.sql" in names
     assert "quantum_forge/schema/migrations/script.py.mako" in names
+    # With the libraries of npm, where they were fetched.
+    for folder in ("templates", "static"):
+        dashboard = ROOT / "web/dashboard"
+        files = [path for path in (dashboard / folder).rglob("*") if path.is_file()]
+        assert files
+        for path in files:
+            assert f"quantum_forge/web/dashboard/{path.relative_to(dashboard)}" in names
 
 
 def test_each_folder_states_its_purpose_in_contributing_as_in_its_docstring() -> None:

@@ -89,7 +89,7 @@ class Accounts:
         grant = await json_of(request, _Grant)
         kind = request.query_params.get("grant_type")
         if kind == "password" and grant.email and grant.password:
-            work = partial(self._log_in_counted, request, grant.email, grant.password, grant.code)
+            work = partial(self._granted, request, grant.email, grant.password, grant.code)
             # Before it has failed: guesses made at the same time are as many as one by one.
             self._failed_logins.count(address_of(request))
         elif kind == "refresh_token" and grant.refresh_token:
@@ -111,6 +111,19 @@ class Accounts:
             msgspec.json.encode(answer),
             headers={"Content-Type": JSON, "Cache-Control": "no-store"},
         )
+
+    async def sign_in(
+        self, request: Request, name: str, password: Secret, code: Secret | None
+    ) -> tuple[UUID, OpenedSession]:
+        """Let a browser in; returns the user and the session.
+
+        Raises:
+            Refused: in words for a client of Supabase; `code` says why.
+            RestError: 429 after too many failures.
+        """
+        self._failed_logins.count(address_of(request))
+        work = partial(self._log_in_counted, request, name, password, code)
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
     async def user(self, request: Request) -> Response:
         """Answer `GET /auth/v1/user`: the account of the caller; PUT changes it.
@@ -174,28 +187,34 @@ class Accounts:
         await self._server.in_thread(close)
         return Response(status_code=204)
 
-    def _log_in_counted(
+    def _granted(
         self, request: Request, name: str, password: Secret, code: Secret | None
     ) -> dict[str, Any]:
+        tenant_id = self._server.recorder_of_request(request).tenant_id
+        return self._issued(tenant_id, *self._log_in_counted(request, name, password, code))
+
+    def _log_in_counted(
+        self, request: Request, name: str, password: Secret, code: Secret | None
+    ) -> tuple[UUID, OpenedSession]:
         """Log in; what is no refusal is no failure of the address, either."""
         try:
-            answer = self._log_in(request, name, password, code)
+            opened = self._log_in(request, name, password, code)
         except Refused:
             raise
         except BaseException:
             self._failed_logins.forgive(address_of(request))
             raise
         self._failed_logins.forgive(address_of(request))
-        return answer
+        return opened
 
     def _log_in(
         self, request: Request, name: str, password: Secret, code: Secret | None
-    ) -> dict[str, Any]:
+    ) -> tuple[UUID, OpenedSession]:
         recorder = self._server.recorder_of_request(request)
         encryption = None if code is None else load_encryption(self._server.settings)
         try:
             user_id = Users(recorder, encryption=encryption).log_in(name, password, code=code)
-            opened = Sessions(recorder).open(user_id)
+            return user_id, Sessions(recorder).open(user_id)
         except NotLetIn as refused:
             if refused.reason == "second_factor_missing":  # the password is right
                 raise Refused(
@@ -206,7 +225,6 @@ class Accounts:
                 ) from None
             # A locked account, too: nobody shall learn that it exists.
             raise Refused(400, "invalid_credentials", "Invalid login credentials") from None
-        return self._issued(recorder.tenant_id, user_id, opened)
 
     def _refresh(self, request: Request, token: Secret) -> dict[str, Any]:
         recorder = self._server.recorder_of_request(request)

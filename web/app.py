@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -29,11 +28,15 @@ from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.accounts import Accounts
 from quantum_forge.web.auth.addresses import BehindProxies
 from quantum_forge.web.auth.callers import READ
+from quantum_forge.web.auth.local import LocalSignIn
+from quantum_forge.web.dashboard.rendering import error_page, wants_page
+from quantum_forge.web.dashboard.routes import dashboard_routes
 from quantum_forge.web.explain import explain_row
 from quantum_forge.web.failures import answer, no_such_path, response_of
 from quantum_forge.web.geometry import geometry_of
 from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
 from quantum_forge.web.openapi.answer import describe
+from quantum_forge.web.parts import Parts, parts_of
 from quantum_forge.web.rest.errors import JSON, RestError
 from quantum_forge.web.rpc import call
 from quantum_forge.web.server import Server
@@ -72,37 +75,31 @@ _EXPOSED = (
 )
 
 
-class _Parts(msgspec.Struct, frozen=True):
-    """What the routes of an open application share."""
-
-    server: Server
-    hub: Hub
-    usage: Usage
-    accounts: Accounts
-
-
 def from_environment() -> ASGIApp:
     """Make the application from the settings of the environment, in a worker process."""
     return create_app(load_settings(), load_web_settings())
 
 
-def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
+def create_app(
+    settings: Settings, web: WebSettings, *, local: LocalSignIn | None = None
+) -> ASGIApp:
     """Make the application; it opens the database when it starts, and closes it at its end.
 
     Args:
         settings: of the database.
         web: limits, and who is let in.
+        local: lets in whoever started the process, and has its links.
     """
-    parts: list[_Parts] = []
+    parts: list[Parts] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        server = Server(settings, web)
+        server = Server(settings, web, local)
         hub = Hub(server.engine, on_trouble=_say)
         usage = Usage(server.recorder, prints=web.log)
         hub.start()
         usage.start()
-        app.state.parts = _Parts(server, hub, usage, Accounts(server))
+        app.state.parts = Parts(server, hub, usage, Accounts(server))
         parts.append(app.state.parts)
         try:
             with _told_to_stop(hub.begin_to_close), server.projecting():
@@ -118,7 +115,7 @@ def create_app(settings: Settings, web: WebSettings) -> ASGIApp:
             each.usage.served(answered)
 
     app = Starlette(
-        routes=routes(),
+        routes=[*routes(), *dashboard_routes()],
         lifespan=lifespan,
         middleware=[
             Middleware(
@@ -203,7 +200,7 @@ async def _live(_: Request) -> Response:
 
 async def _ready(request: Request) -> Response:
     """Answer whether the database answers, too."""
-    server = _parts(request).server
+    server = parts_of(request).server
 
     def ask() -> None:
         with server.engine.connect() as connection:
@@ -215,7 +212,7 @@ async def _ready(request: Request) -> Response:
 
 async def _metrics(request: Request) -> Response:
     """Answer with the gauges of `qforge metrics`, for Prometheus."""
-    server = _parts(request).server
+    server = parts_of(request).server
     caller = await server.caller(request)
     caller.require(Role.VIEWER, READ, "/metrics")
     tenant_id = server.tenant_of(caller)
@@ -233,28 +230,28 @@ async def _metrics(request: Request) -> Response:
 
 
 async def _token(request: Request) -> Response:
-    return await _parts(request).accounts.token(request)
+    return await parts_of(request).accounts.token(request)
 
 
 async def _user(request: Request) -> Response:
-    return await _parts(request).accounts.user(request)
+    return await parts_of(request).accounts.user(request)
 
 
 async def _keys(request: Request) -> Response:
-    return await _parts(request).accounts.keys(request)
+    return await parts_of(request).accounts.keys(request)
 
 
 async def _logout(request: Request) -> Response:
-    return await _parts(request).accounts.logout(request)
+    return await parts_of(request).accounts.logout(request)
 
 
 async def _events(request: Request) -> Response:
-    parts = _parts(request)
+    parts = parts_of(request)
     return await events(request, parts.server, parts.hub)
 
 
 async def _table(request: Request) -> Response:
-    server = _parts(request).server
+    server = parts_of(request).server
     match request.method:
         case "GET" | "HEAD":
             return await read_table(request, server)
@@ -265,29 +262,24 @@ async def _table(request: Request) -> Response:
 
 
 async def _openapi(request: Request) -> Response:
-    return await describe(request, _parts(request).server)
+    return await describe(request, parts_of(request).server)
 
 
 async def _geometry(request: Request) -> Response:
-    return await geometry_of(request, _parts(request).server)
+    return await geometry_of(request, parts_of(request).server)
 
 
 async def _explain(request: Request) -> Response:
-    return await explain_row(request, _parts(request).server)
+    return await explain_row(request, parts_of(request).server)
 
 
 async def _rpc(request: Request) -> Response:
-    return await call(request, _parts(request).server)
-
-
-def _parts(request: Request) -> _Parts:
-    parts = request.app.state.parts
-    assert isinstance(parts, _Parts)
-    return parts
+    return await call(request, parts_of(request).server)
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
-    return response_of(no_such_path(request.scope["path"]), request)
+    error = no_such_path(request.scope["path"])
+    return error_page(request, error) if wants_page(request) else response_of(error, request)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:

@@ -35,7 +35,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """A request that was answered, for the access log and for `api_usage_logs`.
 
     at: when it came, in s since 1970. milliseconds: until the end of its answer. caller: who sent
-    it; None where that was not found out.
+    it; None where that was not found out. is_use: whether it counts as a use of the API.
     """
 
     at: float
@@ -50,6 +50,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None
     caller: Caller | None
     error: str | None
+    is_use: bool = True
 
 
 class Requests:
@@ -208,6 +209,7 @@ class _Request:
             address=client[0] if client else None,
             caller=self._caller(),
             error=self._scope["state"].get("error"),
+            is_use=not self._scope["state"].get("unrecorded", False),
         )
 
 

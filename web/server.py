@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
+from quantum_forge.door import acting_person
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database, make_engine, open_database
@@ -24,7 +25,10 @@ from quantum_forge.eventstore.log.wakeups import announce_appends
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.projections.follow.background import BackgroundProjector
-from quantum_forge.web.auth.callers import Caller, Callers
+from quantum_forge.schema.domains.users import Role
+from quantum_forge.web.auth.callers import AUDITOR, READER, Caller, Callers, credential_of
+from quantum_forge.web.auth.cookies import CSRF_HEADER, require_own_page, session_token
+from quantum_forge.web.auth.local import LocalSignIn
 from quantum_forge.web.auth.tokens import Tokens, load_tokens
 from quantum_forge.web.exports import Exports
 from quantum_forge.web.rest.errors import RestError
@@ -46,11 +50,15 @@ class Server:
     Args:
         settings: of the database.
         web: limits, and who is let in.
+        local: lets in whoever started the process; None: nobody is let in by that.
     """
 
-    def __init__(self, settings: Settings, web: WebSettings) -> None:
+    def __init__(
+        self, settings: Settings, web: WebSettings, local: LocalSignIn | None = None
+    ) -> None:
         self.settings = settings
         self.web = web
+        self.local = local
         self._database: Database = open_database(settings)
         # Clients decide how long an export lasts: it must not take what other requests need.
         self._of_exports = make_engine(self._database.url, source=settings.source)
@@ -124,14 +132,19 @@ class Server:
             )
         return caller.tenant_id
 
-    async def caller(self, request: Request) -> Caller:
+    async def caller(self, request: Request, *, csrf: str | None = None) -> Caller:
         """Return who sends a request.
+
+        A cookie lets in where there is no key or token (`web/auth/cookies.py`).
+
+        Args:
+            request: with a key, a token or a cookie.
+            csrf: that of a form; the header of the request has it otherwise.
 
         Raises:
             RestError: 401, 403 or 429.
         """
-        headers, address = dict(request.headers), address_of(request)
-        caller = await self.in_thread(lambda: self.callers.identify(headers, address))
+        caller = await self.in_thread(lambda: self._identified(request, csrf))
         if self.bound_to is not None and caller.tenant_id not in (None, self.bound_to):
             raise RestError(403, "42501", "permission denied: this server serves another tenant")
         request.state.caller = caller
@@ -145,11 +158,46 @@ class Server:
         Raises:
             RestError: 401 or 403 when it is not let in any more, or stands for somebody else.
         """
-        headers = dict(request.headers)
-        found = await self.in_thread(lambda: self.callers.identify_again(headers))
+
+        def identified() -> Caller:
+            by_cookie = self._by_cookie(request, None)
+            return by_cookie or self.callers.identify_again(dict(request.headers))
+
+        found = await self.in_thread(identified)
         if (found.tenant_id, found.user_id) != (caller.tenant_id, caller.user_id):
             raise RestError(403, "42501", "permission denied: the caller has changed")
         return found
+
+    def _identified(self, request: Request, csrf: str | None) -> Caller:
+        by_cookie = self._by_cookie(request, csrf)
+        return by_cookie or self.callers.identify(dict(request.headers), address_of(request))
+
+    def _by_cookie(self, request: Request, csrf: str | None) -> Caller | None:
+        """Return whose cookie a request brings, and nothing besides; None: it brings none."""
+        token = session_token(request)
+        if token is None or credential_of(request.headers) is not None:
+            return None
+        require_own_page(request, token, csrf or request.headers.get(CSRF_HEADER))
+        if self.local is not None and self.local.knows(token):
+            return self.local_caller()
+        return self.callers.of_session(token, self.recorder_of_request(request).author)
+
+    def local_caller(self) -> Caller:
+        """Return the user who started the process, as whom `qforge ui` lets in."""
+        person = acting_person(self.engine, self.settings)
+        acting = person.user_id
+        if acting is None and not person.has_users:
+            acting = self.settings.user_id
+        power = Role.ADMIN if person.may_everything else person.power
+        claims = {"role": "authenticated", "tenant_id": str(person.tenant_id)}
+        return Caller(
+            tenant_id=person.tenant_id,
+            user_id=acting,
+            power=power,
+            database_role=AUDITOR if power == Role.ADMIN else READER,
+            claims=claims if acting is None else {**claims, "sub": str(acting)},
+            name=f"local {person.username or person.login}",
+        )
 
     async def in_thread(self, work: Callable[[], _Value]) -> _Value:
         """Run what waits for the database in a thread; at most `threads` at the same time."""

@@ -68,7 +68,7 @@ class Usage:
         caller = answered.caller
         if caller is None or caller.tenant_id is None or caller.is_anonymous:
             return  # nobody without an account writes to the log
-        if answered.path in _UNRECORDED:
+        if not answered.is_use or answered.path in _UNRECORDED:
             return
         event = request_served(
             url=f"{answered.path}?{answered.query}" if answered.query else answered.path,

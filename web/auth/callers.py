@@ -1,6 +1,8 @@
 """Callers: for whom a request acts, in which tenant, and by which role of the database it reads."""
 
+import contextlib
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +15,16 @@ from quantum_forge.eventstore.actions.accounts.api_keys import (
     KeyHolder,
     tenant_of_key,
 )
+from quantum_forge.eventstore.actions.accounts.sessions import ResumedSession, Sessions
 from quantum_forge.eventstore.actions.accounts.users import ended_with
 from quantum_forge.eventstore.base.envelope import Stream
-from quantum_forge.eventstore.base.errors import NotLetIn
+from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.person import Person, read_person
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.standings import read_standings
+from quantum_forge.eventstore.security.hashing import hash_token
 from quantum_forge.schema.domains.access import SessionOpened
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.permissions import POWER
@@ -31,6 +35,9 @@ from quantum_forge.web.rest.errors import RestError
 
 READ, WRITE = "read", "write"
 """Scopes of an API key; a key without scopes may do what its user may."""
+
+_EXTENDED_AFTER = timedelta(hours=1)
+"""After which the use of a session by a browser is recorded again."""
 
 _KEY = "qf_"
 _PREFIX = len(_KEY) + 8
@@ -131,6 +138,7 @@ class Callers:
         self._keys: Remembered[str, tuple[UUID, KeyHolder]] = Remembered()
         self._people: Remembered[tuple[UUID, UUID], Person] = Remembered()
         self._sessions: Remembered[tuple[UUID, UUID], str | None] = Remembered()
+        self._cookies: Remembered[str, ResumedSession | None] = Remembered()
 
     def identify(self, headers: Mapping[str, str], address: str | None = None) -> Caller:
         """Return who sends a request with these headers (their names in lower case).
@@ -175,6 +183,38 @@ class Callers:
         except NotLetIn as error:
             raise _not_accepted(error.reason) from None
         return self._of_key(credential, tenant_id, holder)
+
+    def of_session(self, token: Secret, author: Author) -> Caller:
+        """Return the user whose browser brings the token of a session in its cookie.
+
+        A session that is used lives on: that is recorded once an hour.
+
+        Args:
+            token: in the cookie.
+            author: where the request comes from, and in which tenant sessions are opened.
+
+        Raises:
+            RestError: 401 when the session has ended.
+        """
+        tenant_id = author.tenant_id
+        sessions = Sessions(self._recorder(tenant_id).acting_as(author))
+
+        def read() -> ResumedSession | None:
+            try:
+                found = sessions.recognise(token)
+            except NotLetIn:
+                return None
+            if found.expires_at - sessions.clock() < sessions.lifetime - _EXTENDED_AFTER:
+                with contextlib.suppress(RuleBroken):  # it ends this very moment
+                    sessions.touch(found.id)
+            return found
+
+        found = self._cookies.get(hash_token(token), read, unless=lambda known: known is None)
+        if found is None:
+            raise refused("the session of this browser has ended")
+        self._require_session(tenant_id, found.id, found.user_id)
+        claims = {"role": "authenticated", "session_id": str(found.id)}
+        return self._of_user(tenant_id, found.user_id, claims, name=f"user {found.user_id}")
 
     def person(self, tenant_id: UUID, user_id: UUID) -> Person:
         """Return what the log knows of a user, at most `remembered.TRUSTED_FOR` seconds old."""

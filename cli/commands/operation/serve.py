@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from typing import Any
 
 import click
 
@@ -66,16 +67,8 @@ def serve(host: str, port: int, workers: int, quiet: bool) -> None:
         workers=workers,
         **OF_UVICORN,
     )
-    try:
-        listener = config.bind_socket()
-    except SystemExit:
-        raise AddressInUse(host, port, "it is in use, or not allowed") from None
-    _cut_off_who_does_not_read(listener, web.stream_seconds)
-    listener.listen(config.backlog)  # clients may come from now on: they wait until all is ready
-    host, port = listener.getsockname()[:2]
-    console.note(
-        f"serving at http://{f'[{host}]' if ':' in host else host}:{port}; Ctrl-C stops it"
-    )
+    listener, address = listen(config, web.stream_seconds)
+    console.note(f"serving at {address}; Ctrl-C stops it")
     sys.stdout.flush()
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
@@ -83,6 +76,27 @@ def serve(host: str, port: int, workers: int, quiet: bool) -> None:
         from uvicorn.supervisors import Multiprocess
 
         Multiprocess(config, sockets=[listener]).run()
+
+
+def listen(config: Any, stream_seconds: float) -> tuple[socket.socket, str]:
+    """Listen at the host and port of a configuration of uvicorn.
+
+    Clients may come from then on: they wait until all is ready.
+
+    Returns:
+        The socket, and its address such as http://127.0.0.1:8000.
+
+    Raises:
+        AddressInUse
+    """
+    try:
+        listener: socket.socket = config.bind_socket()
+    except SystemExit:
+        raise AddressInUse(config.host, config.port, "it is in use, or not allowed") from None
+    _cut_off_who_does_not_read(listener, stream_seconds)
+    listener.listen(config.backlog)
+    host, port = listener.getsockname()[:2]
+    return listener, f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _cut_off_who_does_not_read(listener: socket.socket, seconds: float) -> None:

@@ -154,6 +154,29 @@ class Sessions(Domain):
         expires_at = datetime.fromisoformat(latest.pop("expires_at"))
         return ResumedSession(session_id, user_id, expires_at, latest)
 
+    def recognise(self, token: Secret) -> ResumedSession:
+        """Return the open session of a token, without its state; nothing is recorded.
+
+        Raises:
+            NotLetIn: when there is no such session, or it has ended.
+        """
+        stream = self._stream(self._id(token))
+        with self.engine.connect() as connection:
+            known = latest_values(connection, stream, ["token_hash", "user_id", "expires_at"])
+            if known["token_hash"] is None or not token_matches(token, known["token_hash"]):
+                raise NotLetIn("session", _UNKNOWN)
+            user_id, expires_at = (
+                UUID(known["user_id"]),
+                datetime.fromisoformat(known["expires_at"]),
+            )
+            state = read_standings(connection, [stream])[stream].state
+            ended = state if state != "open" else ended_with(connection, user_id, stream)
+        if ended is None and expires_at <= self.clock():
+            ended = "expired"
+        if ended is not None:
+            raise NotLetIn("session", f"it has ended: {ended}")
+        return ResumedSession(stream.entity_id, user_id, expires_at, {})
+
     def knows(self, token: Secret) -> bool:
         """Whether a token belongs to a session, open or not."""
         session_id = self._id(token)

@@ -1,0 +1,1 @@
+"""Tests of the dashboard: its pages by HTTP, and in a real browser."""

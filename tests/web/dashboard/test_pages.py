@@ -1,0 +1,111 @@
+"""What is true of each page: headers, size, one statement for each panel, errors as pages."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from quantum_forge.web.dashboard.routes import PAGES
+from tests.web.dashboard.conftest import Signed
+
+PATHS = [page.path for page in PAGES if "{" not in page.path]
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Collect the statements of requests: projector and record of usage have own threads."""
+    found: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if threading.current_thread().name.startswith("AnyIO worker"):
+            found.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_runs_only_files_of_its_own(signed_in: dict[str, Signed], path: str) -> None:
+    """By its policy, and by what it has: no script, style or handler is in the page itself."""
+    reply = signed_in["ada"].http.get(path)
+    assert reply.status_code == 200
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "unsafe" not in policy
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.headers["referrer-policy"] == "same-origin"
+    assert reply.headers["cache-control"] == "no-store"
+    html = reply.text.lower()
+    assert "<style" not in html
+    assert " style=" not in html
+    assert " onclick=" not in html
+    assert "<script>" not in html
+    assert '<html lang="en"' in html
+    assert 'class="skip"' in html
+
+
+def test_the_first_page_is_small(signed_in: dict[str, Signed]) -> None:
+    """With style sheet and scripts of ours, below 100 kB."""
+    ada = signed_in["ada"]
+    html = ada.page("/")
+    size = len(html.encode())
+    for part in html.split('"'):
+        if part.startswith("/static/") and "/vendor/" not in part:
+            reply = ada.http.get(part)
+            assert reply.status_code == 200
+            assert "immutable" in reply.headers["cache-control"]
+            size += len(reply.content)
+    assert size < 100_000
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_each_panel_is_one_statement(signed_in: dict[str, Signed], path: str) -> None:
+    """In one transaction; who reads it is known from the page before, for some seconds."""
+    ada = signed_in["ada"]
+    (page,) = (each for each in PAGES if each.path == path)
+    ada.page(path)
+    with statements() as found:
+        ada.page(path)
+    begin, *read = found
+    assert "request.jwt.claims" in begin
+    assert len(read) == len(page.panels), read
+
+
+def test_a_panel_is_fetched_by_itself(signed_in: dict[str, Signed]) -> None:
+    """At the address of its page, so that its filters are those of the page."""
+    bob = signed_in["bob"]
+    html = bob.page("/?panel=health")
+    assert html.lstrip().startswith("<dl")
+    assert html.strip() in bob.page("/")
+    assert bob.http.get("/?panel=nothing").status_code == 404
+
+
+def test_errors_are_pages(signed_in: dict[str, Signed]) -> None:
+    """They say what is wrong, and quote an address without running what is in it."""
+    bob = signed_in["bob"]
+    reply = bob.http.get("/?<script>=1")
+    assert reply.status_code == 400
+    assert "unknown parameter" in reply.text
+    assert "<script>" not in reply.text
+    assert "script-src 'self'" in reply.headers["content-security-policy"]
+    assert "Not found" in bob.http.get("/nowhere", headers={"Accept": "text/html"}).text
+    assert bob.http.get("/nowhere").json()["code"] == "PGRST125"
+    assert bob.http.get("/static/0/../../app.py").status_code == 404
+    assert bob.http.get("/static/0/..%2f..%2fapp.py").status_code == 404
+
+
+def test_an_export_has_the_rows_of_the_same_filters(signed_in: dict[str, Signed]) -> None:
+    """As a file, by the rights of whoever takes it."""
+    eve = signed_in["eve"]
+    reply = eve.http.get("/export/calculations.csv?select=status&status=eq.failed")
+    assert reply.text.split() == ["status", "failed"]
+    assert reply.headers["content-disposition"] == 'attachment; filename="calculations.csv"'
+    assert eve.http.get("/export/calculations.parquet?limit=1").content.startswith(b"PAR1")
+    assert eve.http.get("/export/calculations.exe").status_code == 404
+    assert eve.http.get("/export/event_logs.csv").status_code == 403

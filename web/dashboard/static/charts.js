@@ -1,0 +1,57 @@
+// Draws what data-chart describes by uPlot, if the server has it; the table beside it stays.
+
+const library = document.querySelector('meta[name="uplot"]')?.content;
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function options(uPlot, chart, width) {
+  const paths = chart.kind === "bars" ? uPlot.paths.bars({ size: [0.8, 40] }) : undefined;
+  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
+  return {
+    width,
+    height: 200,
+    scales: { x: { time: chart.kind !== "histogram" } },
+    axes: [axis, { ...axis, label: chart.unit || undefined }],
+    legend: { show: chart.y.length > 1 },
+    cursor: { drag: { x: chart.kind === "histogram", y: false, setScale: false } },
+    series: [{}, ...chart.y.map((each, index) => ({
+      label: each.label,
+      stroke: colour(["--accent", "--link", "--bad", "--warn"][index % 4]),
+      fill: paths ? colour("--accent") : undefined,
+      paths,
+      points: { show: !paths && chart.x.length < 60 },
+    }))],
+  };
+}
+
+/** Load uPlot when the first chart wants it; returns whether it is there. */
+let loading = null;
+function loaded() {
+  loading ??= new Promise((resolve) => {
+    const script = document.createElement("script");
+    script.src = library;
+    script.onload = () => resolve(true);
+    script.onerror = () => resolve(false);
+    document.head.append(script);
+  });
+  return loading;
+}
+
+export async function draw(root) {
+  const places = [...root.querySelectorAll("[data-chart]")];
+  if (!library || !places.length || !(await loaded())) return;
+  const { uPlot } = window;
+  for (const place of places) {
+    const chart = JSON.parse(place.dataset.chart);
+    place.hidden = false;
+    place.replaceChildren();
+    const data = [chart.x, ...chart.y.map((each) => each.values)];
+    place.plot = new uPlot(options(uPlot, chart, place.clientWidth || 600), data, place);
+    place.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
+  }
+}
+
+draw(document);
+document.addEventListener("refreshed", (event) => draw(event.target));
