@@ -57,7 +57,8 @@ class Reader(msgspec.Struct, frozen=True):
 
 def render(name: str, /, **context: Any) -> str:
     """Return a template filled in; whatever is no Markup is escaped."""
-    return _environment().get_template(name).render(context)
+    html: str = _environment().get_template(name).render(context)
+    return html
 
 
 def page_response(
