@@ -369,14 +369,6 @@ _METRICS = """
      WHERE id > %(after)s AND id <= %(upto)s AND event_type = 'performance_metric'
 """
 
-_ACTIVITY = """
-    SELECT tenant_id, id, user_id, event_type, entity_type, entity_id,
-           short_facts(data - '{atoms,metadata,retry_attempts,parameters,tags}'::text[]),
-           occurred_at, occurred_at, id
-      FROM event_logs
-     WHERE id > %(after)s AND id <= %(upto)s AND user_id IS NOT NULL
-"""
-
 SELECTS: Mapping[str, str] = {
     "calculations": _CALCULATIONS,
     "molecules": _MOLECULES,
@@ -388,7 +380,6 @@ SELECTS: Mapping[str, str] = {
     "batch_job_performance": _PERFORMANCE,
     "performance_metrics": _METRICS,
     "performance_metrics_hourly": _HOURLY,
-    "activity_logs": _ACTIVITY,
 }
 """The rows of tables as of `upto`, from nothing at `after`; by table."""
 

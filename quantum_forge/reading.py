@@ -15,6 +15,7 @@ from quantum_forge.eventstore.base.envelope import Position, RecordedEvent
 from quantum_forge.eventstore.log.read import Filter, read_all
 from quantum_forge.eventstore.log.subscribe import subscribe
 from quantum_forge.moments import Moment, position_of, time_of
+from quantum_forge.schema.tables.views import activity_logs
 from quantum_forge.table import Query
 
 
@@ -76,11 +77,14 @@ def events(
 def table(forge: Door, name: str) -> Query:
     """Return a query of a read model's rows, as far as they are projected; it folds nothing.
 
+    `activity_logs`, a view of the log, is queried in the same way.
+
     Raises:
         UnknownProjection: when there is no such table.
     """
     forge._require_open()
-    return Query._over(forge.connect, name, projection_of(name).table, forge.author.tenant_id)
+    source = activity_logs if name == activity_logs.name else projection_of(name).table
+    return Query._over(forge.connect, name, source, forge.author.tenant_id)
 
 
 def query(forge: Door, statement: Select[Any]) -> Query:

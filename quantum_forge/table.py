@@ -39,6 +39,7 @@ from sqlalchemy.types import TypeEngine
 from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
 from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.schema.language.table import METADATA, is_secret
+from quantum_forge.schema.tables.views import VIEWS
 
 Connect = Callable[[], AbstractContextManager[Connection]]
 """Lends a connection for the length of a `with`."""
@@ -107,7 +108,10 @@ class Query:
     @classmethod
     def _over(cls, connect: Connect, name: str, source: FromClause, tenant_id: UUID) -> Self:
         """The rows of one tenant in a table, or in what has its columns, but for its secrets."""
-        shown = (source.c[each.name] for each in METADATA.tables[name].c if not is_secret(each))
+        declared = VIEWS.get(name)
+        if declared is None:
+            declared = METADATA.tables[name]
+        shown = (source.c[each.name] for each in declared.c if not is_secret(each))
         query = cls(connect, name, select(*shown).where(source.c.tenant_id == tenant_id))
         query._source = source
         return query

@@ -25,6 +25,7 @@ from quantum_forge.schema.language.value import (
     Value,
 )
 from quantum_forge.schema.sql import sql_of
+from quantum_forge.schema.tables.views import VIEWS
 
 POINTS_TO = {
     "app_id": "quantum_apps",
@@ -36,8 +37,6 @@ POINTS_TO = {
     "active_calculation_id": "calculations",
 }
 """Tables whose name does not follow from the column that names a row of theirs."""
-
-VIEWS = ("system_health", "database_stats")
 
 MANY = 12
 """From so many event types on, they are counted rather than named."""

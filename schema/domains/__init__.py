@@ -40,7 +40,10 @@ Of such an entity it appends the event types that are declared for it, and no ot
 look at the type of an event only. The SQL function may_append has the list.
 """
 
-SYSTEM_TABLES = frozenset(METADATA.tables)
+_FORMER_TABLES = {"activity_logs"}
+"""Tables that earlier migrations make, and a later one replaces by a view."""
+
+SYSTEM_TABLES = frozenset({*METADATA.tables, *_FORMER_TABLES})
 """The names of the tables of the system itself; `METADATA` may grow by those of other modules."""
 
 __all__ = [

@@ -41,7 +41,7 @@ from quantum_forge.schema.domains.users import (
     UserTwoFactorEnabled,
     UserUpdated,
 )
-from quantum_forge.schema.language.event import EVENTS, Event, event
+from quantum_forge.schema.language.event import Event, event
 from quantum_forge.schema.language.fields import Changed, Count, IndexedText, in_the_form
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
@@ -50,7 +50,6 @@ from quantum_forge.schema.language.value import (
     always,
     entity_id,
     entity_type,
-    event_type,
     from_metadata,
     position,
     short_facts,
@@ -137,19 +136,6 @@ user_audit_log = read_model(
     ),
 )
 
-activity_logs = read_model(
-    "activity_logs",
-    "One row per event that a user caused",
-    [column("id", BigInteger, "Position of the event in the log, which holds its payload")],
-    column("user_id", Uuid, "User who caused it", required=True),
-    column("action", Text, "The event's type", required=True),
-    column("entity_type", Text, "Type of the entity", required=True),
-    column("entity_id", Uuid, "Id of the entity", required=True),
-    column("details", JSONB, _DETAILS, required=True),
-    Index("activity_logs_user_idx", "tenant_id", "user_id", "created_at"),
-    Index("activity_logs_entity_idx", "tenant_id", "entity_id", "created_at"),
-)
-
 ACTIONS: Mapping[type[Event], str] = {
     UserRegistered: "user_register",
     UserUpdated: "user_update",
@@ -209,21 +195,6 @@ projection(
             always(AuditStatus.DENIED.value, *_DENIED),
             ActionAudited.status,
         ),
-    },
-    retained=True,
-)
-
-projection(
-    activity_logs,
-    events=tuple(EVENTS.values()),
-    only_with=user_id(),
-    key={"id": position},
-    columns={
-        "user_id": last(user_id()),
-        "action": last(event_type),
-        "entity_type": last(entity_type),
-        "entity_id": last(entity_id),
-        "details": last(short_facts),
     },
     retained=True,
 )

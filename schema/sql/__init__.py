@@ -34,6 +34,7 @@ OBJECTS = (
     "upcast_payload",
     "merge_tallies",
     "short_facts",
+    "activity_logs",
     "prepare_load",
     "load_events",
     "copies",

@@ -10,9 +10,9 @@ from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains import METADATA
 from quantum_forge.schema.language.projection import ENVELOPE_COLUMNS
 from quantum_forge.schema.language.table import is_read_model
+from quantum_forge.schema.tables.views import VIEWS
 
 TABLES = [table.name for table in METADATA.sorted_tables if is_read_model(table)]
-VIEWS = ["system_health", "database_stats"]
 
 
 def test_every_table_of_the_catalogue_is_there(database: Database) -> None:

@@ -86,6 +86,9 @@ def test_a_database_of_before_is_taken_over_without_loss(
 
     assert applied == [each.name for each in migrations.revisions()[1:]]
     assert catalog(old) == catalog(database)
+    before["projection_checkpoints"] = [
+        each for each in before["projection_checkpoints"] if "'activity_logs'" not in each
+    ]  # is a view now
     assert rows(old) == before
     with old.engine.connect() as connection:
         changed = stale(connection, PROJECTIONS.values())

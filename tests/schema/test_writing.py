@@ -28,7 +28,6 @@ NOT_WRITTEN: Mapping[str, str] = {
     "performance_metrics_hourly": "counted from measurements",
     "spools": "what a machine reports of itself",
     "api_usage_logs": "what the server records of requests",
-    "activity_logs": "a row of each event",
 }
 """Tables that no request writes, and why."""
 

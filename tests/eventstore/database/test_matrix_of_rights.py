@@ -53,6 +53,7 @@ RELATIONS: Mapping[str, Mapping[str, str]] = {
 KINDS = {
     "event_logs": "log",
     "event_streams": "log",
+    "activity_logs": "log",
     "projection_checkpoints": "checkpoints",
     "projection_dead_letters": "checkpoints",
     "projection_copies": "shown",

@@ -9,8 +9,8 @@ from sqlalchemy import Integer, cast, func, literal_column, select, text
 from quantum_forge.projections.queries.calculations import WITHOUT_RESULT
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.tables import event_logs
+from quantum_forge.schema.tables.views import system_health
 from quantum_forge.web.dashboard.panels import Asked, Page, Panel
-from quantum_forge.web.rest.statements.tables import system_health
 
 RATE_MINUTES = 60
 """Of the series of events a minute."""

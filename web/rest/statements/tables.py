@@ -1,18 +1,17 @@
 """Tables that can be read: every read model, the views, and the log, without secret columns."""
 
 import difflib
-from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, FromClause, MetaData, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, FromClause, Table
 
 from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.language.projection import Projection
-from quantum_forge.schema.language.table import TIMESTAMP, is_secret
+from quantum_forge.schema.language.table import is_secret
 from quantum_forge.schema.tables import event_logs
+from quantum_forge.schema.tables.views import VIEWS
 from quantum_forge.web.rest.errors import RestError
 
 SCHEMA = "public"
@@ -20,37 +19,6 @@ SCHEMA = "public"
 
 _ALIKE = 0.75
 """Share of letters in common from which on PostgREST suggests the name of a table."""
-
-_VIEWS = MetaData()
-
-system_health = Table(
-    "system_health",
-    _VIEWS,
-    Column("pending", BigInteger),
-    Column("running", BigInteger),
-    Column("completed", BigInteger),
-    Column("failed", BigInteger),
-    Column("events_per_minute", BigInteger),
-    Column("head", BigInteger),
-    Column("lag", JSONB),
-    Column("dead_letters", BigInteger),
-    Column("spool_depth", BigInteger),
-    Column("spool_reported_at", TIMESTAMP),
-    Column("engine", Text),
-    Column("engine_version", Text),
-    Column("engine_seen_at", TIMESTAMP),
-)
-database_stats = Table(
-    "database_stats",
-    _VIEWS,
-    Column("kind", Text),
-    Column("name", Text),
-    Column("rows", BigInteger),
-    Column("bytes", BigInteger),
-)
-
-VIEWS: Mapping[str, Table] = {str(view.name): view for view in (system_health, database_stats)}
-"""Views that readers may read; schema/sql has them."""
 
 
 class Readable:

@@ -1,7 +1,6 @@
-"""The log of activities and the audit trail: every event, in a few words, without secrets."""
+"""The audit trail: who did what, in a few words, without secrets."""
 
 import re
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,70 +11,24 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.projections.compiler import rows
 from quantum_forge.projections.project.folding import fold
 from quantum_forge.projections.registry import PROJECTIONS
-from quantum_forge.schema.domains import EVENT_TYPES
-from quantum_forge.schema.domains.access import SessionStateSaved
 from quantum_forge.schema.domains.audit import (
     AccessDenied,
     DataExported,
-    activity_logs,
     user_audit_log,
 )
-from quantum_forge.schema.domains.calculations import CalculationFailed, ErrorSeverity, ErrorType
 from quantum_forge.schema.domains.telemetry import PerformanceMetric
-from quantum_forge.schema.domains.users import UserLoggedIn, UserRegistered
+from quantum_forge.schema.domains.users import UserLoggedIn
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import Projection, WrongDeclaration
-from quantum_forge.schema.language.secrecy import secret_fields
 from quantum_forge.schema.language.value import entity_id, short_facts
 from tests.support.appending import TENANT
 from tests.support.recording import bounds, recorded
 from tests.support.toys import toy_table
 
-ACTIVITIES = PROJECTIONS["activity_logs"]
 TRAIL = PROJECTIONS["user_audit_log"]
 USER = uuid4()
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$bm9ib2R5J3MgaGFzaA"
-
-
-def test_every_event_type_is_an_activity_and_secrets_are_marked() -> None:
-    """A new event type is covered by being declared; hashes say so by their type."""
-    assert set(ACTIVITIES.events) == {cls.event_type for cls in EVENT_TYPES}
-    for cls in EVENT_TYPES:
-        hashes = {name for name in cls.__struct_fields__ if name.endswith(("_hash", "password"))}
-        assert hashes <= set(secret_fields(cls)), cls.event_type
-
-
-def test_details_are_short_and_without_secrets(connection: Connection) -> None:
-    """Texts are cut, lists, objects and hashes left out; who did nothing is not in it."""
-    happened: list[Event] = [
-        UserRegistered(email="ada@example.org", username="ada", hashed_password=HASH),
-        SessionStateSaved(current_view="v" * 300, editor_content={"smiles": "CCO"}),
-        CalculationFailed(
-            molecule_id=None,
-            batch_id=None,
-            attempt=2,
-            error_type=ErrorType.TIMEOUT,
-            error_severity=ErrorSeverity.ERROR,
-            error_message="too slow",
-            stack_trace="x" * 10_000,
-            retry_attempts=[{"seconds": 60}],
-        ),
-    ]
-
-    made, saved, failed = details(connection, happened)
-
-    assert made == {
-        "email": "ada@example.org",
-        "username": "ada",
-        "role": "researcher",
-        "tier": "free",
-    }
-    assert saved == {"current_view": "v" * 200}
-    assert failed["error_type"] == "timeout"
-    assert failed["attempt"] == 2
-    assert failed["stack_trace"] == "x" * 200
-    assert "retry_attempts" not in failed
 
 
 def test_the_audit_trail_tells_who_what_whence_and_with_which_outcome(
@@ -116,7 +69,7 @@ def test_the_audit_trail_tells_who_what_whence_and_with_which_outcome(
 
 def test_a_row_per_event_is_folded_without_grouping() -> None:
     """However many event types there are, the statement groups nothing but tenants' cutoffs."""
-    statement = str(rows(ACTIVITIES, onto_table=True))
+    statement = str(rows(TRAIL, onto_table=True))
 
     assert re.findall(r"GROUP BY ([\w., ]+)\)", statement) == ["applied.tenant_id"]
     assert re.findall(r"JOIN \(SELECT ([\w.]+)", statement) == ["applied.tenant_id"]
@@ -145,15 +98,5 @@ def project(connection: Connection, projection: Projection, happened: list[Event
         )
         for event in happened
     ]
-    anonymous = NewEvent(tenant_id=TENANT, entity_id=uuid4(), event=UserLoggedIn())
-    if projection is ACTIVITIES:
-        history.append(anonymous)
     first, head = bounds(recorded(connection, history))
     fold(connection, projection, after=first, upto=head)
-
-
-def details(connection: Connection, happened: list[Event]) -> list[dict[str, Any]]:
-    """What the log of activities says of each event."""
-    project(connection, ACTIVITIES, happened)
-    table = activity_logs
-    return list(connection.scalars(select(table.c.details).order_by(table.c.id)))
