@@ -33,6 +33,7 @@ from quantum_forge.schema.domains.batches import (
     BatchProgressed as BatchProgressed,
     BatchResumed as BatchResumed,
     BatchStarted as BatchStarted,
+    BatchStopRequested as BatchStopRequested,
 )
 from quantum_forge.schema.domains.bookmarks import (
     BookmarkAdded as BookmarkAdded,

@@ -31,6 +31,7 @@ from quantum_forge.schema.domains.batches import (
     BatchProgressed,
     BatchResumed,
     BatchStarted,
+    BatchStopRequested,
 )
 from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
@@ -107,6 +108,8 @@ class Batch:
         """By its lifecycle, when it was last read."""
         self.is_mine = False
         """This run has recorded something of it."""
+        self.stop_reason: str | None = None
+        """Why somebody asked the runners of the batch to stop, since this run began to record."""
         self._recorder = recorder
         self._plan = plan
         self._total = total
@@ -292,6 +295,8 @@ class Batch:
                     assumed -= _sources(item, ValueSource.GIVEN)
                     if assumed := assumed | _sources(item, ValueSource.ASSUMED):
                         self._assumed[item.calculation_id] = assumed
+            case BatchStopRequested.event_type if self.is_mine:
+                self.stop_reason = event.data["reason"]
             case BatchItemReused.event_type | BatchItemRefused.event_type:
                 self._settled.add(UUID(event.data["calculation_id"]))
 

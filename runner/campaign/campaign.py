@@ -117,7 +117,8 @@ class Campaign:
         What a stop interrupts is computed by the next run, and is not counted as failed.
 
         Raises:
-            CampaignInterrupted: on Ctrl-C or SIGTERM, after what was in flight is recorded as lost.
+            CampaignInterrupted: on Ctrl-C or SIGTERM, or when somebody asks the batch to stop;
+                what was in flight is recorded as lost before.
             DatabaseStayedAway: when it was away for too long, after what was in flight has ended.
         """
         with StopRequest() as stop, WorkerPool(self._jobs, function=self._function) as pool:
@@ -143,7 +144,7 @@ class Campaign:
         while not stop and (self._fill(pool, identification, stop) or self._running):
             outcomes = pool.wait(timeout=ATTENTION_SECONDS)
             self._finish(each for each in outcomes if not identification.heed(each))
-            self._report()
+            self._report(stop)
             if self._outage.is_on and not self._running:
                 time.sleep(ATTENTION_SECONDS)
 
@@ -367,14 +368,18 @@ class Campaign:
                     self._count(running, outcome)
             del self._running[outcome.task_id]
 
-    def _report(self) -> None:
+    def _report(self, stop: StopRequest) -> None:
+        """Record how far the batch has come, and heed who wants it to stop."""
         now = time.monotonic()
         if self.batch.is_mine and now - self._reported >= PROGRESS_SECONDS:
             self._reported = now
             # While the database is away, nobody could read how far it has come. What another run
             # has ended does not progress until this one adds to it.
             with suppress(RuleBroken, *AWAY):
-                if (progressed := self.batch.progressed()) is not None:
+                self.batch.refresh()
+                if self.batch.stop_reason is not None:
+                    stop.ask()
+                elif (progressed := self.batch.progressed()) is not None:
                     self.recorder.record_all(progressed)
 
     # Ending.
@@ -386,9 +391,10 @@ class Campaign:
 
     def _interrupt(self, outcomes: Iterable[Outcome]) -> None:
         """Record how everything in flight ended, and that somebody stopped the batch."""
-        self._end(outcomes, "interrupted")
+        reason = self.batch.stop_reason or "interrupted"
+        self._end(outcomes, reason)
         if self.batch.is_mine:
-            self.batch.cancel("interrupted")
+            self.batch.cancel(reason)
 
     def _give_up(self, outcomes: Iterable[Outcome], error: QuantumForgeError) -> None:
         """Record the same of a run that cannot go on, as far as the database still listens."""

@@ -31,6 +31,12 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
+    def ask(self) -> None:
+        """Ask this process to stop, as SIGTERM does: somebody has asked from elsewhere."""
+        if self.signal is None:
+            self.signal = signal.SIGTERM
+            self._since = time.monotonic()
+
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in stopping_signals():

@@ -210,6 +210,13 @@ class BatchFailed(Event, frozen=True, kw_only=True):
 
 
 @event("batch")
+class BatchStopRequested(Event, frozen=True, kw_only=True):
+    """Somebody wants the runners of a batch to stop; each that lives does, and cancels it."""
+
+    reason: str
+
+
+@event("batch")
 class BatchCancelled(Event, frozen=True, kw_only=True):
     """Somebody stopped the batch; running the same command again goes on with it."""
 
@@ -232,6 +239,7 @@ LIFECYCLE = lifecycle(
         BatchItemReused: when("pending", "processing"),
         BatchItemRefused: when("pending", "processing"),
         BatchProgressed: when("processing"),
+        BatchStopRequested: when("processing"),
         BatchCompleted: when("processing", then="completed"),
         BatchFailed: when("pending", "processing", then="failed"),
         BatchCancelled: when("pending", "processing", then="cancelled"),

@@ -16,6 +16,8 @@ from quantum_forge.web.dashboard.assets import static
 from quantum_forge.web.dashboard.export import export
 from quantum_forge.web.dashboard.forms import CSRF, fields_of
 from quantum_forge.web.dashboard.frame import Frames
+from quantum_forge.web.dashboard.pages.campaign import CAMPAIGN, RETRACT
+from quantum_forge.web.dashboard.pages.campaigns import CAMPAIGNS
 from quantum_forge.web.dashboard.pages.overview import OVERVIEW
 from quantum_forge.web.dashboard.panels import (
     PANEL,
@@ -39,7 +41,7 @@ from quantum_forge.web.parts import parts_of
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.server import Server
 
-PAGES: Final[tuple[Page, ...]] = (OVERVIEW,)
+PAGES: Final[tuple[Page, ...]] = (OVERVIEW, CAMPAIGNS, CAMPAIGN, RETRACT)
 """Every page, in the order of the navigation."""
 
 _Endpoint = Callable[[Request], Awaitable[Response]]

@@ -283,3 +283,34 @@ def test_a_record_over_which_rdkit_crashes_or_hangs_costs_only_itself(
     assert {problem.error_type for problem in tally.problems} == {"input_error"}
     assert "crashed (SIGSEGV)" in tally.problems[0].reason
     assert "took longer than 3 s" in tally.problems[1].reason
+
+
+def test_a_run_heeds_who_asks_its_batch_to_stop_from_elsewhere(
+    molecules: Path, database: Database, tmp_path: Path, qforge: Qforge
+) -> None:
+    """As the dashboard does: the reason is stored, and the same command goes on afterwards."""
+    write(molecules, nci(600))
+    url = libpq_url(database.url)
+    with running(tmp_path, "run", str(molecules), "--jobs", "2", DATABASE_URL=url) as stopped:
+        until(completed_more_than(database.engine, 4), "the run is under way")
+        with database.engine.connect() as connection:
+            batch_id = connection.scalar(
+                text("SELECT entity_id FROM event_logs WHERE event_type = 'batch_started'")
+            )
+        data = '{"reason": "wrong charges"}'
+        qforge("record", "batch_stop_requested", "--entity-id", str(batch_id), "--data", data)
+        status, _, err = stopped.end()
+
+    assert status == 128 + signal.SIGTERM
+    assert "run the same command again to continue" in err
+    (batch,) = rows(database.engine, "batch_jobs")
+    assert batch["status"] == "cancelled"
+    with database.engine.connect() as connection:
+        reasons = connection.scalars(
+            text("SELECT data ->> 'reason' FROM event_logs WHERE event_type = 'batch_cancelled'")
+        )
+        assert reasons.all() == ["wrong charges"]
+
+    write(molecules, nci(6))  # what was asked of the run before is not asked of the next one
+    qforge("run", str(molecules), "--jobs", "2")
+    assert rows(database.engine, "batch_jobs")[0]["status"] == "completed"
