@@ -17,7 +17,7 @@ from quantum_forge.eventstore.actions.accounts.authorization import (
     require_role,
 )
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.base.errors import NeedsPrimary, QuantumForgeError
+from quantum_forge.eventstore.base.errors import NeedsDatabase, NeedsPrimary, QuantumForgeError
 from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
 from quantum_forge.eventstore.database.availability.standby import is_standby
 from quantum_forge.eventstore.database.engine import Database, open_database
@@ -60,9 +60,11 @@ def open_forge(
             however long that takes, unless the login may not do it, which one line says.
 
     Raises:
+        NeedsDatabase: when the settings name a served store, and no database.
         RebuildNeeded, FoldFailed, CheckpointDiverged: when what it needs cannot be projected.
     """
     settings = settings or load_settings()
+    refuse_store(settings)
     patience = patience_of(follows)
     with (
         patience.persist(
@@ -83,6 +85,21 @@ def open_forge(
         yield forge
         if has_appended(forge.engine):
             _project_own_events(forge)
+
+
+def refuse_store(settings: Settings) -> None:
+    """Refuse a command that reads the database where only a served store is set.
+
+    It would otherwise start an embedded database, and find nothing in it.
+
+    Raises:
+        NeedsDatabase
+    """
+    from quantum_forge.web.client.settings import store_url
+
+    store = store_url()
+    if settings.url is None and store is not None:
+        raise NeedsDatabase(click.get_current_context().command_path, store)
 
 
 def _project_own_events(forge: Forge) -> None:
@@ -112,6 +129,7 @@ def open_whole_database() -> Iterator[Database]:
         AccessRefused
     """
     settings = load_settings()
+    refuse_store(settings)
     with open_database(settings) as database:
         if knows_people(database.engine):
             person = acting_person(database.engine, settings)
@@ -130,6 +148,7 @@ def open_for_sql() -> Iterator[Database]:
         AccessRefused
     """
     settings = load_settings()
+    refuse_store(settings)
     with open_database(settings) as database:
         # A database that cannot say who acts may be one that is about to be repaired.
         with contextlib.suppress(DBAPIError):

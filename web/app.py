@@ -26,6 +26,7 @@ from quantum_forge.projections.operate.prometheus import exposition, read_gauges
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.accounts import Accounts
+from quantum_forge.web.appends import append
 from quantum_forge.web.auth.addresses import BehindProxies
 from quantum_forge.web.auth.callers import READ
 from quantum_forge.web.auth.local import LocalSignIn
@@ -37,6 +38,7 @@ from quantum_forge.web.geometry import geometry_of
 from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
 from quantum_forge.web.openapi.answer import describe
 from quantum_forge.web.parts import Parts, parts_of
+from quantum_forge.web.questions import answer_question
 from quantum_forge.web.rest.errors import JSON, RestError
 from quantum_forge.web.rpc import call
 from quantum_forge.web.server import Server
@@ -45,6 +47,7 @@ from quantum_forge.web.streams.events import events
 from quantum_forge.web.streams.hub import Hub
 from quantum_forge.web.tables import read_table
 from quantum_forge.web.usage import Usage
+from quantum_forge.web.wire import APPEND_PATH, READ_PATH
 from quantum_forge.web.writing import options_of_table, write_table
 
 OF_UVICORN: Final[dict[str, Any]] = {
@@ -152,6 +155,8 @@ def routes() -> list[Route]:
         Route("/auth/v1/.well-known/jwks.json", _keys),
         Route("/auth/v1/logout", _logout, methods=["POST"]),
         Route("/events", _events),
+        Route(APPEND_PATH, _append, methods=["POST"]),
+        Route(READ_PATH, _read, methods=["POST"]),
         Route(
             "/rest/v1/rpc/{action}",
             _rpc,
@@ -248,6 +253,14 @@ async def _logout(request: Request) -> Response:
 async def _events(request: Request) -> Response:
     parts = parts_of(request)
     return await events(request, parts.server, parts.hub)
+
+
+async def _append(request: Request) -> Response:
+    return await append(request, parts_of(request).server)
+
+
+async def _read(request: Request) -> Response:
+    return await answer_question(request, parts_of(request).server)
 
 
 async def _table(request: Request) -> Response:

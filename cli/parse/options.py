@@ -78,6 +78,18 @@ def people_options(what: str) -> Callable[[Command], Command]:
     return both
 
 
+def store_option() -> Callable[[Command], Command]:
+    """--store, the address of a served store to use in place of the database."""
+    return click.option(
+        "--store",
+        metavar="URL",
+        help=(
+            "Record at a store that qforge serve serves, over HTTPS, with the API key in "
+            "QFORGE_STORE_KEY.  [default: QFORGE_STORE_URL, or the database]"
+        ),
+    )
+
+
 def jobs_option(what: str = "Worker processes.") -> Callable[[Command], Command]:
     """--jobs, the processors there are unless given."""
     return click.option(

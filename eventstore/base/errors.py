@@ -84,11 +84,15 @@ class ServerInUse(EmbeddedServerError):
 class DatabaseUnavailable(QuantumForgeError):
     """No connection to the database can be had; `target` is where, without the password.
 
-    advice: what to do next. advises_repetition: that is only to repeat the command.
+    advice: what to do next. advises_repetition: that is only to repeat the command. retry_after:
+    seconds after which the other side wants to be asked again, if it said so. is_lasting: whether a
+    person has to change something first, so that waiting is of no use.
     """
 
     exit_status = 2
     advises_repetition = False
+    retry_after: float | None = None
+    is_lasting = False
 
     def __init__(self, target: str, problem: str, advice: str) -> None:
         self.target = target
@@ -100,6 +104,21 @@ class DatabaseUnavailable(QuantumForgeError):
     def while_waiting(self) -> str:
         """The problem, and the advice unless that is only to repeat the command."""
         return self.problem if self.advises_repetition else str(self)
+
+
+class NeedsDatabase(QuantumForgeError):
+    """Something needs the database itself, and was asked of a store that is reached by HTTPS."""
+
+    exit_status = 2
+
+    def __init__(self, what: str, where: str) -> None:
+        self.what = what
+        self.where = where
+        super().__init__(
+            f"{what} needs the database, and {where} is a served store, which takes runs, retries, "
+            "events and spools, and answers requests (docs/how-to/remote-runner.md); run it where "
+            "the database is, or set DATABASE_URL"
+        )
 
 
 class DatabaseUnreachable(DatabaseUnavailable):

@@ -13,8 +13,13 @@ from pathlib import Path
 
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
-from quantum_forge.eventstore.base.errors import SpoolUnwritable
-from quantum_forge.eventstore.database.availability.outage import AWAY, pause_after, reason_of
+from quantum_forge.eventstore.base.errors import DatabaseUnavailable, SpoolUnwritable
+from quantum_forge.eventstore.database.availability.outage import (
+    AWAY,
+    asked_pause,
+    pause_after,
+    reason_of,
+)
 from quantum_forge.eventstore.spool.entries import described, events_of
 from quantum_forge.eventstore.spool.segment import Segment
 from quantum_forge.eventstore.spool.segment_drain import Drained, SegmentDrain, refuse_followers
@@ -57,6 +62,8 @@ class Delivery:
         self._is_announced = False
         self.reason = ""
         """Why the database did not answer the last time."""
+        self.refused: Exception | None = None
+        """What the database said the last time, where that lasts until somebody changes it."""
         self._failures = 0
         self.next_try = 0.0
         """Until then the database is left alone, by `time.monotonic`."""
@@ -142,6 +149,7 @@ class Delivery:
     def _answered(self) -> None:
         self._failures = 0
         self.next_try = 0.0
+        self.refused = None
 
     def _emptied(self, until: float | None) -> bool:
         """Drain this process's segment; False when the time is over and something is left."""
@@ -165,10 +173,11 @@ class Delivery:
     def _left(self, error: Exception) -> None:
         """The database did not answer: leave it alone for a while."""
         self.reason = reason_of(error)
+        known = error if isinstance(error, DatabaseUnavailable) else None
+        self.refused = known if known is not None and known.is_lasting else None
         self._failures += 1
-        self.next_try = time.monotonic() + pause_after(
-            self._failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE, random_part=0
-        )
+        pause = pause_after(self._failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE, random_part=0)
+        self.next_try = time.monotonic() + max(pause, asked_pause(error))
 
     # The spool
 

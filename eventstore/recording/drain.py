@@ -28,7 +28,12 @@ from quantum_forge.eventstore.recording.rules import append_checked, find_record
 from quantum_forge.eventstore.spool.directory import segment_paths, unusable
 from quantum_forge.eventstore.spool.entries import events_of
 from quantum_forge.eventstore.spool.segment import Segment
-from quantum_forge.eventstore.spool.segment_drain import Drained, Report, SegmentDrain
+from quantum_forge.eventstore.spool.segment_drain import (
+    Append,
+    Drained,
+    Report,
+    SegmentDrain,
+)
 
 DRAIN_DEADLINE = 30.0
 """Seconds that one append of a drain may take."""
@@ -73,6 +78,23 @@ def drain(
     report: Report = lambda _, __: None,
     past_damage: bool = False,
 ) -> Drained:
+    """Drain every segment into a database: see `drain_by`."""
+    permissions = Permissions(engine)
+    return drain_by(
+        directory,
+        lambda wire: append_spooled(permissions, wire, seconds=DRAIN_DEADLINE),
+        report=report,
+        past_damage=past_damage,
+    )
+
+
+def drain_by(
+    directory: Path,
+    append: Append,
+    *,
+    report: Report = lambda _, __: None,
+    past_damage: bool = False,
+) -> Drained:
     """Drain every segment that no living process writes to or drains, oldest first.
 
     Any number of drains may run at once. What is drained is removed; what the database refuses, and
@@ -84,7 +106,6 @@ def drain(
             the spool.
     """
     total = Drained()
-    permissions = Permissions(engine)
     try:
         paths = segment_paths(directory)
     except SpoolEntryUnusable as error:
@@ -98,7 +119,7 @@ def drain(
                     total.busy.append(str(path))
                 continue
             with contextlib.closing(segment):
-                _drain_one(segment, permissions, directory, total, report, past_damage=past_damage)
+                _drain_one(segment, append, directory, total, report, past_damage=past_damage)
         except SpoolDamaged as damage:
             total.damaged.append(damage)
         except SpoolEntryUnusable as error:
@@ -110,7 +131,7 @@ def drain(
 
 def _drain_one(
     segment: Segment,
-    permissions: Permissions,
+    append: Append,
     directory: Path,
     total: Drained,
     report: Report,
@@ -119,7 +140,7 @@ def _drain_one(
 ) -> None:
     one = SegmentDrain(segment, past_damage=past_damage)
     try:
-        one.run(lambda wire: append_spooled(permissions, wire, seconds=DRAIN_DEADLINE), report)
+        one.run(append, report)
         segment.remove()
     except SpoolUnwritable as error:
         advice = "free some space, or repair its permissions, then drain again"

@@ -7,10 +7,9 @@ conflict of versions, and then the stream is read. Appends of several threads ar
 Rules and spool are options.
 """
 
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
-from functools import partial
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -29,25 +28,25 @@ from quantum_forge.eventstore.base.envelope import (
 from quantum_forge.eventstore.base.errors import (
     DatabaseUnreachable,
     EventRefused,
-    RuleBroken,
+    NeedsDatabase,
     VersionConflict,
 )
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.database.availability.outage import AWAY
-from quantum_forge.eventstore.database.engine import where
-from quantum_forge.eventstore.database.time_limit import SLACK, begin_within
 from quantum_forge.eventstore.log.append import encode_wire
-from quantum_forge.eventstore.log.appender import Appender
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.calculation import CalculationRecording, Classify
+from quantum_forge.eventstore.recording.database_store import DatabaseStore
 from quantum_forge.eventstore.recording.decisions import append_decided
 from quantum_forge.eventstore.recording.delivery import Delivery
-from quantum_forge.eventstore.recording.drain import append_spooled
-from quantum_forge.eventstore.recording.known_streams import KnownStreams
-from quantum_forge.eventstore.recording.lifecycle_check import conform, foresee
+from quantum_forge.eventstore.recording.log_reader import LogReader
 from quantum_forge.eventstore.recording.person import Decide, Permissions, keep_off_accounts
-from quantum_forge.eventstore.recording.rules import CHUNK, append_checked, find_recorded
-from quantum_forge.eventstore.spool.entries import events_of
+from quantum_forge.eventstore.recording.rules import (
+    TRIES,
+    append_checked,
+    pause_after_conflict,
+)
+from quantum_forge.eventstore.recording.store import Store
 from quantum_forge.eventstore.spool.segment_drain import Drained
 from quantum_forge.schema.domains.calculations import CalculationStarted
 from quantum_forge.schema.language.event import Event, identity_of
@@ -71,11 +70,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 class _Shared:
     """What recorders of one process and several authors have in common."""
 
-    def __init__(self, appender: Appender, delivery: Delivery | None) -> None:
-        self.appender = appender
+    def __init__(self, store: Store, delivery: Delivery | None) -> None:
+        self.store = store
         self.delivery = delivery
-        self.known = KnownStreams()
-        self.permissions = Permissions(appender.engine)
 
     def without_spool(self) -> "_Shared":
         """The same for recorders that spool nothing."""
@@ -91,7 +88,7 @@ class Recorder:
     share it, and do well to.
 
     Args:
-        engine: of the database.
+        store: the engine of a database, or what takes appends in its place.
         author: on whose behalf.
         rules: whether the lifecycle of each entity is checked; needs the right to read the log.
             What was spooled is checked when it is drained, and what is refused then is kept beside
@@ -104,7 +101,7 @@ class Recorder:
 
     def __init__(
         self,
-        engine: Engine,
+        store: Engine | Store,
         author: Author,
         *,
         rules: bool = True,
@@ -113,23 +110,19 @@ class Recorder:
         on_away: Callable[[str], None] = lambda _: None,
         on_back: Callable[[Drained], None] = lambda _: None,
     ) -> None:
-        self.engine = engine
+        if isinstance(store, Engine):
+            store = DatabaseStore(store, author.tenant_id)
         self.author = author
         self._rules = rules
         self._by_action = False
         self._mark: Mark | None = None
         self.new_id: Callable[[], UUID] = uuid7
-        appender = Appender(engine, tenant_id=author.tenant_id)
         delivery = None
         if spool is not None:
             delivery = Delivery(
-                spool,
-                deadline,
-                partial(_append_spooled, appender),
-                on_away=on_away,
-                on_back=on_back,
+                spool, deadline, store.append_spooled, on_away=on_away, on_back=on_back
             )
-        self._shared = _Shared(appender, delivery)
+        self._shared = _Shared(store, delivery)
 
     def acting_as(self, author: Author) -> Self:
         """A recorder of another author of the same tenant, over the same connection and spool.
@@ -149,6 +142,10 @@ class Recorder:
         Closing either closes the connection that they share.
         """
         return self._with(_shared=self._shared.without_spool())
+
+    def without_rules(self) -> Self:
+        """The same recorder for who records what happened as it is, lifecycles or not."""
+        return self._with(_rules=False)
 
     def for_action(self) -> Self:
         """The same recorder for an action that has checked whose entities its events are about.
@@ -172,9 +169,30 @@ class Recorder:
         return self.author.tenant_id
 
     @property
+    def engine(self) -> Engine:
+        """The engine of the database.
+
+        Raises:
+            NeedsDatabase: when it records over something else.
+        """
+        return self._database.engine
+
+    @property
     def permissions(self) -> Permissions:
-        """What its authors may record."""
-        return self._shared.permissions
+        """What its authors may record; raises as `engine` does."""
+        return self._database.permissions
+
+    @property
+    def refused(self) -> Exception | None:
+        """Why the store lets nobody in, until somebody changes that; what is recorded is spooled.
+
+        None where it answers, or is away for a while.
+        """
+        return None if self._shared.delivery is None else self._shared.delivery.refused
+
+    def reading(self) -> AbstractContextManager[LogReader]:
+        """Return a reader of the log for the length of a `with`."""
+        return self._shared.store.reading()
 
     @property
     def spooled(self) -> int:
@@ -258,8 +276,32 @@ class Recorder:
         return append_checked(
             self.engine,
             self._permitted(decide),
-            learn=self._shared.known.learn,
+            learn=self._database.known.learn,
         )
+
+    def decide_by_log(self, decide: Callable[[LogReader], Sequence[NewEvent]]) -> list[Placed]:
+        """Record what follows from what can be read now, over whatever store there is.
+
+        Args:
+            decide: reads, writes nothing, and returns the events, which expect the versions of the
+                streams that they follow from. It is called again when others wrote to them
+                meanwhile.
+
+        Nothing is spooled: what cannot be read cannot be decided.
+        """
+        attempts = 0
+        while True:
+            attempts += 1
+            with self.reading() as log:
+                events = self._marked(decide(log))
+            if not events:
+                return []
+            try:
+                return self._append(events, None)
+            except VersionConflict:
+                if attempts >= TRIES:
+                    raise
+            pause_after_conflict(attempts)
 
     def decide_from(
         self, streams: Collection[Stream], decide: Callable[[Connection], Sequence[NewEvent]]
@@ -343,7 +385,7 @@ class Recorder:
             delivery.settle()
         except AWAY as error:
             raise DatabaseUnreachable(
-                where(self.engine.url),
+                self._shared.store.where,
                 f"the spool has {counted(delivery.spooled, 'event')}: {delivery.reason}",
                 "run qforge spool drain when the database is back",
             ) from error
@@ -354,7 +396,7 @@ class Recorder:
         Raises:
             SpoolUnwritable: when the segment was deleted, and what is in it cannot be written anew.
         """
-        self._shared.appender.close()
+        self._shared.store.close()
         if self._shared.delivery is not None:
             self._shared.delivery.close()
 
@@ -363,6 +405,13 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def _database(self) -> DatabaseStore:
+        store = self._shared.store
+        if not isinstance(store, DatabaseStore):
+            raise NeedsDatabase("this", store.where)
+        return store
 
     def _marked(self, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
         return events if self._mark is None or not events else self._mark(events)
@@ -396,55 +445,7 @@ class Recorder:
         return other
 
     def _append(self, events: Sequence[NewEvent], seconds: float | None) -> list[Placed]:
-        """Append over the kept connection; what depends on more is read first, in a transaction."""
-        until = None if seconds is None else time.monotonic() + seconds + SLACK
         keep_off_accounts(self.author, events)
-        self._shared.permissions.require(
-            events, seconds=seconds, until=until, by_action=self._by_action
+        return self._shared.store.append(
+            events, rules=self._rules, by_action=self._by_action, seconds=seconds
         )
-        if not self._rules:
-            return self._shared.appender.append(events, seconds=seconds)
-        known = self._shared.known
-        standings = foresee(events, known.get) if len(events) <= CHUNK else None
-        if standings is not None:
-            try:
-                conforming, states = conform(events, standings)
-                placed = self._shared.appender.append(conforming, seconds=seconds)
-            except (RuleBroken, VersionConflict) as error:
-                known.forget(standings)
-                if isinstance(error, VersionConflict) and error.stream in _insisted(events):
-                    raise
-            else:
-                known.learn(events, placed, states)
-                return placed
-        try:
-            return append_checked(
-                self.engine,
-                lambda _: events,
-                given=_insisted(events),
-                seconds=seconds,
-                until=until,
-                learn=known.learn,
-            )
-        except (RuleBroken, VersionConflict):
-            # A repeated call: the rules speak of what came after it.
-            with begin_within(self.engine, seconds, until=until) as connection:
-                recorded = find_recorded(connection, events)
-            if recorded is None:
-                raise
-            return recorded
-
-
-def _insisted(events: Iterable[NewEvent]) -> set[str]:
-    """The streams, as text, of which the caller expects a version."""
-    return {str(each.stream) for each in events if each.expected_version is not ANY_VERSION}
-
-
-def _append_spooled(appender: Appender, wire: bytes, seconds: float) -> None:
-    spooled = events_of(wire)
-    if any(event.rules for event in spooled):
-        until = time.monotonic() + seconds + SLACK
-        permissions = Permissions(appender.engine)
-        append_spooled(permissions, wire, seconds=seconds, until=until)
-    else:
-        appender.append_wire(wire, spooled, seconds=seconds)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -16,6 +17,15 @@ NO_SEGMENT = "it is not a segment: move it out of the spool"
 def spool_directory(home: Path) -> Path:
     """Where the segments of a QFORGE_HOME are."""
     return home / "spool"
+
+
+def served_spool_directory(home: Path, url: str) -> Path:
+    """Where the segments for a store are that is reached by HTTPS.
+
+    Each store has its own, so that what was recorded for one never gets into the log of another.
+    """
+    address = re.sub(r"[^a-z0-9.-]+", "_", url.lower().partition("://")[2])
+    return home / "spools" / address
 
 
 def segment_paths(directory: Path) -> list[Path]:

@@ -8,10 +8,9 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent, Stream
+from quantum_forge.eventstore.base.envelope import NewEvent, RecordedEvent
 from quantum_forge.eventstore.base.errors import RuleBroken
 from quantum_forge.eventstore.database.availability.outage import AWAY
-from quantum_forge.eventstore.log.read import last_event_types, read_stream
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.outcomes import storable
 from quantum_forge.runner.campaign.plan import Plan
@@ -132,9 +131,8 @@ class Batch:
 
     def refresh(self) -> None:
         """Read what was recorded of the batch since the last time."""
-        stream = Stream(self._recorder.tenant_id, "batch", self.id)
-        with self._recorder.engine.connect() as connection:
-            for event in read_stream(connection, stream, after_version=self._version):
+        with self._recorder.reading() as log:
+            for event in log.stream("batch", self.id, after_version=self._version):
                 self._read(event)
 
     def welcoming(self, candidates: Iterable[Candidate]) -> list[NewEvent]:
@@ -261,12 +259,10 @@ class Batch:
     def _look_up(self, at_most: int = sys.maxsize) -> bool:
         """Find out how items ended of which it is not known; false when there are more of them."""
         unknown = [its_id for its_id in self._names if its_id not in self._outcomes]
-        with self._recorder.engine.connect() as connection:
+        with self._recorder.reading() as log:
             for start in range(0, min(len(unknown), at_most), LOOKED_UP_TOGETHER):
                 some = unknown[start : min(start + LOOKED_UP_TOGETHER, at_most)]
-                types = last_event_types(
-                    connection, self._recorder.tenant_id, "calculation", some, DECIDING
-                )
+                types = log.last_event_types("calculation", some, DECIDING)
                 for its_id, event_type in types.items():
                     if event_type in ENDS:
                         self._outcomes[its_id] = ENDS[event_type]

@@ -10,14 +10,12 @@ from uuid import UUID
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import Connection
 
-from quantum_forge.eventstore.base.envelope import NewEvent, Stream
+from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import QuantumForgeError, RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.availability.outage import AWAY, PATIENCE
-from quantum_forge.eventstore.log.read import last_assigned
 from quantum_forge.eventstore.recording.attempt import as_earlier
-from quantum_forge.eventstore.recording.latest_fields import latest_ids
+from quantum_forge.eventstore.recording.log_reader import LogReader
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.batch import Batch
@@ -156,6 +154,11 @@ class Campaign:
         While the database is away, what has been looked up goes on, and the rest waits.
         """
         while not stop and len(pool.in_flight()) + pool.queued() < self._jobs:
+            if (refused := self.recorder.refused) is not None:
+                # What is in flight ends, and goes to the spool; nothing new is begun.
+                if self._running:
+                    return True
+                raise refused
             if not self._ready:
                 if self._outage.is_too_early:
                     return True
@@ -192,11 +195,11 @@ class Campaign:
             # What is still in the spool would be missing from what is looked up.
             self.recorder.settle()
             self.batch.refresh()
-            with self.recorder.engine.connect() as connection:
+            with self.recorder.reading() as log:
                 if self._began is None:
-                    self._began = last_assigned(connection)
-                candidates = triage(connection, self.recorder.tenant_id, chunk, began=self._began)
-                joining = self._joining(connection, candidates)
+                    self._began = log.last_assigned()
+                candidates = triage(log, chunk, began=self._began)
+                joining = self._joining(log, candidates)
             events = [*self._new_molecules(candidates), *self.batch.welcoming(candidates)]
             try:
                 self.recorder.record_all(*events, *joining)
@@ -224,29 +227,30 @@ class Campaign:
                     expected_version=candidate.molecule_version,
                 )
 
-    def _joining(self, connection: Connection, candidates: Iterable[Candidate]) -> list[NewEvent]:
+    def _joining(self, log: LogReader, candidates: Iterable[Candidate]) -> list[NewEvent]:
         """Have the molecules that are in the log, and in no project, join that of the plan."""
         project_id = self.plan.project_id
         if project_id is None:
             return []
         present = {
-            Stream(self.recorder.tenant_id, "molecule", each.molecule_id): each
+            each.molecule_id: each
             for each in candidates
             if each.molecule_id is not None and each.molecule_version is None
         }
         joining = []
-        for stream, now in latest_ids(connection, present, "project_id").items():
-            candidate = present[stream]
+        latest = log.latest_ids("molecule", list(present), "project_id")
+        for its_id, now in latest.items():
+            candidate = present[its_id]
             if now is None:
                 joining.append(
                     self.recorder.new(
-                        stream.entity_id,
+                        its_id,
                         MoleculeAddedToProject(project_id=project_id),
                         expected_version=candidate.molecule_at,
                     )
                 )
             elif now != project_id:
-                self._in_other_projects.setdefault(stream.entity_id, candidate.source)
+                self._in_other_projects.setdefault(its_id, candidate.source)
         return joining
 
     def _sort(self, candidate: Candidate) -> None:

@@ -1,12 +1,12 @@
 """Dry run of a campaign: what it would compute, and what is there already; nothing is recorded."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Engine
 
-from quantum_forge.eventstore.log.read import last_assigned
+from quantum_forge.eventstore.recording.log_reader import LogReader
 from quantum_forge.runner.campaign.identification import Identification
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.campaign.tally import KEPT, Problem
@@ -81,7 +81,7 @@ class Preview(msgspec.Struct, kw_only=True):
 
 
 def preview(
-    engine: Engine,
+    reading: Callable[[], AbstractContextManager[LogReader]],
     tenant_id: UUID,
     plan: Plan,
     file: MoleculeFile,
@@ -93,7 +93,7 @@ def preview(
     """Identify the molecules of a file in worker processes, and look their calculations up.
 
     Args:
-        engine: of the log, which is read.
+        reading: returns a reader of the log for the length of a `with`.
         tenant_id: whose molecules they are.
         plan: what a run would compute.
         file: of molecules; its records are taken.
@@ -106,8 +106,8 @@ def preview(
     """
     found = Preview()
     seen = set() if seen is None else seen
-    with engine.connect() as connection:
-        began = last_assigned(connection)
+    with reading() as log:
+        began = log.last_assigned()
     with StopRequest() as stop, WorkerPool(jobs) as pool:
         identification = Identification(pool, file.records(), tenant_id, plan)
         identification.look_ahead()
@@ -118,8 +118,8 @@ def preview(
             identification.look_ahead()
             if not chunk:
                 continue
-            with engine.connect() as connection:
-                candidates = triage(connection, tenant_id, chunk, began=began)
+            with reading() as log:
+                candidates = triage(log, chunk, began=began)
             for candidate in candidates:
                 if candidate.calculation_id in seen:
                     found.duplicates += 1

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-from quantum_forge.eventstore.database.availability.outage import pause_after
+from quantum_forge.eventstore.base.errors import DatabaseUnavailable
+from quantum_forge.eventstore.database.availability.outage import asked_pause, pause_after
 from quantum_forge.runner.errors import DatabaseStayedAway
 
 
@@ -42,10 +43,13 @@ class LookupOutage:
 
         Raises:
             DatabaseStayedAway: when this has been so for too long, if it `may_end` the run.
+            DatabaseUnavailable: the error itself, when waiting is of no use, if it `may_end` it.
         """
+        if may_end and isinstance(error, DatabaseUnavailable) and error.is_lasting:
+            raise error
         now = time.monotonic()
         self._attempts += 1
-        self._next_try = now + pause_after(self._attempts)
+        self._next_try = now + max(pause_after(self._attempts), asked_pause(error))
         if self._since is None:
             self._since = now
             self._on_wait(str(error))

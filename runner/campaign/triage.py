@@ -7,12 +7,10 @@ from uuid import UUID
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.eventstore.database.availability.clock import server_time
-from quantum_forge.eventstore.log.read import last_events, read_stream
 from quantum_forge.eventstore.recording.attempt import earlier_in
+from quantum_forge.eventstore.recording.log_reader import LogReader
 from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.engines.failures import Failure, classify
@@ -146,8 +144,7 @@ def _as_stated(molecule: Molecule, all_of_it: Sequence[Molecule]) -> Molecule:
 
 
 def triage(
-    connection: Connection,
-    tenant_id: UUID,
+    log: LogReader,
     inputs: Sequence[Identified],
     *,
     began: int,
@@ -155,36 +152,30 @@ def triage(
     """Look inputs up in the log, which is asked itself: read models may lag.
 
     Args:
-        connection: to the log; nothing is written.
-        tenant_id: who owns the molecules.
+        log: of the tenant that owns the molecules.
         inputs: a chunk of the file; all of its ids are asked for at once.
         began: position of the log when the campaign began; what another process has recorded as
             failed since is not tried again.
     """
-    calculations = last_events(
-        connection, tenant_id, "calculation", [each.calculation_id for each in inputs]
-    )
-    molecules = last_events(
-        connection,
-        tenant_id,
-        "molecule",
-        [each.molecule_id for each in inputs if each.molecule_id is not None],
+    calculations = log.last_events("calculation", [each.calculation_id for each in inputs])
+    molecules = log.last_events(
+        "molecule", [each.molecule_id for each in inputs if each.molecule_id is not None]
     )
     candidates = []
     for each in inputs:
         newest = calculations.get(each.calculation_id)
-        last = _deciding(connection, newest)
+        last = _deciding(log, newest)
         known = molecules.get(each.molecule_id) if each.molecule_id else None
         data = last.data if last else {}
         candidates.append(
             Candidate(
                 **structs.asdict(each),
-                state=_state_of(connection, last, began),
+                state=_state_of(log, last, began),
                 version=newest.version if newest else 0,
                 batch_id=UUID(data["batch_id"]) if data.get("batch_id") else None,
                 error_type=data.get("error_type"),
                 reason=data.get("error_message", data.get("reason")),
-                earlier=_failed_attempts(connection, last),
+                earlier=_failed_attempts(log, last),
                 molecule_version=_version_to_create(known) if each.molecule else None,
                 molecule_at=known.version if known else 0,
             )
@@ -192,15 +183,15 @@ def triage(
     return candidates
 
 
-def _deciding(connection: Connection, newest: RecordedEvent | None) -> RecordedEvent | None:
+def _deciding(log: LogReader, newest: RecordedEvent | None) -> RecordedEvent | None:
     """The event that says how a calculation stands: a note about an earlier error does not."""
     if newest is None or newest.event_type != CalculationErrorResolved.event_type:
         return newest
-    history = read_stream(connection, newest.stream, backward=True)
+    history = log.stream("calculation", newest.entity_id, backward=True)
     return next((each for each in history if each.event_type != newest.event_type), None)
 
 
-def _state_of(connection: Connection, last: RecordedEvent | None, began: int) -> CalculationState:
+def _state_of(log: LogReader, last: RecordedEvent | None, began: int) -> CalculationState:
     if last is None:
         return CalculationState.TO_RUN
     match last.event_type:
@@ -222,19 +213,17 @@ def _state_of(connection: Connection, last: RecordedEvent | None, began: int) ->
                 last.metadata,
                 started_at=last.recorded_at,
                 timeout_seconds=float(last.data["timeout_seconds"]),
-                now=server_time(connection),
+                now=log.server_time(),
             )
             return CalculationState.ABANDONED if gone else CalculationState.RUNNING
     return CalculationState.TO_RUN
 
 
-def _failed_attempts(
-    connection: Connection, last: RecordedEvent | None
-) -> tuple[dict[str, Any], ...]:
+def _failed_attempts(log: LogReader, last: RecordedEvent | None) -> tuple[dict[str, Any], ...]:
     """Earlier failed attempts; in almost all cases there are none."""
     if last is None or last.event_type in HAS_RESULT:
         return ()
-    return earlier_in(read_stream(connection, last.stream))
+    return earlier_in(log.stream("calculation", last.entity_id))
 
 
 def _version_to_create(known: RecordedEvent | None) -> int | None:

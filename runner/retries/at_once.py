@@ -7,14 +7,13 @@ import msgspec
 from sqlalchemy import select
 
 from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
-from quantum_forge.eventstore.database.availability.clock import server_time
+from quantum_forge.eventstore.recording.log_reader import (
+    DatabaseReader,
+    select_retry_candidates,
+)
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.retries.backoff import Backoff
-from quantum_forge.runner.retries.failed_calculations import (
-    Verdict,
-    read_failed,
-    select_candidates,
-)
+from quantum_forge.runner.retries.failed_calculations import Verdict, read_failed
 from quantum_forge.schema.domains.batches import batch_items
 from quantum_forge.schema.domains.calculations import CalculationRetryScheduled, calculations
 
@@ -49,10 +48,10 @@ def schedule_batch(recorder: Recorder, batch_id: UUID) -> ScheduledAtOnce:
         batch_items.c.tenant_id == tenant_id, batch_items.c.batch_id == batch_id
     )
     with recorder.engine.connect() as connection:
-        wanted = select_candidates(tenant_id).where(calculations.c.id.in_(items))
-        now = server_time(connection)
-        ids = connection.scalars(wanted).all()
-        known = read_failed(connection, tenant_id, ids, Backoff(), now=now)
+        log = DatabaseReader(connection, tenant_id)
+        wanted = select_retry_candidates(tenant_id).where(calculations.c.id.in_(items))
+        now = log.server_time()
+        known = read_failed(log, connection.scalars(wanted).all(), Backoff(), now=now)
     counts = dict.fromkeys(ScheduledAtOnce.__struct_fields__, 0)
     for each in known:
         match each.verdict:

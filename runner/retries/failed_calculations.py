@@ -8,11 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, Select, or_, select
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.eventstore.log.read import read_streams
 from quantum_forge.eventstore.recording.attempt import FAILED, earlier_in
+from quantum_forge.eventstore.recording.log_reader import LogReader
 from quantum_forge.runner.retries.backoff import Backoff
 from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.workers.liveness import is_gone
@@ -23,7 +22,6 @@ from quantum_forge.schema.domains.calculations import (
     CalculationRetryScheduled,
     CalculationStarted,
     ErrorType,
-    calculations,
 )
 from quantum_forge.schema.domains.molecules import MoleculeCreated
 
@@ -89,27 +87,8 @@ _WORDS = {
 }
 
 
-def select_candidates(tenant_id: UUID) -> Select[Any]:
-    """The ids of calculations that may be worth another attempt, by the read model, which may lag.
-
-    What cannot be worth one is left out: completed, invalidated, or with an input error.
-    """
-    c = calculations.c
-    return (
-        select(c.id)
-        .where(
-            c.tenant_id == tenant_id,
-            c.status.in_(["failed", "lost", "pending", "running"]),
-            c.attempt > 0,
-            or_(c.error_type.is_(None), c.error_type != ErrorType.INPUT_ERROR.value),
-        )
-        .order_by(c.completed_at, c.id)
-    )
-
-
 def read_failed(
-    connection: Connection,
-    tenant_id: UUID,
+    log: LogReader,
     calculation_ids: Iterable[UUID],
     backoff: Backoff,
     *,
@@ -124,15 +103,13 @@ def read_failed(
     ids = list(calculation_ids)
     for start in range(0, len(ids), _CHUNK):
         chunk = ids[start : start + _CHUNK]
-        streams = read_streams(connection, tenant_id, "calculation", chunk)
+        streams = log.streams("calculation", chunk)
         known: list[FailedCalculation] = []
         for id_ in chunk:
             calculation = _failed_calculation(streams.get(id_, []), backoff, now)
             if calculation is not None:
                 known.append(calculation)
-        molecules = read_molecules(
-            connection, tenant_id, (each.molecule_id for each in known if each.molecule_id)
-        )
+        molecules = read_molecules(log, (each.molecule_id for each in known if each.molecule_id))
         found += [_judged(each, molecules) for each in known]
     return found
 

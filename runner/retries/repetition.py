@@ -4,9 +4,7 @@ import re
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import Connection
-
-from quantum_forge.eventstore.log.read import read_streams
+from quantum_forge.eventstore.recording.log_reader import LogReader
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.engines.check import program_version
 from quantum_forge.runner.engines.methods import ENGINES, require_known
@@ -95,14 +93,10 @@ def repetition(
     )
 
 
-def read_molecules(
-    connection: Connection, tenant_id: UUID, molecule_ids: Iterable[UUID]
-) -> dict[UUID, MoleculeCreated]:
+def read_molecules(log: LogReader, molecule_ids: Iterable[UUID]) -> dict[UUID, MoleculeCreated]:
     """Return the creation of each of these molecules that exists; nothing is written."""
     found: dict[UUID, MoleculeCreated] = {}
-    for id_, events in read_streams(
-        connection, tenant_id, "molecule", sorted(set(molecule_ids))
-    ).items():
+    for id_, events in log.streams("molecule", sorted(set(molecule_ids))).items():
         for event in events:
             if isinstance(event.event, MoleculeCreated):
                 found[id_] = event.event

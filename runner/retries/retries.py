@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection
 
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
-from quantum_forge.eventstore.database.availability.clock import ServerClock, server_time
+from quantum_forge.eventstore.database.availability.clock import ServerClock
 from quantum_forge.eventstore.database.availability.outage import PATIENCE, Patience, Trouble
-from quantum_forge.eventstore.log.read import last_events
+from quantum_forge.eventstore.recording.log_reader import LogReader
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign import outcomes
 from quantum_forge.runner.campaign.outcomes import Attempt
@@ -27,7 +26,6 @@ from quantum_forge.runner.retries.failed_calculations import (
     FailedCalculation,
     Verdict,
     read_failed,
-    select_candidates,
 )
 from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.workers.pool import WorkerPool
@@ -62,12 +60,9 @@ class Retried(msgspec.Struct, kw_only=True):
     signal: int | None = None
 
 
-def find_failed(
-    connection: Connection, tenant_id: UUID, backoff: Backoff
-) -> list[FailedCalculation]:
+def find_failed(log: LogReader, backoff: Backoff) -> list[FailedCalculation]:
     """Every calculation that failed and could be tried again, or could have been."""
-    ids = connection.scalars(select_candidates(tenant_id)).all()
-    return read_failed(connection, tenant_id, ids, backoff, now=server_time(connection))
+    return read_failed(log, log.retry_candidates(), backoff, now=log.server_time())
 
 
 class Retries:
@@ -150,28 +145,24 @@ class Retries:
     # What there is to do
 
     def _find(self) -> list[FailedCalculation]:
-        return self._asked(
-            lambda connection: find_failed(connection, self.recorder.tenant_id, self.backoff)
-        )
+        return self._asked(lambda log: find_failed(log, self.backoff))
 
     def _read(self, ids: Iterable[UUID]) -> list[FailedCalculation]:
         """How these calculations stand now."""
         wanted = list(ids)
         return self._asked(
-            lambda connection: read_failed(
-                connection, self.recorder.tenant_id, wanted, self.backoff, now=self._clock.now()
-            )
+            lambda log: read_failed(log, wanted, self.backoff, now=self._clock.now())
         )
 
     def _asked(
-        self, question: Callable[[Connection], list[FailedCalculation]]
+        self, question: Callable[[LogReader], list[FailedCalculation]]
     ) -> list[FailedCalculation]:
         """Read the state from the log; waits for a database that is unreachable."""
 
         def ask() -> list[FailedCalculation]:
-            with self.recorder.engine.connect() as connection:
-                self._clock.read(connection)
-                return question(connection)
+            with self.recorder.reading() as log:
+                self._clock.note(log.server_time())
+                return question(log)
 
         return self._patience.persist(ask)
 
@@ -274,8 +265,8 @@ class Retries:
         def ask() -> MoleculeCreated | None:
             if id_ is None:
                 return None
-            with self.recorder.engine.connect() as connection:
-                return read_molecules(connection, self.recorder.tenant_id, [id_]).get(id_)
+            with self.recorder.reading() as log:
+                return read_molecules(log, [id_]).get(id_)
 
         return repetition(
             calculation.calculation_id,
@@ -308,16 +299,13 @@ class Retries:
         In one append: whenever this process is killed, the batch counts what there is.
         """
 
-        def decide(connection: Connection) -> list[NewEvent]:
-            known = last_events(
-                connection, ended.tenant_id, ended.stream.entity_type, [ended.entity_id]
-            )
+        def decide(log: LogReader) -> list[NewEvent]:
+            known = log.last_events(ended.stream.entity_type, [ended.entity_id])
             if (latest := known.get(ended.entity_id)) and latest.event_id == ended.event_id:
                 return []  # an earlier try, whose answer was lost, has recorded it
             if batch_id is None:
                 return [ended]
-            last = last_events(connection, self.recorder.tenant_id, "batch", [batch_id])
-            event = last.get(batch_id)
+            event = log.last_events("batch", [batch_id]).get(batch_id)
             if event is None or event.event_type != BatchCompleted.event_type:
                 return [ended]  # its own runner is at it, and counts for itself
             total = event.data["total_count"]
@@ -334,7 +322,7 @@ class Retries:
                 ),
             ]
 
-        self._patience.persist(lambda: self.recorder.decide(decide))
+        self._patience.persist(lambda: self.recorder.decide_by_log(decide))
 
     def _of(self, calculation: FailedCalculation, event: Event, version: int) -> NewEvent:
         return self.recorder.new(calculation.calculation_id, event, expected_version=version)

@@ -14,7 +14,7 @@ _CHUNK = 65536
 
 
 class Proxy:
-    """Forwards a port to a server's Unix socket, in a thread.
+    """Forwards a port to a server, at its Unix socket or its port, in a thread.
 
     A connection that is silenced stays open and forwards nothing more, in either direction.
 
@@ -27,9 +27,7 @@ class Proxy:
     def __init__(self, url: URL, port: int = 0, cuts: Iterable[int] = ()) -> None:
         self.cuts = list(cuts)
         self._answers_left: dict[socket.socket, int] = {}
-        directory = url.query["host"]
-        assert isinstance(directory, str)
-        self._server = str(Path(directory) / f".s.PGSQL.{url.query.get('port', url.port or 5432)}")
+        self._server = _server_of(url)
         self._listener = socket.create_server(("127.0.0.1", port))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -86,7 +84,8 @@ class Proxy:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
-        server = socket.socket(socket.AF_UNIX)
+        is_local = isinstance(self._server, str)
+        server = socket.socket(socket.AF_UNIX if is_local else socket.AF_INET)
         try:
             server.connect(self._server)
         except OSError:
@@ -119,6 +118,16 @@ class Proxy:
             return False
         self._answers_left[source] = left - 1
         return left == 0
+
+
+def _server_of(url: URL) -> str | tuple[str, int]:
+    """The path of a server's socket, or its host and port."""
+    directory = url.query.get("host")
+    if isinstance(directory, str):
+        return str(Path(directory) / f".s.PGSQL.{url.query.get('port', url.port or 5432)}")
+    assert url.host is not None
+    assert url.port is not None
+    return url.host, url.port
 
 
 @contextlib.contextmanager

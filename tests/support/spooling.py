@@ -13,6 +13,7 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.database.engine import make_engine
 from quantum_forge.eventstore.log.append import encode_wire
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.database_store import DatabaseStore
 from quantum_forge.eventstore.recording.delivery import Delivery
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.spool.segment import Segment
@@ -116,8 +117,8 @@ def delivery_of(recorder: Recorder) -> Delivery:
 
 def connect(recorder: Recorder, engine: Engine) -> None:
     """Have a recorder's database answer from now on: this one."""
-    recorder.engine = engine
-    recorder._shared.appender.close()
-    recorder._shared.appender.engine = engine
-    recorder.permissions.engine = engine
+    store = recorder._shared.store
+    assert isinstance(store, DatabaseStore)
+    store.close()
+    store.engine = store.appender.engine = store.permissions.engine = engine
     delivery_of(recorder).next_try = 0.0

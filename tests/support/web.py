@@ -24,12 +24,24 @@ SECRET = "a secret of at least thirty-two bytes"
 
 @contextlib.contextmanager
 def serving(
-    database: Database, home: Path, web: WebSettings, *, port: int = 0, **given: Any
+    database: Database,
+    home: Path,
+    web: WebSettings,
+    *,
+    port: int = 0,
+    tls: tuple[Path, Path] | None = None,
+    **given: Any,
 ) -> Iterator[str]:
-    """Serve a database for the length of a `with`; gives the address, such as http://127.0.0.1:1."""
+    """Serve a database for the length of a `with`; gives the address, such as http://127.0.0.1:1.
+
+    tls: the files of a certificate and its key, to serve over HTTPS.
+    """
+    certificate, its_key = tls or (None, None)
     settings = Settings(url=database.url, source="the test", home=home, user_id=uuid7(), **given)
     config = uvicorn.Config(
         create_app(settings, msgspec.structs.replace(web, log=False)),
+        ssl_certfile=certificate,
+        ssl_keyfile=its_key,
         **OF_UVICORN,
     )
     with socket.socket() as listener:
@@ -42,7 +54,7 @@ def serving(
             while not server.started:
                 assert thread.is_alive(), "the server did not start"
                 time.sleep(0.01)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"{'http' if tls is None else 'https'}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(timeout=20)

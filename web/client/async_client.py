@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import wraps
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
@@ -26,6 +27,7 @@ from quantum_forge.web.client.attempts import (
     httpx_library,
     pause_before,
     place_header,
+    trust_in,
 )
 from quantum_forge.web.client.calls import Call, Filters, Reply, Row
 from quantum_forge.web.client.client import reason
@@ -62,13 +64,24 @@ class AsyncClient:
         key: an API key or a token.
         timeout: for each answer, in s.
         tries: times that a request is sent at most.
+        ca: file of the certificate authorities to trust instead of those of the system.
     """
 
-    def __init__(self, url: str, key: Secret, *, timeout: float = 60.0, tries: int = TRIES) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: Secret,
+        *,
+        timeout: float = 60.0,
+        tries: int = TRIES,
+        ca: Path | None = None,
+    ) -> None:
         self.url = url
         self._tries = tries
         self._httpx = httpx_library()
-        self._http = self._httpx.AsyncClient(base_url=url, headers=headers_of(key), timeout=timeout)
+        self._http = self._httpx.AsyncClient(
+            base_url=url, headers=headers_of(key), timeout=timeout, verify=trust_in(ca)
+        )
 
     get = _method(calls.get)
     count = _method(calls.count)

@@ -1,15 +1,17 @@
 """What clients have in common: headers, when a request is sent again, and how replies are read."""
 
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
-from quantum_forge.eventstore.base.errors import MissingLibrary
+from quantum_forge.eventstore.base.errors import InvalidSetting, MissingLibrary
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.availability.outage import pause_after
 from quantum_forge.web.client.calls import Reply
@@ -46,6 +48,23 @@ def httpx_library() -> Any:
 def headers_of(key: Secret) -> dict[str, str]:
     """Return the headers of every request; `apikey` is what Supabase's gateway asks for."""
     return {"Authorization": f"Bearer {key.reveal()}", "apikey": key.reveal()}
+
+
+def trust_in(ca: Path | None) -> ssl.SSLContext | bool:
+    """Return what checks the certificate of a server: by these authorities, or the system's.
+
+    Raises:
+        InvalidSetting: when the file has none.
+    """
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(ca))
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidSetting(
+            "QFORGE_STORE_CA", f"must be a file of certificates in PEM, and {ca} is not: {reason}"
+        ) from error
 
 
 def pause_before(attempt: int, headers: Mapping[str, str] | None = None) -> float:

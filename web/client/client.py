@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import wraps
 from itertools import islice
+from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 from uuid import UUID
@@ -13,6 +14,9 @@ import msgspec
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.spool.segment_drain import Drained
 from quantum_forge.web.client import calls
 from quantum_forge.web.client.attempts import (
     AGAIN,
@@ -27,9 +31,11 @@ from quantum_forge.web.client.attempts import (
     httpx_library,
     pause_before,
     place_header,
+    trust_in,
 )
 from quantum_forge.web.client.calls import Call, Filters, Reply, Row
 from quantum_forge.web.client.errors import RemoteError, RemoteUnreachable
+from quantum_forge.web.client.store import ServedStore
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -58,13 +64,27 @@ class Client:
         key: an API key or a token.
         timeout: for each answer, in s.
         tries: times that a request is sent at most.
+        ca: file of the certificate authorities to trust instead of those of the system.
     """
 
-    def __init__(self, url: str, key: Secret, *, timeout: float = 60.0, tries: int = TRIES) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: Secret,
+        *,
+        timeout: float = 60.0,
+        tries: int = TRIES,
+        ca: Path | None = None,
+    ) -> None:
         self.url = url
+        self._key = key
+        self._ca = ca
+        self._timeout = timeout
         self._tries = tries
         self._httpx = httpx_library()
-        self._http = self._httpx.Client(base_url=url, headers=headers_of(key), timeout=timeout)
+        self._http = self._httpx.Client(
+            base_url=url, headers=headers_of(key), timeout=timeout, verify=trust_in(ca)
+        )
 
     get = _method(calls.get)
     count = _method(calls.count)
@@ -206,6 +226,38 @@ class Client:
                     raise
             attempt += 1
             time.sleep(pause_before(attempt, headers))
+
+    def recorder(
+        self,
+        *,
+        spool: Path | None = None,
+        on_away: Callable[[str], None] = lambda _: None,
+        on_back: Callable[[Drained], None] = lambda _: None,
+    ) -> Recorder:
+        """Return a recorder of the user whose key this is; close it, or use it in a `with`.
+
+            with client.recorder() as recorder:
+                with recorder.calculation(molecule_id, method="GFN2-xTB") as calculation:
+                    calculation.complete(compute())
+
+        Args:
+            spool: directory for what the server does not take now; None: an error says so.
+            on_away: called once when an outage begins, with its reason.
+            on_back: called once when it has ended and everything that was spooled is in the log.
+
+        Raises:
+            KeyRefused: when the key may not record.
+        """
+        store = ServedStore(
+            self.url, self._key, ca=self._ca, timeout=self._timeout, tries=self._tries
+        )
+        try:
+            caller = store.caller()
+        except BaseException:
+            store.close()
+            raise
+        author = Author(tenant_id=caller.tenant_id, user_id=caller.user_id)
+        return Recorder(store, author, spool=spool, on_away=on_away, on_back=on_back)
 
     def close(self) -> None:
         """Close the connections."""

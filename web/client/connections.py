@@ -17,6 +17,7 @@ def connect(
     *,
     timeout: float = 60.0,
     tries: int = TRIES,
+    ca: Path | None = None,
 ) -> Client:
     """Return a client of a store that `qforge serve` serves; close it, or use it in a `with`.
 
@@ -28,12 +29,13 @@ def connect(
         key: an API key or a token; that of QFORGE_KEY or SUPABASE_KEY unless given.
         timeout: for each answer, in s.
         tries: times that a request is sent at most where the server is away.
+        ca: file of the certificate authorities to trust instead of those of the system.
 
     Raises:
         InvalidSetting: when there is no address or key.
         MissingLibrary: when httpx is not installed.
     """
-    return Client(*_target(url, key), timeout=timeout, tries=tries)
+    return Client(*_target(url, key), timeout=timeout, tries=tries, ca=ca)
 
 
 def connect_async(
@@ -42,9 +44,10 @@ def connect_async(
     *,
     timeout: float = 60.0,  # of a connection, for all of its calls
     tries: int = TRIES,
+    ca: Path | None = None,
 ) -> AsyncClient:
     """Return a client for asyncio, with the methods of `connect`'s; use it in an `async with`."""
-    return AsyncClient(*_target(url, key), timeout=timeout, tries=tries)
+    return AsyncClient(*_target(url, key), timeout=timeout, tries=tries, ca=ca)
 
 
 def _target(url: str | None, key: str | None) -> tuple[str, Secret]:

@@ -21,6 +21,7 @@ from quantum_forge.web.openapi.rows import row_schema
 from quantum_forge.web.openapi.tables import filter_parameters, table_path
 from quantum_forge.web.rest.statements.tables import readable, readable_names
 from quantum_forge.web.rpc import ACTIONS, REPEATABLE
+from quantum_forge.web.wire import APPEND_PATH, READ_PATH, Appends, Question
 
 OPENAPI_MEDIA = "application/openapi+json"
 
@@ -62,6 +63,8 @@ def openapi() -> Json:
             "/rest/v1/calculations/{id}/geometry": {"get": _geometry()},
             **{f"/rest/v1/rpc/{name}": {"post": _action(name)} for name in ACTIONS},
             "/events": {"get": _events()},
+            APPEND_PATH: {"post": _of_store("append", Appends.__doc__, 400, 409, 413)},
+            READ_PATH: {"post": _of_store("read", Question.__doc__, 400)},
             "/auth/v1/token": {"post": _token()},
             "/auth/v1/user": {
                 "get": _simple("auth", "user", "The account of the caller", {}),
@@ -132,6 +135,17 @@ def _geometry() -> Json:
             "example": "extxyz",
         },
     ]
+    return found
+
+
+def _of_store(name: str, body: str | None, *statuses: int) -> Json:
+    summary = {
+        "append": "Record appends of a remote recorder, each whole or not at all",
+        "read": "Answer a question of a remote runner about the streams of its tenant",
+    }[name]
+    found = _simple("store", f"store_{name}", summary, {JSON: {}}, *statuses)
+    schema: Json = {"type": "object", "description": " ".join((body or "").split())}
+    found["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     return found
 
 

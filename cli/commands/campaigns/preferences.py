@@ -1,15 +1,12 @@
 """Preferences of the acting user that a run heeds: method and solvation."""
 
-from typing import NamedTuple
-from uuid import UUID
-
-from sqlalchemy import Connection, select
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.runner.engines.preferences import preferred_method, preferred_solvent
 from quantum_forge.runner.errors import InputError
-from quantum_forge.schema.domains.users import user_preferences
 
 
 class UnusablePreference(QuantumForgeError):
@@ -32,23 +29,23 @@ class Preferred(NamedTuple):
     solvent: str | None = None
 
 
-def preferred(
-    connection: Connection, tenant_id: UUID, user_id: UUID, *, method: bool, solvent: bool
-) -> Preferred:
+def preferred(row: Mapping[str, Any] | None, *, method: bool, solvent: bool) -> Preferred:
     """Return the preferences of a user, as far as they are asked for.
+
+    Args:
+        row: of `user_preferences`; None where there is none.
+        method: whether that is asked for.
+        solvent: whether that is asked for.
 
     Raises:
         UnusablePreference: for a method or solvent that there is not.
     """
-    c = user_preferences.c
-    query = select(c.default_method, c.default_solvation)
-    query = query.where(c.tenant_id == tenant_id, c.user_id == user_id)
-    row = connection.execute(query).one_or_none()
     if row is None:
         return Preferred()
+    its_method, its_solvent = row["default_method"], row["default_solvation"]
     return Preferred(
-        method=_method(row.default_method) if method and row.default_method else None,
-        solvent=_solvent(row.default_solvation) if solvent and row.default_solvation else None,
+        method=_method(its_method) if method and its_method else None,
+        solvent=_solvent(its_solvent) if solvent and its_solvent else None,
     )
 
 

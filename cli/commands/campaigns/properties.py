@@ -5,10 +5,10 @@ import sys
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.exit_status import of_outcomes
 from quantum_forge.cli.parse import options
 from quantum_forge.cli.parse.options import jobs_option, json_option, limit_option
+from quantum_forge.cli.projecting import kept_current
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted

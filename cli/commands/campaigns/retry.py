@@ -7,15 +7,14 @@ from typing import Any
 import click
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.exit_status import of_outcomes
-from quantum_forge.cli.parse.options import jobs_option, json_option
-from quantum_forge.cli.session import open_forge, tell_trouble
+from quantum_forge.cli.parse.options import jobs_option, json_option, store_option
+from quantum_forge.cli.session import tell_trouble
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.view import view_options
+from quantum_forge.cli.target import open_target
 from quantum_forge.eventstore.base.counted import counted
-from quantum_forge.eventstore.database.availability.clock import server_time
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -57,6 +56,7 @@ PLANNED = (
 )
 @view_options()
 @jobs_option()
+@store_option()
 @json_option()
 def retry(
     dry_run: bool,
@@ -65,6 +65,7 @@ def retry(
     first_delay: float,
     timeout: float | None,
     jobs: int,
+    store: str | None,
     as_json: bool,
 ) -> None:
     """Try failed calculations again, with exponential backoff, up to a limit.
@@ -95,18 +96,20 @@ def retry(
         limit=max_retries, first_seconds=first_delay, longest_seconds=max(first_delay, 3600.0)
     )
     settings = load_settings()
-    with open_forge(settings, writes=not dry_run, follows=follow, needs=["calculations"]) as forge:
+    with open_target(
+        settings, store, writes=not dry_run, follows=follow, needs=["calculations"]
+    ) as target:
         if dry_run:
-            with forge.connect() as connection:
-                known = find_failed(connection, settings.tenant_id, backoff)
-                now = server_time(connection)
+            with target.reading() as log:
+                known = find_failed(log, backoff)
+                now = log.server_time()
             _print([_planned(each, backoff, now) for each in known], as_json)
             return
         recorder = Recorder(
-            forge.engine,
+            target.store,
             Author(
-                tenant_id=settings.tenant_id,
-                user_id=forge.author.user_id,
+                tenant_id=target.tenant_id,
+                user_id=target.user_id,
                 more={"service": "retry", **identity()},
             ),
         )
@@ -115,7 +118,7 @@ def retry(
             outcome = "has a result" if successful else "failed again"
             console.note(f"{calculation.calculation_id}: attempt {calculation.attempt} {outcome}")
 
-        with recorder, kept_current(forge.engine):
+        with recorder, target.kept_current():
             done = Retries(
                 recorder,
                 backoff,

@@ -10,29 +10,24 @@ from uuid import UUID
 
 import click
 from click.core import ParameterSource
-from sqlalchemy import Engine
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.commands.campaigns.cautions import note_namesakes, note_retracted
 from quantum_forge.cli.commands.campaigns.given import read_all
 from quantum_forge.cli.commands.campaigns.preferences import note_preferences, preferred
-from quantum_forge.cli.commands.campaigns.projecting import kept_current
 from quantum_forge.cli.commands.recording.spool import tell
 from quantum_forge.cli.exit_status import of_outcomes
-from quantum_forge.cli.parse.named import named_project, tables_of
-from quantum_forge.cli.parse.options import jobs_option, limit_option
+from quantum_forge.cli.parse.named import tables_of
+from quantum_forge.cli.parse.options import jobs_option, limit_option, store_option
 from quantum_forge.cli.parse.xtb import METHOD, SOLVENT
-from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console, run_tally
+from quantum_forge.cli.target import Target, open_target
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import DatabaseUnavailable, QuantumForgeError
-from quantum_forge.eventstore.database.availability.deadline import followed
 from quantum_forge.eventstore.database.availability.outage import PATIENCE
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.recording.author import Author
-from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.directory import spool_directory
 from quantum_forge.runner.campaign.plan import Plan
 from quantum_forge.runner.engines.methods import ENGINES, LEVELS, METHODS, require_known
 from quantum_forge.runner.errors import EngineMissing, ResultsInSpool
@@ -142,6 +137,7 @@ if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
     show_default=True,
     help="Seconds to wait for a database that becomes unreachable during the run.",
 )
+@store_option()
 @click.option("--json", "as_json", is_flag=True, help="Print the outcomes of the inputs as JSON.")
 def run(
     files: tuple[Path, ...],
@@ -162,6 +158,7 @@ def run(
     timeout: float,
     limit: int | None,
     patience: float,
+    store: str | None,
     as_json: bool,
 ) -> None:
     """Run xTB on the molecules of files.
@@ -184,6 +181,7 @@ def run(
       qforge run part1.smi.gz part2.sdf --batch library --opt normal
       qforge run molecules.smi --engine xtb --opt tight
       zcat huge.smi.gz | head -1000 | qforge run - --format smi
+      qforge run molecules.smi --store https://forge.example
     """
     source = click.get_current_context().get_parameter_source("solvent")
     is_solvent_given = source is not ParameterSource.DEFAULT
@@ -203,18 +201,11 @@ def run(
         inputs = read_all(stack, files, limit, reading)
         settings = load_settings()
         reads = ["batch_jobs", "user_preferences", *tables_of(None, project)]
-        forge = stack.enter_context(open_forge(settings, writes=not dry_run, reads=reads))
-        # A look-up that gets no answer must not hold the results up for ever.
-        limited = followed(forge.engine, settings.deadline)
-        with limited.connect() as connection:
-            project_id = named_project(connection, settings.tenant_id, project)
-            wanted = preferred(
-                connection,
-                settings.tenant_id,
-                forge.settings.user_id,
-                method=method is None,
-                solvent=not is_solvent_given,
-            )
+        target = stack.enter_context(open_target(settings, store, writes=not dry_run, reads=reads))
+        project_id = target.project(project)
+        wanted = preferred(
+            target.preferences(), method=method is None, solvent=not is_solvent_given
+        )
         note_preferences(wanted)
         method = method or wanted.method or METHODS[0]
         solvent = solvent or wanted.solvent or None
@@ -223,7 +214,8 @@ def run(
             try_out(method, solvent, engine=engine, optimization_level=optimization_level)
         except ImportError as error:
             raise EngineMissing(error) from error
-        note_retracted(limited, settings.tenant_id, method, program_version(engine))
+        with target.reading() as log:
+            note_retracted(log, method, program_version(engine))
         plan_of = partial(
             Plan,
             method=method,
@@ -241,10 +233,9 @@ def run(
             for each in inputs
         ]
         if dry_run:
-            _preview(limited, settings.tenant_id, plans, jobs=jobs, as_json=as_json)
+            _preview(target, plans, jobs=jobs, as_json=as_json)
             return
-        spool = spool_directory(settings.home)
-        drained = drain(spool, limited)
+        drained = target.drain()
         if (
             drained.events
             or drained.rejected
@@ -255,21 +246,22 @@ def run(
             tell(drained)
         recorder = stack.enter_context(
             Recorder(
-                limited,
+                target.store,
                 Author(
-                    tenant_id=settings.tenant_id,
-                    user_id=forge.author.user_id,
+                    tenant_id=target.tenant_id,
+                    user_id=target.user_id,
                     more={"service": "runner", **identity()},
                 ),
-                spool=spool,
+                spool=target.spool,
+                deadline=target.deadline,
                 on_away=lambda why: console.note(f"Results go to the spool from now on: {why}"),
                 on_back=tell,
             )
         )
-        stack.enter_context(kept_current(limited))
+        stack.enter_context(target.kept_current())
         successful = unsuccessful = 0
         for plan, file in plans:
-            note_namesakes(limited, settings.tenant_id, plan)
+            note_namesakes(target.batches(plan.batch), plan, plan.batch_id(target.tenant_id))
             campaign = Campaign(
                 recorder,
                 plan,
@@ -305,8 +297,7 @@ def run(
 
 
 def _preview(
-    engine: Engine,
-    tenant_id: UUID,
+    target: Target,
     plans: Sequence[tuple[Plan, "MoleculeFile"]],
     *,
     jobs: int,
@@ -319,15 +310,16 @@ def _preview(
     for plan, file in plans:
         with console.progress("reading", file.total) as report:
             found = preview(
-                engine,
-                tenant_id,
+                target.reading,
+                target.tenant_id,
                 plan,
                 file,
                 jobs=min(jobs, file.total),
                 seen=seen,
                 on_input=lambda is_read: report(1, 0 if is_read else 1),
             )
-        run_tally.show_preview(plan.batch, plan.batch_id(tenant_id), found, file.count, as_json)
+        its_id = plan.batch_id(target.tenant_id)
+        run_tally.show_preview(plan.batch, its_id, found, file.count, as_json)
 
 
 def unsettled(recorder: Recorder) -> int:

@@ -3,23 +3,28 @@
 import click
 
 from quantum_forge.cli.command import Command
-from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.parse.options import json_option, store_option
+from quantum_forge.cli.served import Served, opened
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.counted import counted
+from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.eventstore.doctor.checks.log import AHEAD
 from quantum_forge.eventstore.log.statistics import Holder
+from quantum_forge.eventstore.spool.state import spool_state
 from quantum_forge.projections.follow.lag import Lag
 from quantum_forge.projections.operate.status import Status
 
 
 @click.command(cls=Command)
 @click.option("--exact", is_flag=True, help="Count the events exactly; slow for a long log.")
+@store_option()
 @json_option()
-def status(exact: bool, as_json: bool) -> None:
+def status(exact: bool, store: str | None, as_json: bool) -> None:
     """Show the log, the projections and their lag.
 
-    In a long log, the numbers of frequent events are estimates, marked with ≈.
+    In a long log, the numbers of frequent events are estimates, marked with ≈. Of a served store:
+    whether it answers, who the key stands for, its calculations, and the spool here.
 
     \b
     Example:
@@ -27,12 +32,48 @@ def status(exact: bool, as_json: bool) -> None:
       qforge status --exact
       qforge status --json | jq .queue
     """
-    with open_forge() as forge:
+    settings = load_settings()
+    with opened(settings, store) as served:
+        if served is not None:
+            _show_served(served, as_json)
+            return
+    with open_forge(settings) as forge:
         found = forge.status(exact=exact)
     if as_json:
         console.emit_json(found)
     else:
         _show(found)
+
+
+def _show_served(served: Served, as_json: bool) -> None:
+    """Print what a machine that reaches the store by HTTPS can say of it."""
+    caller = served.caller
+    with served.reading() as log:
+        position = log.last_assigned()
+    queue = {
+        row["status"]: row["count"]
+        for row in served.client.get("calculations", select="status,count()")
+    }
+    spool = spool_state(served.spool)
+    found = {
+        "store": served.store.where,
+        "user": caller.name,
+        "role": caller.role,
+        "tenant_id": caller.tenant_id,
+        "last_assigned": position,
+        "queue": queue,
+        "spooled": spool.events,
+        "spool": spool.directory,
+    }
+    if as_json:
+        console.emit_json(found)
+        return
+    rows = [(name, value) for name, value in found.items() if name != "queue"]
+    console.table(("what", "value"), rows)
+    console.emit("")
+    console.table(("calculations", "count"), queue.items(), right=["count"])
+    if spool.events:
+        console.note("The spool has events for this store; run: qforge spool drain")
 
 
 def _show(found: Status) -> None:

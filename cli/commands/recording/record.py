@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
@@ -10,12 +11,14 @@ import msgspec
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
-from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.parse.options import json_option, store_option
+from quantum_forge.cli.served import Served, opened
 from quantum_forge.cli.session import open_forge, require_to_act_for
 from quantum_forge.cli.show import console
-from quantum_forge.eventstore.actions.by_name import record_by_name
-from quantum_forge.eventstore.base.errors import InvalidSetting
-from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.actions.by_name import Recorded, record_by_name
+from quantum_forge.eventstore.base.codec import decode
+from quantum_forge.eventstore.base.errors import EventRefused, InvalidSetting
+from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.engines.preferences import refuse_unusable
@@ -48,6 +51,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     help="Only if the entity's stream is at this version; 0: it must be new, -1: it must exist.",
 )
 @click.option("--list", "listing", is_flag=True, help="List event types, or the fields of EVENT.")
+@store_option()
 @json_option()
 def record(
     event: str | None,
@@ -56,6 +60,7 @@ def record(
     user_id: UUID | Beginning | None,
     expect: int | None,
     listing: bool,
+    store: str | None,
     as_json: bool,
 ) -> None:
     """Record EVENT, if the rules of its entity allow it.
@@ -69,6 +74,7 @@ def record(
       qforge record --list device_registered
       qforge record project_created --data '{"name": "Malaria"}'
       qforge record project_updated --entity-id 0199a7c4 --data @changes.json
+      qforge record project_created --data '{"name": "Dengue"}' --store https://forge.example
     """
     if event is not None and event not in EVENTS:
         raise click.UsageError(f"no event type {event!r}; qforge record --list shows them")
@@ -79,21 +85,12 @@ def record(
         raise click.UsageError("give an EVENT; qforge record --list shows them")
     document = _read(data)
     settings = load_settings()
-    with open_forge(settings, writes=True) as forge:
-        with forge.connect() as connection:
-            entity = ids.entity(connection, settings.tenant_id, entity_id)
-            user = ids.user(connection, settings.tenant_id, user_id)
-        require_to_act_for(forge, user)
-        author = Author(tenant_id=settings.tenant_id, user_id=user or forge.author.user_id)
-        with Recorder(forge.engine, author) as recorder:
-            recorded = record_by_name(
-                recorder,
-                event,
-                document,
-                entity_id=entity,
-                expected_version=expect,
-                check=refuse_unusable,
-            )
+    with opened(settings, store) as served:
+        recorded = (
+            _record(settings, event, document, entity_id, user_id, expect)
+            if served is None
+            else _record_at(served, event, document, entity_id, user_id, expect)
+        )
     if as_json:
         console.emit_json(recorded)
     else:
@@ -103,6 +100,56 @@ def record(
             right=["position", "version"],
             whole=["entity_id"],
         )
+
+
+def _record(
+    settings: Settings,
+    event: str,
+    document: bytes,
+    entity_id: UUID | Beginning | None,
+    user_id: UUID | Beginning | None,
+    expect: int | None,
+) -> Recorded:
+    """Record in the database."""
+    with open_forge(settings, writes=True) as forge:
+        with forge.connect() as connection:
+            entity = ids.entity(connection, settings.tenant_id, entity_id)
+            user = ids.user(connection, settings.tenant_id, user_id)
+        require_to_act_for(forge, user)
+        author = Author(tenant_id=settings.tenant_id, user_id=user or forge.author.user_id)
+        with Recorder(forge.engine, author) as recorder:
+            return record_by_name(
+                recorder,
+                event,
+                document,
+                entity_id=entity,
+                expected_version=expect,
+                check=refuse_unusable,
+            )
+
+
+def _record_at(
+    served: Served,
+    event: str,
+    document: bytes,
+    entity_id: UUID | Beginning | None,
+    user_id: UUID | Beginning | None,
+    expect: int | None,
+) -> Recorded:
+    """Record at a served store, which checks everything."""
+    if user_id is not None:
+        raise click.UsageError("--user-id is not for a served store: its key says who records")
+    if isinstance(entity_id, str):
+        raise click.UsageError("a served store takes whole ids: give all of --entity-id")
+    try:
+        data = msgspec.json.decode(document, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise EventRefused(event, str(error)) from error
+    refuse_unusable(decode(event, document))
+    answer = served.client.rpc(
+        "record", event_type=event, data=data, entity_id=entity_id, expected_version=expect
+    )
+    return msgspec.convert(answer, Recorded)
 
 
 def _read(data: str) -> bytes:

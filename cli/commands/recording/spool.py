@@ -1,5 +1,6 @@
 """`qforge spool`: what waits for the database on this machine, and bringing it there."""
 
+import contextlib
 import socket
 import sys
 from pathlib import Path
@@ -7,16 +8,17 @@ from pathlib import Path
 import click
 
 from quantum_forge.cli.command import Group
-from quantum_forge.cli.parse.options import json_option
+from quantum_forge.cli.parse.options import json_option, store_option
+from quantum_forge.cli.served import address_of
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
+from quantum_forge.cli.target import open_target
 from quantum_forge.eventstore.actions.spool_report import report_spool
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
-from quantum_forge.eventstore.recording.drain import drain
 from quantum_forge.eventstore.recording.recorder import Recorder
-from quantum_forge.eventstore.spool.directory import spool_directory
-from quantum_forge.eventstore.spool.segment_drain import Drained
+from quantum_forge.eventstore.spool.directory import served_spool_directory, spool_directory
+from quantum_forge.eventstore.spool.segment_drain import Drained, Report
 from quantum_forge.eventstore.spool.state import SpoolState, spool_state
 
 SHOWN = 10
@@ -37,9 +39,12 @@ def spool() -> None:
 
 
 @spool.command()
+@store_option()
 @json_option()
-def status(as_json: bool) -> None:
-    """Show the contents of the spool. Needs no database.
+def status(store: str | None, as_json: bool) -> None:
+    """Show the contents of the spool. Needs no database, and no server.
+
+    Each store that is reached over HTTPS has a spool of its own.
 
     Exits with 1 when something needs attention: appends that the database rejected, torn or damaged
     bytes, entries that cannot be used.
@@ -49,7 +54,13 @@ def status(as_json: bool) -> None:
       qforge spool status
       qforge spool status --json | jq .events
     """
-    state = spool_state(spool_directory(load_settings().home))
+    settings = load_settings()
+    url = address_of(settings, store)
+    state = spool_state(
+        spool_directory(settings.home)
+        if url is None
+        else served_spool_directory(settings.home, url)
+    )
     if as_json:
         console.emit_json(state)
     else:
@@ -63,8 +74,9 @@ def status(as_json: bool) -> None:
     is_flag=True,
     help="Continue after damaged bytes, which are kept in a separate file.",
 )
+@store_option()
 @json_option("the outcome as JSON")
-def drain_command(past_damage: bool, as_json: bool) -> None:
+def drain_command(past_damage: bool, store: str | None, as_json: bool) -> None:
     """Append the events in the spool to the log.
 
     May be stopped and repeated at any time: each event is appended once. Exits with 1 if some
@@ -73,22 +85,26 @@ def drain_command(past_damage: bool, as_json: bool) -> None:
     \b
     Example:
       qforge spool drain
+      qforge spool drain --store https://forge.example
     """
-    settings = load_settings()
-    directory = spool_directory(settings.home)
-    waiting = sum(each.appends for each in spool_state(directory).segments)
-    with open_forge(settings, writes=True) as forge:
-        if waiting:
-            with console.progress("draining", waiting) as report:
-                drained = drain(directory, forge.engine, report=report, past_damage=past_damage)
-        else:
-            drained = drain(directory, forge.engine, past_damage=past_damage)
+    with (
+        open_target(load_settings(), store, writes=True) as target,
+        contextlib.ExitStack() as stack,
+    ):
+        report: Report = _unreported
+        if waiting := sum(each.appends for each in spool_state(target.spool).segments):
+            report = stack.enter_context(console.progress("draining", waiting))
+        drained = target.drain(report=report, past_damage=past_damage)
     if as_json:
         console.emit_json(summary(drained))
     else:
         tell(drained)
     left = drained.rejected or drained.aside or drained.damaged or drained.unusable
     sys.exit(1 if left else 0)
+
+
+def _unreported(_: int, __: int) -> None:
+    """Report to nobody."""
 
 
 @spool.command("report")

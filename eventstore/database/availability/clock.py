@@ -19,12 +19,11 @@ class ServerClock:
         self._read: datetime | None = None
         self._at = 0.0
 
-    def read(self, connection: Connection) -> datetime:
-        """Ask the server."""
-        self._read, self._at = server_time(connection), time.monotonic()
-        return self._read
+    def note(self, moment: datetime) -> None:
+        """Take the server's time, as it was just read."""
+        self._read, self._at = moment, time.monotonic()
 
     def now(self) -> datetime:
-        """The server's time; `read` must have been called before."""
+        """The server's time; `note` must have been called before."""
         assert self._read is not None
         return self._read + timedelta(seconds=time.monotonic() - self._at)

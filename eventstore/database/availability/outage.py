@@ -146,6 +146,12 @@ def pause_after(
     return pause * (1 - random_part + random_part * share)
 
 
+def asked_pause(error: BaseException) -> float:
+    """Return the seconds that the other side asked to be left alone for; 0 where it did not."""
+    asked = error.retry_after if isinstance(error, DatabaseUnavailable) else None
+    return asked or 0.0
+
+
 class Patience:
     """Waits between attempts while what is in the way may pass.
 
@@ -187,7 +193,7 @@ class Patience:
         if reason_of(error) != self._last:
             self._last = reason_of(error)
             self._on_trouble(error)
-        end = now + pause_after(self._attempts)
+        end = now + max(pause_after(self._attempts), asked_pause(error))
         while not self._stop() and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _ATTENTION_SECONDS))
 

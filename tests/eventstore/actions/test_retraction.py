@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, select, text
 
-from quantum_forge.eventstore.actions.repeated_retractions import repeated_by
 from quantum_forge.eventstore.actions.retraction import (
     Criteria,
     NothingChosen,
@@ -27,6 +26,7 @@ from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.load import load
 from quantum_forge.eventstore.log.read import read_stream
 from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.repeated_retractions import repeated_by
 from quantum_forge.projections.history.verify import verify
 from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS

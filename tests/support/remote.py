@@ -1,0 +1,114 @@
+"""A served store as a process of its own, programs that record at it, and its certificate."""
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from quantum_forge.eventstore.database.address import libpq_url
+from quantum_forge.eventstore.database.engine import Database
+from tests.conftest import OTHERS_VARIABLES
+
+RECORD = """
+import sys
+from pathlib import Path
+from uuid import UUID
+from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.recording.author import Author
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.schema.domains.discovery import ProjectCreated, ProjectUpdated
+from quantum_forge.web.client.store import ServedStore
+
+url, key, tenant, user, spool, project = sys.argv[1:]
+author = Author(tenant_id=UUID(tenant), user_id=UUID(user))
+with Recorder(ServedStore(url, Secret(key)), author, spool=Path(spool)) as recorder:
+    for number in range(1_000_000):
+        named = ProjectUpdated if number else ProjectCreated
+        event = recorder.new(UUID(project), named(name=str(number)), expected_version=number)
+        placed = recorder.record_all(event)
+        print(event.event_id, "spooled" if placed is None else "placed", flush=True)
+"""
+"""Records a stream, one event after the other, and prints the id of each that is recorded."""
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of this process without what would change a program's settings."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(OTHERS_VARIABLES)}
+    return {**kept, **variables}
+
+
+@contextlib.contextmanager
+def served_process(database: Database, home: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """Run `qforge serve` in a process group of its own, until the end or a kill."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quantum_forge.cli.main", "serve", "--quiet", "--port", str(port)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(QFORGE_HOME=str(home), DATABASE_URL=libpq_url(database.url)),
+        start_new_session=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert "serving at" in (said := process.stderr.readline()), said
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@contextlib.contextmanager
+def recording(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `RECORD` until the end or a kill."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", RECORD, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """Make a certificate of 127.0.0.1 that is its own authority; return it and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = directory / "certificate.pem", directory / "key.pem"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return certificate, private
