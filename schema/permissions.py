@@ -9,6 +9,7 @@ from uuid import UUID
 
 from quantum_forge.schema.domains.access import (
     ApiKeyIssued,
+    ApiKeyRevoked,
     ApiKeyUsed,
     SessionClosed,
     SessionExpired,
@@ -96,6 +97,7 @@ LEAST_ROLE: Mapping[str, Role] = {
 
 EXCEPTIONS: Mapping[str, Role | None] = {
     AccessDenied.event_type: None,
+    ApiKeyRevoked.event_type: Role.VIEWER,
     ApiKeyUsed.event_type: Role.VIEWER,
     ApiRequestServed.event_type: Role.VIEWER,
     SessionClosed.event_type: None,
@@ -132,6 +134,7 @@ BY_ACTIONS = frozenset(
     cls.event_type
     for cls in (
         ApiKeyIssued,
+        ApiKeyRevoked,
         ApiKeyUsed,
         NameClaimed,
         NameReleased,

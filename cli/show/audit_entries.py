@@ -1,7 +1,5 @@
 """Entries of the audit trail as a table, lines, CSV or JSON."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -9,7 +7,7 @@ import msgspec
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lines import Lines
-from quantum_forge.eventstore.base.csv_text import csv_text
+from quantum_forge.projections.queries.audit_csv import FIELDS, csv_header, csv_line
 from quantum_forge.projections.queries.audit_trail import Entry
 
 LISTED = (
@@ -31,8 +29,6 @@ WIDTHS |= {"entity_id": 36, "status": 7, "changes": 30, "reason": 30, "ip_addres
 LONGEST_VALUE = 40
 """Characters of a value before or after a change."""
 
-FIELDS = Entry.__struct_fields__
-
 
 def table(entries: Sequence[Entry]) -> None:
     """Print entries as a table."""
@@ -44,8 +40,8 @@ def printer(form: str | None) -> Callable[[Entry], None]:
     if form == "json":
         return console.emit_json_line
     if form == "csv":
-        console.emit(_csv(FIELDS))
-        return lambda entry: console.emit(_csv(_values(entry)))
+        console.emit(csv_header())
+        return lambda entry: console.emit(csv_line(entry))
     lines = Lines(LISTED, WIDTHS)
     lines.header()
     return lambda entry: lines.row(_row(entry))
@@ -66,21 +62,3 @@ def _changes(entry: Entry) -> str:
 def _brief(value: object) -> str:
     text = "∅" if value is None else msgspec.json.encode(value).decode()
     return console.cut(text, LONGEST_VALUE)
-
-
-def _values(entry: Entry) -> list[str]:
-    built = msgspec.to_builtins(entry)
-    return [
-        msgspec.json.encode(value).decode()
-        if isinstance(value, dict)
-        else ""
-        if value is None
-        else str(value)
-        for value in (built[name] for name in FIELDS)
-    ]
-
-
-def _csv(values: tuple[str, ...] | list[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(map(csv_text, values))
-    return text.getvalue()

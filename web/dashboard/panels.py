@@ -43,18 +43,21 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a page.
 
     name: unique in its page. title: its heading. read: executes one statement and returns what the
-    template gets as `data`. template: below `templates/`. live: types of events after which an open
-    page fetches it again; `*`: any. needs: least role of whoever sees it. reads_log: whether it
-    reads the log, which the database role of readers may not.
+    template gets as `data`; None: there is nothing to read. template: below `templates/`. live:
+    types of events after which an open page fetches it again; `*`: any. needs: least role of
+    whoever sees it. reads_log: whether it reads the log, keys or sessions, which the database role
+    of readers may not. several: whether a function of the library answers
+    it by more than one statement, such as the audit trail by the histories of entities.
     """
 
     name: str
     title: str
-    read: Callable[[Asked], Any]
+    read: Callable[[Asked], Any] | None
     template: str
     live: tuple[str, ...] = ()
     needs: Role = Role.VIEWER
     reads_log: bool = False
+    several: bool = False
 
 
 class Acting(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +161,7 @@ def address(path: str, **parameters: Any) -> str:
 
 def show(panel: Panel, asked: Asked, context: Mapping[str, Any]) -> Shown:
     """Read a panel and fill it in."""
-    data = panel.read(asked)
+    data = None if panel.read is None else panel.read(asked)
     html = render(
         panel.template,
         **{**context, "data": data, "query": asked.query, "caller": asked.caller, "panel": panel},

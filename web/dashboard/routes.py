@@ -4,20 +4,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.auth.callers import READ, WRITE, Caller
 from quantum_forge.web.dashboard.assets import static
 from quantum_forge.web.dashboard.export import export
 from quantum_forge.web.dashboard.forms import CSRF, fields_of
 from quantum_forge.web.dashboard.frame import Frames
+from quantum_forge.web.dashboard.pages.account import ACCOUNT
+from quantum_forge.web.dashboard.pages.audit import AUDIT, export_audit
 from quantum_forge.web.dashboard.pages.campaign import CAMPAIGN, RETRACT
 from quantum_forge.web.dashboard.pages.campaigns import CAMPAIGNS
+from quantum_forge.web.dashboard.pages.events import EVENTS
 from quantum_forge.web.dashboard.pages.overview import OVERVIEW
 from quantum_forge.web.dashboard.panels import (
     PANEL,
@@ -36,12 +37,12 @@ from quantum_forge.web.dashboard.rendering import (
     see_other,
 )
 from quantum_forge.web.dashboard.sign_in import LINK, LOGIN, LOGOUT, link, login, logout, to_sign_in
-from quantum_forge.web.failures import rest_error
+from quantum_forge.web.failures import answer, rest_error
 from quantum_forge.web.parts import parts_of
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.server import Server
 
-PAGES: Final[tuple[Page, ...]] = (OVERVIEW, CAMPAIGNS, CAMPAIGN, RETRACT)
+PAGES: Final[tuple[Page, ...]] = (OVERVIEW, CAMPAIGNS, CAMPAIGN, RETRACT, AUDIT, EVENTS, ACCOUNT)
 """Every page, in the order of the navigation."""
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -56,6 +57,7 @@ def dashboard_routes() -> list[Route]:
         Route(LINK, _as_page(link)),
         Route(LOGOUT, _as_page(logout), methods=["POST"]),
         Route("/export/{table}.{form}", _as_page(export)),
+        Route("/audit.csv", _as_page(export_audit)),
         *(_route(page) for page in PAGES),
     ]
 
@@ -75,10 +77,13 @@ def _as_page(endpoint: _Endpoint) -> _Endpoint:
         request.state.unrecorded = True
         try:
             return await endpoint(request)
-        except (QuantumForgeError, SQLAlchemyError) as error:
+        except Exception as error:
             known = rest_error(error)
             if known is None:
-                raise
+                await answer(request, error)  # the log of the server says what it is
+                known = RestError(
+                    500, "XX000", "internal error", details=f"Request {request.state.id}"
+                )
             if known.status == 401 and request.method in ("GET", "HEAD"):
                 if PANEL in request.query_params:
                     return Response(b"", 401, SECURITY)
@@ -169,6 +174,7 @@ async def _act(page: Page, request: Request, server: Server) -> Response:
         server=server,
     )
     done: Done = await server.in_thread(lambda: action.act(acting))
+    FRAMES.forget(caller)
     if done.template is not None:
         frame = FRAMES.of(server, caller, request)
         return page_response(

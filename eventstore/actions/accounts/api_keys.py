@@ -12,10 +12,10 @@ from sqlalchemy import ARRAY, Connection, Uuid, bindparam, text
 
 from quantum_forge.eventstore.actions.accounts.denials import record_denied, record_unknown
 from quantum_forge.eventstore.actions.accounts.users import ended_with, require_active
-from quantum_forge.eventstore.base.envelope import NewEvent, Stream
+from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
 from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.recording.domain import Domain, happens
+from quantum_forge.eventstore.recording.domain import Domain
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.standings import read_standings
@@ -101,8 +101,6 @@ class ApiKeys(Domain):
         super().__init__(recorder)
         self.clock = clock
 
-    revoke = happens(ApiKeyRevoked)
-
     def issue(
         self,
         user_id: UUID,
@@ -143,6 +141,21 @@ class ApiKeys(Domain):
         key_id = self._id(key)
         self.recorder.for_action().record(event, of=key_id)
         return IssuedKey(key_id, prefix, key)
+
+    def revoke(self, key_id: UUID, /, *, reason: str | None = None) -> Placed:
+        """Record that a key opens nothing any more: one's own, or as an admin that of anybody.
+
+        Raises:
+            AccessRefused: for the key of another, unless the author is an admin.
+            RuleBroken: when there is no such key, or it was revoked before.
+        """
+        stream = self.stream(ApiKeyIssued.entity_type, key_id)
+        with self.engine.connect() as connection:
+            holder = latest_values(connection, stream, ["user_id"])["user_id"]
+        own = holder is not None and UUID(holder) == self.author.user_id
+        recorder = self.recorder.for_action() if own else self.recorder
+        (placed,) = Domain(recorder).record((key_id, ApiKeyRevoked(reason=reason)))
+        return placed
 
     def use(
         self, key: Secret, *, scope: str | None = None, at_intervals: bool = False

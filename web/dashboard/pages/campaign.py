@@ -247,6 +247,7 @@ RETRACT = Page(
             read=_extent,
             template="campaigns/extent.html",
             reads_log=True,
+            several=True,
         ),
     ),
     actions={"retract": Action(act=_retract, needs=Role.RESEARCHER)},

@@ -51,7 +51,13 @@ async function refreshDue() {
   }
 }
 
+/** Whether the reader wants to see news: a page may have a box for that. */
+function follows() {
+  return document.querySelector("input[data-follow]")?.checked ?? true;
+}
+
 function plan(wanted) {
+  if (!follows()) return;
   wanted.forEach((each) => due.add(each));
   if (due.size && timer === null && !document.hidden) {
     timer = setTimeout(refreshDue, Math.max(SETTLE, last + THROTTLE - Date.now()));
