@@ -42,8 +42,13 @@ COMMANDS = {
         "quantum_forge.cli.commands.operation.status:status",
         "Show the log, the projections and their lag.",
     ),
+    "search": Lazy(
+        "quantum_forge.cli.commands.queries.search:search",
+        "Find whatever has some WORDS in a name, description, message or log.",
+    ),
     "molecules": Lazy(
-        "quantum_forge.cli.commands.queries.molecules:molecules", "List and show molecules."
+        "quantum_forge.cli.commands.queries.molecules:molecules",
+        "List, find and show molecules.",
     ),
     "properties": Lazy(
         "quantum_forge.cli.commands.campaigns.properties:properties",

@@ -243,6 +243,10 @@ class AsyncForge(Face):
     diff = over_connection(Forge.diff)
     explain = over_connection(Forge.explain)
 
+    search = in_thread(Forge.search)
+    substructure = in_thread(Forge.substructure)
+    similar = in_thread(Forge.similar)
+
     catch_up = in_thread(Forge.catch_up)
     projecting = made_into(AsyncProjecting, Forge.projecting)
     wait_for = in_thread(Forge.wait_for)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Table
 
-from quantum_forge import installation, read_models, reading, recording, time_travel
+from quantum_forge import installation, read_models, reading, recording, searching, time_travel
 from quantum_forge.door import Door, settings_of
 from quantum_forge.eventstore.base.errors import EncryptionKeyMissing
 from quantum_forge.eventstore.database.settings import Settings
@@ -79,6 +79,10 @@ class Forge(Door):
     table = reading.table
     query = reading.query
     position = reading.position
+
+    search = searching.search
+    substructure = searching.substructure
+    similar = searching.similar
 
     as_of = time_travel.as_of
     diff = time_travel.diff

@@ -1,6 +1,5 @@
 """Methods of a forge that record, by the rules or raw."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -26,9 +25,6 @@ from quantum_forge.schema.language.event import Event
 
 if TYPE_CHECKING:
     from quantum_forge.eventstore.log.load import EncodedEvent, Loaded
-
-_IDENTIFYING = threading.Lock()
-"""RDKit's messages are collected from a log that the whole process shares."""
 
 
 class RdkitMissing(QuantumForgeError):
@@ -268,6 +264,5 @@ def identified(
     except ModuleNotFoundError as error:
         raise RdkitMissing from error
     given = Input(number=1, source=smiles, smiles=smiles, name=name)
-    with _IDENTIFYING:
-        event = created(identify(given, charge=charge, multiplicity=multiplicity))
+    event = created(identify(given, charge=charge, multiplicity=multiplicity))
     return msgspec.structs.replace(event, generation_method="manual")

@@ -28,11 +28,13 @@ from quantum_forge.eventstore.base.errors import (
     RuleBroken,
     VersionConflict,
     WeakPassword,
+    WrongSearch,
 )
 from quantum_forge.web.rest.errors import RestError, from_database
 
 _STATUS: tuple[tuple[type[QuantumForgeError], int, str], ...] = (
     (EventTooLarge, 413, "54000"),
+    (WrongSearch, 400, "22023"),
     (EventRefused, 400, "22023"),
     (AccessRefused, 403, "42501"),
     (NotAllowed, 403, "42501"),

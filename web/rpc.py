@@ -28,6 +28,7 @@ from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.web.passwords import change_password
 from quantum_forge.web.repeated import Repeated, as_placed, as_recorded, as_retraction, as_user
 from quantum_forge.web.rest.errors import JSON, RestError
+from quantum_forge.web.searching import SEARCHES, answer_search
 from quantum_forge.web.server import Server, secret
 from quantum_forge.web.writing import require_writer
 
@@ -82,7 +83,7 @@ class _ChangePassword(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def call(request: Request, server: Server) -> Response:
-    """Answer POST /rest/v1/rpc/ACTION with what the action returns, as JSON.
+    """Answer POST /rest/v1/rpc/ACTION with what the action returns, as JSON; a search also by GET.
 
     Raises:
         RestError: PGRST202 for an unknown action, PGRST101 for another method.
@@ -90,14 +91,16 @@ async def call(request: Request, server: Server) -> Response:
     """
     caller = await server.caller(request)
     name = request.path_params["action"]
+    if name in SEARCHES:
+        return await answer_search(request, server, caller, name)
     action = _ACTIONS.get(name)
     if action is None:
-        every = f"The actions are {', '.join(_ACTIONS)}."
+        every = f"The actions are {', '.join([*_ACTIONS, *SEARCHES])}."
         raise RestError(
             404,
             "PGRST202",
             f"Could not find the function public.{name} in the schema cache",
-            hint=suggestion(name, _ACTIONS, otherwise=every),
+            hint=suggestion(name, [*_ACTIONS, *SEARCHES], otherwise=every),
         )
     if request.method != "POST":
         raise RestError(

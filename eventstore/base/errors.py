@@ -713,6 +713,12 @@ class NoSuchUser(QuantumForgeError):
         super().__init__(f"there is no user {name!r}; {hint}")
 
 
+class WrongSearch(QuantumForgeError):
+    """What is searched for cannot be: it is empty or too long, or is no SMARTS or SMILES."""
+
+    exit_status = 2
+
+
 class WeakPassword(QuantumForgeError):
     """A password is too easy to guess; nothing was recorded."""
 

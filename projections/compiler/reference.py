@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import BigInteger, Boolean, DateTime, Double, Float, Integer, Numeric, Text, Uuid
+from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.types import TypeEngine
 
 from quantum_forge.eventstore.base.codec import parse_json
@@ -327,6 +328,9 @@ def _typed(value: Any, type_: TypeEngine[Any]) -> Any:
             return value if isinstance(value, datetime) else datetime.fromisoformat(value)
         case Boolean() | Text():
             return value
+        case BIT():
+            digits = value.removeprefix("x")
+            return f"{int(digits, 16):0{4 * len(digits)}b}"
         case Integer() | BigInteger():
             return int(value)
         case Double():

@@ -1,4 +1,4 @@
-"""Descriptors of a molecule that follow from its SMILES alone, computed by RDKit."""
+"""Descriptors and fingerprints of a molecule: they follow from its SMILES alone, by RDKit."""
 
 import math
 from uuid import UUID
@@ -9,6 +9,7 @@ from rdkit.Chem import QED, rdMolDescriptors
 
 from quantum_forge.runner.engines.tasks import Task
 from quantum_forge.runner.errors import InputError
+from quantum_forge.runner.molecules.fingerprints import Fingerprints, fingerprints
 from quantum_forge.runner.molecules.limits import refuse_large_smiles
 from quantum_forge.runner.molecules.rdkit_messages import collected_messages, reason_from
 
@@ -35,10 +36,11 @@ class Descriptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
-    """The descriptors of one task's molecule, in the form in which workers send outcomes."""
+    """What workers send of one task's molecule, in the form of their outcomes."""
 
     task_id: UUID
     descriptions: Descriptions
+    fingerprints: Fingerprints
     stderr_log: str = ""
     pid: int = 0
     wall_time_seconds: float = 0.0
@@ -55,11 +57,20 @@ def descriptions(smiles: str) -> Descriptions:
     Raises:
         InputError: when RDKit cannot read the SMILES, or it is too large to be read.
     """
+    return _descriptions(_read(smiles))
+
+
+def _read(smiles: str) -> Chem.Mol:
     refuse_large_smiles(smiles)
     with collected_messages() as messages:
         mol = Chem.MolFromSmiles(smiles)
         if mol is None:
             raise InputError(reason_from(messages, "not a SMILES"), code="UNREADABLE_SMILES")
+        return mol
+
+
+def _descriptions(mol: Chem.Mol) -> Descriptions:
+    with collected_messages():
         logp, refractivity = rdMolDescriptors.CalcCrippenDescriptors(mol)
         return Descriptions(
             molecular_weight=math.fsum(atom.GetMass() for atom in Chem.AddHs(mol).GetAtoms()),
@@ -74,6 +85,9 @@ def descriptions(smiles: str) -> Descriptions:
 
 
 def describe(task: Task) -> Described:
-    """What workers run: a task's SMILES becomes its descriptors."""
+    """What workers run: a task's SMILES becomes its descriptors and fingerprints."""
     assert task.smiles is not None  # molecules without one are left out
-    return Described(task_id=task.id, descriptions=descriptions(task.smiles))
+    mol = _read(task.smiles)
+    return Described(
+        task_id=task.id, descriptions=_descriptions(mol), fingerprints=fingerprints(mol)
+    )

@@ -1,4 +1,4 @@
-"""Computes the descriptors that molecules lack, in parallel, and records them as events."""
+"""Computes the descriptors and fingerprints that molecules lack, in parallel, as events."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,11 +14,13 @@ from quantum_forge.eventstore.log.read import read_streams
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.runner.campaign.descriptors import TOOLKIT, Described, toolkit_version
 from quantum_forge.runner.engines.tasks import Outcome, Task
+from quantum_forge.runner.molecules.fingerprints import fingerprint_version
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import ATTENTION_SECONDS, StopRequest
 from quantum_forge.schema.domains.molecules import (
     MoleculeDeleted,
     MoleculePropertiesComputed,
+    molecule_fingerprints,
     molecule_properties_computed,
     molecules,
 )
@@ -84,13 +86,15 @@ def compute_properties(
     on_molecule: Callable[[bool], None] = lambda _: None,
     function: str = "quantum_forge.runner.campaign.descriptors:describe",
 ) -> Computed:
-    """Compute the descriptors of every molecule that has none of the installed toolkit's version.
+    """Compute the descriptors and fingerprints of every molecule that lacks any of them.
 
-    Molecules without a SMILES are left out: the descriptors follow from it.
+    Those of another version of the toolkit do not count. Molecules without a SMILES are left out:
+    everything follows from it.
 
-    The read models say which: bring `molecules` and `molecule_properties_computed` up to date
-    before, and a run that was interrupted or killed is gone on with. The log decides: of two runs
-    at once, one records a molecule, and the other finds that it is done.
+    The read models say which: bring `molecules`, `molecule_properties_computed` and
+    `molecule_fingerprints` up to date before, and a run that was interrupted or killed is gone on
+    with. The log decides: of two runs at once, one records a molecule, and the other finds that it
+    is done.
 
     Args:
         recorder: appends on behalf of the tenant and the user.
@@ -144,9 +148,13 @@ def compute_properties(
 
 
 _P = molecule_properties_computed.c
+_F = molecule_fingerprints.c
 _JOINED = molecules.outerjoin(
     molecule_properties_computed,
     and_(_P.tenant_id == molecules.c.tenant_id, _P.molecule_id == molecules.c.id),
+).outerjoin(
+    molecule_fingerprints,
+    and_(_F.tenant_id == molecules.c.tenant_id, _F.molecule_id == molecules.c.id),
 )
 
 
@@ -154,7 +162,12 @@ def _lacking(tenant_id: UUID, version: str) -> list[ColumnElement[bool]]:
     return [
         molecules.c.tenant_id == tenant_id,
         molecules.c.smiles.is_not(None),
-        or_(_P.molecule_id.is_(None), _P.toolkit != TOOLKIT, _P.toolkit_version != version),
+        or_(
+            _P.molecule_id.is_(None),
+            _P.toolkit != TOOLKIT,
+            _P.toolkit_version != version,
+            _F.fingerprint_version.is_distinct_from(fingerprint_version()),
+        ),
     ]
 
 
@@ -190,14 +203,19 @@ def _lacking_in_log(
     connection: Connection, tenant_id: UUID, molecule_ids: Sequence[UUID]
 ) -> dict[UUID, int]:
     """The versions of those molecules that are there and that the log has no descriptors of."""
-    wanted = (TOOLKIT, toolkit_version())
+    wanted = (TOOLKIT, toolkit_version(), fingerprint_version())
     lacking = {}
     streams = read_streams(connection, tenant_id, "molecule", molecule_ids)
     for molecule_id, stream in streams.items():
-        found: tuple[str, str] | None = None
+        found: tuple[str, str, str | None] | None = None
         for event in stream:
             if event.event_type == MoleculePropertiesComputed.event_type:
-                found = (event.data["toolkit"], event.data["toolkit_version"])
+                before = None if found is None else found[2]
+                found = (
+                    event.data["toolkit"],
+                    event.data["toolkit_version"],
+                    event.data.get("fingerprint_version", before),
+                )
             elif event.event_type == MoleculeDeleted.event_type:
                 found = None
         if found != wanted and stream[-1].event_type != MoleculeDeleted.event_type:
@@ -237,6 +255,8 @@ def _undescribed(recorder: Recorder, where: Conditions, limit: int | None) -> It
 def _event(outcome: Described) -> MoleculePropertiesComputed:
     return MoleculePropertiesComputed(
         **msgspec.structs.asdict(outcome.descriptions),
+        **msgspec.structs.asdict(outcome.fingerprints),
+        fingerprint_version=fingerprint_version(),
         toolkit=TOOLKIT,
         toolkit_version=toolkit_version(),
         computed_at=datetime.now(UTC),

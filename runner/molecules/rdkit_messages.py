@@ -2,12 +2,14 @@
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rdkit import rdBase
 
 _logger = logging.getLogger("rdkit")
+_alone = threading.RLock()
 _TIME = re.compile(r"^\[\d\d:\d\d:\d\d\] ")
 _NOISE = re.compile(r"^[~^ ]*\^$|check for mistakes|^SMILES Parse Error: Failed parsing")
 
@@ -25,17 +27,18 @@ class _Collector(logging.Handler):
 def collected_messages() -> Iterator[list[str]]:
     """Yield a list that fills with RDKit's messages; nothing of them reaches stderr meanwhile.
 
-    RDKit's log is one per process: not for several threads at a time.
+    RDKit's log is one per process: of several threads, one at a time gets it, and the others wait.
     """
-    rdBase.LogToPythonLogger()
-    handlers, propagate = _logger.handlers[:], _logger.propagate
-    collector = _Collector()
-    _logger.handlers[:], _logger.propagate = [collector], False
-    try:
-        yield collector.messages
-    finally:
-        _logger.handlers[:], _logger.propagate = handlers, propagate
-        rdBase.LogToCppStreams()
+    with _alone:
+        rdBase.LogToPythonLogger()
+        handlers, propagate = _logger.handlers[:], _logger.propagate
+        collector = _Collector()
+        _logger.handlers[:], _logger.propagate = [collector], False
+        try:
+            yield collector.messages
+        finally:
+            _logger.handlers[:], _logger.propagate = handlers, propagate
+            rdBase.LogToCppStreams()
 
 
 def reason_from(messages: list[str], otherwise: str) -> str:

@@ -15,6 +15,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 
@@ -106,6 +107,7 @@ quantum_apps = read_model(
     one_of("visibility_is_known", "visibility", Visibility),
     Index("quantum_apps_name_idx", "tenant_id", "name"),
     Index("quantum_apps_project_idx", "tenant_id", "project_id"),
+    searched("quantum_apps", "name", "description"),
 )
 
 app_versions = read_model(

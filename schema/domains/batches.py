@@ -35,6 +35,7 @@ from quantum_forge.schema.language.value import (
     occurred_at,
     user_id,
 )
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 NAME_LENGTH = LONGEST_INDEXED
@@ -285,6 +286,7 @@ batch_jobs = read_model(
         "project_id",
         postgresql_where=text("project_id IS NOT NULL"),
     ),
+    searched("batch_jobs", "name"),
     metadata=True,
 )
 
@@ -355,6 +357,7 @@ batch_item_names = read_model(
     ],
     column("molecule_id", Uuid, "Its molecule; null when the input could not be read as one"),
     Index("batch_item_names_name_idx", "tenant_id", "name"),
+    searched("batch_item_names", "name"),
 )
 
 projection(

@@ -13,6 +13,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import column, read_model
 from quantum_forge.schema.language.value import entity_id
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 
@@ -65,6 +66,7 @@ bookmarks = read_model(
     column("entity_id", Uuid, "Id of the bookmarked entity", required=True),
     column("label", Text, "Label given by the user"),
     Index("bookmarks_user_idx", "tenant_id", "user_id", "created_at"),
+    searched("bookmarks", "label"),
 )
 
 projection(

@@ -24,6 +24,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, user_id
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -205,6 +206,7 @@ projects = read_model(
     column("docking_count", BigInteger, "Number of docking results", required=True),
     Index("projects_name_idx", "tenant_id", "name"),
     Index("projects_user_idx", "tenant_id", "user_id"),
+    searched("projects", "name", "description", "disease_target"),
 )
 
 admet_predictions = read_model(

@@ -14,6 +14,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, status_after
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, occurred_at, user_id
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 Currency = Annotated[
@@ -158,6 +159,7 @@ marketplace_listings = read_model(
     check("price_is_not_negative", "price_cents >= 0"),
     Index("marketplace_listings_app_idx", "tenant_id", "app_id"),
     Index("marketplace_listings_status_idx", "tenant_id", "status"),
+    searched("marketplace_listings", "title", "description"),
 )
 
 subscriptions = read_model(

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, StructMeta, UnsetType
 from sqlalchemy import BigInteger, Double, Index, Integer, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import BIT
 
 from quantum_forge.schema.domains.calculations import (
     CalculationCompleted,
@@ -18,7 +19,7 @@ from quantum_forge.schema.domains.calculations import (
 )
 from quantum_forge.schema.language.event import Event, event
 from quantum_forge.schema.language.evolution import Drop
-from quantum_forge.schema.language.fields import Count, IndexedText, Timestamp
+from quantum_forge.schema.language.fields import Count, IndexedText, Timestamp, in_the_form
 from quantum_forge.schema.language.fold import count, last
 from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
@@ -33,9 +34,22 @@ from quantum_forge.schema.language.table import (
     read_model,
 )
 from quantum_forge.schema.language.value import entity_id, user_id
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 Structure = Annotated[str, Meta(min_length=1)]
+
+FINGERPRINT_BITS = 2048
+"""Bits of each fingerprint of a molecule."""
+
+Fingerprint = Annotated[
+    str,
+    in_the_form(
+        rf"^x[0-9a-f]{{{FINGERPRINT_BITS // 4}}}$",
+        f"x and {FINGERPRINT_BITS // 4} hexadecimal digits",
+    ),
+]
+"""Bits as PostgreSQL reads them: x and hexadecimal digits, the first bit first."""
 
 
 def molecule_id(tenant_id: UUID, structure: str, charge: int, multiplicity: int) -> UUID:
@@ -149,6 +163,9 @@ class MoleculePropertiesComputed(Event, frozen=True, kw_only=True):
     """Descriptors of a molecule, computed by a toolkit.
 
     molecular_weight: g/mol. topological_polar_surface_area: Å². The others have no unit.
+    pattern_fingerprint: RDKit's, by which substructures are screened. morgan_fingerprint: of
+    radius 2, for similarity. fingerprint_version: of both algorithms; fingerprints of different
+    versions are not compared.
     """
 
     molecular_weight: float
@@ -162,6 +179,9 @@ class MoleculePropertiesComputed(Event, frozen=True, kw_only=True):
     toolkit: str
     toolkit_version: str
     computed_at: Timestamp
+    pattern_fingerprint: Fingerprint | UnsetType = UNSET
+    morgan_fingerprint: Fingerprint | UnsetType = UNSET
+    fingerprint_version: IndexedText | UnsetType = UNSET
 
 
 lifecycle(
@@ -256,6 +276,7 @@ molecules = read_model(
         "project_id",
         postgresql_where=text("project_id IS NOT NULL"),
     ),
+    searched("molecules", "name"),
     metadata=True,
 )
 
@@ -281,6 +302,31 @@ molecule_properties_computed = read_model(
     column("computed_at", TIMESTAMP, "Time at which they were computed", required=True),
     Index("molecule_properties_computed_weight_idx", "tenant_id", "molecular_weight", "logp"),
     Index("molecule_properties_computed_logp_idx", "tenant_id", "logp"),
+)
+
+molecule_fingerprints = read_model(
+    "molecule_fingerprints",
+    "One row per molecule with a SMILES: what searches by structure read",
+    [column("molecule_id", Uuid, "Its molecule")],
+    column("smiles", Text, "Canonical SMILES", required=True),
+    column(
+        "pattern_fingerprint",
+        BIT(FINGERPRINT_BITS),
+        "Pattern fingerprint of RDKit, with the bits of each substructure; null until computed",
+    ),
+    column(
+        "morgan_fingerprint",
+        BIT(FINGERPRINT_BITS),
+        "Morgan fingerprint of radius 2 (Rogers and Hahn, J. Chem. Inf. Model. 50, 742, 2010)",
+    ),
+    column("fingerprint_version", Text, "Versions of the algorithms of both fingerprints"),
+    derived(
+        "morgan_bit_count",
+        Integer,
+        "bit_count(morgan_fingerprint)",
+        "Number of bits that are set in the Morgan fingerprint",
+    ),
+    Index("molecule_fingerprints_version_idx", "tenant_id", "fingerprint_version"),
 )
 
 projection(
@@ -312,6 +358,15 @@ projection(
     molecule_properties_computed,
     events=[MoleculePropertiesComputed],
     key={"molecule_id": entity_id},
+    ends=[MoleculeDeleted],
+)
+
+projection(
+    molecule_fingerprints,
+    events=[MoleculeCreated, MoleculePropertiesComputed],
+    key={"molecule_id": entity_id},
+    only_with=MoleculeCreated.smiles,
+    opens=[MoleculeCreated],
     ends=[MoleculeDeleted],
 )
 

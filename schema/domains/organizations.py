@@ -15,6 +15,7 @@ from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, column, either, one_of, read_model
 from quantum_forge.schema.language.value import entity_id, nothing, occurred_at
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 
@@ -109,6 +110,7 @@ organizations = read_model(
     [column("id", Uuid, "The organisation")],
     column("name", Text, "Name of the organisation", required=True),
     Index("organizations_name_idx", "tenant_id", "name"),
+    searched("organizations", "name"),
 )
 
 organization_members = read_model(

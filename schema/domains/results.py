@@ -19,6 +19,7 @@ from quantum_forge.schema.language.fold import last
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import TIMESTAMP, check, column, either, one_of, read_model
 from quantum_forge.schema.language.value import element_index, entity_id, position
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 atomic_properties = read_model(
@@ -60,6 +61,7 @@ calculation_execution_metrics = read_model(
     column("stdout_log", Text, "Output of the program"),
     column("stderr_log", Text, "Standard error of the program"),
     Index("calculation_execution_metrics_method_idx", "tenant_id", "method", "created_at"),
+    searched("calculation_execution_metrics", "stderr_log"),
 )
 
 calculation_errors = read_model(
@@ -82,6 +84,7 @@ calculation_errors = read_model(
     one_of("error_severity_is_known", "error_severity", ErrorSeverity),
     Index("calculation_errors_type_idx", "tenant_id", "error_type", "created_at"),
     Index("calculation_errors_calculation_idx", "tenant_id", "calculation_id"),
+    searched("calculation_errors", "error_message", "stack_trace"),
 )
 
 projection(

@@ -22,6 +22,7 @@ from quantum_forge.schema.language.table import (
     read_model,
 )
 from quantum_forge.schema.language.value import hour_of, occurred_at, position, user_id
+from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
 Milliseconds = Annotated[float, Meta(ge=0)]
@@ -138,6 +139,7 @@ errors = read_model(
     one_of("severity_of_error_is_known", "severity", ErrorSeverity),
     Index("errors_type_idx", "tenant_id", "error_type", "created_at"),
     Index("errors_service_idx", "tenant_id", "service", "created_at"),
+    searched("errors", "message", "stack_trace"),
 )
 
 projection(

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import BIT, JSONB
 
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.field_types import alternatives, bare, field_types, longest
@@ -44,7 +44,7 @@ MISSING = frozenset({"NoneType", "UnsetType"})
 _FITS: Mapping[str, tuple[type[Any], ...]] = {
     "IntType": (Integer, BigInteger, Double, Numeric),
     "FloatType": (Double, Numeric),
-    "StrType": (Text,),
+    "StrType": (Text, BIT),
     "EnumType": (Text,),
     "UUIDType": (Uuid,),
     "BoolType": (Boolean,),

@@ -43,6 +43,7 @@ OBJECTS = (
     "count_visible_events",
     "count_visible_events_by_type",
     "count_visible_rows",
+    "rows_with_words",
     "system_health",
     "database_stats",
     "person_of_login",

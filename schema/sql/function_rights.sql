@@ -5,6 +5,7 @@ REVOKE EXECUTE ON FUNCTION
     last_assigned_position(), append_evidence(), safe_head(), event_partitions(),
     merge_payloads(jsonb), upcast_payload(jsonb, jsonb), merge_tallies(jsonb, jsonb), short_facts(jsonb),
     count_visible_events(timestamptz), count_visible_events_by_type(), count_visible_rows(regclass),
+    rows_with_words(regclass, text, tsquery),
     refuse_change(), revoke_default_rights(regclass), is_storable(jsonb, jsonb, timestamptz),
     refuse_reused_event_id(uuid), refuse_incomplete_event(), refuse_long_name(uuid, text, text),
     refuse_version(uuid, text, uuid, integer, integer), refuse_tenant(uuid),
@@ -17,7 +18,8 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     last_assigned_position(), safe_head(), event_partitions(),
     merge_payloads(jsonb), upcast_payload(jsonb, jsonb), merge_tallies(jsonb, jsonb), short_facts(jsonb),
-    count_visible_events(timestamptz), count_visible_events_by_type(), count_visible_rows(regclass)
+    count_visible_events(timestamptz), count_visible_events_by_type(), count_visible_rows(regclass),
+    rows_with_words(regclass, text, tsquery)
   TO qforge_admin, qforge_auditor, qforge_projector, qforge_reader;
 -- Who appends asks it for the session that holds a stream.
 GRANT EXECUTE ON FUNCTION append_evidence()

@@ -23,12 +23,14 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "qforge explain": ("calculations", "{calculation}"),
     "qforge import events": ("{events}",),
     "qforge import jobs": ("jobs",),
+    "qforge molecules search": ("--similar", "C"),
     "qforge molecules show": ("{molecule}",),
     "qforge rebuild": ("calculations",),
     "qforge organizations create": ("A laboratory",),
     "qforge organizations members": ("A laboratory",),
     "qforge projects create": ("Malaria",),
     "qforge record": ("--list",),
+    "qforge search": ("{molecule}",),
     "qforge retract": ("--method", "GFN2-xTB", "--reason", "a test"),
 }
 """Of commands that need some."""

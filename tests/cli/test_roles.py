@@ -47,10 +47,12 @@ TABLES = [
     "metrics",
     "metrics show",
     "molecules list",
+    "molecules search",
     "molecules show",
     "organizations list",
     "organizations members",
     "projects list",
+    "search",
     "users list",
     "whoami",
 ]

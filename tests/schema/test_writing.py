@@ -15,6 +15,7 @@ from quantum_forge.schema.language.table import is_secret
 from quantum_forge.schema.language.writing import WRITINGS, written_by
 
 NOT_WRITTEN: Mapping[str, str] = {
+    "molecule_fingerprints": "it follows from the molecules and their computed properties",
     "users": "an account takes a password, and claims its names: actions record both",
     "user_sessions": "a session is opened, kept and closed by actions, which know its token",
     "user_api_keys": "a key is shown once, by the action that issues it",

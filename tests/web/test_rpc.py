@@ -2,6 +2,9 @@
 
 from uuid import uuid4
 
+import quantum_forge as qf
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS
 from tests.support.web import client
 from tests.web.conftest import Served
 
@@ -91,3 +94,48 @@ def test_results_are_retracted_by_who_may(served: Served) -> None:
         assert (reply.status_code, reply.json()) == (200, None), reply.text
         for bad in ({"reason": "x"}, {"molecule_id": str(uuid4())}, {**asked, "molecul": "x"}):
             assert bob.post(path, json=bad).status_code == 400, bad
+
+
+def test_searches_answer_who_may_read_with_what_is_theirs(served: Served) -> None:
+    """By GET and POST, with a status that tells of more; bad input gets the reason."""
+    rpc = "/rest/v1/rpc"
+    with served.client("bob") as bob, served.client("eve") as eve, served.client("zoe") as zoe:
+        made = [
+            {"smiles": "Cc1ccc(O)cc1", "name": "4-methylphenol"},
+            {"smiles": "CCO", "name": None},
+        ]
+        assert bob.post("/rest/v1/molecules", json=made).status_code == 201
+        assert zoe.post("/rest/v1/molecules", json={"smiles": "CCCO"}).status_code == 201
+        catch_up(served.engine, PROJECTIONS.values())
+
+        reply = eve.get(f"{rpc}/substructure", params={"smarts": "[OX2H1]"})
+        assert (reply.status_code, reply.headers["content-range"]) == (200, "0-1/2")
+        assert [hit["smiles"] for hit in reply.json()] == ["CCO", "Cc1ccc(O)cc1"]
+        cut = eve.post(f"{rpc}/substructure", json={"smarts": "O", "limit": 1})
+        assert (cut.status_code, cut.headers["content-range"]) == (206, "0-0/*")
+        near = eve.get(f"{rpc}/similar", params={"smiles": "OCC", "threshold": 0.9}).json()
+        assert [(hit["smiles"], hit["similarity"]) for hit in near] == [("CCO", 1.0)]
+        words = eve.get(f"{rpc}/search", params={"words": "methylphenol"}).json()
+        assert [group["kind"] for group in words["groups"]] == ["molecules"]
+        assert zoe.get(f"{rpc}/search", params={"words": "methylphenol"}).json()["groups"] == []
+        theirs = zoe.get(f"{rpc}/substructure", params={"smarts": "O"}).json()
+        assert [hit["smiles"] for hit in theirs] == ["CCCO"]
+
+        for path, params, told in [
+            ("substructure", {"smarts": "c1"}, "unclosed ring"),
+            ("substructure", {"smarts": "C", "limit": "many"}, "limit"),
+            ("substructure", {"smiles": "C"}, "smiles"),
+            ("similar", {"smiles": "C", "threshold": "0"}, "threshold 0"),
+            ("search", {"words": " "}, "nothing to search for"),
+        ]:
+            reply = eve.get(f"{rpc}/{path}", params=params)
+            assert reply.status_code == 400, reply.text
+            assert told in reply.json()["message"]
+        assert eve.delete(f"{rpc}/search").json()["code"] == "PGRST101"
+        assert eve.post(f"{rpc}/search", content=b"{").json()["code"] == "PGRST102"
+    with served.client() as nobody:
+        assert nobody.get(f"{rpc}/substructure", params={"smarts": "C"}).status_code == 401
+    with qf.connect(served.url, served.accounts["eve"].key) as ours:
+        assert [hit["smiles"] for hit in ours.substructure("cO")] == ["Cc1ccc(O)cc1"]
+        assert ours.similar("OCC", threshold=1.0)[0]["name"] is None
+        assert ours.search("methylphenol")["groups"][0]["kind"] == "molecules"

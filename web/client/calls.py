@@ -199,6 +199,37 @@ def rpc(action: str, /, **arguments: Any) -> Call[Any]:
     )
 
 
+def search(words: str, *, limit: int = 10) -> Call[Row]:
+    """Search for words, a SMILES, an InChIKey or an id; returns `groups` of findings.
+
+    Args:
+        words: what is searched for.
+        limit: findings of each kind.
+    """
+    return _found("search", words=words, limit=limit)
+
+
+def substructure(smarts: str, *, limit: int = 100) -> Call[list[Row]]:
+    """Find the molecules that have a substructure, those of the shortest SMILES first.
+
+    Args:
+        smarts: the substructure, as c1ccccc1C(=O)[OX2H1].
+        limit: hits at most.
+    """
+    return _found("substructure", smarts=smarts, limit=limit)
+
+
+def similar(smiles: str, *, threshold: float = 0.5, limit: int = 100) -> Call[list[Row]]:
+    """Find the molecules that are similar to another one, with their `similarity`.
+
+    Args:
+        smiles: of the molecule to compare with.
+        threshold: the least similarity, above 0 and up to 1.
+        limit: hits at most.
+    """
+    return _found("similar", smiles=smiles, threshold=threshold, limit=limit)
+
+
 def append(events: Sequence[EncodedEvent | Mapping[str, Any]]) -> Call[Any]:
     """Append events of any number of streams, all or none; returns where they are in the log.
 
@@ -207,6 +238,16 @@ def append(events: Sequence[EncodedEvent | Mapping[str, Any]]) -> Call[Any]:
             repeated until it is known to have succeeded.
     """
     return rpc("append_events", events=list(events))
+
+
+def _found(name: str, **arguments: object) -> Call[Any]:
+    query = [(argument, str(value)) for argument, value in arguments.items()]
+    return Call(
+        method="GET",
+        path=f"/rest/v1/rpc/{name}",
+        query=query,
+        read=lambda reply: msgspec.json.decode(reply.body),
+    )
 
 
 def _recording(

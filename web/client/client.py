@@ -92,6 +92,9 @@ class Client:
     insert_many = _method(calls.insert_many)
     update = _method(calls.update)
     delete = _method(calls.delete)
+    search = _method(calls.search)
+    substructure = _method(calls.substructure)
+    similar = _method(calls.similar)
     rpc = _method(calls.rpc)
     append = _method(calls.append)
 

@@ -21,6 +21,7 @@ from quantum_forge.web.openapi.rows import row_schema
 from quantum_forge.web.openapi.tables import filter_parameters, table_path
 from quantum_forge.web.rest.statements.tables import readable, readable_names
 from quantum_forge.web.rpc import ACTIONS, REPEATABLE
+from quantum_forge.web.searching import SEARCHES, arguments_of
 from quantum_forge.web.wire import APPEND_PATH, READ_PATH, Appends, Question
 
 OPENAPI_MEDIA = "application/openapi+json"
@@ -32,6 +33,10 @@ A filter is `?column=OPERATOR.VALUE`, with the operators eq, neq, gt, gte, lt, l
 match, imatch, in, is, isdistinct, fts, plfts, phfts, wfts, cs, cd, ov, each also after `not.`. \
 A change of a table is recorded as an event (`x-events`), and every row can be explained by the \
 events behind it. `x-unit` is the unit of a number, `x-type` the type of PostgreSQL."""
+
+
+_NAMES = {str: "string", int: "integer", float: "number"}
+_EXAMPLES = {"words": "caffeine", "smarts": "c1ccccc1C(=O)O", "smiles": "CCO"}
 
 
 @cache
@@ -62,6 +67,12 @@ def openapi() -> Json:
             "/rest/v1/{table}/{key}/explain": {"get": _explanation()},
             "/rest/v1/calculations/{id}/geometry": {"get": _geometry()},
             **{f"/rest/v1/rpc/{name}": {"post": _action(name)} for name in ACTIONS},
+            **{
+                f"/rest/v1/rpc/{name}": {
+                    method: _search(name, method) for method in ("get", "post")
+                }
+                for name in SEARCHES
+            },
             "/events": {"get": _events()},
             APPEND_PATH: {"post": _of_store("append", Appends.__doc__, 400, 409, 413)},
             READ_PATH: {"post": _of_store("read", Question.__doc__, 400)},
@@ -158,6 +169,34 @@ def _action(name: str) -> Json:
     found["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
     if name in REPEATABLE:
         found["parameters"] = [{"$ref": "#/components/parameters/IdempotencyKey"}]
+    return found
+
+
+def _search(name: str, method: str) -> Json:
+    found = _simple("rpc", f"{method}_rpc_{name}", SEARCHES[name].rstrip("."), {JSON: {}}, 400, 405)
+    found["responses"]["206"] = {**found["responses"]["200"], "description": "There is more"}
+    given: Json = {}
+    required = []
+    for argument, (type_, default) in arguments_of(name).items():
+        given[argument] = {"type": _NAMES[type_]}
+        if default is msgspec.NODEFAULT:
+            required.append(argument)
+        else:
+            given[argument]["default"] = default
+    if method == "get":
+        found["parameters"] = [
+            {
+                "name": argument,
+                "in": "query",
+                "required": argument in required,
+                "schema": schema,
+                **({"example": _EXAMPLES[argument]} if argument in required else {}),
+            }
+            for argument, schema in given.items()
+        ]
+    else:
+        body = {"type": "object", "properties": given, "required": required}
+        found["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Integer, Numeric, Text, Uuid
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import BIT, JSONB
 
 from quantum_forge.web.rest.statements.tables import Readable
 
@@ -65,4 +65,6 @@ def _type(column: Column[Any]) -> dict[str, Any]:
             return {}  # any value of JSON
         case Text():
             return {"type": "string"}
+        case BIT():
+            return {"type": "string", "pattern": "^[01]*$"}
     raise NotImplementedError(f"{column}: {column.type!r} has no schema")

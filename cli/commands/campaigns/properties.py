@@ -43,10 +43,11 @@ def properties() -> None:
 @jobs_option()
 @json_option()
 def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: bool) -> None:
-    """Compute missing RDKit descriptors of molecules, and record them as events.
+    """Compute missing RDKit descriptors and fingerprints of molecules, and record them as events.
 
     Weight, logP, hydrogen-bond donors and acceptors, rotatable bonds, TPSA, molar refractivity and
-    QED, of every molecule that has no descriptors by the installed version of RDKit. Repeating the
+    QED, and the fingerprints by which `qforge molecules search` is fast, of every molecule that has
+    none by the installed version of RDKit. Repeating the
     command, also after Ctrl-C, computes only what is missing. Exit status: 0 when none failed, 3
     when some failed, 1 when all did or after an error.
 
@@ -68,7 +69,7 @@ def compute(written: tuple[str, ...], limit: int | None, jobs: int, as_json: boo
 
     where = options.conditions(molecules, written)
     settings = load_settings()
-    needs = ["molecules", "molecule_properties_computed"]
+    needs = ["molecules", "molecule_properties_computed", "molecule_fingerprints"]
     with open_forge(settings, writes=True, needs=needs) as forge:
         with forge.connect() as connection:
             missing = count_without_descriptors(

@@ -17,7 +17,6 @@ from quantum_forge.cli.parse.options import (
     people_options,
     time_range_options,
 )
-from quantum_forge.cli.parse.smiles import canonical
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console, event_table
 from quantum_forge.cli.show.columns import Shown
@@ -30,6 +29,7 @@ from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.queries.calculations import STATUSES, CalculationFilter, Order
 from quantum_forge.projections.queries.rows import Range, rows
 from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.searching import canonical
 
 LISTED = (
     Shown("id"),

@@ -1,8 +1,9 @@
-"""`qforge molecules`: list molecules, and show one with its calculations."""
+"""`qforge molecules`: list molecules, find them by structure, show one with its calculations."""
 
 from datetime import datetime
 
 import click
+import msgspec
 
 from quantum_forge.cli.command import Group
 from quantum_forge.cli.commands.queries.calculations import LISTED as CALCULATIONS
@@ -15,17 +16,18 @@ from quantum_forge.cli.parse.options import (
     people_options,
     time_range_options,
 )
-from quantum_forge.cli.parse.smiles import canonical
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import columns, console
 from quantum_forge.cli.show.columns import Shown
 from quantum_forge.cli.show.lag import note_undescribed
 from quantum_forge.cli.show.view import view_options
+from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import lookup
 from quantum_forge.projections.queries.molecules import select_molecules
 from quantum_forge.projections.queries.rows import Range, rows
 from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.searching import canonical
 
 DETAILS = ("molecules", "batch_item_names", "calculations")
 
@@ -45,10 +47,25 @@ LISTED = (
     Shown("created_at", label="created", rank=3),
 )
 
+FOUND = (
+    Shown("id"),
+    Shown("similarity", 3),
+    Shown("smiles", long=True),
+    Shown("name", long=True),
+    Shown("formula", long=True),
+    Shown("charge", 0, rank=1),
+    Shown("multiplicity", 0, "2S+1", rank=3),
+    Shown("molecular_weight", 2, "g/mol", rank=2),
+    Shown("calculation_count", 0, "completed"),
+)
+
+MANY = 1_000
+"""Molecules without fingerprints from which on a note says how searches become fast."""
+
 
 @click.group(cls=Group)
 def molecules() -> None:
-    """List and show molecules.
+    """List, find and show molecules.
 
     \b
     Example:
@@ -124,6 +141,62 @@ def list_(
         console.emit_json(found)
     else:
         columns.table(LISTED, found)
+
+
+@molecules.command()
+@click.option(
+    "--substructure", metavar="SMARTS", help="Find the molecules that have this substructure."
+)
+@click.option(
+    "--similar", metavar="SMILES", help="Find the molecules that are similar to this one."
+)
+@click.option(
+    "--threshold",
+    type=float,
+    help="With --similar, the least similarity, above 0 and up to 1 (0.5 unless given).",
+)
+@view_options()
+@limit_option("the first hits")
+@json_option()
+def search(
+    substructure: str | None,
+    similar: str | None,
+    threshold: float | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Find molecules by structure: with a substructure, or similar to another molecule.
+
+    A substructure is written as SMARTS; the molecules of the shortest SMILES come first. The
+    similarity is the Tanimoto coefficient of Morgan fingerprints of radius 2. `qforge properties
+    compute` computes the fingerprints by which searches are fast.
+
+    \b
+    Example:
+      qforge molecules search --substructure 'c1ccccc1C(=O)[OX2H1]'
+      qforge molecules search --similar 'CC(=O)Oc1ccccc1C(=O)O' --threshold 0.6
+    """
+    if (substructure is None) is (similar is None):
+        raise click.UsageError("give either --substructure SMARTS or --similar SMILES")
+    if threshold is not None and similar is None:
+        raise click.UsageError("--threshold goes with --similar")
+    with open_forge(load_settings(), reads=("molecules", "molecule_fingerprints")) as forge:
+        if substructure is not None:
+            found = forge.substructure(substructure, limit=limit)
+        else:
+            assert similar is not None
+            found = forge.similar(similar, limit=limit, threshold=threshold or 0.5)
+    if found.unscreened >= MANY:
+        console.note(
+            f"{counted(found.unscreened, 'molecule')} had to be compared without fingerprints: run "
+            "`qforge properties compute`"
+        )
+    if not found.is_complete:
+        console.note("There may be more: raise --limit, or search for something more special")
+    if as_json:
+        console.emit_json(found.hits)
+    else:
+        columns.table(FOUND, map(msgspec.structs.asdict, found.hits))
 
 
 @molecules.command()

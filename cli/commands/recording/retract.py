@@ -8,7 +8,6 @@ from click.core import ParameterSource
 
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.parse.options import json_option, time_range_options
-from quantum_forge.cli.parse.smiles import canonical
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions import retraction, reversal
@@ -17,6 +16,7 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries import lookup
 from quantum_forge.runner.engines.methods import known_method
+from quantum_forge.searching import canonical
 
 READS = ("batch_jobs", "batch_items", "batch_item_names", "calculations", "molecules")
 """The read models by which results are found, and which batches reuse them."""

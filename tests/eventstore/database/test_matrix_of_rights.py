@@ -89,6 +89,7 @@ FUNCTIONS: Mapping[str, frozenset[str]] = {
     "count_visible_events": _READERS,
     "count_visible_events_by_type": _READERS,
     "count_visible_rows": _READERS,
+    "rows_with_words": _READERS,
 }
 """Who may call which function; one that is not named is the owner's alone."""
 

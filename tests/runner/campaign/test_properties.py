@@ -46,7 +46,9 @@ def test_only_what_is_missing_is_computed(qforge_here: Qforge, engine: Engine) -
     """New molecules, and those of another toolkit's version; what fails is named."""
     # Given: one without, one of an old version, an unreadable one, a deleted one, a foreign one
     old = MoleculePropertiesComputed(
-        **dict.fromkeys(("logp", "molar_refractivity", "qed"), 0.0),
+        logp=0.0,
+        molar_refractivity=0.0,
+        qed=0.0,
         molecular_weight=1.0,
         topological_polar_surface_area=0.0,
         hydrogen_bond_donors=0,

@@ -70,6 +70,23 @@ ROWS: list[tuple[str, Any]] = [
         [{"error_type": "convergence_error"}],
     ),
     ("/calculation_errors?select=error_type&error_message=phfts.cats dogs", []),
+    # By the index of words, and beside it
+    ("/molecules?select=smiles&name=fts.name %26 c&order=smiles", [{"smiles": "C"}]),
+    ("/molecules?select=smiles&name=fts(simple).c", [{"smiles": "C"}]),
+    (
+        "/molecules?select=smiles&name=not.fts.c&order=smiles",
+        [{"smiles": "CC"}, {"smiles": "CCCC"}],
+    ),
+    ("/molecules?select=smiles&not.and=(name.fts.name)", []),
+    (
+        '/molecules?select=smiles&or=(name.wfts."cc or nothing",smiles.eq.CCC)&order=smiles',
+        [{"smiles": "CC"}, {"smiles": "CCC"}],
+    ),
+    ("/molecules?select=smiles&and=(name.plfts.of c,charge.eq.0)", [{"smiles": "C"}]),
+    (
+        "/projects?select=molecules(smiles)&molecules.name=fts.of&name=wfts.project -other",
+        [{"molecules": [{"smiles": "C"}]}],
+    ),
     (
         "/molecules?select=smiles&or=(smiles.eq.C, and(smiles.gt.CC,name.is.null))&order=smiles",
         [{"smiles": "C"}, {"smiles": "CCC"}],

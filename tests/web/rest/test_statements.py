@@ -6,10 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, cast, func, select, text
+from sqlalchemy.dialects.postgresql import REGCLASS
+from sqlalchemy.exc import ProgrammingError
 
 from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.domains import METADATA
+from quantum_forge.schema.language.words import configuration, searched_columns, words_of
 from quantum_forge.schema.tables.views import VIEWS
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.rest.exchange import ReadRequest
@@ -156,6 +160,42 @@ def test_a_page_is_found_by_an_index(
     found = nodes(reply.json[0]["Plan"])
     assert any(str(node.get("Index Name", "")).startswith(index) for node in found), found
     assert sorts or not any("Sort" in node["Node Type"] for node in found)
+
+
+def test_a_search_by_words_reads_the_index_under_row_level_security(
+    large: Database, login: Login
+) -> None:
+    """For a reader of one tenant, who could not use it by itself; other tenants stay hidden."""
+    tenant = UUID("f0000000-0000-4000-8000-000000000001")
+    reader = login("qforge_reader", tenant)
+    asked = "/molecules?select=smiles&name=wfts.nowhere%20-else&limit=5"
+    plans = {"plans": True, "accept": "application/vnd.pgrst.plan+json"}
+
+    found = nodes(get_from(reader, asked, **plans).json[0]["Plan"])
+    assert "Tid Scan" in {node["Node Type"] for node in found}, found
+    assert get_from(reader, "/molecules?select=tenant_id&name=fts.of&limit=5").json == []
+
+    # And the function, for every column that is declared as searched, reads that index
+    tables = [table for table in METADATA.sorted_tables if searched_columns(table)]
+    assert {table.name for table in tables} >= {"molecules", "projects", "calculation_errors"}
+    query = func.plainto_tsquery(configuration(), "nowhere")
+    with large.engine.connect() as owner, reader.connect() as connection:
+        owner.execute(text("SET enable_seqscan = off"))
+        for table in tables:
+            for column in searched_columns(table):
+                matching = select(table.c.tenant_id).where(
+                    words_of(table.c[column]).op("@@", is_comparison=True)(query)
+                )
+                written = matching.compile(owner, compile_kwargs={"literal_binds": True})
+                plan = "\n".join(owner.scalars(text(f"EXPLAIN {written}")))
+                assert f"{table.name}_words_idx" in plan, plan
+                places = func.rows_with_words(cast(table.name, REGCLASS), column, query)
+                assert connection.scalars(select(places)).all() == []
+    for wrong in ("smiles", "nothing"):
+        with reader.connect() as connection, pytest.raises(ProgrammingError, match="not searched"):
+            connection.execute(
+                select(func.rows_with_words(cast("molecules", REGCLASS), wrong, query))
+            )
 
 
 MEASURE = """

@@ -25,7 +25,7 @@ from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.rest.request import limits
 from quantum_forge.web.rest.request.query import Column, Embed, Join, Order, Star
 from quantum_forge.web.rest.statements.branches import Branch, not_embedded
-from quantum_forge.web.rest.statements.conditions import cast_type, clause, value_of
+from quantum_forge.web.rest.statements.conditions import cast_type, clauses, value_of
 from quantum_forge.web.rest.statements.joined import Joined, Source, aliased
 from quantum_forge.web.rest.statements.keyset import Sorted, behind, place_of
 from quantum_forge.web.rest.statements.outputs import Output, document_of, groups_of, own_key
@@ -272,7 +272,7 @@ class Compiler:
             return None if child is None else self._exists(child, source)
 
         for filter_ in branch.level.filters:
-            yield clause(branch.table, source, filter_, related)
+            yield from clauses(branch.table, source, filter_, related)
         for child in branch.children:
             if child.embed is not None and child.embed.join is Join.INNER:
                 yield self._exists(child, source)

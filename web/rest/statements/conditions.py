@@ -4,11 +4,12 @@ Names become columns of the declared tables, and values parameters: no text of a
 A value is a text that PostgreSQL casts to the type of the column, so that errors are PostgreSQL's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    Alias,
     BigInteger,
     Boolean,
     ColumnElement,
@@ -36,6 +37,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, JSONB, REAL, REGCONFIG, TIMESTAMP, TSVECTOR
 from sqlalchemy.types import TypeEngine
 
+from quantum_forge.schema.language.words import (
+    CONFIGURATION,
+    configuration,
+    searched_columns,
+    where_words_are,
+    words_of,
+)
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.rest.request.query import Condition, Field, Filter, Tree
 from quantum_forge.web.rest.statements.tables import Readable
@@ -153,8 +161,50 @@ def clause(
         exists = related(name)
         if exists is not None:
             return _existence(filter_, exists)
-    found = _comparison(filter_, value_of(table, source, filter_.field))
+    value = value_of(table, source, filter_.field)
+    if _is_indexed(table, filter_):
+        value = words_of(value)
+    found = _comparison(filter_, value)
     return not_(found) if filter_.negated else found
+
+
+def clauses(
+    table: Readable, source: FromClause, filter_: Filter, related: Existence
+) -> Iterator[ColumnElement[bool]]:
+    """Yield a filter as a condition, and what follows from it that an index of words serves.
+
+    Raises:
+        RestError: as `clause`.
+    """
+    yield clause(table, source, filter_, related)
+    yield from _narrowed(table, source, filter_)
+
+
+def _narrowed(
+    table: Readable, source: FromClause, filter_: Filter
+) -> Iterator[ColumnElement[bool]]:
+    if filter_.negated:
+        return
+    if isinstance(filter_, Tree):
+        for part in () if filter_.disjoint else filter_.parts:
+            yield from _narrowed(table, source, part)
+    elif (
+        _is_indexed(table, filter_) and isinstance(source, Alias) and source.element is table.table
+    ):
+        assert isinstance(filter_.value, str)
+        query = _query(filter_, filter_.value)
+        yield where_words_are(table.table, source, [filter_.field.name], query)
+
+
+def _is_indexed(table: Readable, condition: Condition) -> bool:
+    """Whether a condition is a search by words that the index of its table serves."""
+    field = condition.field
+    return (
+        condition.operator in _TO_QUERY
+        and condition.language in (None, CONFIGURATION)
+        and not field.steps
+        and field.name in searched_columns(table.table)
+    )
 
 
 def _existence(condition: Condition, exists: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -211,10 +261,17 @@ def _is(value: ColumnElement[Any], written: str) -> ColumnElement[bool]:
 
 def _matches(condition: Condition, value: ColumnElement[Any], words: str) -> ColumnElement[bool]:
     """A text search; what is no tsvector yet becomes one."""
-    language = []
-    if condition.language is not None:
-        language.append(cast(literal(condition.language, Text()), REGCONFIG))
     if not isinstance(value.type, TSVECTOR):
-        value = func.to_tsvector(*language, value)
-    query = _TO_QUERY[condition.operator](*language, literal(words, Text()))
-    return value.op("@@", is_comparison=True)(query)
+        value = func.to_tsvector(_language(condition), value)
+    return value.op("@@", is_comparison=True)(_query(condition, words))
+
+
+def _query(condition: Condition, words: str) -> ColumnElement[Any]:
+    return _TO_QUERY[condition.operator](_language(condition), literal(words, Text()))
+
+
+def _language(condition: Condition) -> ColumnElement[Any]:
+    """The text search configuration: that of the index of words, unless another one is named."""
+    if condition.language in (None, CONFIGURATION):
+        return configuration()
+    return cast(literal(condition.language, Text()), REGCONFIG)

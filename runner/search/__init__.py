@@ -1,0 +1,1 @@
+"""Search of molecules by structure: fingerprints screen in the database, RDKit confirms."""
