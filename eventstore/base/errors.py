@@ -509,6 +509,20 @@ class RoleMissing(QuantumForgeError):
         super().__init__(f"{reason}: let an administrator run what `qforge db roles --sql` prints")
 
 
+class GatewayMissing(QuantumForgeError):
+    """The server has not the roles by which Supabase and PostgREST act; nothing was granted."""
+
+    exit_status = 2
+
+    def __init__(self, missing: Collection[str]) -> None:
+        self.missing = missing
+        made = "; ".join(f"CREATE ROLE {name} NOLOGIN" for name in missing)
+        super().__init__(
+            f"the server has no role {', '.join(missing)}, by which Supabase and PostgREST act: "
+            f"let an administrator run {made}; then repeat the command"
+        )
+
+
 class LoginNotBound(QuantumForgeError):
     """A login cannot be bound to a tenant, or is not bound."""
 

@@ -5,6 +5,11 @@ import click
 from quantum_forge.cli.command import Command
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.database.engine import open_database
+from quantum_forge.eventstore.database.installation.gateways import (
+    bypassing,
+    gateway_sql,
+    set_gateway,
+)
 from quantum_forge.eventstore.database.installation.roles import (
     ADVISORY_LOCKS,
     LARGE_OBJECTS,
@@ -37,8 +42,22 @@ from quantum_forge.eventstore.database.settings import load_settings
         "requires a superuser."
     ),
 )
+@click.option(
+    "--supabase/--no-supabase",
+    default=None,
+    help=(
+        "Let Supabase or PostgREST read for its users, and append for its programs: makes anon, "
+        "authenticated and service_role members of these roles, or ends that."
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def roles(sql: bool, restrict: bool | None, restrict_files: bool | None, as_json: bool) -> None:
+def roles(
+    sql: bool,
+    restrict: bool | None,
+    restrict_files: bool | None,
+    supabase: bool | None,
+    as_json: bool,
+) -> None:
     """Create missing roles, and show all roles with their members.
 
     A login becomes a member by GRANT, and is bound to a tenant by `qforge db bind`.
@@ -48,9 +67,10 @@ def roles(sql: bool, restrict: bool | None, restrict_files: bool | None, as_json
       qforge db roles
       qforge db psql -c "CREATE ROLE alice LOGIN IN ROLE qforge_reader"
       qforge db bind alice 6f1d4a52-0d7c-4c38-9a55-0c1f6f9f2f10
+      qforge db roles --supabase
     """
     if sql:
-        console.emit(roles_sql())
+        console.emit(roles_sql() + (gateway_sql() if supabase else ""))
         return
     with open_database(load_settings()) as database:
         create_roles(database.engine)
@@ -61,7 +81,15 @@ def roles(sql: bool, restrict: bool | None, restrict_files: bool | None, as_json
             ours = "these roles and " if functions.roles else ""
             whose = f"{ours}the database's owner" if wanted else "everybody"
             console.note(f"{changed} functions for {functions.what} may now be called by {whose}.")
+        if supabase is not None:
+            for change in set_gateway(database.engine, grants=supabase):
+                console.note(f"{change}.")
         with database.engine.connect() as connection:
+            if supabase and (above := bypassing(connection)):
+                console.note(
+                    f"Row-level security does not hold {' and '.join(above)}: whoever has its key "
+                    "reads every tenant."
+                )
             found = describe_roles(connection)
     if as_json:
         console.emit_json(found)
