@@ -1,5 +1,6 @@
 """Access of people and programs: sessions of browsers, and keys of the API."""
 
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -19,6 +20,16 @@ from quantum_forge.schema.language.value import entity_id, occurred_at
 
 SecretHash = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z", max_length=71, extra=SECRET)]
 """Of a random secret of at least 128 bits, for which a plain hash is enough."""
+
+
+class Scope(StrEnum):
+    """What an API key may do; writing includes reading.
+
+    Keys that were issued before scopes were checked may have others, which allow nothing.
+    """
+
+    READ = "read"
+    WRITE = "write"
 
 
 @event("session")

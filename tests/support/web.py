@@ -14,8 +14,13 @@ import msgspec
 import uvicorn
 
 from quantum_forge.eventstore.base.ids import uuid7
+from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID, Settings
+from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.eventstore.security.hashing import hash_token
+from quantum_forge.schema.domains.access import ApiKeyIssued
+from quantum_forge.schema.language.identity import natural_id
 from quantum_forge.web.app import OF_UVICORN, create_app
 from quantum_forge.web.settings import WebSettings
 
@@ -72,3 +77,15 @@ def client(url: str, key: str | None = None) -> httpx2.Client:
 
 TENANT = DEFAULT_TENANT_ID
 OTHER = UUID("00000000-0000-4000-8000-0000000000bb")
+
+
+def old_key(recorder: Recorder, user_id: UUID, scopes: list[str]) -> str:
+    """Record an API key of the time when any word was a scope; returns it."""
+    key = Secret.random("qf_12345678_")
+    hashed = hash_token(key)
+    issued = ApiKeyIssued(
+        user_id=user_id, name="old", prefix="qf_12345678", key_hash=hashed, scopes=scopes
+    )
+    key_id = natural_id("api_key", recorder.author.tenant_id, hashed)
+    recorder.for_action().record(issued, of=key_id)
+    return key.reveal()

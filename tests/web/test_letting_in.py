@@ -46,7 +46,7 @@ from quantum_forge.web.middleware import Answered
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.settings import WebSettings, load_web_settings
 from quantum_forge.web.usage import Usage
-from tests.support.web import OTHER, SECRET, TENANT, bearer, client, serving
+from tests.support.web import OTHER, SECRET, TENANT, bearer, client, old_key, serving
 from tests.web.conftest import PASSWORD, Served, account
 
 LOGIN = "/auth/v1/token?grant_type=password"
@@ -356,8 +356,8 @@ def test_a_key_is_asked_for_again_without_counting_a_use(served: Served) -> None
 def test_roles_and_scopes_limit_what_a_caller_may(served: Served) -> None:
     """A viewer does not follow the log, nor does a key without the scope to read."""
     with Recorder(served.engine, Author(tenant_id=TENANT)) as recorder:
-        key = ApiKeys(recorder).issue(served.accounts["ada"].id, name="none", scopes=["import"])
-    with served.client("eve") as viewer, client(served.url, key.key.reveal()) as limited:
+        key = old_key(recorder, served.accounts["ada"].id, ["import"])
+    with served.client("eve") as viewer, client(served.url, key) as limited:
         reply = viewer.get("/events")
         assert (reply.status_code, reply.json()["code"]) == (403, "42501")
         assert "the role researcher, and yours is viewer" in reply.json()["message"]

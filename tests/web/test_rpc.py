@@ -76,6 +76,8 @@ def test_accounts_and_keys_are_actions_of_who_may(served: Served) -> None:
         issued = bob.post(path, json={"name": "script", "scopes": ["write"]}).json()
         ada_id = str(served.accounts["ada"].id)
         assert bob.post(path, json={"name": "x", "user_id": ada_id}).status_code == 403
+        refused = bob.post(path, json={"name": "x", "scopes": ["reed"]})
+        assert (refused.status_code, "the scopes are read, write" in refused.text) == (400, True)
         with client(served.url, issued["key"]) as script:
             assert script.post("/rest/v1/projects", json={"name": "s"}).status_code == 201
             assert script.post(path, json={"name": "more"}).status_code == 403

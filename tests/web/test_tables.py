@@ -5,13 +5,12 @@ import threading
 
 import pytest
 
-from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.discovery import ProjectCreated
 from tests.support.projecting import wait_until_projected
-from tests.support.web import OTHER, TENANT, client
+from tests.support.web import OTHER, TENANT, client, old_key
 from tests.web.conftest import Served
 
 
@@ -52,8 +51,8 @@ def test_a_key_reads_only_with_the_scope_to_read(served: Served) -> None:
     """Writing includes reading; any other scope does not."""
     with Recorder(served.engine, Author(tenant_id=TENANT)) as recorder:
         for scopes, status in ((["read"], 200), (["write"], 200), (["export"], 403), ([], 200)):
-            key = ApiKeys(recorder).issue(served.accounts["eve"].id, name="k", scopes=scopes)
-            with client(served.url, key.key.reveal()) as script:
+            key = old_key(recorder, served.accounts["eve"].id, scopes)
+            with client(served.url, key) as script:
                 assert script.get("/rest/v1/projects?limit=1").status_code == status
 
 

@@ -25,7 +25,7 @@ from quantum_forge.eventstore.recording.person import Person, read_person
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.eventstore.security.hashing import hash_token
-from quantum_forge.schema.domains.access import SessionOpened
+from quantum_forge.schema.domains.access import Scope, SessionOpened
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.permissions import POWER
 from quantum_forge.web.auth.remembered import Remembered
@@ -33,7 +33,7 @@ from quantum_forge.web.auth.throttle import Throttle
 from quantum_forge.web.auth.tokens import Tokens, refused
 from quantum_forge.web.rest.errors import RestError
 
-READ, WRITE = "read", "write"
+READ, WRITE = Scope.READ, Scope.WRITE
 """Scopes of an API key; a key without scopes may do what its user may."""
 
 _EXTENDED_AFTER = timedelta(hours=1)

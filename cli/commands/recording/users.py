@@ -17,6 +17,7 @@ from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.settings import load_settings
 from quantum_forge.projections.queries.people import select_users
 from quantum_forge.projections.queries.rows import rows
+from quantum_forge.schema.domains.access import Scope
 from quantum_forge.schema.domains.users import Role
 
 LISTED = (
@@ -248,7 +249,13 @@ def password(user: str, password_stdin: bool) -> None:
 @users.command()
 @click.argument("user")
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, help="Scope of the key; may be repeated.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice([scope.value for scope in Scope]),
+    multiple=True,
+    help="Scope of the key; may be repeated.  [default: whatever the user may]",
+)
 @click.option("--rate-limit", type=click.IntRange(min=1), help="Maximum number of uses per minute.")
 @click.option("--quota", type=click.IntRange(min=1), help="Maximum number of uses in total.")
 @click.option(

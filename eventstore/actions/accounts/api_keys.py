@@ -13,14 +13,14 @@ from sqlalchemy import ARRAY, Connection, Uuid, bindparam, text
 from quantum_forge.eventstore.actions.accounts.denials import record_denied, record_unknown
 from quantum_forge.eventstore.actions.accounts.users import ended_with, require_active
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Stream
-from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
+from quantum_forge.eventstore.base.errors import EventRefused, NotLetIn, RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.domain import Domain
 from quantum_forge.eventstore.recording.latest_fields import latest_values
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.standings import read_standings
 from quantum_forge.eventstore.security.hashing import hash_token, token_matches
-from quantum_forge.schema.domains.access import ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed
+from quantum_forge.schema.domains.access import ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed, Scope
 from quantum_forge.schema.domains.audit import AccessDenied
 from quantum_forge.schema.language.identity import natural_id
 
@@ -117,15 +117,21 @@ class ApiKeys(Domain):
         Args:
             user_id: for whom it acts.
             name: what it is for.
-            scopes: what it may do.
+            scopes: each one of `Scope`; without any, it may do whatever the user may.
             rate_limit: uses a minute at most.
             usage_quota: uses in all at most.
             expires_at: from when on it opens nothing.
 
         Raises:
             RuleBroken: when there is no such user, or it is not active.
-            EventRefused: when a field does not fit.
+            EventRefused: when a field does not fit, or there is no such scope.
         """
+        for scope in scopes:
+            if scope not in list(Scope):
+                known = ", ".join(Scope)
+                raise EventRefused(
+                    ApiKeyIssued.event_type, f"no scope {scope!r}; the scopes are {known}"
+                )
         prefix = "qf_" + "".join(secrets.choice(_ALPHABET) for _ in range(_PUBLIC))
         key = Secret.random(prefix + "_")
         event = ApiKeyIssued(

@@ -46,6 +46,7 @@ def test_what_is_wrong_is_said_in_one_line(qforge_here: Qforge) -> None:
         "users", "register", "ada", *email, "--password-stdin", input="abc\n", status=2
     )
     nobody = qforge_here("users", "key", "nobody", "script", status=1)
+    scope = qforge_here("users", "key", "nobody", "script", "--scope", "reed", status=2)
     wrong = qforge_here("users", "register", "a b", *email, "--no-password", status=1)
     address = qforge_here("users", "register", "ada", "--email", "x", "--no-password", status=1)
     unlinked = qforge_here("users", "unlink", "nobody", status=1)
@@ -55,6 +56,7 @@ def test_what_is_wrong_is_said_in_one_line(qforge_here: Qforge) -> None:
     assert "--password-stdin" in asked.stderr
     assert "at least 8 characters" in short.stderr
     assert "there is no user 'nobody'" in nobody.stderr
+    assert "'reed' is not one of 'read', 'write'" in scope.stderr
     assert "`username` must be 1 to 64 letters" in wrong.stderr
     assert "`email` must be an email address, such as ada@example.org" in address.stderr
     assert "the database login 'nobody' is linked to no user" in unlinked.stderr
