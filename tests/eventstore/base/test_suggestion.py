@@ -20,3 +20,11 @@ def test_where_nothing_is_similar_the_other_hint_is_given() -> None:
     assert suggestion("vodka", KNOWN, otherwise="list them") == "list them"
     assert suggestion("vodka", [], otherwise="list them") == "list them"
     assert suggestion("", KNOWN, otherwise="list them") == "list them"
+
+
+def test_short_names_are_similar_by_their_letters() -> None:
+    """One wrong letter, letters in another order, or only the beginning of a name."""
+    known = ["run", "retry", "projects", "db"]
+    for name, meant in (("rum", "run"), ("rnu", "run"), ("re", "retry"), ("proj", "projects")):
+        assert suggestion(name, known, otherwise="") == f"did you mean {meant}?"
+    assert suggestion("r", known, otherwise="none") == "none"
