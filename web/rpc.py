@@ -14,6 +14,7 @@ from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.actions.by_name import record_by_name
 from quantum_forge.eventstore.actions.retraction import Criteria, retract
+from quantum_forge.eventstore.base.codec import malformed
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.base.errors import EventRefused
 from quantum_forge.eventstore.base.ids import uuid7
@@ -247,7 +248,8 @@ def _decoded(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind, dec_hook=secret)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RestError(400, "PGRST102", "Empty or invalid json", details=str(error)) from None
+        details = malformed(error, body) or str(error)
+        raise RestError(400, "PGRST102", "Empty or invalid json", details=details) from None
 
 
 _ACTIONS: Mapping[str, Callable[[Recorder, bytes, str | None], object]] = {

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
 from quantum_forge.door import acting_person
+from quantum_forge.eventstore.base.codec import malformed
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.database.engine import Database, make_engine, open_database
@@ -281,6 +282,7 @@ async def json_of(request: Request, kind: type[_Value]) -> _Value:
         RestError: 400, PGRST102, when it is not JSON of that type.
     """
     try:
-        return msgspec.json.decode(await request.body(), type=kind, dec_hook=secret)
+        return msgspec.json.decode(body := await request.body(), type=kind, dec_hook=secret)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise RestError(400, "PGRST102", "Empty or invalid json", details=str(error)) from None
+        details = malformed(error, body) or str(error)
+        raise RestError(400, "PGRST102", "Empty or invalid json", details=details) from None

@@ -47,6 +47,20 @@ def event_class(event_type: str) -> type[Event]:
         ) from None
 
 
+def require_entity_type(name: str) -> str:
+    """Return the name of an entity type that an event type is declared for.
+
+    Raises:
+        EventRefused: when there is none of this name.
+    """
+    known = sorted({cls.entity_type for cls in EVENTS.values()})
+    if name not in known:
+        every = f"the types are {', '.join(known)}"
+        hint = suggestion(name, known, otherwise=every)
+        raise EventRefused(name, f"unknown entity type; {hint}")
+    return name
+
+
 def encode(event: Event) -> bytes:
     """The JSON of an event, proven to read back as an equal event.
 
@@ -135,6 +149,9 @@ def decode(
         if isinstance(data, bytes):
             return _decoder(cls).decode(data)
         return msgspec.convert(data, cls)
+    except msgspec.DecodeError as error:
+        found = malformed(error, data) if isinstance(data, bytes) else None
+        raise EventRefused(event_type, found or _in_words(cls, str(error))) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise EventRefused(event_type, _in_words(cls, str(error))) from error
 
@@ -149,6 +166,20 @@ def decode_object(document: bytes | msgspec.Raw) -> dict[str, Any]:
 
 
 _any_object: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+
+
+def malformed(error: Exception, document: bytes) -> str | None:
+    """Say where a document stops being JSON; None for JSON that only does not fit its type."""
+    if isinstance(error, msgspec.ValidationError):
+        return None
+    try:
+        parse_json(document)
+    except json.JSONDecodeError as found:
+        where = f"line {found.lineno}, column {found.colno}"
+        return f"not JSON: {found.msg[:1].lower()}{found.msg[1:]}: {where}"
+    except (ValueError, RecursionError):
+        pass
+    return f"not JSON: {error}"
 
 
 def parse_json(document: bytes) -> Any:

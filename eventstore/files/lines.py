@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from quantum_forge.eventstore.base.codec import decode, encode, encode_metadata
+from quantum_forge.eventstore.base.codec import decode, encode, encode_metadata, malformed
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventRefused, EventTooLarge, QuantumForgeError
 from quantum_forge.eventstore.base.size import require_event_size
@@ -59,6 +59,8 @@ def parse_line(line: bytes, number: int, *, tenant_id: UUID, user_id: UUID | Non
         fields = _decoder.decode(line)
         event = decode(fields.event_type, bytes(fields.data), schema_version=fields.schema_version)
         size = len(encode(event)) + len(encode_metadata(fields.event_type, fields.metadata or {}))
+    except msgspec.DecodeError as error:
+        raise BadLine(number, malformed(error, line) or str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventRefused) as error:
         raise BadLine(number, str(error)) from error
     if fields.entity_type not in (None, event.entity_type):

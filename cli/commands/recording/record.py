@@ -16,8 +16,9 @@ from quantum_forge.cli.served import Served, opened
 from quantum_forge.cli.session import open_forge, require_to_act_for
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.actions.by_name import Recorded, record_by_name
-from quantum_forge.eventstore.base.codec import decode
+from quantum_forge.eventstore.base.codec import decode, malformed
 from quantum_forge.eventstore.base.errors import EventRefused, InvalidSetting
+from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
@@ -77,7 +78,8 @@ def record(
       qforge record project_created --data '{"name": "Dengue"}' --store https://forge.example
     """
     if event is not None and event not in EVENTS:
-        raise click.UsageError(f"no event type {event!r}; qforge record --list shows them")
+        hint = suggestion(event, EVENTS, otherwise="qforge record --list shows them")
+        raise click.UsageError(f"no event type {event!r}; {hint}")
     if listing:
         _list([event] if event else sorted(EVENTS), event is not None, as_json)
         return
@@ -153,14 +155,24 @@ def _record_at(
 
 
 def _read(data: str) -> bytes:
+    """The JSON that --data gives, which need not fit the event."""
     if data == "-":
-        return sys.stdin.buffer.read()
-    if not data.startswith("@"):
-        return data.encode()
+        document = sys.stdin.buffer.read()
+    elif not data.startswith("@"):
+        document = data.encode()
+    else:
+        try:
+            document = Path(data[1:]).read_bytes()
+        except OSError as error:
+            raise InvalidSetting("--data", f"{data}: {error.strerror}") from error
     try:
-        return Path(data[1:]).read_bytes()
-    except OSError as error:
-        raise InvalidSetting("--data", f"{data}: {error.strerror}") from error
+        msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        found = malformed(error, document) or str(error)
+        # A shell removes double quotes that are not in single ones.
+        quoted = 'a JSON object in single quotes, as --data \'{"name": "Malaria"}\''
+        raise InvalidSetting("--data", f"is {found}; give {quoted}, or a file: @FILE") from error
+    return document
 
 
 def _list(names: list[str], in_full: bool, as_json: bool) -> None:

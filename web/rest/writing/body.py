@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 
+from quantum_forge.eventstore.base.codec import malformed
 from quantum_forge.web.rest.errors import RestError
 
 Row = dict[str, Any]
@@ -35,6 +36,8 @@ def parse_body(
     """
     try:
         parsed = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise invalid_json(malformed(error, data) or str(error)) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise invalid_json(str(error)) from None
     rows = parsed if isinstance(parsed, list) else [parsed]

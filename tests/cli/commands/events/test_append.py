@@ -77,7 +77,7 @@ def test_appending_a_file_again_appends_only_what_is_missing(
 
 
 BAD = {
-    "{": "truncated",
+    "{": "not JSON: expecting property name",
     "[1]": "object",
     line(entity_id="x"): "entity_id",
     line(entity_id=...): "missing required field `entity_id`",

@@ -85,11 +85,12 @@ def test_what_does_not_fit_is_named(qforge_here: Qforge, engine: Engine) -> None
             "got `int` - at `$.name`",
         ),
         (("project_created", "--data", '{"title": "a"}'), 1, "unknown field `title`"),
-        (("project_created", "--data", "{"), 1, "project_created"),
+        (("project_created", "--data", "{"), 2, "--data is not JSON"),
+        (("project_created", "--data", "{name: 1}"), 2, "line 1, column 2; give a JSON object in"),
         (("project_created", "--data", "@missing.json"), 2, "missing.json: No such file"),
         (("project_updated",), 1, "give its id"),
         (("project_updated", "--entity-id", anybody), 1, "does not exist"),
-        (("projekt_created",), 2, "no event type 'projekt_created'"),
+        (("projekt_created",), 2, "did you mean project_created"),
         ((), 2, "give an EVENT"),
     ):
         refused = qforge_here("record", *arguments, status=status)
