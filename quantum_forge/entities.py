@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from quantum_forge.eventstore.actions.by_name import Recorded
+from quantum_forge.eventstore.base.codec import event_class
 from quantum_forge.projections.registry import named
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.projection import Projection
@@ -25,11 +26,17 @@ def id_of(entity: Entity) -> UUID:
 
 
 def type_names(types: Kind | Iterable[Kind] | None) -> list[str] | None:
-    """The names of one event type, or of several; None stays None."""
+    """The names of one event type, or of several; None stays None.
+
+    Raises:
+        EventRefused: when there is no such event type.
+    """
     if types is None:
         return None
     kinds: Iterable[Kind] = [types] if isinstance(types, str | type) else types
-    return [kind if isinstance(kind, str) else kind.event_type for kind in kinds]
+    return [
+        event_class(kind).event_type if isinstance(kind, str) else kind.event_type for kind in kinds
+    ]
 
 
 def key_parts(key: Entity | str | Sequence[str]) -> list[str]:

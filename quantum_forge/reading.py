@@ -55,6 +55,7 @@ def events(
 
     Raises:
         WrongMoment: when a time cannot be read.
+        EventRefused: when there is no such event type.
         ValueError: for `follow` together with `upto` or `backward`.
     """
     forge._require_open()

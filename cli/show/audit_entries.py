@@ -13,17 +13,20 @@ from quantum_forge.projections.queries.audit_trail import Entry
 LISTED = (
     Shown("position", 0, rank=3),
     Shown("occurred_at", label="when"),
-    Shown("user_id", label="who", rank=1),
+    Shown("user", label="who", rank=1),
+    Shown("user_id", label="their id", rank=7),
     Shown("action"),
     Shown("entity_type", rank=5),
-    Shown("entity_id", label="what", rank=2),
+    Shown("entity", label="what", rank=2),
+    Shown("entity_id", label="its id", rank=7),
     Shown("status", rank=2),
     Shown("changes", label="before → after", long=True),
     Shown("reason", long=True, rank=4),
     Shown("ip_address", rank=6),
 )
-WIDTHS = {"position": 8, "occurred_at": 19, "user_id": 36, "action": 20, "entity_type": 16}
-WIDTHS |= {"entity_id": 36, "status": 7, "changes": 30, "reason": 30, "ip_address": 15}
+WIDTHS = {"position": 8, "occurred_at": 19, "user": 12, "action": 20, "entity_type": 16}
+WIDTHS |= {"entity": 16, "status": 7, "changes": 30, "reason": 30, "ip_address": 15}
+WIDTHS |= {"user_id": 36, "entity_id": 36}
 """Characters of the columns, known before the first entry is."""
 
 LONGEST_VALUE = 40
@@ -48,7 +51,12 @@ def printer(form: str | None) -> Callable[[Entry], None]:
 
 
 def _row(entry: Entry) -> dict[str, object]:
-    return {**{name: getattr(entry, name) for name in FIELDS}, "changes": _changes(entry)}
+    row = {**{name: getattr(entry, name) for name in FIELDS}, "changes": _changes(entry)}
+    if console.is_terminal():
+        # An id, which is abbreviated, says more than nothing where there is no name.
+        row["user"] = entry.user or entry.user_id
+        row["entity"] = entry.entity or entry.entity_id
+    return row
 
 
 def _changes(entry: Entry) -> str:

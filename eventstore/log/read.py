@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, cast, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, bindparam, cast, select, text
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 
 from quantum_forge.eventstore.base.envelope import Position, RecordedEvent, Stream
@@ -32,6 +32,14 @@ _EXISTING = text(
 )
 
 
+class Excluded(msgspec.Struct, frozen=True):
+    """Events of a type in which a field of their data holds one of these words."""
+
+    event_type: str
+    field: str
+    words: tuple[str, ...]
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which events to read; what is None does not restrict. Times are those of occurrence."""
 
@@ -42,6 +50,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
+    leave_out: Excluded | None = None
 
 
 EVERYTHING = Filter()
@@ -250,6 +259,10 @@ def matching(where: Filter) -> Select[Any]:
         query = query.where(event_logs.c.occurred_at >= where.since)
     if where.until is not None:
         query = query.where(event_logs.c.occurred_at < where.until)
+    if (left_out := where.leave_out) is not None:
+        word = event_logs.c.data[left_out.field].astext
+        is_left_out = and_(event_logs.c.event_type == left_out.event_type, word.in_(left_out.words))
+        query = query.where(is_left_out.is_not(True))
     return query
 
 

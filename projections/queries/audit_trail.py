@@ -1,6 +1,6 @@
 """Questions of auditors, answered from the log: who did what when, and what was it before."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,9 +11,11 @@ from sqlalchemy import Connection
 from quantum_forge.eventstore.base.envelope import RecordedEvent, Stream
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.base.suggestion import suggestion
-from quantum_forge.eventstore.log.read import Filter, read_all, read_streams
+from quantum_forge.eventstore.log.read import Excluded, Filter, read_all, read_streams
+from quantum_forge.projections.queries.names import names_by_id
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.domains.audit import ACTIONS, AccessDenied, ActionAudited, AuditStatus
+from quantum_forge.schema.domains.telemetry import ApiRequestServed
 from quantum_forge.schema.domains.users import UserLoginFailed
 from quantum_forge.schema.language.fields import Changed
 from quantum_forge.schema.language.secrecy import secret_fields
@@ -26,24 +28,28 @@ _FREE = (AccessDenied.event_type, ActionAudited.event_type)
 
 _HIDDEN = "(secret)"
 
+HTTP_READS = Excluded(ApiRequestServed.event_type, "method", ("GET", "HEAD", "OPTIONS"))
+"""Requests that change nothing; a server answers thousands an hour."""
+
 
 class UnknownAction(QuantumForgeError):
-    """No event is called so, and no audited action."""
+    """No event type is called so, no audited action, and nothing that was refused."""
 
     exit_status = 2
 
-    def __init__(self, action: str) -> None:
+    def __init__(self, action: str, others: Iterable[str] = ()) -> None:
         names = dict.fromkeys(ACTIONS.values())
         every = f"give an event type, or one of {', '.join(names)}"
-        hint = suggestion(action, [*names, *EVENTS], otherwise=every)
-        super().__init__(f"no action {action!r}; {hint}")
+        known = dict.fromkeys([*names, *EVENTS, *others])
+        super().__init__(f"no action {action!r}; {suggestion(action, known, otherwise=every)}")
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Conditions of an audit; None does not restrict.
 
     actions: names such as `login` and `data_export`, or event types. since, until: the first
-    included and the second not.
+    included and the second not. reads: whether HTTP requests that only read are asked for, too;
+    where there are actions, these alone decide.
     """
 
     tenant_id: UUID
@@ -53,21 +59,25 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     status: AuditStatus | None = None
     since: datetime | None = None
     until: datetime | None = None
+    reads: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that somebody did, or was not allowed to do.
 
-    changes: by field, its value in this entity before and after the event.
+    user, entity: their names, where a table has them. changes: by field, its value in this entity
+    before and after the event.
     """
 
     position: int
     occurred_at: datetime
     user_id: UUID | None
+    user: str | None
     action: str
     event_type: str
     entity_type: str
     entity_id: UUID
+    entity: str | None
     status: AuditStatus
     reason: str | None
     ip_address: str | None
@@ -76,20 +86,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def where_of(question: Question) -> Filter:
-    """The filter of the log that a question needs at least.
-
-    Raises:
-        UnknownAction: for an action that is none.
-    """
+    """The filter of the log that a question needs at least."""
     types: list[str] | None = None
     if question.actions is not None:
         types = []
         for action in question.actions:
             meant = [cls.event_type for cls, name in ACTIONS.items() if name == action]
-            known = action in EVENTS
-            if not known and not meant and not action.isidentifier():
-                raise UnknownAction(action)
-            types += [action] if known else [*meant, *_FREE]
+            types += [action] if action in EVENTS else [*meant, *_FREE]
     elif question.status is AuditStatus.DENIED:
         types = [UserLoginFailed.event_type, *_FREE]
     return Filter(
@@ -99,17 +102,38 @@ def where_of(question: Question) -> Filter:
         user_id=question.user_id,
         since=question.since,
         until=question.until,
+        leave_out=None if question.reads or question.actions is not None else HTTP_READS,
     )
+
+
+def require_known(
+    connection: Connection, tenant_id: UUID, actions: Iterable[str], others: Collection[str] = ()
+) -> None:
+    """Refuse an action that nothing can have been.
+
+    Args:
+        connection: to look for names that services have given to their actions.
+        tenant_id: whose log.
+        actions: event types, words of the trail, or such names.
+        others: names of actions that may be refused.
+
+    Raises:
+        UnknownAction
+    """
+    unknown = [each for each in actions if each not in {*EVENTS, *ACTIONS.values(), *others}]
+    if not unknown:
+        return
+    where = Filter(types=_FREE, tenant_id=tenant_id)
+    found = {str(event.data["action"]) for event in read_all(connection, where=where)}
+    for action in unknown:
+        if action not in found:
+            raise UnknownAction(action, [*others, *found])
 
 
 def answer(
     connection: Connection, question: Question, *, upto: int | None = None, limit: int | None = None
 ) -> Iterator[Entry]:
-    """What the log says, the newest first, at most `limit` entries.
-
-    Raises:
-        UnknownAction: for an action that is none.
-    """
+    """What the log says, the newest first, at most `limit` entries."""
     found: list[RecordedEvent] = []
     left = limit
     events = read_all(connection, upto=upto, where=where_of(question), backward=True)
@@ -156,11 +180,12 @@ def entries(connection: Connection, events: Iterable[RecordedEvent]) -> list[Ent
             changed = _changed(event, state)
             if event.position in wanted:
                 changes[event.position] = changed
+    names = _names(connection, events)
     return [
         # Of a stream's first event there was nothing before.
-        _entry(event, _changed(event, {}))
+        _entry(event, _changed(event, {}), names)
         if event.version == 1
-        else _entry(event, changes[event.position])
+        else _entry(event, changes[event.position], names)
         for event in events
     ]
 
@@ -182,15 +207,31 @@ def status_of(event: RecordedEvent) -> AuditStatus:
     return AuditStatus.SUCCESS
 
 
-def _entry(event: RecordedEvent, changes: dict[str, Changed]) -> Entry:
+def _names(connection: Connection, events: Iterable[RecordedEvent]) -> dict[UUID, str]:
+    """The names of whoever acted and of what they acted on."""
+    wanted: dict[UUID, dict[str, set[UUID]]] = {}
+    for event in events:
+        of = wanted.setdefault(event.tenant_id, {})
+        of.setdefault(event.entity_type, set()).add(event.entity_id)
+        if event.user_id is not None:
+            of.setdefault("user", set()).add(event.user_id)
+    found: dict[UUID, str] = {}
+    for tenant_id, ids in wanted.items():
+        found |= names_by_id(connection, tenant_id, ids)
+    return found
+
+
+def _entry(event: RecordedEvent, changes: dict[str, Changed], names: Mapping[UUID, str]) -> Entry:
     return Entry(
         position=event.position,
         occurred_at=event.occurred_at,
         user_id=event.user_id,
+        user=None if event.user_id is None else names.get(event.user_id),
         action=action_of(event),
         event_type=event.event_type,
         entity_type=event.entity_type,
         entity_id=event.entity_id,
+        entity=names.get(event.entity_id),
         status=status_of(event),
         reason=event.data.get("reason"),
         ip_address=event.metadata.get("ip_address"),

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from quantum_forge.eventstore.base.suggestion import suggestion
+from quantum_forge.schema.language.table import either, words_of
 
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -36,9 +37,19 @@ def value_of(column: ColumnElement[Any], written: str) -> Any:
     """
     read, kind = _reader(column)
     try:
-        return read(written)
+        value = read(written)
     except (ValueError, KeyError, ArithmeticError, msgspec.DecodeError):
         raise ValueError(f"{written!r} is not {kind}") from None
+    return _known(column, value) if isinstance(value, str) else value
+
+
+def _known(column: ColumnElement[Any], word: str) -> str:
+    """A text, refused where the column holds one of a list of words and this is none of them."""
+    words = words_of(column)
+    if words is not None and word not in words:
+        hint = suggestion(word, words, otherwise=f"it is {either(words)}")
+        raise ValueError(f"{word!r} is never its value; {hint}")
+    return word
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {

@@ -8,10 +8,14 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     Computed,
     DateTime,
+    Float,
     Index,
+    Integer,
     MetaData,
+    Numeric,
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
@@ -37,6 +41,10 @@ METADATA = MetaData(
 )
 
 TIMESTAMP = DateTime(timezone=True)
+_WORDS = "words"
+_UNITS = "Eh/Bohr|Eh|eV|Debye|Å²|Å|g/mol|kcal/mol|MB|bytes|ms|s|h|e"
+_IN_UNIT = re.compile(rf"\bin ({_UNITS})(?=$|[\s,;:])|, (m³/10⁶ mol)")
+"""A unit where a comment of a column has it: `Total energy in Eh`."""
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
@@ -64,6 +72,14 @@ def is_secret(column: Column[Any]) -> bool:
     return bool(column.info.get("secret"))
 
 
+def unit_of(column: Column[Any]) -> str | None:
+    """Return the unit of a column of numbers, as its comment says it."""
+    if not isinstance(column.type, Numeric | Integer | Float):
+        return None
+    found = _IN_UNIT.search(column.comment or "")
+    return None if found is None else found[1] or found[2]
+
+
 def derived(
     name: str, type_: TypeEngine[Any] | type[TypeEngine[Any]], formula: str, comment: str
 ) -> Column[Any]:
@@ -81,8 +97,22 @@ def check(name: str, condition: str) -> CheckConstraint:
 
 def one_of(name: str, column: str, words: Iterable[str]) -> CheckConstraint:
     """A CHECK that a column holds one of the words: an enum, or states of a lifecycle."""
-    quoted = ", ".join(f"'{word}'" for word in dict.fromkeys(words))
-    return check(name, f"{column} IN ({quoted})")
+    listed = list(dict.fromkeys(words))
+    quoted = ", ".join(f"'{word}'" for word in listed)
+    constraint = check(name, f"{column} IN ({quoted})")
+    constraint.info[_WORDS] = (column, listed)
+    return constraint
+
+
+def words_of(column: ColumnElement[Any]) -> list[str] | None:
+    """The words that a column of a table, or of a query of one, may hold; None: not limited."""
+    for base in column.base_columns:
+        table = getattr(base, "table", None)
+        for constraint in table.constraints if isinstance(table, Table) else ():
+            name, words = constraint.info.get(_WORDS, (None, None))
+            if name == base.name:
+                return list(words)
+    return None
 
 
 def either(words: Iterable[str]) -> str:

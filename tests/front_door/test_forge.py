@@ -128,6 +128,8 @@ def test_events_are_filtered(forge: qf.Forge) -> None:
     assert types(after=methane.position, limit=1) == ["molecule_updated"]
     assert types(upto=methane.position) == ["molecule_created"]
     assert types(backward=True, limit=1) == ["project_created"]
+    with pytest.raises(qf.EventRefused, match="did you mean project_created"):
+        types(types="project_create")
     assert types(since="1h") == types()
     assert types(until=datetime.now(UTC) - timedelta(hours=1)) == []
     assert project.position == forge.position()

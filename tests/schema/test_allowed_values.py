@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import CheckConstraint
+import pytest
+from sqlalchemy import CheckConstraint, select
 
+from quantum_forge.projections.queries.conditions import condition_of
 from quantum_forge.schema.domains import METADATA
 
 SCHEMA = Path(__file__).parents[2] / "schema"
@@ -69,3 +71,13 @@ def test_no_comment_of_a_column_lists_them_again() -> None:
     ]
 
     assert again == []
+
+
+def test_a_condition_by_another_word_is_refused() -> None:
+    """It would hold for no row; of a query, too, whose columns are those of the table."""
+    calculations = METADATA.tables["calculations"]
+    for of in (calculations, calculations.alias(), select(calculations).subquery()):
+        condition_of(of, "status=failed")
+        with pytest.raises(ValueError, match=r"'faild' is never its value; did you mean failed\?"):
+            condition_of(of, "status=faild")
+    condition_of(calculations, "method=anything")

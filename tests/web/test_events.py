@@ -144,6 +144,8 @@ def test_filters_choose_and_secrets_are_hidden(served: Served) -> None:
         ("after=999999999", 409, "the log ends at position"),
         ("entity_id=x", 400, "invalid input syntax for type uuid"),
         ("limit=3", 400, "unknown parameter 'limit'"),
+        ("type=project_create", 400, "unknown event type; did you mean project_created"),
+        ("entity_type=projekt", 400, "unknown entity type; did you mean project"),
     ],
 )
 def test_what_cannot_be_streamed_is_refused_in_words(

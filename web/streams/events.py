@@ -12,6 +12,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from quantum_forge.eventstore.base.codec import event_class, require_entity_type
 from quantum_forge.eventstore.log.read import Filter, read_all, safe_head
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.auth.callers import READ, Caller
@@ -34,6 +35,7 @@ async def events(request: Request, server: Server, hub: Hub) -> Response:
 
     Raises:
         RestError: when the caller may not read the log, or a parameter is wrong.
+        EventRefused: for a type of events or entities that there is not.
     """
     caller = await server.caller(request)
     caller.require(Role.RESEARCHER, READ, "the stream of events")
@@ -135,10 +137,11 @@ def _filter(request: Request, tenant_id: UUID) -> Filter:
             f"unknown parameter {unknown[0]!r}",
             hint=f"The stream of events takes {', '.join(_FILTERS)}, after.",
         )
+    types, entity_type = _listed(given.getlist("type")), given.get("entity_type")
     return Filter(
-        types=[*_listed(given.getlist("type"))] or None,
+        types=[event_class(name).event_type for name in types] or None,
         tenant_id=tenant_id,
-        entity_type=given.get("entity_type"),
+        entity_type=None if entity_type is None else require_entity_type(entity_type),
         entity_id=_id(given.get("entity_id"), "entity_id"),
         user_id=_id(given.get("user_id"), "user_id"),
     )

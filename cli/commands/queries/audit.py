@@ -14,6 +14,7 @@ from quantum_forge.cli.parse import ids
 from quantum_forge.cli.parse.ids import ID, Beginning
 from quantum_forge.cli.parse.named import named_user
 from quantum_forge.cli.parse.options import limit_option, time_range_options
+from quantum_forge.cli.permissions import LEAST_ROLE
 from quantum_forge.cli.session import open_forge, patience_of, refuse_standby, tell_trouble
 from quantum_forge.cli.show import audit_entries
 from quantum_forge.cli.show.view import view_options
@@ -30,6 +31,12 @@ from quantum_forge.projections.queries import audit_trail
 from quantum_forge.projections.queries.audit_trail import Entry, Question
 from quantum_forge.schema.domains.audit import AuditStatus, DataExported
 from quantum_forge.schema.domains.users import Role
+
+_REFUSABLE = [
+    *(name.replace(" ", "_").replace("-", "_") for name in LEAST_ROLE),
+    *("audit_read", "api_key_use", "session_resume", "login"),
+]
+"""Actions of refusals: commands, and what keys and sessions are used for."""
 
 
 @click.command(cls=Command)
@@ -48,6 +55,7 @@ from quantum_forge.schema.domains.users import Role
     help="Only actions with this outcome.",
 )
 @time_range_options()
+@click.option("--reads", is_flag=True, help="Also HTTP requests that only read (GET, HEAD).")
 @view_options()
 @limit_option("the newest")
 @click.option(
@@ -64,6 +72,7 @@ def audit(
     status: str | None,
     since: datetime | None,
     until: datetime | None,
+    reads: bool,
     limit: int,
     follow: bool,
     form: str | None,
@@ -71,7 +80,8 @@ def audit(
     """Print the audit trail: who did what and when, with the values before.
 
     Entries are read from the log, in its order. `changes` compares each event with the earlier
-    events of its entity. Where the tenant has users, only its admins may see what other users did;
+    events of its entity. HTTP requests that only read are left out unless --reads or an --action
+    asks for them. Where the tenant has users, only its admins may see what other users did;
     any other attempt is recorded.
 
     \b
@@ -81,8 +91,8 @@ def audit(
       qforge audit --status denied --since 7d --follow
     """
     settings = load_settings()
-    reads = ["users", "organization_members"]
-    with open_forge(settings, follows=follow, reads=reads) as forge:
+    tables = ["users", "organization_members"]
+    with open_forge(settings, follows=follow, reads=tables) as forge:
         author = replace(forge.author, more={"service": "audit"})
         if form is not None:
             refuse_standby(forge, "an export, which is recorded in the log,", follows=follow)
@@ -111,8 +121,10 @@ def audit(
                 status=None if status is None else AuditStatus(status),
                 since=since,
                 until=until,
+                reads=reads,
             )
             with forge.connect() as connection:
+                audit_trail.require_known(connection, settings.tenant_id, actions, _REFUSABLE)
                 head = safe_head(connection)
                 found = list(audit_trail.answer(connection, question, upto=head, limit=limit))[::-1]
                 end = place_at(connection, head) if follow else Place()

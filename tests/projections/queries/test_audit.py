@@ -19,7 +19,7 @@ from quantum_forge.eventstore.log.load import load
 from quantum_forge.eventstore.log.read import Filter, matching, read_all
 from quantum_forge.schema.domains.audit import ActionAudited, AuditStatus, DataExported
 from quantum_forge.schema.domains.molecules import MoleculeUpdated, molecule_id
-from quantum_forge.schema.domains.telemetry import PerformanceMetric
+from quantum_forge.schema.domains.telemetry import ApiRequestServed, PerformanceMetric
 from quantum_forge.schema.domains.users import (
     Role,
     UserLoggedIn,
@@ -263,6 +263,40 @@ def test_in_a_space_without_users_its_owner_may_ask(qforge_here: Qforge, engine:
     assert asked(qforge_here) == []
     record(engine, created("O", tenant_id=OTHER_TENANT))
     assert all(each["event_type"] == "data_exported" for each in asked(qforge_here))
+
+
+@pytest.mark.usefixtures("people")
+def test_an_unknown_action_is_refused_with_the_similar_ones(qforge_here: Qforge) -> None:
+    """Event types, words of the trail, commands, and what services have reported are known."""
+    ada = {"QFORGE_USER_ID": str(ADA)}
+    refused = qforge_here("audit", "--action", "data_exprt", env=ada, status=2)
+    assert "no action 'data_exprt'; did you mean data_export or data_exported" in refused.stderr
+    assert asked(qforge_here, "--action", "users_role", "--action", "molecule_created")
+    assert "did you mean report_print?" in (
+        qforge_here("audit", "--action", "report_prin", env=ada, status=2).stderr
+    )
+
+
+def test_requests_that_only_read_are_left_out(qforge_here: Qforge, people: Engine) -> None:
+    """Unless they are asked for; a pipe shows the names of users and entities beside their ids."""
+    for number, method in enumerate(("GET", "POST"), 60):
+        served = ApiRequestServed(
+            endpoint=f"/{method}", method=method, status_code=200, response_time_ms=1.0
+        )
+        record(people, at("2026-10-14", served, UUID(int=number), BOB))
+    since = ("--since", "2026-10-14T00:00+00:00", "--until", "2026-10-15")
+
+    def endpoints(*more: str) -> list[str]:
+        return [each["changes"]["endpoint"]["new"] for each in asked(qforge_here, *since, *more)]
+
+    assert endpoints() == ["/POST"]
+    assert endpoints("--reads") == ["/GET", "/POST"]
+    assert endpoints("--action", "api_request_served") == ["/GET", "/POST"]
+    table = qforge_here("audit", "--entity", str(WATER), env={"QFORGE_USER_ID": str(ADA)}).stdout
+    header, *_, last = (line.split("\t") for line in table.splitlines())
+    shown = dict(zip(header, last, strict=True))
+    assert (shown["user"], shown["user_id"]) == ("ada", str(ADA))
+    assert (shown["entity"], shown["entity_id"]) == ("dihydrogen monoxide", str(WATER))
 
 
 def test_an_unknown_user_is_one_clear_error(qforge_here: Qforge) -> None:

@@ -24,7 +24,7 @@ def test_events_are_filtered_by_the_address(signed_in: dict[str, Signed]) -> Non
     assert "argon2" not in users
     assert "&#34;hashed_password&#34;:&#34;***&#34;" in users
     assert "No event fits" in bob.page("/log?since=1s&until=2099-01-01&user=nobody")
-    for wrong in ("since=whenever", "entity_id=7", "before=-1"):
+    for wrong in ("since=whenever", "entity_id=7", "before=-1", "type=no_such", "entity_type=no"):
         assert bob.http.get(f"/log?{wrong}").status_code == 400
     assert eve.http.get("/log").status_code == 403
     assert "No event fits" in bob.page("/log?before=1")

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from quantum_forge.eventstore.base.codec import event_class, require_entity_type
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.log.read import Filter, fetch, matching
 from quantum_forge.schema.domains.users import Role
@@ -47,10 +48,11 @@ def _listed(asked: Asked) -> Listed:
     assert asked.caller.tenant_id is not None, "checked with the page"
     types = [part for each in query.type for part in each.split(",") if part]
     since, until = time_in(query.since, "since"), time_in(query.until, "until")
+    kind = query.entity_type
     where = Filter(
-        types=types or None,
+        types=[event_class(name).event_type for name in types] or None,
         tenant_id=asked.caller.tenant_id,
-        entity_type=query.entity_type,
+        entity_type=None if kind is None else require_entity_type(kind),
         entity_id=query.entity_id,
         since=since,
         until=until,
