@@ -8,17 +8,24 @@ from uuid import UUID
 
 import click
 import msgspec
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
 
 from quantum_forge.cli.show import console
 from quantum_forge.cli.show.view import View, current_view
 from quantum_forge.eventstore.base.suggestion import suggestion
+from quantum_forge.schema.language.table import unit_of
 
 SHOWN_DIGITS = 8
 """Digits of an id that people get to see, and may type; more where two rows begin alike."""
 
 LONGEST_TEXT = 120
 """Characters that people get to see of what a program printed."""
+
+WITH_MEANINGS = 120
+"""Characters of a terminal from which on the view of a row says what each column means: in a narrow
+one each meaning takes several lines."""
+
+_NOTED = "qforge.noted"
 
 LINES = 3
 """Lines of one cell that people get to see in a list."""
@@ -54,7 +61,8 @@ def table(
     """Print rows below the names of columns: those that were asked for, or all in a pipe.
 
     A terminal shows the columns that fit, and those that are empty in every row only where they
-    were asked for; a note names the columns that did not fit.
+    were asked for; a note names the columns that did not fit. `title` is given where the command
+    prints several tables; a pipe gets it, too.
     """
     columns = chosen(columns)
     digits: dict[str, int] = {}
@@ -78,6 +86,7 @@ def table(
         ],
         whole=[header for header, column in zip(headers, columns, strict=True) if not column.long],
         title=title,
+        is_one_of_several=title is not None,
         ranks=[column.rank for column in columns],
         most_lines=LINES,
     )
@@ -126,17 +135,47 @@ def _is_empty(column: Shown, rows: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def record(row: Mapping[str, Any], of: Table, *, title: str | None = None) -> None:
-    """Print what is known of one row: column, value, and what the column means, with its unit."""
+    """Print what is known of one row: column, value, and what the column means, with its unit.
+
+    A narrow terminal gets the unit alone, behind the value, unless --wide was asked for.
+    """
+    known = [
+        column
+        for column in of.columns
+        if row[column.name] is not None and column.name != "tenant_id"
+    ]
+    explains = (
+        not console.is_terminal()
+        or current_view().wide
+        or console.terminal_width() >= WITH_MEANINGS
+    )
     console.table(
-        ("column", "value", "meaning"),
+        ("column", "value", "meaning") if explains else ("column", "value"),
         (
             (column.name, _cell(row[column.name]), column.comment)
-            for column in of.columns
-            if row[column.name] is not None and column.name != "tenant_id"
+            if explains
+            else (column.name, _measured(row[column.name], column))
+            for column in known
         ),
         whole=["column"],
         title=title,
+        is_one_of_several=title is not None,
     )
+    if not explains:
+        _note_once("Not shown: what each column means; --wide shows it.")
+
+
+def _measured(value: object, column: Column[Any]) -> str:
+    """What people get to see of a value, with its unit."""
+    return f"{console.cell(_cell(value))} {unit_of(column) or ''}".rstrip()
+
+
+def _note_once(text: str) -> None:
+    """Print a note, once in a command, at its end."""
+    context = click.get_current_context()
+    if _NOTED not in context.meta:
+        context.meta[_NOTED] = True
+        context.call_on_close(lambda: console.note(text))
 
 
 def local(time: datetime) -> str:

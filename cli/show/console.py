@@ -83,6 +83,7 @@ def table(
     right: Collection[str] = (),
     whole: Collection[str] = (),
     title: str | None = None,
+    is_one_of_several: bool = False,
     ranks: Sequence[int] | None = None,
     most_lines: int | None = None,
 ) -> list[str]:
@@ -97,6 +98,8 @@ def table(
         right: the columns that are set flush right, such as numbers, and never folded.
         whole: those that stay on one line, too.
         title: of the table, for a terminal.
+        is_one_of_several: whether the command prints other tables, too: a pipe then gets the title
+            as a line `# title` before the header.
         ranks: of each column, 0 unless given; see `quantum_forge.cli.show.fitting.Measured`.
         most_lines: of one cell; what is longer is cut, and ends with an ellipsis.
 
@@ -104,6 +107,8 @@ def table(
         The headers of the columns that were left out.
     """
     if not is_terminal():
+        if title is not None and is_one_of_several:
+            emit(f"# {printable(title)}")
         for values in (columns, *rows):
             row(values)
         return []

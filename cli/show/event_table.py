@@ -28,9 +28,9 @@ LONGEST_LIST = 3
 LONGEST_TEXT = 40
 
 
-def table(events: Iterable[RecordedEvent]) -> None:
-    """Print events below the names of the columns."""
-    columns.table(LISTED, map(_row, events))
+def table(events: Iterable[RecordedEvent], *, title: str | None = None) -> None:
+    """Print events below the names of the columns; title: see `columns.table`."""
+    columns.table(LISTED, map(_row, events), title=title)
 
 
 def lines() -> Lines:

@@ -51,7 +51,9 @@ def as_json_object(batch: str, batch_id: UUID, tally: Tally, in_file: "Count") -
     }
 
 
-def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
+def print_tally(
+    batch: str, tally: Tally, in_file: "Count", *, is_one_of_several: bool = False
+) -> None:
     """Print the counts to stdout; warnings, and why inputs have no result, to stderr."""
     for caution in tally.warnings[:WARNINGS_SHOWN]:
         name = " ".join(caution.name.split())
@@ -67,6 +69,7 @@ def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
         [(name.replace("_", " "), count) for name, count in counts(tally).items()],
         right=["inputs"],
         title=f"Batch {batch}",
+        is_one_of_several=is_one_of_several,
     )
     console.note(
         f"Lines in the file: {in_file.lines:,}; records: {in_file.inputs:,}; lines without a "
@@ -75,7 +78,13 @@ def print_tally(batch: str, tally: Tally, in_file: "Count") -> None:
 
 
 def show_preview(
-    batch: str, batch_id: UUID, found: "Preview", in_file: "Count", as_json: bool
+    batch: str,
+    batch_id: UUID,
+    found: "Preview",
+    in_file: "Count",
+    as_json: bool,
+    *,
+    is_one_of_several: bool = False,
 ) -> None:
     """Print what a run would do, to stdout; why inputs are left out, to stderr."""
     outcomes = {
@@ -107,6 +116,7 @@ def show_preview(
         [(name.replace("_", " "), count) for name, count in outcomes.items()],
         right=["inputs"],
         title=f"Dry run of batch {batch}: nothing is recorded",
+        is_one_of_several=is_one_of_several,
     )
 
 

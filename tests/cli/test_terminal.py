@@ -160,6 +160,24 @@ def test_no_line_is_longer_than_the_terminal(
 
 
 @pytest.mark.usefixtures("history")
+def test_a_row_is_viewed_in_few_lines(qforge_here: Qforge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values with their units; what each column means where there is room, or by --wide."""
+    show = ("calculations", "show", str(CALCULATION))
+    monkeypatch.setattr(console, "is_terminal", lambda _=None: True)
+
+    narrow = qforge_here(*show, env={"COLUMNS": "80"})
+    assert re.search(r"│ energy +│ -5\.07 Eh +│\n", narrow.stdout)
+    assert "Total energy" not in narrow.stdout
+    assert narrow.stderr.count("--wide shows it") == 1
+    for seen in (
+        qforge_here(*show, env={"COLUMNS": "160"}),
+        qforge_here(*show, "--wide", env={"COLUMNS": "80"}),
+    ):
+        assert "Total energy" in seen.stdout
+        assert "Not shown: what" not in seen.stderr
+
+
+@pytest.mark.usefixtures("history")
 def test_the_columns_of_a_narrow_terminal_are_the_most_important(
     qforge_here: Qforge, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,19 +1,15 @@
 """JSON Schema of the rows of a table: types, formats, units and descriptions of its columns."""
 
-import re
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Integer, Numeric, Text, Uuid
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import BIT, JSONB
 
+from quantum_forge.schema.language.table import unit_of
 from quantum_forge.web.rest.statements.tables import Readable
 
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-
-_UNITS = "Eh/Bohr|Eh|eV|Debye|Å²|Å|g/mol|kcal/mol|MB|bytes|ms|s|h|e"
-_IN_UNIT = re.compile(rf"\bin ({_UNITS})(?=$|[\s,;:])|, (m³/10⁶ mol)")
-"""A unit where a comment of a column has it: `Total energy in Eh`."""
 
 
 def row_schema(table: Readable) -> dict[str, Any]:
@@ -35,14 +31,6 @@ def column_schema(column: Column[Any]) -> dict[str, Any]:
     if (unit := unit_of(column)) is not None:
         found["x-unit"] = unit
     return {**found, "x-type": column.type.compile(dialect=_POSTGRESQL).lower()}
-
-
-def unit_of(column: Column[Any]) -> str | None:
-    """Return the unit of a column of numbers, as its comment says it."""
-    if not isinstance(column.type, Numeric | Integer | Float):
-        return None
-    found = _IN_UNIT.search(column.comment or "")
-    return None if found is None else found[1] or found[2]
 
 
 def _type(column: Column[Any]) -> dict[str, Any]:

@@ -288,7 +288,9 @@ def run(
                     run_tally.as_json_object(plan.batch, campaign.batch.id, tally, file.count)
                 )
             else:
-                run_tally.print_tally(plan.batch, tally, file.count)
+                run_tally.print_tally(
+                    plan.batch, tally, file.count, is_one_of_several=len(plans) > 1
+                )
             successful += tally.successful
             unsuccessful += tally.unsuccessful
         if events := unsettled(recorder):
@@ -318,8 +320,14 @@ def _preview(
                 seen=seen,
                 on_input=lambda is_read: report(1, 0 if is_read else 1),
             )
-        its_id = plan.batch_id(target.tenant_id)
-        run_tally.show_preview(plan.batch, its_id, found, file.count, as_json)
+        run_tally.show_preview(
+            plan.batch,
+            plan.batch_id(target.tenant_id),
+            found,
+            file.count,
+            as_json,
+            is_one_of_several=len(plans) > 1,
+        )
 
 
 def unsettled(recorder: Recorder) -> int:

@@ -66,6 +66,7 @@ def _print(found: Lineage) -> None:
                 if origin.column != "tenant_id" and (origin.value is not None or origin.positions)
             ),
             title=found.projection,
+            is_one_of_several=True,
         )
         console.emit("")
     console.table(
@@ -84,6 +85,7 @@ def _print(found: Lineage) -> None:
         ),
         right=["position"],
         title="events",
+        is_one_of_several=found.row is not None,
     )
 
 

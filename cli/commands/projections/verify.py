@@ -90,6 +90,7 @@ def _print(verified: Iterable[Verification]) -> None:
                 ("key", "row", "column", "in the table", "in the log"),
                 _differing(one.rows.examples, table),
                 title=one.projection,
+                is_one_of_several=True,
             )
             total = one.rows.added + one.rows.removed + one.rows.changed
             if total > len(one.rows.examples):

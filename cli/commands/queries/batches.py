@@ -132,7 +132,11 @@ def show(batch: str, limit: int, as_json: bool) -> None:
     columns.record(details.batch, PROJECTIONS["batch_jobs"].table, title="batch")
     console.emit("")
     console.table(
-        ("status", "items"), details.statuses.items(), right=("items",), title="items by status"
+        ("status", "items"),
+        details.statuses.items(),
+        right=("items",),
+        title="items by status",
+        is_one_of_several=True,
     )
     if details.without_result:
         console.emit("")

@@ -311,7 +311,7 @@ def show(id_: str, as_json: bool) -> None:
         _gap()
         columns.table(ERRORS, details.errors, title="errors")
     _gap()
-    event_table.table(details.events)
+    event_table.table(details.events, title="events")
 
 
 def _methods(connection: Connection, tenant_id: UUID, written: Sequence[str]) -> list[str]:

@@ -113,6 +113,8 @@ def test_a_dry_run_says_what_a_run_would_do_and_records_nothing(
     }
     assert (told["unreadable"], told["duplicates"], told["dry_run"]) == (1, 1, True)
     shown = qforge_here("run", "more.smi", "some.smi", "--dry-run", "--seed", "7")
+    titles = [line for line in shown.stdout.splitlines() if line.startswith("# ")]
+    assert [title.split()[5] for title in titles] == ["more:", "some:"]
     assert "to compute\t2" in shown.stdout
     assert "duplicates\t1" in shown.stdout
     assert "input 4 (wrong): syntax error" in shown.stderr

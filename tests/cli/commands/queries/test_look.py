@@ -216,6 +216,9 @@ def test_show_tells_everything_about_a_calculation(qforge_here: Qforge) -> None:
     told = qforge_here("calculations", "show", str(BUTANE)).stdout
     assert "no convergence after 250 iterations" in told
     assert "Total charge in e" in told, "every value with its meaning and unit"
+    titles = [line for line in told.splitlines() if line.startswith("# ")]
+    tables = ["calculation", "molecule", "execution metrics", "errors", "events"]
+    assert titles == [f"# {table}" for table in tables]
 
 
 @pytest.mark.usefixtures("chemistry")
