@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 from sqlalchemy import Connection, Engine
@@ -175,6 +175,9 @@ def author_of(settings: Settings, person: Person) -> Author:
     acting = person.user_id
     if acting is None and person.may_everything:
         acting = settings.user_id
+        if person.has_users and not settings.user_is_given:
+            # The first user took over the id that the name on the machine gives.
+            acting = uuid5(acting, "unlinked")
     return Author(tenant_id=settings.tenant_id, user_id=acting)
 
 

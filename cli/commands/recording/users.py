@@ -2,6 +2,7 @@
 
 import sys
 from datetime import datetime
+from uuid import UUID
 
 import click
 
@@ -59,6 +60,14 @@ users.add_command(totp)
     "--no-password", is_flag=True, help="Register a user without a password, who logs in elsewhere."
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
+@click.option(
+    "--id",
+    "id_",
+    type=UUID,
+    metavar="ID",
+    help="Id of the user: one that events carry from before there were users.  [default: a new"
+    " one; for the first user, that of what you have recorded]",
+)
 @json_option()
 def register(
     username: str,
@@ -68,12 +77,14 @@ def register(
     role: str | None,
     no_password: bool,
     password_stdin: bool,
+    id_: UUID | None,
     as_json: bool,
 ) -> None:
     """Register USERNAME. Asks for a password, and stores only its Argon2id hash.
 
     The first admin of a tenant is you: your database login is linked to the new user, as `qforge
-    users link` does, and later commands act as that user.
+    users link` does, and later commands act as that user, who also gets the id that your earlier
+    events carry. What others have recorded before becomes theirs by --id.
 
     \b
     Example:
@@ -86,10 +97,18 @@ def register(
     with open_forge(settings, writes=True) as forge:
         first = not forge.users.has_admin()
         chosen = Role(role) if role is not None else Role.ADMIN if first else Role.RESEARCHER
-        login = None
-        if first and chosen == Role.ADMIN and forge.person.linked_user is None:
-            login = forge.person.login
+        if first and chosen is not Role.ADMIN:
+            raise click.UsageError(
+                "the tenant has no admin yet, who could give roles to others: register the admin "
+                f"first, without --role {chosen}"
+            )
+        login = forge.person.login if first and forge.person.linked_user is None else None
+        earlier = forge.author.user_id if login and not forge.person.has_users else None
+        if id_ is None and earlier is not None and not settings.user_is_given:
+            id_ = earlier
+        is_known = id_ is not None and any(forge.events(user_id=id_, limit=1))
         user_id = forge.users.register(
+            user_id=id_,
             email=email,
             username=username,
             password=password,
@@ -99,6 +118,8 @@ def register(
             login=login,
         )
     console.emit_id(user_id, as_json=as_json)
+    if is_known:
+        console.note(f"What was recorded under this id before is {username}'s from now on.")
     if login is not None:
         console.note(
             f"{username} is the first admin of the tenant, and you: the database login {login} acts"

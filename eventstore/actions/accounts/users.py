@@ -114,6 +114,7 @@ class Users(Domain):
         role: Role = Role.RESEARCHER,
         tier: str = "free",
         login: str | None = None,
+        user_id: UUID | None = None,
     ) -> UUID:
         """Record a new account; without a password, its owner comes through somebody else's login.
 
@@ -126,15 +127,18 @@ class Users(Domain):
             role: what the user may do.
             tier: what the user pays for.
             login: of the database, that acts as this user from now on; see `Logins`.
+            user_id: one that events carry already; a new one unless given.
 
         Raises:
             NameTaken: when another account has the email address or the username.
             WeakPassword: when the password is too short.
             MixedScripts: when the username has letters of several scripts.
             EventRefused: when a field does not fit.
+            RuleBroken: when another account has the id.
         """
         require_one_script(username)
-        user_id = self.recorder.new_id()
+        if user_id is None:
+            user_id = self.recorder.new_id()
         event = UserRegistered(
             email=email.strip(),
             username=username.strip(),

@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 from sqlalchemy import Engine
 
-from quantum_forge.eventstore.database.settings import load_settings
+from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.runner.molecules.seeds import SEED
@@ -218,11 +218,13 @@ def test_a_run_heeds_the_preferences_of_the_acting_user(
 ) -> None:
     """Method and solvation, said in one line; an option wins, one that fits nothing is refused."""
     write(tmp_path / "m.smi", ["C methane"])
-    settings = load_settings({"QFORGE_HOME": str(tmp_path)})
-    author = Author(tenant_id=settings.tenant_id, user_id=settings.user_id)
+    # The first registered user, whom the login is linked to: the one that whoami shows
+    register = ("users", "register", "ada", "--no-password", "--email", "ada@example.org")
+    ada = UUID(qforge_here(*register).stdout.strip())
+    author = Author(tenant_id=DEFAULT_TENANT_ID, user_id=ada)
     wished = UserPreferencesChanged(default_method="gfn1", default_solvation="ALPB(Water)")
     with engine.begin() as connection:
-        append(connection, [author.new(settings.user_id, wished)])
+        append(connection, [author.new(ada, wished)])
 
     said = qforge_here("run", "m.smi")
     assert "By your preferences: method GFN1-xTB, solvent water.\n" in said.stderr
@@ -234,19 +236,10 @@ def test_a_run_heeds_the_preferences_of_the_acting_user(
     with engine.begin() as connection:
         append(
             connection,
-            [author.new(settings.user_id, UserPreferencesChanged(default_method="B3LYP"))],
+            [author.new(ada, UserPreferencesChanged(default_method="B3LYP"))],
         )
     refused = qforge_here("run", "m.smi", status=2)
     assert "your preference default_method cannot be used: unknown method 'B3LYP'" in refused.stderr
-
-    # The first registered user, whom the login is linked to: the one that whoami shows
-    register = ("users", "register", "ada", "--no-password", "--email", "ada@example.org")
-    ada = UUID(qforge_here(*register).stdout.strip())
-    wished = UserPreferencesChanged(default_method="gfn1", default_solvation="ethanol")
-    with engine.begin() as connection:
-        append(connection, [author.new(ada, wished)])
-    said = qforge_here("run", "m.smi")
-    assert "By your preferences: method GFN1-xTB, solvent ethanol.\n" in said.stderr
 
 
 def test_many_problems_are_cut_short_with_the_command_for_the_rest(

@@ -140,3 +140,31 @@ def test_whoever_gives_away_their_own_login_learns_how_to_undo_it(qforge_here: Q
     assert undo[0] == "QFORGE_USER_ID=ada"
     qforge_here(*undo[2:], env={"QFORGE_USER_ID": "ada"})
     assert "ada" in qforge_here("whoami").stdout
+
+
+def test_the_first_user_is_an_admin_and_owns_what_was_recorded_before(
+    qforge_here: Qforge,
+) -> None:
+    """Others are registered with the id that their events carry; an unlinked login has another."""
+    before = {"QFORGE_USER_ID": "0199a7c4-0000-7000-8000-000000000001"}
+    register = ("users", "register", "--no-password", "--email")
+    made = ("record", "project_created", "--data")
+    qforge_here(*made, '{"name": "Malaria"}')
+    qforge_here(*made, '{"name": "Others"}', env=before)
+    anonymous = json.loads(qforge_here("whoami", "--json").stdout)["user_id"]
+
+    refused = qforge_here(*register, "ada@example.org", "ada", "--role", "viewer", status=2)
+    ada = qforge_here(*register, "ada@example.org", "ada")
+    bob = qforge_here(*register, "b@example.org", "bob", "--id", before["QFORGE_USER_ID"])
+    taken = qforge_here(*register, "c@example.org", "carl", "--id", anonymous, status=1)
+
+    assert "the tenant has no admin yet" in refused.stderr
+    assert ada.stdout.strip() == anonymous
+    assert "is ada's from now on" in ada.stderr
+    assert "is bob's from now on" in bob.stderr
+    assert "exists already" in taken.stderr
+    done = qforge_here("audit", "--action", "project_created", "--columns", "user,entity").stdout
+    assert done.splitlines()[1:] == ["ada\tMalaria", "bob\tOthers"]
+    login = json.loads(qforge_here("whoami", "--json").stdout)["login"]
+    qforge_here("users", "unlink", login)
+    assert json.loads(qforge_here("whoami", "--json").stdout)["user_id"] not in (anonymous, None)
