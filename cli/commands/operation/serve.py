@@ -1,5 +1,6 @@
 """`qforge serve`: the store over HTTP."""
 
+import errno
 import os
 import socket
 import sys
@@ -13,14 +14,17 @@ from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
 
 
-class AddressInUse(QuantumForgeError):
-    """Another program listens at the address."""
+class NoListener(QuantumForgeError):
+    """The server cannot listen at the address: another program does, or it is not allowed."""
 
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(
-            f"{host}:{port} cannot be listened at ({reason}): stop the program that does, or give "
-            "another --port"
-        )
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        if error.errno == errno.EADDRINUSE:
+            advice = "stop the program that listens there, or give another --port"
+        elif error.errno == errno.EACCES:
+            advice = "give a --port from 1024 on"
+        else:
+            advice = "give another --host"
+        super().__init__(f"{host}:{port} cannot be listened at ({error.strerror}): {advice}")
 
 
 @click.command(cls=Command)
@@ -87,16 +91,30 @@ def listen(config: Any, stream_seconds: float) -> tuple[socket.socket, str]:
         The socket, and its address such as http://127.0.0.1:8000.
 
     Raises:
-        AddressInUse
+        NoListener
     """
-    try:
-        listener: socket.socket = config.bind_socket()
-    except SystemExit:
-        raise AddressInUse(config.host, config.port, "it is in use, or not allowed") from None
+    listener = _bound(config.host, config.port)
     _cut_off_who_does_not_read(listener, stream_seconds)
     listener.listen(config.backlog)
     host, port = listener.getsockname()[:2]
     return listener, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at the address, which worker processes inherit.
+
+    Raises:
+        NoListener
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise NoListener(host, port, error) from None
+    listener.set_inheritable(True)
+    return listener
 
 
 def _cut_off_who_does_not_read(listener: socket.socket, seconds: float) -> None:
