@@ -54,6 +54,7 @@ clean:  ## Remove .venv and every cache
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("quantum-forge needs Python 3.11 or newer: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	@echo "Installing Quantum Forge and what it needs into .venv: a minute or several, this once."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[xtb,hdf5,dev]'
 	@$(BIN)/python -m quantum_forge.web.dashboard.vendor
@@ -61,9 +62,11 @@ $(STAMP): pyproject.toml
 
 # What people read exports with: for the tests that do so, and too large for the demo.
 $(READERS): $(STAMP)
+	@echo "Installing the readers of exports, for the tests: a minute or several, this once."
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[readers]'
 	@touch $@
 
 $(SITE): $(STAMP)
+	@echo "Installing what builds the site: a minute, this once."
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
