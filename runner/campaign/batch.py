@@ -123,6 +123,8 @@ class Batch:
         self._settled: set[UUID] = set()
         self._outcomes: dict[UUID, bool] = {}
         """Whether a calculation has a result, of those of which it is known how they ended."""
+        self._lost: set[UUID] = set()
+        """Those that were lost: interrupted, for example, and to be computed by the next run."""
 
     @property
     def is_open(self) -> bool:
@@ -157,7 +159,7 @@ class Batch:
                 if self._assumed.get(its_id, set()) & _sources(item, ValueSource.GIVEN):
                     stated[its_id] = msgspec.structs.replace(item, name=UNSET)
             if candidate.state in NO_SECOND_RUN:
-                self.ended(its_id, candidate.state is CalculationState.COMPLETED)
+                self.ended(its_id, has_result=candidate.state is CalculationState.COMPLETED)
             if (event := self._settling(candidate)) is not None:
                 settled[its_id] = event
         events: list[Event] = []
@@ -173,9 +175,13 @@ class Batch:
             events.insert(0, self._beginning())
         return [self._new(event, self._version) for event in events]
 
-    def ended(self, calculation_id: UUID, has_result: bool) -> None:
+    def ended(self, calculation_id: UUID, *, has_result: bool, is_lost: bool = False) -> None:
         """Take note of how a calculation of this run ended."""
         self._outcomes[calculation_id] = has_result
+        if is_lost:
+            self._lost.add(calculation_id)
+        else:
+            self._lost.discard(calculation_id)
 
     def progressed(self) -> NewEvent | None:
         """How far it has come; None while there is more to look up than can be done in passing."""
@@ -191,8 +197,8 @@ class Batch:
         )
 
     def complete(self) -> None:
-        """Record that every input is accounted for."""
-        counts = self._counted()
+        """Record that every input is accounted for; what is lost by now has failed."""
+        counts = self._counted(lost_failed=True)
         self._end(
             BatchCompleted(
                 total_count=counts.items,
@@ -235,15 +241,16 @@ class Batch:
             resumed = BatchResumed(total_count=total, workers=self._workers)
             self._recorder.record_all(self._new(resumed), ended)
 
-    def _counts(self) -> "_Counts":
+    def _counts(self, *, lost_failed: bool = False) -> "_Counts":
         successful = sum(self._outcomes.values())
+        ended = len(self._outcomes) if lost_failed else len(self._outcomes.keys() - self._lost)
         return _Counts(
             items=len(self._names.keys() | self._outcomes.keys()),
             successful=successful,
-            failed=len(self._outcomes) - successful,
+            failed=ended - successful,
         )
 
-    def _counted(self) -> "_Counts":
+    def _counted(self, *, lost_failed: bool = False) -> "_Counts":
         """The counts now; as far as this run knows, if the database does not answer."""
         with suppress(*AWAY):
             self.refresh()
@@ -254,7 +261,7 @@ class Batch:
                 self._look_up()
             finally:
                 self._outcomes = {**mine, **self._outcomes}
-        return self._counts()
+        return self._counts(lost_failed=lost_failed)
 
     def _look_up(self, at_most: int = sys.maxsize) -> bool:
         """Find out how items ended of which it is not known; false when there are more of them."""
@@ -265,7 +272,8 @@ class Batch:
                 types = log.last_event_types("calculation", some, DECIDING)
                 for its_id, event_type in types.items():
                     if event_type in ENDS:
-                        self._outcomes[its_id] = ENDS[event_type]
+                        is_lost = event_type == CalculationLost.event_type
+                        self.ended(its_id, has_result=ENDS[event_type], is_lost=is_lost)
         return len(unknown) <= at_most
 
     def _has_name(self, calculation_id: UUID, name: str, added: BatchItem | None) -> bool:

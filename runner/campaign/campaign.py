@@ -319,7 +319,7 @@ class Campaign:
             self._leave(candidate)
             return
         if failure is not None:
-            self.batch.ended(attempt.calculation_id, False)
+            self.batch.ended(attempt.calculation_id, has_result=False)
             self._count_problem(candidate.source, "failed", failure.message, failure.error_type)
         elif candidate.molecule is not None:
             self._running[attempt.calculation_id] = _InFlight(
@@ -367,8 +367,11 @@ class Campaign:
             except VersionConflict:
                 self._count_overruled(running)
             else:
-                self.batch.ended(outcome.task_id, isinstance(outcome, Completed))
-                if not (stopped and isinstance(outcome, Lost)):
+                is_lost = isinstance(outcome, Lost)
+                self.batch.ended(
+                    outcome.task_id, has_result=isinstance(outcome, Completed), is_lost=is_lost
+                )
+                if not (stopped and is_lost):
                     self._count(running, outcome)
             del self._running[outcome.task_id]
 
@@ -419,7 +422,7 @@ class Campaign:
             except VersionConflict:
                 self._count_overruled(running)
             else:
-                self.batch.ended(running.attempt.calculation_id, False)
+                self.batch.ended(running.attempt.calculation_id, has_result=False, is_lost=True)
         self._running.clear()
 
     # Counting and recording.

@@ -69,6 +69,7 @@ def test_a_signal_stops_a_run_at_once_and_the_same_command_goes_on(
     (batch,) = rows(database.engine, "batch_jobs")
     assert batch["status"] == "cancelled"
     assert batch["successful_count"] == events["calculation_completed"] < LINES
+    assert batch["failed_count"] == 0
 
     qforge("run", str(molecules))
 
