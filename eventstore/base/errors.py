@@ -718,6 +718,20 @@ class NameTaken(QuantumForgeError):
         super().__init__(f"the {kind} {name} is taken: choose another one")
 
 
+class NameOfAnother(NameTaken):
+    """Another project or organisation of the tenant has this name; nothing was recorded."""
+
+    def __init__(self, kind: str, name: str, holder: UUID) -> None:
+        QuantumForgeError.__init__(
+            self,
+            f"the name {name!r} is taken by the {kind} {holder}: choose another one, so that each "
+            "can be found by its name",
+        )
+        self.kind = kind
+        self.name = name
+        self.holder = holder
+
+
 class NoSuchUser(QuantumForgeError):
     """No account has this email address or username."""
 

@@ -55,6 +55,17 @@ def latest_ids(
     return {stream: value and UUID(value) for stream, value in values.items()}
 
 
+def latest_texts(
+    connection: Connection, streams: Iterable[Stream], name: str
+) -> dict[Stream, str | None]:
+    """The text that each of these entities was last given in a field; as `latest_ids`."""
+    every = list(streams)
+    if not every:
+        return {}
+    found = _read(connection, every, [name], ())
+    return {stream: found.get(stream, {}).get(name) for stream in every}
+
+
 def _read(
     connection: Connection, streams: list[Stream], names: list[str], beginnings: Iterable[str]
 ) -> dict[Stream, dict[str, Any]]:

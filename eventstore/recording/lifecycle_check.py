@@ -23,6 +23,11 @@ from quantum_forge.eventstore.recording.administration import (
 from quantum_forge.eventstore.recording.carried_ids import CarriedIds
 from quantum_forge.eventstore.recording.entity_locks import hold
 from quantum_forge.eventstore.recording.standings import Standing, read_standings
+from quantum_forge.eventstore.recording.unique_names import (
+    name_locks,
+    names_entity,
+    require_unique_names,
+)
 from quantum_forge.schema.domains import LIFECYCLES
 from quantum_forge.schema.language.event import Event
 from quantum_forge.schema.language.lifecycle import NEW, When, needed_states, rule_of
@@ -40,14 +45,17 @@ def checked(
     Raises:
         RuleBroken: for the first event that may not happen now.
         LastAdmin: when they would leave a tenant without an admin.
+        NameOfAnother: when they would give two projects or organisations one name.
         VersionConflict: for the first that expects another version than that of its stream.
     """
     ruled = {event.stream for event in events if event.stream.entity_type in LIFECYCLES}
     needed = {stream for event in events for stream, _ in _needs(event)}
-    hold(connection, needed, exclusively=[*_left(events), *admin_locks(events)])
+    alone = [*_left(events), *admin_locks(events), *name_locks(events)]
+    hold(connection, needed, exclusively=alone)
     standings = read_standings(connection, ruled | needed)
     conforming = conform(events, standings, CarriedIds(connection, events))
     require_admin_left(connection, events)
+    require_unique_names(connection, events)
     return conforming
 
 
@@ -114,7 +122,9 @@ def foresee(
         rule = rule_of(type(event.event))
         if rule is None:
             continue
-        if not _stands_alone(type(event.event), len(LIFECYCLES)) or may_remove_admin(event):
+        if not _stands_alone(type(event.event), len(LIFECYCLES)):
+            return None
+        if may_remove_admin(event) or names_entity(event):
             return None
         if rule.needs and any(_needs(event)):
             return None

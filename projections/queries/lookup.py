@@ -79,18 +79,6 @@ class Ambiguous(QuantumForgeError):
         )
 
 
-class NameInUse(QuantumForgeError):
-    """Another project or organisation of the tenant has this name; nothing was recorded."""
-
-    def __init__(self, name: str, its_id: UUID) -> None:
-        self.name = name
-        self.its_id = its_id
-        super().__init__(
-            f"the name {name!r} is taken by {its_id}: choose another one, so that commands can "
-            "find each by its name"
-        )
-
-
 class CalculationDetails(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a calculation: its rows in every table, and its history."""
 
@@ -308,20 +296,6 @@ def _find_named(
         candidates = [f"{row['id']} ({row['name']})" for row in found]
         raise Ambiguous(kind, reference, candidates, "its id")
     return found[0]
-
-
-def refuse_taken(connection: Connection, table: Table, tenant_id: UUID, name: str) -> None:
-    """Refuse a name that a project or an organisation has: commands find them by their names.
-
-    Reads the table, so that two commands at the same moment may both get the name; then each is
-    found by its id.
-
-    Raises:
-        NameInUse
-    """
-    query = select(table.c.id).where(table.c.tenant_id == tenant_id, table.c.name == name)
-    if (found := connection.scalar(query.order_by(table.c.id).limit(1))) is not None:
-        raise NameInUse(name, found)
 
 
 def names_of(connection: Connection, table: Table, tenant_id: UUID) -> list[str]:

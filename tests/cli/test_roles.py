@@ -95,7 +95,7 @@ FOR: Mapping[str, list[str]] = {
 """The commands that a login with these roles is for."""
 
 RECORDED = {
-    "qforge_appender": """project_created --data {"name":"Malaria"}""",
+    "qforge_appender": """quantum_app_created --data {"name":"Docking"}""",
     "qforge_worker": """batch_created --data {"name":"b","parameters":{}}""",
 }
 

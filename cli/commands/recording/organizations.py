@@ -15,14 +15,13 @@ from quantum_forge.eventstore.actions.accounts.organizations import Organization
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import groups
-from quantum_forge.projections.queries.lookup import find_organization, refuse_taken
+from quantum_forge.projections.queries.lookup import find_organization
 from quantum_forge.projections.queries.rows import rows
 from quantum_forge.schema.domains.organizations import (
     MemberRole,
     OrganizationCreated,
     OrganizationMemberAdded,
 )
-from quantum_forge.schema.domains.organizations import organizations as table
 
 LISTED = (
     Shown("id"),
@@ -114,8 +113,7 @@ def create(name: str, as_json: bool) -> None:
     Example:
       qforge organizations create 'Theory group'
     """
-    with open_forge(writes=True, needs=NEEDED) as forge:
-        _refuse_taken(forge, name)
+    with open_forge(writes=True) as forge:
         created = forge.record(OrganizationCreated(name=name)).entity_id
     console.emit_id(created, as_json=as_json)
 
@@ -132,7 +130,6 @@ def rename(organization: str, name: str) -> None:
     """
     with open_forge(writes=True, needs=NEEDED) as forge, _actions(forge) as actions:
         organization_id = _id_of(forge, organization)
-        _refuse_taken(forge, name)
         Organizations(actions).rename(organization_id, name=name)
     console.note(f"{organization} is called {name}.")
 
@@ -219,11 +216,6 @@ def remove(organization: str, user: str, reason: str | None) -> None:
 
 def _actions(forge: Forge) -> Recorder:
     return Recorder(forge.engine, forge.author)
-
-
-def _refuse_taken(forge: Forge, name: str) -> None:
-    with forge.connect() as connection:
-        refuse_taken(connection, table, forge.author.tenant_id, name)
 
 
 def _id_of(forge: Forge, organization: str) -> UUID:

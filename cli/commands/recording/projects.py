@@ -15,10 +15,9 @@ from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.forge import Forge
 from quantum_forge.projections.queries import groups
-from quantum_forge.projections.queries.lookup import find_molecule, find_project, refuse_taken
+from quantum_forge.projections.queries.lookup import find_molecule, find_project
 from quantum_forge.projections.queries.rows import rows
 from quantum_forge.schema.domains.discovery import ProjectCreated, ProjectUpdated
-from quantum_forge.schema.domains.discovery import projects as table
 
 LISTED = (
     Shown("id"),
@@ -78,8 +77,7 @@ def create(name: str, description: str | None, target: str | None, as_json: bool
       qforge projects create Malaria --target 'PfDHFR'
     """
     event = ProjectCreated(name=name, description=description, disease_target=target)
-    with open_forge(writes=True, needs=NEEDED) as forge:
-        _refuse_taken(forge, name)
+    with open_forge(writes=True) as forge:
         created = forge.record(event).entity_id
     console.emit_id(created, as_json=as_json)
 
@@ -96,7 +94,6 @@ def rename(project: str, name: str) -> None:
     """
     with open_forge(writes=True, needs=NEEDED) as forge:
         project_id = _id_of(forge, project)
-        _refuse_taken(forge, name)
         forge.record(ProjectUpdated(name=name), of=project_id)
     console.note(f"{project} is called {name}.")
 
@@ -168,11 +165,6 @@ def _stayed(
 
 def _actions(forge: Forge) -> Recorder:
     return Recorder(forge.engine, forge.author)
-
-
-def _refuse_taken(forge: Forge, name: str) -> None:
-    with forge.connect() as connection:
-        refuse_taken(connection, table, forge.author.tenant_id, name)
 
 
 def _id_of(forge: Forge, project: str) -> UUID:

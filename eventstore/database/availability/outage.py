@@ -21,6 +21,7 @@ from quantum_forge.eventstore.base.errors import (
     EventIdReused,
     EventRefused,
     LastAdmin,
+    NameTaken,
     QuantumForgeError,
     RuleBroken,
     VersionConflict,
@@ -66,6 +67,7 @@ REFUSALS = (
     EventIdReused,
     RuleBroken,
     LastAdmin,
+    NameTaken,
     AccessRefused,
 )
 """Errors that the same append meets again, however often it is repeated."""
