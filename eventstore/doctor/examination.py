@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from quantum_forge.eventstore.actions.accounts.names import find_account
 from quantum_forge.eventstore.base.errors import (
     DatabaseNewer,
     DatabaseOlder,
@@ -20,6 +21,7 @@ from quantum_forge.eventstore.base.errors import (
 )
 from quantum_forge.eventstore.database.address import libpq_url
 from quantum_forge.eventstore.database.engine import open_database, where
+from quantum_forge.eventstore.database.given_address import login_name
 from quantum_forge.eventstore.database.installation.migrations import (
     migration_state,
     require_migrated,
@@ -41,6 +43,8 @@ from quantum_forge.eventstore.doctor.checks import (
 )
 from quantum_forge.eventstore.doctor.checks import warning as warning_of
 from quantum_forge.eventstore.doctor.checks.spool import spool
+from quantum_forge.eventstore.recording.person import knows_people, read_person
+from quantum_forge.eventstore.server.unprivileged import user_of
 
 PATIENCE = 30.0
 """Seconds that one check may take, unless it is thorough."""
@@ -102,6 +106,7 @@ def examine(
         yield problem("server", _reason(error))
         return
     with database:
+        yield _guarded("user", partial(_user, database.engine, settings))
         yield from examine_database(database.engine, more=more, thorough=thorough)
 
 
@@ -183,18 +188,43 @@ def _settings(settings: Settings) -> Finding:
     place = (
         f"{libpq_url(settings.url, hide_password=True)} ({settings.source})"
         if settings.url is not None
-        else f"{settings.source} in {settings.home / 'postgres'}"
+        else f"{settings.source} in {settings.home / 'postgres'}, with the rights of user "
+        f"{user_of(settings.home / 'postgres') or login_name()}"
     )
 
     def given(variable: str) -> str:
         return variable if os.environ.get(variable) else "default or .env"
 
+    named = (
+        f"user {settings.user_name or settings.user_id} (QFORGE_USER_ID); "
+        if settings.user_is_given
+        else ""
+    )
     return ok(
         "settings",
-        f"database {place}; tenant {settings.tenant_id} ({given('QFORGE_TENANT_ID')}); "
-        f"user {settings.user_name or settings.user_id} ({given('QFORGE_USER_ID')}); "
+        f"database {place}; tenant {settings.tenant_id} ({given('QFORGE_TENANT_ID')}); {named}"
         f"home {settings.home} ({given('QFORGE_HOME')})",
     )
+
+
+def _user(engine: Engine, settings: Settings) -> Finding:
+    """Who acts, and whether that is possible."""
+    check = "user"
+    if not knows_people(engine):
+        return ok(check, "not known: the database has no users, or the login no role in it")
+    claimed = settings.user_id if settings.user_is_given else None
+    with engine.connect() as connection:
+        if settings.user_name is not None:
+            claimed = find_account(connection, settings.tenant_id, settings.user_name)
+        person = read_person(connection, settings.tenant_id, claimed, is_named=True)
+    login = f"the database login {person.login}"
+    if not person.has_users:
+        return ok(check, f"{login} may do everything: the tenant has no users")
+    if not person.may_act or (person.user_id is not None and person.power is None):
+        return problem(check, *person.refusal(None))
+    if person.user_id is None:
+        return ok(check, f"{login} acts as no user")
+    return ok(check, f"{login} acts as {person.name} ({person.power})")
 
 
 def _migrations(engine: Engine) -> Finding:

@@ -1,5 +1,6 @@
 """Checks of how tables are made: columns, constraints, indexes, storage, owners."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -11,7 +12,7 @@ from quantum_forge.eventstore.base.counted import shortened
 from quantum_forge.eventstore.base.errors import NotAllowed
 from quantum_forge.eventstore.doctor.checks.finding import Finding, ok, problem, psql
 from quantum_forge.eventstore.doctor.checks.owner import owner_of_tables
-from quantum_forge.schema.domains import METADATA
+from quantum_forge.schema.domains import METADATA, PROJECTIONS
 from quantum_forge.schema.migrations import VERSION_TABLE
 
 _PARTS = text("""
@@ -85,6 +86,9 @@ _MAY_MAKE = text("""
            AND current_setting('transaction_read_only') = 'off'
 """)
 
+_GENERATED = " s"
+"""After the type of a column that is computed and stored; see _PARTS."""
+
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # is untyped
 """See `schema.create`."""
 
@@ -111,11 +115,17 @@ def definitions(connection: Connection) -> Finding:
             "not compared, which takes the right to make temporary tables, or that of the owner",
         )
     if differences:
+        statements = [statement for each in differences.values() for statement in each]
+        emptied = sorted({name for each in statements if (name := _emptied(each)) in PROJECTIONS})
+        # An added column has values when its table was filled.
+        later = [each for each in statements if emptied and each.endswith(" SET NOT NULL")]
         return problem(
             check,
             shortened(list(differences)),
-            "change them to the declarations",
-            *(psql(statement) for each in differences.values() for statement in each),
+            "change them to the declarations" + (", and fill the tables anew" if emptied else ""),
+            *(psql(each) for each in statements if each not in later),
+            *([f"qforge rebuild {' '.join(emptied)}"] if emptied else []),
+            *map(psql, later),
         )
     return ok(check, f"all {len(METADATA.tables)} tables are as declared")
 
@@ -160,8 +170,16 @@ def _differences(wanted: Parts, found: Parts) -> Iterator[tuple[str, list[str]]]
         before, now = wanted.get(key), found.get(key)
         table, kind, name = key
         alter = f'ALTER TABLE "{table}"'
-        if kind == "column":
+        if kind == "column" and before is not None and now is None:
+            default = wanted.get((table, "default", name))
+            statements = [f"{alter} {_added(name, before, default)}"]
+            if before.required:
+                statements.append(f'{alter} ALTER "{name}" SET NOT NULL')
+            yield f"{table}.{name} is missing", statements
+        elif kind == "column":
             yield from _column(table, name, before, now)
+        elif kind == "default" and (table, "column", name) not in found:
+            continue  # it comes with the column
         elif kind == "default":
             if before is None or now is None or before.definition != now.definition:
                 change = "DROP DEFAULT" if before is None else f"SET DEFAULT {before.definition}"
@@ -202,7 +220,6 @@ def _column(
             )
         return
     if now is None:
-        yield f"{table}.{name} is missing", []
         return
     if before.definition != now.definition:
         yield (
@@ -213,6 +230,28 @@ def _column(
         fault = "accepts null" if before.required else "refuses null"
         change = "SET" if before.required else "DROP"
         yield f"{table}.{name} {fault}", [f"{alter} {change} NOT NULL"]
+
+
+_ADDED = re.compile(r'ALTER TABLE "(\w+)" ADD COLUMN ')
+
+
+def _added(name: str, column: Part, default: Part | None) -> str:
+    """What adds a column; a required one is empty until its table is filled."""
+    type_ = column.definition
+    if type_.endswith(_GENERATED) and default is not None:
+        formula = default.definition
+        return (
+            f'ADD COLUMN "{name}" {type_.removesuffix(_GENERATED)} GENERATED ALWAYS AS'
+            f" ({formula}) STORED"
+        )
+    given = "" if default is None else f" DEFAULT {default.definition}"
+    return f'ADD COLUMN "{name}" {type_}{given}'
+
+
+def _emptied(statement: str) -> str:
+    """The table to which a statement adds a column."""
+    found = _ADDED.match(statement)
+    return found[1] if found else ""
 
 
 def _least_dependent(key: tuple[str, str, str]) -> tuple[int, tuple[str, str, str]]:

@@ -177,7 +177,10 @@ def end_of_log(connection: Connection) -> Finding:
             check,
             f"{counted(unseen, 'event')} at or below position 0: readers and projections begin"
             " above it, and see none there",
-            "restore a backup from before; qforge doctor names the sequence that assigned them",
+            "look at them, and restore a backup from before into a new database; the check of the"
+            " sequence names what assigned them",
+            psql("SELECT id, event_type, entity_id, data FROM event_logs WHERE id < 1"),
+            "QFORGE_HOME=NEW_DIRECTORY qforge db restore BACKUP",
         )
     assigned: int = connection.execute(text("SELECT last_assigned_position()")).scalar_one()
     if last > assigned:

@@ -60,7 +60,7 @@ _GRANTS = text("""
      WHERE p.pronamespace = 'public'::regnamespace AND r.rolname = ANY (:roles)
 """)
 _ROW_SECURITY = text("""
-    SELECT relname AS name, relrowsecurity AS enabled
+    SELECT relname AS name, relrowsecurity AS enabled, relforcerowsecurity AS forced
       FROM pg_class
      WHERE oid = ANY (SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name)
         OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'event_logs'::regclass)
@@ -267,6 +267,9 @@ def row_security(connection: Connection) -> Finding:
         if not row.enabled:
             said.append(f"off for {row.name}")
             commands.append(psql(f'ALTER TABLE "{row.name}" ENABLE ROW LEVEL SECURITY'))
+        if row.forced:
+            said.append(f"forced on {row.name}, whose owner then does not see its rows")
+            commands.append(psql(f'ALTER TABLE "{row.name}" NO FORCE ROW LEVEL SECURITY'))
     partitions = {row.name for row in rows} - set(guarded)
     there = set()
     for row in connection.execute(_POLICIES):

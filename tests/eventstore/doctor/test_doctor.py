@@ -79,7 +79,7 @@ def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Pat
     found = json.loads(done.stdout)
     assert {each["level"] for each in found} == {"ok"}, found
     names = [each["check"] for each in found]
-    expected = {"settings", "spool", "migrations", *OF_ANY_SERVER, *OF_THE_SCHEMA, *CHECKS}
+    expected = {"settings", "spool", "user", "migrations", *OF_ANY_SERVER, *OF_THE_SCHEMA, *CHECKS}
     assert set(names) == expected
     assert len(names) == len(expected)
     assert header.split("\t") == ["level", "check", "found", "remedy", "commands"]

@@ -71,6 +71,19 @@ CHANGES: list[tuple[Check, str, list[str]]] = [
     ),
     (
         guards.append_only,
+        "rule swallow on molecules is not declared",
+        ["CREATE RULE swallow AS ON UPDATE TO molecules DO INSTEAD NOTHING"],
+    ),
+    *(
+        (
+            privileges.row_security,
+            f"forced on {table}, whose owner then does not see its rows",
+            [f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"],
+        )
+        for table in ("molecules", "event_logs", PARTITION)
+    ),
+    (
+        guards.append_only,
         "session_replication_role is replica by ALTER ROLE quiet: no trigger fires",
         ["CREATE ROLE quiet LOGIN", "ALTER ROLE quiet SET session_replication_role = replica"],
     ),
@@ -346,6 +359,8 @@ DEFINITIONS = {
     "INDEX users_username_idx on users is not as declared": "DROP INDEX users_username_idx;"
     "CREATE INDEX users_username_idx ON users (username) WHERE false",
     "INDEX event_logs_type_idx on event_logs is missing": "DROP INDEX event_logs_type_idx",
+    "projects.description is missing": "ALTER TABLE projects DROP description",
+    "batch_jobs.total_count is missing": "ALTER TABLE batch_jobs DROP total_count",
     "INDEX one_name on users is not declared": "CREATE UNIQUE INDEX one_name ON users"
     " (tenant_id, full_name)",
 }
@@ -363,8 +378,10 @@ def test_each_change_of_a_table_is_found_and_its_remedy_mends_it(connection: Con
     assert DEFINITIONS.keys() <= found.keys()
     finding = definitions.definitions(connection)
     assert finding.level is Level.PROBLEM
+    assert "qforge rebuild batch_jobs projects" in finding.commands
     for command in finding.commands:
-        run(connection, shlex.split(command)[4])
+        if not command.startswith("qforge rebuild"):
+            run(connection, shlex.split(command)[4])
 
     assert definitions.changed_definitions(connection) == {}
     assert definitions.definitions(connection).level is Level.OK
@@ -399,6 +416,7 @@ def test_an_event_at_position_0_is_found_because_no_reader_sees_it(engine: Engin
         finding = log.end_of_log(connection)
     assert finding.level is Level.PROBLEM
     assert "1 event at or below position 0" in finding.found
+    assert any("qforge db restore" in command for command in finding.commands)
 
 
 @pytest.mark.parametrize("thorough", [False, True])
