@@ -35,7 +35,7 @@ from quantum_forge.eventstore.server.directories import is_private, make_private
 from quantum_forge.eventstore.server.launch import LOG, failure, launch
 from quantum_forge.eventstore.server.launch import PORT as PORT
 from quantum_forge.eventstore.server.lingering import is_kept, start_keeper, stops_at
-from quantum_forge.eventstore.server.unprivileged import identity_for
+from quantum_forge.eventstore.server.unprivileged import identity_for, user_of
 
 START_TIMEOUT = 300.0
 """Seconds; recovery after a crash reads back everything since the last checkpoint."""
@@ -53,6 +53,8 @@ KEEPER_TIMEOUT = 10.0
 class ServerState(msgspec.Struct, frozen=True, kw_only=True):
     """State of an embedded server, without starting it.
 
+    user: of the operating system, whose rights to files it has; root, where root started it in a
+    user namespace (`quantum_forge.eventstore.server.unprivileged`).
     is_used: whether a process uses it now. stops_at: when it stops unless it is used before; None
     while it is used, or when nothing will stop it.
     """
@@ -61,6 +63,7 @@ class ServerState(msgspec.Struct, frozen=True, kw_only=True):
     is_running: bool
     is_used: bool = False
     pid: int | None = None
+    user: str | None = None
     version: str | None = None
     started_at: datetime | None = None
     stops_at: datetime | None = None
@@ -192,6 +195,7 @@ class EmbeddedServer:
             is_running=True,
             is_used=users is None,
             pid=self._postmaster(),
+            user=user_of(self.directory),
             version=row[0],
             started_at=row[1],
             stops_at=stops if users is not None else None,

@@ -59,6 +59,18 @@ def identity_for(directory: Path, postgres: Path) -> Identity:
     return _as_system_user(directory, postgres)
 
 
+def user_of(directory: Path) -> str | None:
+    """Return the name of the user whose rights to files a server of this directory has.
+
+    It is root where root runs it in a user namespace: its number there is another, but the files
+    that it reads and writes are those of root.
+    """
+    try:
+        return pwd.getpwuid(directory.stat().st_uid).pw_name
+    except (KeyError, OSError):
+        return None
+
+
 def _mapped() -> Identity | None:
     """Return root under another number, or None where the kernel does not allow it."""
     # initdb looks its own number up, so it must be that of a user who exists.

@@ -41,6 +41,11 @@ def status(as_json: bool) -> None:
         console.emit_json(state)
     else:
         console.emit(described(state, datetime.now(UTC)))
+        if state.user == "root":
+            console.note(
+                "It has root's rights to files, and so has whoever is a superuser of its database: "
+                "run qforge as an ordinary user."
+            )
     _note_other(settings)
 
 
@@ -75,7 +80,11 @@ def described(state: ServerState, now: datetime) -> str:
     else:
         end = "not in use; to stop it, run: qforge server stop"
     since = f", since {state.started_at.astimezone():%Y-%m-%d %H:%M:%S}" if state.started_at else ""
-    return f"{state.directory}: running, PostgreSQL {state.version}, pid {state.pid}{since}, {end}"
+    user = f" of user {state.user}" if state.user else ""
+    return (
+        f"{state.directory}: running, PostgreSQL {state.version}, pid {state.pid}{user}{since}, "
+        f"{end}"
+    )
 
 
 def _note_other(settings: Settings) -> None:
