@@ -198,6 +198,7 @@ class Server:
             database_role=AUDITOR if power == Role.ADMIN else READER,
             claims=claims if acting is None else {**claims, "sub": str(acting)},
             name=f"local {person.username or person.login}",
+            is_operator=power == Role.ADMIN,
         )
 
     async def in_thread(self, work: Callable[[], _Value]) -> _Value:

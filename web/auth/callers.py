@@ -51,7 +51,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: whose rows are seen; None: nobody's. user_id: who acts; None: no user. power: what
     the user may do at most; None: nothing that needs a role. database_role: by which it reads.
     scopes: that its key is limited to; None: no limit. claims: what the database is told of it.
-    name: for the access log.
+    name: for the access log. is_operator: whether it is whoever runs the server, who may see what
+    belongs to no tenant.
     """
 
     tenant_id: UUID | None
@@ -61,6 +62,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] | None = None
     claims: Mapping[str, Any] = {}
     name: str = "anonymous"
+    is_operator: bool = False
 
     @property
     def is_anonymous(self) -> bool:

@@ -145,6 +145,7 @@ def _environment() -> jinja2.Environment:
         "time": _time,
         "number": _number,
         "duration": _duration,
+        "since": lambda moment: max(0.0, (datetime.now(UTC) - moment).total_seconds()),
         "json": lambda value: msgspec.json.encode(value).decode(),
     }
     return environment

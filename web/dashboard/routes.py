@@ -19,6 +19,7 @@ from quantum_forge.web.dashboard.pages.audit import AUDIT, export_audit
 from quantum_forge.web.dashboard.pages.campaign import CAMPAIGN, RETRACT
 from quantum_forge.web.dashboard.pages.campaigns import CAMPAIGNS
 from quantum_forge.web.dashboard.pages.events import EVENTS
+from quantum_forge.web.dashboard.pages.health import HEALTH
 from quantum_forge.web.dashboard.pages.overview import OVERVIEW
 from quantum_forge.web.dashboard.panels import (
     PANEL,
@@ -42,7 +43,16 @@ from quantum_forge.web.parts import parts_of
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.server import Server
 
-PAGES: Final[tuple[Page, ...]] = (OVERVIEW, CAMPAIGNS, CAMPAIGN, RETRACT, AUDIT, EVENTS, ACCOUNT)
+PAGES: Final[tuple[Page, ...]] = (
+    OVERVIEW,
+    CAMPAIGNS,
+    CAMPAIGN,
+    RETRACT,
+    AUDIT,
+    EVENTS,
+    ACCOUNT,
+    HEALTH,
+)
 """Every page, in the order of the navigation."""
 
 _Endpoint = Callable[[Request], Awaitable[Response]]

@@ -8,7 +8,7 @@ from quantum_forge.web.dashboard.routes import PAGES
 from tests.support.browser import Browser, browsing
 from tests.web.conftest import PASSWORD, Served
 
-PATHS = {page.title: page.path for page in PAGES if "{" not in page.path}
+PATHS = {page.title: page.path for page in PAGES if page.in_navigation}
 
 
 @pytest.fixture(scope="module")

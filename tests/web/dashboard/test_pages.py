@@ -12,7 +12,7 @@ from quantum_forge.web.auth import remembered
 from quantum_forge.web.dashboard.routes import PAGES
 from tests.web.dashboard.conftest import Signed
 
-PATHS = [page.path for page in PAGES if "{" not in page.path]
+PATHS = [page.path for page in PAGES if page.in_navigation]
 
 
 @contextmanager

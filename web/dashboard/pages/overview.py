@@ -6,10 +6,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Integer, cast, func, literal_column, select, text
 
+from quantum_forge.eventstore.spool.directory import spool_directory
+from quantum_forge.eventstore.spool.state import spool_state
+from quantum_forge.projections.follow.state import ProjectionState, read_states
 from quantum_forge.projections.queries.calculations import WITHOUT_RESULT
+from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.tables import event_logs
 from quantum_forge.schema.tables.views import system_health
+from quantum_forge.web.dashboard.attention import Matter, matters
 from quantum_forge.web.dashboard.panels import Asked, Page, Panel
 
 RATE_MINUTES = 60
@@ -17,6 +22,14 @@ RATE_MINUTES = 60
 
 FAILURES_SINCE = timedelta(hours=24)
 
+_BATCHES = (
+    "batch_started",
+    "batch_resumed",
+    "batch_progressed",
+    "batch_completed",
+    "batch_failed",
+    "batch_cancelled",
+)
 _CALCULATIONS = (
     "calculation_requested",
     "calculation_started",
@@ -48,6 +61,15 @@ class Rate(msgspec.Struct, frozen=True):
 
 def _health(asked: Asked) -> Any:
     return asked.connection.execute(select(system_health)).mappings().one()
+
+
+def _attention(asked: Asked) -> list[Matter]:
+    spool = spool_state(spool_directory(asked.server.settings.home))
+    return matters(asked.connection, asked.caller.tenant_id, spool)
+
+
+def _projections(asked: Asked) -> list[ProjectionState]:
+    return read_states(asked.connection, list(PROJECTIONS.values()))
 
 
 def _rate(asked: Asked) -> Rate:
@@ -107,6 +129,13 @@ OVERVIEW = Page(
             live=("*",),
         ),
         Panel(
+            name="attention",
+            title="What needs attention",
+            read=_attention,
+            template="overview/attention.html",
+            live=(*_CALCULATIONS, *_BATCHES, "spool_reported"),
+        ),
+        Panel(
             name="rate",
             title=f"Events a minute, last {RATE_MINUTES} minutes",
             read=_rate,
@@ -120,6 +149,14 @@ OVERVIEW = Page(
             read=_failures,
             template="overview/failures.html",
             live=_CALCULATIONS,
+        ),
+        Panel(
+            name="projections",
+            title="Lag of the tables",
+            read=_projections,
+            template="overview/projections.html",
+            live=("*",),
+            reads_log=True,
         ),
     ),
 )

@@ -38,6 +38,8 @@ def test_a_new_user_sees_the_molecules_without_an_account(
             page = browser.get(link)
             assert page.status_code == 200
             assert "(admin)" in page.text
+            assert "Run the checks" in page.text
+            assert "row-level security" in browser.get("/health").text
             assert browser.get("/rest/v1/molecules?select=smiles").json() == [{"smiles": "CCO"}]
         with httpx2.Client(base_url=url, timeout=30) as another:
             assert another.get(link).status_code == 403

@@ -1,0 +1,56 @@
+"""The overview: what it counts, whose, and what it asks for."""
+
+from sqlalchemy import Engine, select, update
+
+from quantum_forge.projections.follow.lag import read_lags
+from quantum_forge.projections.follow.state import read_states
+from quantum_forge.projections.project.projector import catch_up
+from quantum_forge.projections.registry import PROJECTIONS
+from quantum_forge.schema.tables import event_logs, projection_checkpoints
+from tests.support.chemical_history import created, record
+from tests.support.projecting import wait_until_projected
+from tests.support.web import OTHER
+from tests.web.conftest import Served
+from tests.web.dashboard.conftest import Signed
+
+
+def test_the_overview_counts_what_is_ones_own(served: Served, signed_in: dict[str, Signed]) -> None:
+    """The numbers lead to their rows; errors that need a person are named with what to do."""
+    record(served.engine, created("N", tenant_id=OTHER))
+    wait_until_projected(served.engine)
+    page = signed_in["eve"].page("/")
+    assert '<a href="/calculations?status=completed">8</a>' in page
+    assert '<a href="/calculations?status=failed&amp;status=lost">2</a>' in page
+    assert f"of {len(PROJECTIONS)} tables are up to date" in page
+    assert "Run the checks" not in page
+    assert signed_in["ada"].http.get("/health").status_code == 403
+    with served.engine.connect() as connection:
+        ours = select(event_logs.c.id).where(event_logs.c.tenant_id != OTHER)
+        number = len(connection.scalars(ours).all())
+    assert f"{number} events, by minute" in page.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_states_of_projections_agree_with_their_lags(engine: Engine) -> None:
+    """One statement says of every table what one for each would: behind, stale, or up to date."""
+    with engine.connect() as connection:
+        fresh = read_states(connection, list(PROJECTIONS.values()))
+    assert not any(each.is_behind or each.is_stale or each.parked for each in fresh)
+
+    record(engine, created("C"))
+    catch_up(engine, PROJECTIONS.values())
+    record(engine, created("CC"))
+    with engine.begin() as connection:
+        changed = projection_checkpoints.c.projection == "users"
+        connection.execute(update(projection_checkpoints).where(changed).values(fingerprint="old"))
+    with engine.connect() as connection:
+        states = read_states(connection, list(PROJECTIONS.values()))
+        head = max(state.position + state.positions for state in states)
+        lags = read_lags(connection, PROJECTIONS.values(), head)
+    behind = {lag.projection for lag in lags if lag.is_behind}
+    assert "molecules" in behind
+    assert {state.projection for state in states if state.is_behind} == behind
+    assert [state.projection for state in states if state.is_stale] == ["users"]
+    needs = {state.projection: state.needs for state in states}
+    assert needs["users"] == "qforge rebuild users"
+    assert needs["molecules"] == "qforge project --once"
+    assert needs["bookmarks"] is None
