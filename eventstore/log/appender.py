@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Position, Stream
 from quantum_forge.eventstore.base.errors import (
@@ -42,10 +42,11 @@ _LIMITS = b"""
                       coalesce(%s, current_setting('qforge.tenant_id', true), ''), true)
 """
 
-# Where the server keeps a session for this connection alone, the limits are set once.
+# Where the server keeps a session for this connection alone, limits and tenant are set once.
 _SESSION_LIMITS = b"""
     SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)
 """
+_SESSION_TENANT = text("SELECT set_config('qforge.tenant_id', :tenant, false)")
 _NO_SESSION_LIMITS = b"RESET statement_timeout; RESET lock_timeout"
 
 LARGEST_GROUP = 2**20
@@ -227,7 +228,7 @@ class Appender:
             return [row for call in calls for row in self._call(cursor, call)]
 
     def _call(self, cursor: psycopg.Cursor[Row], wire: str) -> list[Row]:
-        if self._tenant is None:
+        if self._tenant is None or self._is_direct:  # the session acts for it
             cursor.execute(_APPEND, (wire,))
         else:
             cursor.execute(_APPEND_FOR, (self._tenant, wire))
@@ -286,8 +287,11 @@ class Appender:
 
     def _take(self) -> Connection:
         taken = self.engine.connect()
-        is_direct(taken)  # asks the server, and remembers the answer
+        is_session = is_direct(taken)  # asks the server, and remembers the answer
         taken.rollback()
+        if is_session and self._tenant is not None:
+            taken.execute(_SESSION_TENANT, {"tenant": self._tenant})
+            taken.commit()
         return taken
 
     def _unanswered(self, problem: str) -> DatabaseUnreachable:

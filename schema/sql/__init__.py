@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-PRELUDE = ("roles", "current_tenant", "acts_for_every_tenant")
+PRELUDE = ("roles", "acting_tenant", "current_tenant", "acts_for_every_tenant")
 """What must be there before the first table: its policies and grants name it."""
 
 OBJECTS = (

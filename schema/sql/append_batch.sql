@@ -48,7 +48,7 @@ BEGIN
     -- would show whether another tenant has these streams.
     IF NOT acts_for_every_tenant() THEN
         PERFORM refuse_tenant(t.tenant_id) FROM unnest(tenants) AS t(tenant_id)
-          WHERE t.tenant_id IS DISTINCT FROM (SELECT current_tenant());
+          WHERE t.tenant_id IS DISTINCT FROM (SELECT acting_tenant());
     END IF;
     IF may_append(NULL, NULL) IS NOT TRUE THEN
         PERFORM refuse_event_type(e.entity_type, e.event_type)

@@ -34,7 +34,7 @@ BEGIN
     END IF;
     -- Before anything is locked, read or written: what happens then is visible to the caller, and
     -- would show whether another tenant has this stream.
-    IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM current_tenant() THEN
+    IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM acting_tenant() THEN
         PERFORM refuse_tenant(tenant);
     END IF;
     IF may_append(kind, event ->> 'event_type') IS NOT TRUE THEN

@@ -1,43 +1,11 @@
 CREATE FUNCTION current_tenant() RETURNS uuid
--- As plpgsql, because it keeps its plan from one call to the next. With its owner's rights, because
--- nobody else reads the bindings.
+-- With its owner's rights, because nobody else reads the bindings.
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 -- Not public: a function or operator that somebody makes there could be preferred.
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    bound text;
-    claims jsonb;
 BEGIN
-    -- A login that is bound to a tenant cannot leave it, whatever its session sets. A superuser's
-    -- ALTER ROLE … SET qforge.tenant_id goes before the table. Each append asks: two short
-    -- statements take half the time of one that joins.
-    PERFORM FROM pg_db_role_setting AS s WHERE s.setrole = to_regrole(quote_ident(session_user::text));
-    IF FOUND THEN
-        SELECT substr(setting, length('qforge.tenant_id=') + 1) INTO bound
-          FROM pg_db_role_setting AS s
-         CROSS JOIN unnest(s.setconfig) AS setting
-         WHERE s.setrole = to_regrole(quote_ident(session_user::text))
-           AND s.setdatabase IN (0, (SELECT oid FROM pg_database
-                                      WHERE datname = current_database()))
-           AND starts_with(setting, 'qforge.tenant_id=')
-         ORDER BY s.setdatabase DESC
-         LIMIT 1;
-        IF FOUND THEN
-            RETURN bound;
-        END IF;
-    END IF;
-    SELECT b.tenant_id INTO bound FROM public.login_bindings AS b WHERE b.login = session_user::text;
-    IF FOUND THEN
-        RETURN bound;
-    END IF;
-    -- A gateway's claims go before what a session says of itself. Some gateways let a server write
-    -- to app_metadata only; users can write to user_metadata, which is not read.
-    claims := nullif(current_setting('request.jwt.claims', true), '');
-    IF claims IS NOT NULL THEN
-        RETURN coalesce(claims ->> 'tenant_id', claims #>> '{app_metadata,tenant_id}');
-    END IF;
-    RETURN nullif(current_setting('qforge.tenant_id', true), '');
+    RETURN public.acting_tenant();
 END
 $$;
 

@@ -2,13 +2,15 @@ CREATE FUNCTION hold_append_floor() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    assigned bigint := last_assigned_position();
+    assigned bigint := coalesce(pg_sequence_last_value('public.event_logs_id_seq'::regclass),
+                                last_assigned_position());
     holders text;
+    ignored text;
 BEGIN
     -- What comes next waits for the heads of streams. A session that holds one and is idle would
     -- stop every append to that stream.
     IF current_setting('lock_timeout') = '0' THEN
-        PERFORM set_config('lock_timeout', '30s', true);
+        ignored := set_config('lock_timeout', '30s', true);  -- an assignment runs no query
     END IF;
     -- Before any position is taken: who has no such lock yet will take positions above what any
     -- reader has read of the sequence by now, and may be passed over.

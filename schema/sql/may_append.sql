@@ -24,6 +24,7 @@ RETURN (
         'batch.batch_progressed',
         'batch.batch_resumed',
         'batch.batch_started',
+        'batch.batch_stop_requested',
         'calculation.calculation_completed',
         'calculation.calculation_error_resolved',
         'calculation.calculation_failed',
