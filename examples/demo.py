@@ -140,6 +140,7 @@ def show_log(connection: Connection, before: int, folded: int) -> None:
     console.emit("\nProjected tables")
     console.table(["table", "rows"], [row for row in counts if row[1]], right=["rows"])
     console.emit(f"{sum(not rows for _, rows in counts)} tables of other domains are empty.")
+    console.emit("\nSee them in your browser: .venv/bin/qforge ui")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.accounts import Accounts
 from quantum_forge.web.appends import append
 from quantum_forge.web.auth.addresses import BehindProxies
-from quantum_forge.web.auth.callers import READ
+from quantum_forge.web.auth.callers import READ, credential_of
 from quantum_forge.web.auth.local import LocalSignIn
 from quantum_forge.web.dashboard.rendering import error_page, wants_page
 from quantum_forge.web.dashboard.routes import dashboard_routes
@@ -252,6 +252,8 @@ async def _logout(request: Request) -> Response:
 
 async def _events(request: Request) -> Response:
     parts = parts_of(request)
+    # By a cookie, a page of ours asks: an event for each would have it ask again.
+    request.state.unrecorded = credential_of(request.headers) is None
     return await events(request, parts.server, parts.hub)
 
 

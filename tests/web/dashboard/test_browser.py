@@ -32,3 +32,33 @@ def test_a_page_is_clean(browser: Browser, title: str) -> None:
     assert browser.complaints() == []
     assert browser.asked_elsewhere() == []
     assert browser.violations() == []
+
+
+def test_an_open_page_follows_the_log(browser: Browser, served: Served) -> None:
+    """The event is there without a reload, and a box keeps the page as it is."""
+    browser.open("/log?entity_type=project")
+    browser.wait_for(".panel")
+    assert "project_created" not in browser.text()
+    with served.client("bob") as bob:
+        assert bob.post("/rest/v1/projects", json={"name": "live"}).status_code == 201
+    browser.until(lambda: "project_created" in browser.text())
+    assert browser.complaints() == []
+
+
+def test_pages_are_clean_in_the_dark_and_by_keyboard(browser: Browser) -> None:
+    """Contrast holds in both sets of colours; the first Tab leads past the navigation."""
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        browser.open("/")
+        ground = "return getComputedStyle(document.body).backgroundColor"
+        assert browser.driver.execute_script(ground) == "rgb(20, 24, 22)"
+        assert browser.violations() == []
+        browser.screenshot("overview-dark")
+        browser.driver.find_element("tag name", "body").send_keys("\ue004")
+        skip = browser.driver.switch_to.active_element
+        assert skip.text == "Skip to the content"
+        skip.send_keys("\ue007")
+        assert browser.driver.switch_to.active_element.get_attribute("id") == "main"
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
