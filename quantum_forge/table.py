@@ -36,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from quantum_forge.drawing import svg_of
 from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
 from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.schema.language.table import METADATA, is_secret
@@ -437,26 +438,7 @@ def _html_value(name: str, value: object) -> str:
     if value is None:
         return ""
     if name == "smiles" and isinstance(value, str):
-        return f"{_drawing(value)}{html.escape(value)}"
+        return f"{svg_of(value)}{html.escape(value)}"
     if isinstance(value, float):
         return f"{value:.6g}"
     return html.escape(str(value))
-
-
-@lru_cache(maxsize=1_000)
-def _drawing(smiles: str) -> str:
-    """The molecule as SVG; nothing without RDKit, or of what RDKit cannot read."""
-    try:
-        from rdkit import Chem, rdBase
-        from rdkit.Chem.Draw import rdMolDraw2D
-    except ModuleNotFoundError:
-        return ""
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None:
-        return ""
-    drawer = rdMolDraw2D.MolDraw2DSVG(150, 120)
-    rdMolDraw2D.PrepareAndDrawMolecule(drawer, molecule)
-    drawer.FinishDrawing()
-    svg: str = drawer.GetDrawingText()
-    return svg[svg.index("<svg") :]

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Select,
     Table,
@@ -29,6 +30,7 @@ from quantum_forge.eventstore.log.abbreviations import id_digits, id_range
 from quantum_forge.projections.queries.lookup import (
     Canonical,
     as_it_is,
+    hill,
     molecules_like,
     names_of,
 )
@@ -350,3 +352,31 @@ def _hint(connection: Connection, tenant_id: UUID, text: str) -> str:
     ]
     otherwise = "give fewer words, or the beginning of one; `qforge molecules search` finds parts"
     return suggestion(text, names, otherwise=otherwise)
+
+
+def molecules_found(
+    tenant_id: UUID, text: str, *, canonical: Canonical = as_it_is
+) -> CompoundSelect[Any]:
+    """Select the ids of the molecules that a text means, for a list with further conditions.
+
+    Those with its words in their name, or in what a batch calls them, and those that it identifies
+    as SMILES, InChIKey, formula or beginning of an id.
+    """
+    text = " ".join(text.replace("\0", " ").split())
+    m = molecules.c
+    query = _query(text)
+    smiles = {each for each in (text, canonical(text)) if each is not None}
+    same = [m.smiles == each for each in sorted(smiles)]
+    same.append(m.inchikey == text.upper())
+    if (formula := hill(text)) is not None:
+        same.append(m.formula == formula)
+    if (digits := id_digits(text)) is not None:
+        same.append(m.id.between(*id_range(digits)))
+    identified = [select(m.id).where(m.tenant_id == tenant_id, each) for each in same]
+    by_words = [
+        select(m.id).where(m.tenant_id == tenant_id, _has_words(molecules, query)),
+        select(batch_item_names.c.molecule_id).where(
+            batch_item_names.c.tenant_id == tenant_id, _has_words(batch_item_names, query)
+        ),
+    ]
+    return union_all(*identified, *by_words)

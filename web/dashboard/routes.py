@@ -11,16 +11,22 @@ from starlette.routing import Route
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.web.auth.callers import READ, WRITE, Caller
 from quantum_forge.web.dashboard.assets import static
+from quantum_forge.web.dashboard.drawing import DRAWING, drawing
 from quantum_forge.web.dashboard.export import export
 from quantum_forge.web.dashboard.forms import CSRF, fields_of
 from quantum_forge.web.dashboard.frame import Frames
 from quantum_forge.web.dashboard.pages.account import ACCOUNT
 from quantum_forge.web.dashboard.pages.audit import AUDIT, export_audit
+from quantum_forge.web.dashboard.pages.calculation import CALCULATION
+from quantum_forge.web.dashboard.pages.calculations import CALCULATIONS
 from quantum_forge.web.dashboard.pages.campaign import CAMPAIGN, RETRACT
 from quantum_forge.web.dashboard.pages.campaigns import CAMPAIGNS
 from quantum_forge.web.dashboard.pages.events import EVENTS
 from quantum_forge.web.dashboard.pages.health import HEALTH
+from quantum_forge.web.dashboard.pages.molecules import MOLECULE, MOLECULES
 from quantum_forge.web.dashboard.pages.overview import OVERVIEW
+from quantum_forge.web.dashboard.pages.performance import PERFORMANCE
+from quantum_forge.web.dashboard.pages.search import SEARCH
 from quantum_forge.web.dashboard.panels import (
     PANEL,
     Acting,
@@ -48,6 +54,12 @@ PAGES: Final[tuple[Page, ...]] = (
     CAMPAIGNS,
     CAMPAIGN,
     RETRACT,
+    MOLECULES,
+    MOLECULE,
+    CALCULATIONS,
+    CALCULATION,
+    PERFORMANCE,
+    SEARCH,
     AUDIT,
     EVENTS,
     ACCOUNT,
@@ -63,6 +75,7 @@ def dashboard_routes() -> list[Route]:
     """Return the routes, which are beside those of the REST dialect."""
     return [
         Route("/static/{digest}/{name:path}", static),
+        Route(DRAWING, _as_page(drawing)),
         Route(LOGIN, _as_page(login), methods=["GET", "HEAD", "POST"]),
         Route(LINK, _as_page(link)),
         Route(LOGOUT, _as_page(logout), methods=["POST"]),

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from selenium.webdriver import ActionChains, Keys
 
 from quantum_forge.web.dashboard.routes import PAGES
 from tests.support.browser import Browser, browsing
+from tests.support.training_set import METHODS, MOLECULES, calculation_of
 from tests.web.conftest import PASSWORD, Served
 
 PATHS = {page.title: page.path for page in PAGES if page.in_navigation}
@@ -62,3 +64,36 @@ def test_pages_are_clean_in_the_dark_and_by_keyboard(browser: Browser) -> None:
         assert browser.driver.switch_to.active_element.get_attribute("id") == "main"
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_calculation_is_drawn_and_its_past_is_a_slider_away(browser: Browser) -> None:
+    """By 3Dmol, under the policy of the page; the address says which moment is shown."""
+    browser.open(f"/calculations/{calculation_of(MOLECULES[0], METHODS[0])}")
+    browser.wait_for("[data-drawn] canvas")
+    for structure in browser.driver.find_elements("css selector", "img.structure"):
+        assert int(structure.get_property("naturalWidth")) > 0
+    browser.screenshot("calculation")
+    assert complaints(browser) == []
+    assert browser.asked_elsewhere() == []
+    assert browser.violations() == []
+    browser.wait_for("#as_of:enabled").send_keys(Keys.HOME)
+    browser.until(lambda: "as_of=" in browser.driver.current_url)
+    browser.until(lambda: "as of position" in browser.text())
+
+
+def test_a_range_of_a_histogram_is_a_condition(browser: Browser) -> None:
+    """Dragging over the bars goes to the rows in that range."""
+    browser.open("/calculations")
+    over = browser.wait_for("[data-brush] .u-over")
+    across = over.size["width"] // 4
+    ActionChains(browser.driver).move_to_element(over).click_and_hold().move_by_offset(
+        across, 0
+    ).release().perform()
+    browser.until(lambda: "gap_from=" in browser.driver.current_url)
+    assert "gap_to=" in browser.driver.current_url
+    assert complaints(browser) == []
+
+
+def complaints(browser: Browser) -> list[str]:
+    """What the console says, but that Chromium draws by software without a graphics card."""
+    return [each for each in browser.complaints() if "WebGL" not in each]
