@@ -142,6 +142,10 @@ COMMANDS = {
         "quantum_forge.cli.commands.operation.ui:ui",
         "Open the dashboard in your browser, until Ctrl-C.",
     ),
+    "notify": Lazy(
+        "quantum_forge.cli.commands.operation.notify:notify",
+        "Tell users by mail and webhook what they asked for: `qforge users notifications`.",
+    ),
     "server": Lazy(
         "quantum_forge.cli.commands.operation.server:server",
         "Show or stop the embedded PostgreSQL.",

@@ -64,6 +64,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     "users deactivate": Role.ADMIN,
     "users key": Role.VIEWER,
     "users link": Role.ADMIN,
+    "users notifications": Role.VIEWER,
     "users password": Role.VIEWER,
     "users reactivate": Role.ADMIN,
     "users register": Role.ADMIN,
@@ -85,6 +86,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     # Operation
     "dead-letters discard": Role.ADMIN,
     "dead-letters retry": Role.VIEWER,
+    "notify": Role.ADMIN,
     "project": Role.VIEWER,
     "retention apply": Role.ADMIN,
     "retention set": Role.ADMIN,

@@ -44,6 +44,7 @@ from quantum_forge.schema.domains.calculations import (
     CalculationCompleted as CalculationCompleted,
     CalculationErrorResolved as CalculationErrorResolved,
     CalculationFailed as CalculationFailed,
+    CalculationGivenUp as CalculationGivenUp,
     CalculationInvalidated as CalculationInvalidated,
     CalculationLost as CalculationLost,
     CalculationRequested as CalculationRequested,
@@ -104,6 +105,13 @@ from quantum_forge.schema.domains.molecules import (
     MoleculeRemovedFromProject as MoleculeRemovedFromProject,
     MoleculeUpdated as MoleculeUpdated,
 )
+from quantum_forge.schema.domains.notifications import (
+    NotificationAbandoned as NotificationAbandoned,
+    NotificationDelivered as NotificationDelivered,
+    NotificationFailed as NotificationFailed,
+    NotificationQueued as NotificationQueued,
+    NotificationsPlanned as NotificationsPlanned,
+)
 from quantum_forge.schema.domains.organizations import (
     OrganizationCreated as OrganizationCreated,
     OrganizationDeleted as OrganizationDeleted,
@@ -127,6 +135,7 @@ from quantum_forge.schema.domains.telemetry import (
     ApiRequestServed as ApiRequestServed,
     Error as Error,
     PerformanceMetric as PerformanceMetric,
+    PerformanceRegressionFound as PerformanceRegressionFound,
 )
 from quantum_forge.schema.domains.users import (
     NameClaimed as NameClaimed,

@@ -65,6 +65,9 @@ LEAST_ROLE: Mapping[str, Role] = {
     "api_server": Role.RESEARCHER,
     "audited_action": Role.RESEARCHER,
     "metric_source": Role.RESEARCHER,
+    "notification": Role.ADMIN,
+    "notifier": Role.ADMIN,
+    "performance_regression": Role.ADMIN,
     "service": Role.RESEARCHER,
     "spool": Role.RESEARCHER,
     # Traces of reading

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("cli", "datasets", "eventstore", "projections", "runner", "schema", "web")
+ROOMS = ("cli", "datasets", "eventstore", "notifications", "projections", "runner", "schema", "web")
 
 IMPORT_EVERYTHING = """
 import importlib, importlib.util, pkgutil, sys

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import quantum_forge
 
-ROOMS = ("web", "eventstore", "projections", "datasets", "runner", "schema")
+ROOMS = ("web", "eventstore", "projections", "notifications", "datasets", "runner", "schema")
 """The rooms that programs use; the command line has a reference of its own."""
 
 HIDDEN = ("quantum_forge.schema.migrations",)

@@ -1,6 +1,6 @@
 """Wall times of calculations and metrics over time, to find regressions."""
 
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -174,3 +174,88 @@ def _group(by: By | None) -> ColumnElement[str]:
                 for high, name in zip(SIZES, names, strict=True)
             ]
             return case(*classes, else_=literal(f"{low[-1]:>3}- atoms", Text()))
+
+
+class Slowdown(msgspec.Struct, frozen=True, kw_only=True):
+    """Calculations of one kind that took longer on a day than on the days before.
+
+    kind: method, optimisation and size. average, average_before: wall time in s. versions: programs
+    and versions on the day; versions_before: on the days before.
+    """
+
+    day: date
+    kind: str
+    count: int
+    average: float
+    count_before: int
+    average_before: float
+    versions: list[str]
+    versions_before: list[str]
+
+
+SLOWER = 1.5
+"""How many times as long calculations of one kind have to take before it is called a slowdown: the
+sizes of molecules within one class differ, and with them the averages."""
+
+FEWEST = 20
+"""Calculations on the day, and before, below which an average is not compared."""
+
+DAYS_BEFORE = 7
+"""Days that a day is compared with."""
+
+
+def find_slowdowns(connection: Connection, tenant_id: UUID, day: date) -> list[Slowdown]:
+    """Return the kinds of calculations that took longer on a day, in UTC, than the week before."""
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    c = calculations.c
+    kind = func.concat_ws(
+        ", ", c.method, "optimised " + c.optimization_level, func.trim(_group(By.SIZE))
+    )
+    is_day = c.started_at >= begin
+    seconds = c.execution_time_seconds
+    query = (
+        select(
+            kind.label("kind"),
+            is_day.label("is_day"),
+            func.count().label("number"),
+            func.avg(seconds).label("average"),
+            func.array_agg(_group(By.VERSION).distinct()).label("versions"),
+        )
+        .join_from(
+            calculations,
+            molecules,
+            (molecules.c.tenant_id == c.tenant_id) & (molecules.c.id == c.molecule_id),
+        )
+        .where(
+            c.tenant_id == tenant_id,
+            c.status == "completed",
+            seconds.is_not(None),
+            c.started_at >= begin - timedelta(days=DAYS_BEFORE),
+            c.started_at < begin + timedelta(days=1),
+        )
+        .group_by(literal_column("1"), literal_column("2"))
+        .order_by(literal_column("1"), literal_column("2"))
+    )
+    before: dict[str, Any] = {}
+    found = []
+    for row in connection.execute(query):
+        if not row.is_day:
+            before[row.kind] = row
+            continue
+        earlier = before.get(row.kind)
+        if earlier is None or min(row.number, earlier.number) < FEWEST:
+            continue
+        if row.average >= SLOWER * earlier.average:
+            found.append(
+                Slowdown(
+                    day=day,
+                    kind=row.kind,
+                    count=row.number,
+                    average=row.average,
+                    count_before=earlier.number,
+                    average_before=earlier.average,
+                    versions=sorted(row.versions),
+                    versions_before=sorted(earlier.versions),
+                )
+            )
+    return found

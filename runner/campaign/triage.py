@@ -19,8 +19,8 @@ from quantum_forge.runner.molecules.identity import Molecule, identify
 from quantum_forge.runner.molecules.records import Input
 from quantum_forge.runner.workers.liveness import is_gone
 from quantum_forge.schema.domains.calculations import (
+    NOTES,
     CalculationCompleted,
-    CalculationErrorResolved,
     CalculationFailed,
     CalculationInvalidated,
     CalculationRestored,
@@ -184,11 +184,11 @@ def triage(
 
 
 def _deciding(log: LogReader, newest: RecordedEvent | None) -> RecordedEvent | None:
-    """The event that says how a calculation stands: a note about an earlier error does not."""
-    if newest is None or newest.event_type != CalculationErrorResolved.event_type:
+    """The event that says how a calculation stands: a note does not."""
+    if newest is None or newest.event_type not in NOTES:
         return newest
     history = log.stream("calculation", newest.entity_id, backward=True)
-    return next((each for each in history if each.event_type != newest.event_type), None)
+    return next((each for each in history if each.event_type not in NOTES), None)
 
 
 def _state_of(log: LogReader, last: RecordedEvent | None, began: int) -> CalculationState:

@@ -16,8 +16,9 @@ from quantum_forge.runner.retries.backoff import Backoff
 from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.workers.liveness import is_gone
 from quantum_forge.schema.domains.calculations import (
-    CalculationErrorResolved,
+    NOTES,
     CalculationFailed,
+    CalculationGivenUp,
     CalculationLost,
     CalculationRetryScheduled,
     CalculationStarted,
@@ -44,7 +45,8 @@ class FailedCalculation(msgspec.Struct, frozen=True, kw_only=True):
     version: of its stream. earlier: its failed attempts. failures: how often it failed, by type of
     error. started: its latest start. failed_at: when its latest failure was recorded. retry_at:
     when the next attempt is scheduled, if it is. Times are by the server's clock, and None where
-    there was none. reason: why it cannot be repeated, None where it can.
+    there was none. reason: why it cannot be repeated, None where it can. is_told: whether the log
+    says of its latest failure that it was given up.
     """
 
     calculation_id: UUID
@@ -60,6 +62,7 @@ class FailedCalculation(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime | None
     started: CalculationStarted
     reason: str | None = None
+    is_told: bool = False
 
     @property
     def attempt(self) -> int:
@@ -137,7 +140,7 @@ def _judged(
 def _failed_calculation(
     events: Sequence[RecordedEvent], backoff: Backoff, now: datetime
 ) -> FailedCalculation | None:
-    attempts = [event for event in events if event.event_type != _RESOLVED]
+    attempts = [event for event in events if event.event_type not in NOTES]
     starts = [event for event in attempts if event.event_type == _STARTED]
     if not starts:
         return None
@@ -177,8 +180,12 @@ def _failed_calculation(
         failed_at=failed[-1].recorded_at if failed else None,
         retry_at=retry_at,
         started=started,
+        is_told=any(
+            event.event_type == CalculationGivenUp.event_type
+            for event in events
+            if event.version > last.version
+        ),
     )
 
 
 _STARTED = CalculationStarted.event_type
-_RESOLVED = CalculationErrorResolved.event_type

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import RuleBroken, VersionConflict
 from quantum_forge.eventstore.database.availability.clock import ServerClock
@@ -31,7 +32,11 @@ from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules
 from quantum_forge.runner.workers.pool import WorkerPool
 from quantum_forge.runner.workers.stopping import ATTENTION_SECONDS, StopRequest
 from quantum_forge.schema.domains.batches import BatchCompleted, BatchResumed
-from quantum_forge.schema.domains.calculations import CalculationRetryScheduled
+from quantum_forge.schema.domains.calculations import (
+    CalculationGivenUp,
+    CalculationRetryScheduled,
+    ErrorType,
+)
 from quantum_forge.schema.domains.molecules import MoleculeCreated
 from quantum_forge.schema.language.event import Event
 
@@ -195,7 +200,7 @@ class Retries:
         return [*others, *self._scheduled(again)]
 
     def _scheduled(self, known: Iterable[FailedCalculation]) -> list[FailedCalculation]:
-        """The same, after what has no time yet got one, and the abandoned were recorded as lost."""
+        """The same, after what has no time yet got one, and what has ended was recorded as that."""
         result: list[FailedCalculation] = []
         for each in known:
             try:
@@ -203,6 +208,8 @@ class Retries:
                     each = self._lose(each)
                 if each.verdict is Verdict.TO_SCHEDULE:
                     each = self._schedule(each)
+                if each.verdict is Verdict.GIVEN_UP and each.reason is None and not each.is_told:
+                    each = self._give_up(each)
             except OVERRULED:
                 continue
             result.append(each)
@@ -231,6 +238,19 @@ class Retries:
         return msgspec.structs.replace(
             calculation, version=calculation.version + 1, verdict=Verdict.WAITING, retry_at=retry_at
         )
+
+    def _give_up(self, calculation: FailedCalculation) -> FailedCalculation:
+        error_type = calculation.error_type or ErrorType.UNKNOWN_ERROR
+        allowed = counted(self.backoff.allowed(error_type), "retry", "retries")
+        given_up = CalculationGivenUp(
+            molecule_id=calculation.molecule_id,
+            batch_id=calculation.batch_id,
+            attempt=max(1, len(calculation.earlier)),
+            error_type=error_type,
+            reason=f"{calculation.story}: {allowed} at most",
+        )
+        self._record(self._of(calculation, given_up, calculation.version))
+        return msgspec.structs.replace(calculation, version=calculation.version + 1, is_told=True)
 
     # Attempts
 

@@ -264,6 +264,15 @@ class CalculationRetryScheduled(CalculationEvent, frozen=True, kw_only=True):
 
 
 @event("calculation")
+class CalculationGivenUp(CalculationEvent, frozen=True, kw_only=True):
+    """A failed calculation is not tried again by itself. attempt: the last one."""
+
+    attempt: Annotated[int, Meta(ge=1)]
+    error_type: ErrorType
+    reason: str
+
+
+@event("calculation")
 class CalculationErrorResolved(Event, frozen=True, kw_only=True):
     """Somebody dealt with a recorded error.
 
@@ -274,6 +283,9 @@ class CalculationErrorResolved(Event, frozen=True, kw_only=True):
     resolution_notes: str
     resolved_at: Timestamp
 
+
+NOTES = frozenset({CalculationGivenUp.event_type, CalculationErrorResolved.event_type})
+"""The events that leave a calculation as it is."""
 
 LIFECYCLE = lifecycle(
     "calculation",
@@ -286,6 +298,7 @@ LIFECYCLE = lifecycle(
         CalculationInvalidated: when("running", "completed", then="invalidated"),
         CalculationRestored: when("invalidated", then="completed"),
         CalculationRetryScheduled: when("failed", "lost", then="pending"),
+        CalculationGivenUp: when("failed", "lost"),
         CalculationErrorResolved: when(
             "pending", "running", "completed", "failed", "lost", "invalidated"
         ),

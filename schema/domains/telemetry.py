@@ -1,6 +1,6 @@
 """Telemetry of services: metrics, requests served, and errors."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta
@@ -11,6 +11,8 @@ from quantum_forge.schema.domains.calculations import ErrorSeverity
 from quantum_forge.schema.language.event import Event, event
 from quantum_forge.schema.language.fields import Count, IndexedText
 from quantum_forge.schema.language.fold import count, largest, last, smallest, total
+from quantum_forge.schema.language.identity import natural_id
+from quantum_forge.schema.language.lifecycle import NEW, lifecycle, when
 from quantum_forge.schema.language.projection import projection
 from quantum_forge.schema.language.table import (
     TIMESTAMP,
@@ -21,7 +23,7 @@ from quantum_forge.schema.language.table import (
     one_of,
     read_model,
 )
-from quantum_forge.schema.language.value import hour_of, occurred_at, position, user_id
+from quantum_forge.schema.language.value import entity_id, hour_of, occurred_at, position, user_id
 from quantum_forge.schema.language.words import searched
 from quantum_forge.schema.language.writing import written_by
 
@@ -76,6 +78,32 @@ class Error(Event, frozen=True, kw_only=True):
     correlated_id: UUID | None = None
 
 
+def _by_day_and_kind(tenant_id: UUID, found: Any) -> UUID:
+    return natural_id("performance_regression", tenant_id, found.day, found.kind)
+
+
+@event("performance_regression", identity=_by_day_and_kind)
+class PerformanceRegressionFound(Event, frozen=True, kw_only=True):
+    """Calculations of one kind took longer on a day than on the days before.
+
+    day: in UTC, as 2026-03-31. kind: method, optimisation and size of the molecules. average,
+    average_before: wall time in s. versions, versions_before: of the programs. days_before: how
+    many days it is compared with.
+    """
+
+    day: IndexedText
+    kind: str
+    count: Count
+    average: Annotated[float, Meta(ge=0)]
+    count_before: Count
+    average_before: Annotated[float, Meta(ge=0)]
+    days_before: Count
+    versions: list[str]
+    versions_before: list[str]
+
+
+lifecycle("performance_regression", {PerformanceRegressionFound: when(NEW, then="found")})
+
 performance_metrics = read_model(
     "performance_metrics",
     "One row per measurement",
@@ -125,6 +153,22 @@ api_usage_logs = read_model(
     Index("api_usage_logs_created_idx", "tenant_id", "created_at"),
 )
 
+performance_regressions = read_model(
+    "performance_regressions",
+    "One row per day and kind of calculation that took longer than on the days before",
+    [column("id", Uuid, "uuid5 of tenant, day and kind")],
+    column("day", Text, "The day in UTC, as 2026-03-31", required=True),
+    column("kind", Text, "Method, optimisation and size of the molecules", required=True),
+    column("count", BigInteger, "Number of calculations on the day", required=True),
+    column("average", Double, "Their average wall time in s", required=True),
+    column("count_before", BigInteger, "Number of calculations on the days before", required=True),
+    column("average_before", Double, "Their average wall time in s", required=True),
+    column("days_before", BigInteger, "Number of days compared with", required=True),
+    column("versions", JSONB, "Programs and versions on the day", required=True),
+    column("versions_before", JSONB, "Programs and versions on the days before", required=True),
+    Index("performance_regressions_day_idx", "tenant_id", "day"),
+)
+
 errors = read_model(
     "errors",
     "One row per error of a service",
@@ -160,6 +204,12 @@ projection(
         "max": largest(PerformanceMetric.value),
         "sum": total(PerformanceMetric.value),
     },
+)
+
+projection(
+    performance_regressions,
+    events=[PerformanceRegressionFound],
+    key={"id": entity_id},
 )
 
 projection(

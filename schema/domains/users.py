@@ -200,8 +200,8 @@ class UserPreferencesChanged(Event, frozen=True, kw_only=True):
     """How a person wants things; what is absent stays, null goes back to the default.
 
     display_precision: decimals. default_method, default_solvation: of `qforge run`, unless an
-    option says otherwise. slack_webhook_url: encrypted, never in clear. The settings of
-    notifications are stored, and nothing sends notifications yet.
+    option says otherwise. slack_webhook_url: encrypted, never in clear. notification_on_*: what
+    `qforge notify` tells the user by each channel that is enabled.
     """
 
     display_units: DisplayUnits | UnsetType | None = UNSET
@@ -216,6 +216,8 @@ class UserPreferencesChanged(Event, frozen=True, kw_only=True):
     slack_webhook_url: Encrypted | UnsetType | None = UNSET
     notification_on_completion: bool | UnsetType | None = UNSET
     notification_on_error: bool | UnsetType | None = UNSET
+    notification_on_give_up: bool | UnsetType | None = UNSET
+    notification_on_regression: bool | UnsetType | None = UNSET
     changes: dict[str, Changed] | UnsetType = UNSET
 
 
@@ -326,6 +328,18 @@ user_preferences = read_model(
     ),
     column("notification_on_completion", Boolean, "Whether to notify when a batch is done"),
     column("notification_on_error", Boolean, "Whether to notify of failures"),
+    column(
+        "notification_on_give_up",
+        Boolean,
+        "Whether to notify of calculations that are not retried any more",
+        added=True,
+    ),
+    column(
+        "notification_on_regression",
+        Boolean,
+        "Whether to notify when calculations have become slower",
+        added=True,
+    ),
     one_of("display_units_are_known", "display_units", DisplayUnits),
     one_of("theme_is_known", "theme", Theme),
     check("slack_webhook_url_is_encrypted", "slack_webhook_url LIKE 'gAAAA%'"),

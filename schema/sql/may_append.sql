@@ -28,6 +28,7 @@ RETURN (
         'calculation.calculation_completed',
         'calculation.calculation_error_resolved',
         'calculation.calculation_failed',
+        'calculation.calculation_given_up',
         'calculation.calculation_invalidated',
         'calculation.calculation_lost',
         'calculation.calculation_requested',

@@ -41,6 +41,7 @@ FILES = {"qforge import events": "events.jsonl"}
 
 MORE = {
     "qforge project": ["--once"],  # else it waits for the database, and follows the log
+    "qforge notify": ["--once"],  # as well
     "qforge retract": ["--dry-run"],
     "qforge record": ["project_created", "--data", '{"name": "x"}'],
     "qforge rebuild": ["molecules"],

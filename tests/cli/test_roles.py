@@ -90,7 +90,14 @@ FOR: Mapping[str, list[str]] = {
     "qforge_worker": APPENDS,
     "qforge_auditor, qforge_appender": [*COMPUTES, "audit", *RECORDS],
     "qforge_auditor, qforge_worker": [*COMPUTES, "audit", "calculations list"],
-    "qforge_admin": ["import events", "run", "project --once", "audit", "db maintain"],
+    "qforge_admin": [
+        "import events",
+        "run",
+        "project --once",
+        "notify --once",
+        "audit",
+        "db maintain",
+    ],
 }
 """The commands that a login with these roles is for."""
 

@@ -25,6 +25,7 @@ ROOMS = (
     "web",
     "datasets",
     "runner",
+    "notifications",
     "projections",
     "eventstore",
     "schema",

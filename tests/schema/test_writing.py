@@ -27,6 +27,8 @@ NOT_WRITTEN: Mapping[str, str] = {
     "atomic_properties": "rows of the event that completes a calculation",
     "calculation_execution_metrics": "rows of the event that completes a calculation",
     "performance_metrics_hourly": "counted from measurements",
+    "notifications": "what the notifier has sent",
+    "performance_regressions": "found by the notifier",
     "spools": "what a machine reports of itself",
     "api_usage_logs": "what the server records of requests",
 }

@@ -7,6 +7,7 @@ from uuid import UUID
 import click
 
 from quantum_forge.cli.command import Group
+from quantum_forge.cli.commands.recording.notifications import notifications
 from quantum_forge.cli.commands.recording.totp import totp
 from quantum_forge.cli.parse.account import naming, user_id_of
 from quantum_forge.cli.parse.options import json_option, limit_option, time
@@ -43,6 +44,7 @@ def users() -> None:
     """
 
 
+users.add_command(notifications)
 users.add_command(totp)
 
 

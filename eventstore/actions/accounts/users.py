@@ -308,8 +308,6 @@ class Users(Domain):
     def set_webhook(self, user_id: UUID, /, url: Secret | None) -> Placed:
         """Record where a person's notifications are to go, encrypted; None: nowhere.
 
-        Nothing sends notifications yet.
-
         Raises:
             EncryptionKeyMissing: when there is no key.
         """

@@ -114,7 +114,9 @@ def test_what_timed_out_is_tried_again_until_the_limit(
     assert (done.attempts, done.completed, done.scheduled) == (6, 0, 6)
     assert [each.story for each in done.given_up] == ["timed out 4 times"] * 2
     assert counted(engine)["calculation_failed"] == 9
+    assert counted(engine)["calculation_given_up"] == 2
     assert retried(engine, "nothing_is_in_time").attempts == 0
+    assert counted(engine)["calculation_given_up"] == 2
 
     # And then: people see it
     (first, second) = json.loads(qforge_here("retry", "--dry-run", "--json").stdout)

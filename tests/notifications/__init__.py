@@ -1,0 +1,1 @@
+"""Tests of notifications, against a real SMTP server and a receiver of webhooks on this machine."""
