@@ -98,7 +98,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         server = Server(settings, web, local)
-        hub = Hub(server.engine, on_trouble=_say)
+        hub = Hub(server.engine, on_trouble=_teller())
         usage = Usage(server.recorder, prints=web.log)
         hub.start()
         usage.start()
@@ -310,5 +310,13 @@ async def _not_allowed(request: Request, error: Exception) -> Response:
     )
 
 
-def _say(message: str) -> None:
-    print(f"the log cannot be followed: {message}", file=sys.stderr, flush=True)
+def _teller() -> Callable[[str], None]:
+    """Return what says why the log cannot be followed: each reason once, until there is another."""
+    said = [""]
+
+    def say(message: str) -> None:
+        if message != said[0]:
+            said[0] = message
+            print(f"the log cannot be followed: {message}", file=sys.stderr, flush=True)
+
+    return say

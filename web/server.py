@@ -190,15 +190,19 @@ class Server:
         if acting is None and not person.has_users:
             acting = self.settings.user_id
         power = Role.ADMIN if person.may_everything else person.power
+        if person.user_id is None and power is None:
+            power = Role.VIEWER  # a login of nobody reads what its database roles let it read
+        audits = person.administers or person.audits
         claims = {"role": "authenticated", "tenant_id": str(person.tenant_id)}
         return Caller(
             tenant_id=person.tenant_id,
             user_id=acting,
             power=power,
-            database_role=AUDITOR if power == Role.ADMIN else READER,
+            database_role=AUDITOR if power == Role.ADMIN and audits else READER,
             claims=claims if acting is None else {**claims, "sub": str(acting)},
             name=f"local {person.username or person.login}",
-            is_operator=power == Role.ADMIN,
+            is_operator=power == Role.ADMIN and person.administers,
+            has_auditor=audits,
         )
 
     async def in_thread(self, work: Callable[[], _Value]) -> _Value:

@@ -1,8 +1,6 @@
 """Callers: for whom a request acts, in which tenant, and by which role of the database it reads."""
 
-import contextlib
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,19 +13,18 @@ from quantum_forge.eventstore.actions.accounts.api_keys import (
     KeyHolder,
     tenant_of_key,
 )
-from quantum_forge.eventstore.actions.accounts.sessions import ResumedSession, Sessions
 from quantum_forge.eventstore.actions.accounts.users import ended_with
 from quantum_forge.eventstore.base.envelope import Stream
-from quantum_forge.eventstore.base.errors import NotLetIn, RuleBroken
+from quantum_forge.eventstore.base.errors import NotLetIn
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.person import Person, read_person
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.eventstore.recording.standings import read_standings
-from quantum_forge.eventstore.security.hashing import hash_token
 from quantum_forge.schema.domains.access import Scope, SessionOpened
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.permissions import POWER
+from quantum_forge.web.auth.browsers import Browsers
 from quantum_forge.web.auth.remembered import Remembered
 from quantum_forge.web.auth.throttle import Throttle
 from quantum_forge.web.auth.tokens import Tokens, refused
@@ -35,9 +32,6 @@ from quantum_forge.web.rest.errors import RestError
 
 READ, WRITE = Scope.READ, Scope.WRITE
 """Scopes of an API key; a key without scopes may do what its user may."""
-
-_EXTENDED_AFTER = timedelta(hours=1)
-"""After which the use of a session by a browser is recorded again."""
 
 _KEY = "qf_"
 _PREFIX = len(_KEY) + 8
@@ -52,7 +46,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     the user may do at most; None: nothing that needs a role. database_role: by which it reads.
     scopes: that its key is limited to; None: no limit. claims: what the database is told of it.
     name: for the access log. is_operator: whether it is whoever runs the server, who may see what
-    belongs to no tenant.
+    belongs to no tenant. has_auditor: whether the server may read the log for it.
     """
 
     tenant_id: UUID | None
@@ -63,6 +57,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     claims: Mapping[str, Any] = {}
     name: str = "anonymous"
     is_operator: bool = False
+    has_auditor: bool = True
 
     @property
     def is_anonymous(self) -> bool:
@@ -140,7 +135,7 @@ class Callers:
         self._keys: Remembered[str, tuple[UUID, KeyHolder]] = Remembered()
         self._people: Remembered[tuple[UUID, UUID], Person] = Remembered()
         self._sessions: Remembered[tuple[UUID, UUID], str | None] = Remembered()
-        self._cookies: Remembered[str, ResumedSession | None] = Remembered()
+        self._browsers = Browsers(recorder)
 
     def identify(self, headers: Mapping[str, str], address: str | None = None) -> Caller:
         """Return who sends a request with these headers (their names in lower case).
@@ -189,8 +184,6 @@ class Callers:
     def of_session(self, token: Secret, author: Author) -> Caller:
         """Return the user whose browser brings the token of a session in its cookie.
 
-        A session that is used lives on: that is recorded once an hour.
-
         Args:
             token: in the cookie.
             author: where the request comes from, and in which tenant sessions are opened.
@@ -199,19 +192,7 @@ class Callers:
             RestError: 401 when the session has ended.
         """
         tenant_id = author.tenant_id
-        sessions = Sessions(self._recorder(tenant_id).acting_as(author))
-
-        def read() -> ResumedSession | None:
-            try:
-                found = sessions.recognise(token)
-            except NotLetIn:
-                return None
-            if found.expires_at - sessions.clock() < sessions.lifetime - _EXTENDED_AFTER:
-                with contextlib.suppress(RuleBroken):  # it ends this very moment
-                    sessions.touch(found.id)
-            return found
-
-        found = self._cookies.get(hash_token(token), read, unless=lambda known: known is None)
+        found = self._browsers.session(token, author)
         if found is None:
             raise refused("the session of this browser has ended")
         self._require_session(tenant_id, found.id, found.user_id)

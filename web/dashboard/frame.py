@@ -41,7 +41,7 @@ class Frames:
 
 
 def _read(server: Server, caller: Caller, request: Request) -> Reader:
-    unnamed = caller.name.removeprefix("local ")
+    unnamed = "you, without an account" if caller.is_operator else caller.name
     if caller.user_id is None:
         return Reader(unnamed)
     found = (

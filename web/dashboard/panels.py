@@ -117,7 +117,11 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
     def seen_by(self, caller: Caller) -> list[Panel]:
         """Return the panels that a caller may see."""
-        return [panel for panel in self.panels if caller.may(panel.needs, READ)]
+        return [
+            panel
+            for panel in self.panels
+            if caller.may(panel.needs, READ) and (caller.has_auditor or not panel.reads_log)
+        ]
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):

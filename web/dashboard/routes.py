@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from quantum_forge.schema.domains.users import Role
-from quantum_forge.web.auth.callers import READ, WRITE, Caller
+from quantum_forge.web.auth.callers import AUDITOR, READ, WRITE, Caller
 from quantum_forge.web.dashboard.assets import static
 from quantum_forge.web.dashboard.drawing import DRAWING, drawing
 from quantum_forge.web.dashboard.export import export
@@ -142,6 +142,9 @@ def _shown(
 ) -> Response:
     """Read the panels of a page in one transaction, so that they agree."""
     panels = page.seen_by(caller)
+    if not panels:
+        missing = f"the page {page.title} requires the database role {AUDITOR}"
+        raise RestError(403, "42501", f"permission denied: {missing}")
     if name is not None:
         panels = [panel for panel in panels if panel.name == name]
         if not panels:
@@ -165,7 +168,7 @@ def _shown(
         title=page.title,
         panels=shown,
         query=query,
-        follows=caller.may(Role.RESEARCHER, READ),
+        follows=caller.may(Role.RESEARCHER, READ) and caller.has_auditor,
         **context,
     )
 
