@@ -58,13 +58,20 @@ def xyz_file(text: str) -> Geometry | None:
     positions: list[Position] = []
     try:
         for line in lines[2 : 2 + int(found[1])]:
-            symbol, *coordinates = line.split()[:4]
-            x, y, z = (float(each.replace("D", "E").replace("d", "e")) for each in coordinates)
+            symbol, x, y, z = line.split()[:4]
             symbols.append(_element(symbol))
-            positions.append((x, y, z))
+            try:
+                positions.append((float(x), float(y), float(z)))
+            except ValueError:  # may be in Fortran's notation
+                positions.append((_fortran(x), _fortran(y), _fortran(z)))
         return Geometry.of(symbols, positions)
     except (ValueError, KeyError, IndexError):
         return None
+
+
+def _fortran(number: str) -> float:
+    """A number whose exponent is written after D, or E."""
+    return float(number.replace("D", "E").replace("d", "e"))
 
 
 def _element(symbol: str) -> str:

@@ -88,6 +88,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 def read_documents(metadata: Mapping[str, Any], results: Mapping[str, Any]) -> Facts:
     """Return what both say; results outweigh metadata, and what is nested what surrounds it."""
     given = {**dict(_flat(metadata)), **dict(_flat(results))}
+    units = given.get("units")
     given[_STATED] = _stated_units(given)
     status = _STATUSES.get((text(given.get("status") or given.get("state")) or "").lower())
     success = given.get("success")
@@ -106,7 +107,7 @@ def read_documents(metadata: Mapping[str, Any], results: Mapping[str, Any]) -> F
         began=_time(_first(given, "started_at", "start_time", "created_at", "submitted_at")),
         ended=_time(_first(given, "completed_at", "finished_at", "end_time", "updated_at")),
         energy=_energy(given, ("total_energy", "energy")),
-        energies=_energies(metadata, results),
+        energies=_energies(metadata, results, units),
         homo=_in_ev(given, ("homo_energy", "homo")),
         lumo=_in_ev(given, ("lumo_energy", "lumo")),
         gap=_in_ev(given, ("homo_lumo_gap", "gap")),
@@ -160,11 +161,10 @@ def _energy(given: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
 
 
 def _energies(
-    metadata: Mapping[str, Any], results: Mapping[str, Any]
+    metadata: Mapping[str, Any], results: Mapping[str, Any], units: object
 ) -> tuple[tuple[str, float], ...]:
     """Every total energy that is stated, in Eh, with its path."""
     found: list[tuple[str, float]] = []
-    units = {**dict(_flat(metadata)), **dict(_flat(results))}.get("units")
 
     def search(document: Mapping[str, Any], path: str, depth: int) -> None:
         own = {key_name(key): value for key, value in document.items() if value is not None}

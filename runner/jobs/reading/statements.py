@@ -7,6 +7,7 @@ be read is unclear. Neither is decided silently.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -40,6 +41,7 @@ _OF_SOLVENT = {"model": "solvation_model", "method": "solvation_model", "type": 
 
 _NAMES_OF_SOLVENT = frozenset(("name", "solvent", "id", "value"))
 _TEMPERATURE = re.compile(r"etemp|(?:electron|fermi|smearing).*temp|temp.*(?:electron|_el$)|^tele$")
+_ANY_TEMPERATURE = re.compile(r"(?:^|_)temp(?:erature)?(?:$|_)")
 _USUAL_TEMPERATURES = frozenset((0.0, 298.0, 298.15, 300.0))
 """K; a temperature without more words is that of thermochemistry, and one of these, mostly."""
 
@@ -119,6 +121,7 @@ def method_name(value: object) -> str | None:
     return None if name is None else known_method(name) or name
 
 
+@lru_cache(4096)  # job folders of a campaign have the same keys
 def key_name(key: str) -> str:
     """Return a key of a document in small letters, with underscores."""
     return key.strip().lower().replace(" ", "_").replace("-", "_") or "_"
@@ -278,7 +281,7 @@ class _Reader:
         found: list[tuple[str, float]] = []
         for each in statements:
             is_of_electrons = _TEMPERATURE.search(each.name) is not None
-            if not is_of_electrons and not re.search(r"(?:^|_)temp(?:erature)?(?:$|_)", each.name):
+            if not is_of_electrons and not _ANY_TEMPERATURE.search(each.name):
                 continue
             value = each.value
             if isinstance(value, str):
