@@ -21,6 +21,8 @@ from quantum_forge.web.dashboard.pages.calculation import CALCULATION
 from quantum_forge.web.dashboard.pages.calculations import CALCULATIONS
 from quantum_forge.web.dashboard.pages.campaign import CAMPAIGN, RETRACT
 from quantum_forge.web.dashboard.pages.campaigns import CAMPAIGNS
+from quantum_forge.web.dashboard.pages.datasets import DATASETS, DIFFERENCE, TAKEN, take_dataset
+from quantum_forge.web.dashboard.pages.editor import EDITOR
 from quantum_forge.web.dashboard.pages.events import EVENTS
 from quantum_forge.web.dashboard.pages.health import HEALTH
 from quantum_forge.web.dashboard.pages.molecules import MOLECULE, MOLECULES
@@ -58,6 +60,9 @@ PAGES: Final[tuple[Page, ...]] = (
     MOLECULE,
     CALCULATIONS,
     CALCULATION,
+    EDITOR,
+    DATASETS,
+    DIFFERENCE,
     PERFORMANCE,
     SEARCH,
     AUDIT,
@@ -76,6 +81,7 @@ def dashboard_routes() -> list[Route]:
     return [
         Route("/static/{digest}/{name:path}", static),
         Route(DRAWING, _as_page(drawing)),
+        Route(TAKEN, _as_page(take_dataset)),
         Route(LOGIN, _as_page(login), methods=["GET", "HEAD", "POST"]),
         Route(LINK, _as_page(link)),
         Route(LOGOUT, _as_page(logout), methods=["POST"]),

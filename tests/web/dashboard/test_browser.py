@@ -1,12 +1,14 @@
 """The dashboard in Chromium: one browser, which goes through the pages."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium.webdriver import ActionChains, Keys
 
 from quantum_forge.web.dashboard.routes import PAGES
 from tests.support.browser import Browser, browsing
+from tests.support.projecting import wait_until_projected
 from tests.support.training_set import METHODS, MOLECULES, calculation_of
 from tests.web.conftest import PASSWORD, Served
 
@@ -92,6 +94,30 @@ def test_a_range_of_a_histogram_is_a_condition(browser: Browser) -> None:
     browser.until(lambda: "gap_from=" in browser.driver.current_url)
     assert "gap_to=" in browser.driver.current_url
     assert complaints(browser) == []
+
+
+def test_the_editor_comes_back_as_it_was(browser: Browser, served: Served, tmp_path: Path) -> None:
+    """Use case 1: the browser is closed in the middle, another one has what was written."""
+    browser.open("/editor")
+    area = browser.wait_for("#structure")
+    area.clear()
+    area.send_keys("Cc1ccccc1O" + Keys.ARROW_LEFT * 3)
+    browser.until(lambda: browser.wait_for("#drawing").get_property("naturalWidth"))
+    browser.until(lambda: "Saved" in browser.wait_for("#saved").text)
+    browser.screenshot("editor-used")
+    assert complaints(browser) == []
+    wait_until_projected(served.engine)
+
+    with browsing(served.url, tmp_path) as other:
+        other.sign_in("ada", PASSWORD)
+        other.open("/editor")
+        again = other.wait_for("#structure")
+        assert again.get_property("value") == "Cc1ccccc1O"
+        assert again.get_property("selectionStart") == 7
+        again.clear()
+        again.send_keys("2\n\nH 0 0 0\nH 0 0 0.74")
+        other.wait_for("#geometry[data-drawn] canvas")
+        assert complaints(other) == []
 
 
 def complaints(browser: Browser) -> list[str]:

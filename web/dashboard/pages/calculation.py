@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import select
 
+from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.history import lineage
 from quantum_forge.projections.history.as_of import as_of
 from quantum_forge.projections.project.checkpoint import read_checkpoints
@@ -77,8 +78,20 @@ class Point(msgspec.Struct, frozen=True):
 
 def _facts(asked: Asked) -> Any:
     query: CalculationQuery = asked.query
+    row = _row(asked, query.as_of)
+    if row is None and query.as_of is None:
+        # Recorded a moment ago, as by the editor: the table follows.
+        row = _row(asked, safe_head(asked.connection))
+        if row is None:
+            raise RestError(404, "QF404", f"there is no calculation {query.id}")
+    return {"row": row, "shown": _SHOWN}
+
+
+def _row(asked: Asked, position: int | None) -> Any:
+    """Read the row, or fold it from the log as of a position."""
+    query: CalculationQuery = asked.query
     projection = PROJECTIONS["calculations"]
-    source = calculations if query.as_of is None else as_of(projection, max(0, query.as_of))
+    source = calculations if position is None else as_of(projection, max(0, position))
     m = molecules.c
     statement = (
         select(source, m.smiles, m.formula, m.name)
@@ -90,10 +103,7 @@ def _facts(asked: Asked) -> Any:
         )
         .where(source.c.tenant_id == asked.caller.tenant_id, source.c.id == query.id)
     )
-    row = asked.connection.execute(statement).one_or_none()
-    if row is None and query.as_of is None:
-        raise RestError(404, "QF404", f"there is no calculation {query.id}")
-    return {"row": row, "shown": _SHOWN}
+    return asked.connection.execute(statement).one_or_none()
 
 
 def _geometry(asked: Asked) -> Any:

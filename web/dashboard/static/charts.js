@@ -7,7 +7,9 @@ function colour(name) {
 }
 
 function options(uPlot, chart, width) {
-  const paths = chart.kind === "bars" ? uPlot.paths.bars({ size: [0.8, 40] }) : undefined;
+  // A bar of a histogram stands on its range, which begins at x.
+  const shapes = { bars: { size: [0.8, 40] }, histogram: { size: [1, 80], align: 1, gap: 1 } };
+  const paths = chart.kind in shapes ? uPlot.paths.bars(shapes[chart.kind]) : undefined;
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
   return {
     width,

@@ -14,7 +14,7 @@ function loaded() {
   return loading;
 }
 
-async function draw(root) {
+export async function draw(root) {
   const places = [...root.querySelectorAll("[data-geometry]")];
   if (!library || !places.length || !(await loaded())) return;
   const { $3Dmol } = window;
