@@ -16,6 +16,7 @@ from quantum_forge.eventstore.actions.accounts.authorization import (
     refusals_recorded,
     require_role,
 )
+from quantum_forge.eventstore.base import tracing
 from quantum_forge.eventstore.base.counted import counted
 from quantum_forge.eventstore.base.errors import NeedsDatabase, NeedsPrimary, QuantumForgeError
 from quantum_forge.eventstore.database.availability.outage import Patience, reason_of
@@ -63,6 +64,7 @@ def open_forge(
         NeedsDatabase: when the settings name a served store, and no database.
         RebuildNeeded, FoldFailed, CheckpointDiverged: when what it needs cannot be projected.
     """
+    tracing.begin()
     settings = settings or load_settings()
     refuse_store(settings)
     patience = patience_of(follows)
@@ -82,7 +84,13 @@ def open_forge(
             if needed.trouble is not None:
                 raise needed.trouble
             note_behind(needed)
-        yield forge
+        # What follows the log has no end: each of its batches is a trace of its own.
+        with (
+            contextlib.nullcontext()
+            if follows
+            else tracing.span(click.get_current_context().command_path)
+        ):
+            yield forge
         if has_appended(forge.engine):
             _project_own_events(forge)
 

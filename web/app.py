@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from quantum_forge.eventstore.base import tracing
 from quantum_forge.eventstore.base.errors import QuantumForgeError
 from quantum_forge.eventstore.database.settings import Settings, load_settings
 from quantum_forge.eventstore.spool.directory import spool_directory
@@ -80,6 +81,7 @@ _EXPOSED = (
 
 def from_environment() -> ASGIApp:
     """Make the application from the settings of the environment, in a worker process."""
+    tracing.begin()
     return create_app(load_settings(), load_web_settings())
 
 

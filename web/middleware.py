@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quantum_forge.eventstore.base import tracing
 from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.web.auth.callers import Caller
 from quantum_forge.web.failures import no_such_path, response_of
@@ -100,10 +101,30 @@ class _Request:
         headers = Headers(scope=scope)
         self._id = _id_of(headers.get(ID_HEADER))
         scope.setdefault("state", {})["id"] = self._id
+        self._headers = headers
         self._announced = headers.get("content-length", "0")
 
     async def answer(self) -> None:
         """Answer it; an error of the program is passed on when its answer has been sent."""
+        with tracing.request_span(self._scope["method"], self._headers) as span:
+            try:
+                await self._answer()
+            finally:
+                if span is not None:
+                    span.update_name(f"{self._scope['method']} {_route_of(self._scope)}")
+                    span.set_attributes(self._facts())
+
+    def _facts(self) -> dict[str, str | int]:
+        """What a span says of the request: neither its query nor its headers."""
+        return {
+            "http.request.method": self._scope["method"],
+            "http.route": _route_of(self._scope),
+            "http.response.status_code": self._status,
+            "http.response.body.size": self._sent,
+            "qforge.request_id": str(self._id),
+        }
+
+    async def _answer(self) -> None:
         try:
             if (refused := self._refused()) is not None:
                 asked = Request(self._scope)
@@ -211,6 +232,11 @@ class _Request:
             error=self._scope["state"].get("error"),
             is_use=not self._scope["state"].get("unrecorded", False),
         )
+
+
+def _route_of(scope: Scope) -> str:
+    """The path with the names of its parameters, as the route has it."""
+    return getattr(scope.get("route"), "path", None) or "unknown"
 
 
 def _too_slow(seconds: float) -> RestError:

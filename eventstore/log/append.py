@@ -11,6 +11,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from quantum_forge.eventstore.base import tracing
 from quantum_forge.eventstore.base.codec import decode, encode, encode_metadata
 from quantum_forge.eventstore.base.envelope import MUST_EXIST, NewEvent, Placed, Position
 from quantum_forge.eventstore.base.errors import (
@@ -92,7 +93,7 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> list[Placed]:
 
 def append_wire(connection: Connection, wire: bytes) -> list[Placed]:
     """Append what `encode_wire` made, as `append` does; does not commit."""
-    with translated_errors(connection.engine):
+    with translated_errors(connection.engine), tracing.span("append"):
         rows = [
             row
             for call in calls_of(wire.decode())

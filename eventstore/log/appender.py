@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Connection, Engine, text
 
+from quantum_forge.eventstore.base import tracing
 from quantum_forge.eventstore.base.envelope import NewEvent, Placed, Position, Stream
 from quantum_forge.eventstore.base.errors import (
     ConnectionLost,
@@ -140,7 +141,8 @@ class Appender:
         self, wire: bytes, events: Sequence[InStream], *, seconds: float | None = None
     ) -> list[Placed]:
         """Append what `encode_wire` made of these events, as `append` does."""
-        rows = self._together.ask(_Append(events, wire.decode(), seconds))
+        with tracing.span("append", {"qforge.events": len(events)}):
+            rows = self._together.ask(_Append(events, wire.decode(), seconds))
         wakeups.appended(self.engine)
         return [
             Placed(id_, Position(position), version, new) for id_, position, version, new in rows

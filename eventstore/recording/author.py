@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from quantum_forge.eventstore.base.envelope import ANY_VERSION, NewEvent
+from quantum_forge.eventstore.base.tracing import traceparent
 from quantum_forge.schema.language.event import Event
 
 
@@ -40,6 +41,7 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
             "user_agent": self.user_agent,
             "correlation_id": self.correlation_id and str(self.correlation_id),
             "causation_id": self.causation_id and str(self.causation_id),
+            "traceparent": traceparent(),
         }
         return {**self.more, **{name: value for name, value in origin.items() if value is not None}}
 

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from quantum_forge.eventstore.base import tracing
 from quantum_forge.eventstore.base.errors import ConnectionLost, QuantumForgeError
 from quantum_forge.eventstore.database.availability import outage
 from quantum_forge.eventstore.database.availability.standby import publish_head
@@ -44,6 +45,14 @@ PARTITIONS_EVERY = 10_000
 
 PARTITIONS_PAUSE = 30.0
 """Seconds after a failed attempt at partitions, at most: each may hold up appends for 0.05 s."""
+
+
+_TRACEPARENTS = text("""
+    SELECT DISTINCT metadata->>'traceparent' AS traceparent
+      FROM event_logs
+     WHERE id > :after AND id <= :upto AND jsonb_typeof(metadata->'traceparent') = 'string'
+     LIMIT :most
+""")
 
 
 class RebuildNeeded(QuantumForgeError):
@@ -265,6 +274,24 @@ class Projector:
         with self._engine.connect() as connection:
             found = look(connection, after, upto)
         contents = {each.name: found.of(each.reads) for each in group}
+        with tracing.span(
+            "project",
+            {"qforge.after": after, "qforge.upto": upto, "qforge.projections": len(group)},
+            links=self._appends(after, upto) if tracing.is_on() else (),
+        ):
+            self._fold_all(group, contents, after, upto)
+
+    def _appends(self, after: int, upto: int) -> list[str]:
+        """The traceparents of what appended the events of a batch, as many as a span may link."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                _TRACEPARENTS, {"after": after, "upto": upto, "most": tracing.MOST_LINKS}
+            )
+            return [row.traceparent for row in rows]
+
+    def _fold_all(
+        self, group: Sequence[Projection], contents: dict[str, Contents], after: int, upto: int
+    ) -> None:
         alone = [each for each in group if contents[each.name].events > SHARED_EVENTS]
         shared = [each for each in group if each not in alone]
         began = time.monotonic()

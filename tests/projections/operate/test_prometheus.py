@@ -1,5 +1,8 @@
 """`qforge metrics`: what a monitoring system reads is valid, and says what is."""
 
+import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -84,28 +87,32 @@ def test_a_projection_of_another_definition_and_its_dead_letters_are_exposed(
     assert of(found, "qforge_projection_stale", projection="calculations") == 0
 
 
-def test_labels_are_escaped_and_every_family_has_help_and_type(tmp_path: Path) -> None:
-    """A name with a quote, a backslash or a line break comes back as it is."""
-    name = 'a"b\\c\nd'
-    gauges = Gauges(
+def gauges_of(name: str, directory: Path, *, oldest: datetime | None = None) -> Gauges:
+    """The gauges of one projection."""
+    return Gauges(
         tenant_id=UUID(int=1),
         head=Head(safe=Position(2), last_assigned=Position(3), held_by=[]),
         lags=[Lag(projection=name, position=Position(1), positions=1, is_behind=True, seconds=0.5)],
         stale=[name],
         parked={name: 7},
-        queue={},
+        queue={"completed": 1},
         spool=SpoolState(
-            directory=str(tmp_path),
+            directory=str(directory),
             events=4,
             bytes=5,
-            oldest=None,
+            oldest=oldest,
             segments=[],
             rejected=[],
             kept=[],
         ),
     )
 
-    exposed = exposition(gauges)
+
+def test_labels_are_escaped_and_every_family_has_help_and_type(tmp_path: Path) -> None:
+    """A name with a quote, a backslash or a line break comes back as it is."""
+    name = 'a"b\\c\nd'
+
+    exposed = exposition(gauges_of(name, tmp_path))
 
     found = samples(exposed)
     assert of(found, "qforge_projection_lag_seconds", projection=name) == 0.5
@@ -115,3 +122,15 @@ def test_labels_are_escaped_and_every_family_has_help_and_type(tmp_path: Path) -
     for family in text_string_to_metric_families(exposed):
         assert family.documentation
         assert family.type == "gauge"
+
+
+def test_the_dashboard_of_grafana_shows_every_metric_and_no_other(tmp_path: Path) -> None:
+    """A metric that is renamed leaves no empty panel."""
+    dashboard = (Path(__file__).parents[3] / "examples" / "grafana.json").read_text("utf-8")
+    panels = json.loads(dashboard)["panels"]
+    shown = " ".join(target["expr"] for panel in panels for target in panel["targets"])
+    exposed = exposition(gauges_of("molecules", tmp_path, oldest=datetime.now(UTC)))
+
+    names = {family.name for family in text_string_to_metric_families(exposed)}
+    assert set(re.findall(r"qforge_\w+", shown)) == names
+    assert len({panel["id"] for panel in panels}) == len(panels)
