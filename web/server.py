@@ -31,6 +31,7 @@ from quantum_forge.web.auth.callers import AUDITOR, READER, Caller, Callers, cre
 from quantum_forge.web.auth.cookies import CSRF_HEADER, require_own_page, session_token
 from quantum_forge.web.auth.local import LocalSignIn
 from quantum_forge.web.auth.tokens import Tokens, load_tokens
+from quantum_forge.web.cache import SharedPages, database_identity
 from quantum_forge.web.exports import Exports
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.settings import WebSettings
@@ -67,6 +68,7 @@ class Server:
         try:
             act_always_for(self._of_exports, settings.tenant_id)
             announce_appends(self.engine)
+            self.pages = self._shared_pages()
             self.tokens: Tokens = load_tokens(web, settings.home)
             self._recorders: dict[UUID, Recorder] = {}
             self._lock = threading.Lock()
@@ -252,8 +254,18 @@ class Server:
                 for recorder in self._recorders.values():
                     stack.callback(recorder.close)
         finally:
+            if self.pages is not None:
+                self.pages.close()
             self._of_exports.dispose()
             self._database.close()
+
+    def _shared_pages(self) -> SharedPages | None:
+        """The cache that the settings name."""
+        if self.web.cache_url is None:
+            return None
+        with self.engine.connect() as connection:
+            identity = database_identity(connection)
+        return SharedPages(self.web.cache_url, identity, self.web.cache_seconds)
 
     def _bound_to(self) -> UUID | None:
         """The tenant that the login is bound to, whatever a request claims."""

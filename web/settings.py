@@ -33,8 +33,9 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     token must name; None: any. token_seconds: for which a token from a password lasts. origins: of
     pages that may send requests from a browser; `*`: all. plans: whether a client may ask for the
     plan of its query. log: whether each request is a line on stdout. projects: whether the process
-    keeps the read models up to date. trusted_proxies: whose X-Forwarded-For says where a request
-    came from.
+    keeps the read models up to date. cache_url: of a cache of pages that processes share; None:
+    there is none. cache_seconds: for which a page stays there. trusted_proxies: whose
+    X-Forwarded-For says where a request came from.
     """
 
     max_body: int = 16 * 2**20
@@ -52,6 +53,8 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     plans: bool = False
     log: bool = True
     projects: bool = True
+    cache_url: Secret | None = None
+    cache_seconds: int = 3600
     trusted_proxies: tuple[Network, ...] = ()
 
 
@@ -73,6 +76,7 @@ def load_web_settings(
     if role is not None and role not in ROLES:
         raise InvalidSetting("QFORGE_ANONYMOUS_ROLE", f"must be one of {', '.join(ROLES)}")
     keys = variables.get("QFORGE_JWT_KEYS")
+    cache = variables.get("QFORGE_CACHE_URL")
     return WebSettings(
         max_body=_positive(variables, "QFORGE_WEB_MAX_BODY", default.max_body, int, "bytes"),
         max_rows=_positive(variables, "QFORGE_WEB_MAX_ROWS", default.max_rows, int, "rows"),
@@ -97,6 +101,10 @@ def load_web_settings(
         plans=_yes(variables, "QFORGE_WEB_PLANS", default.plans),
         projects=_yes(variables, "QFORGE_WEB_PROJECT", default.projects),
         log=_yes(variables, "QFORGE_WEB_LOG", default.log),
+        cache_url=None if cache is None else Secret(cache),
+        cache_seconds=_positive(
+            variables, "QFORGE_CACHE_SECONDS", default.cache_seconds, int, "seconds"
+        ),
         trusted_proxies=tuple(
             _network("QFORGE_WEB_TRUSTED_PROXIES", each)
             for each in _listed(variables.get("QFORGE_WEB_TRUSTED_PROXIES"))

@@ -84,7 +84,7 @@ def _asked(request: Request, server: Server, caller: Caller, table: str) -> Read
 
 def _whole(request: Request, server: Server, caller: Caller, asked: ReadRequest) -> ReadReply:
     with server.reading(caller, request) as connection:
-        return read(connection, asked)
+        return read(connection, asked, server.pages)
 
 
 async def _streamed(

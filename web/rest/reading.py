@@ -35,6 +35,7 @@ from quantum_forge.web.rest.request.preferences import (
     with_known_zone,
 )
 from quantum_forge.web.rest.request.query import Query
+from quantum_forge.web.rest.shared import Pages, shared_reply
 from quantum_forge.web.rest.statements.branches import Branch, branches
 from quantum_forge.web.rest.statements.compiler import Compiler
 from quantum_forge.web.rest.statements.counting import count_of, estimated, explain, is_estimated
@@ -52,19 +53,20 @@ CACHE = "private, no-cache"
 SET_ZONE = text("SELECT set_config('timezone', :zone, true)")
 
 
-def read(connection: Connection, request: ReadRequest) -> ReadReply:
+def read(connection: Connection, request: ReadRequest, pages: Pages | None = None) -> ReadReply:
     """Answer a GET or HEAD request.
 
     Args:
         connection: in a transaction of the caller's, whose role and tenant decide what is seen. It
             must see what is committed (READ COMMITTED) where the request asks for the past.
         request: what is asked for.
+        pages: that were read before; None: every page is read.
 
     Raises:
         RestError: for a request that cannot be answered, or that the database refuses.
     """
     try:
-        return _read(connection, request)
+        return _read(connection, request, pages)
     except (QuantumForgeError, SQLAlchemyError, psycopg.Error) as error:
         raise from_database(error, anonymous=request.anonymous) from error
 
@@ -82,7 +84,7 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
     """The query for what the entity tag is made of; None: the reply has no tag."""
 
 
-def _read(connection: Connection, request: ReadRequest) -> ReadReply:
+def _read(connection: Connection, request: ReadRequest, pages: Pages | None) -> ReadReply:
     table = readable(request.table)
     query = parse(request.pairs)
     media = parse_accept(request.accept, plans=request.plans)
@@ -109,10 +111,25 @@ def _read(connection: Connection, request: ReadRequest) -> ReadReply:
         statements=statements,
         state=None if (names := table_names(root)) is None else state_of(names, position),
     )
-    if request.if_none_match is not None and media.form is not Form.PLAN:
+    if media.is_streamed or request.is_head or media.form is Form.PLAN or _is_rough(reading):
+        pages = None
+    known = request.if_none_match
+    if (known is not None or pages is not None) and media.form is not Form.PLAN:
         tag = _tag(reading)
-        if tag is not None and is_known(tag, request.if_none_match):
+        if tag is not None and known is not None and is_known(tag, known):
             return _reply(reading, 304, b"", tag=tag)
+        if tag is not None and pages is not None:
+            return shared_reply(pages, request, tag, lambda: _answered(reading))
+    return _answered(reading)
+
+
+def _is_rough(reading: _Reading) -> bool:
+    """Whether the reply has a number that follows from statistics, which have no state."""
+    return reading.preferences.count not in (None, "exact")
+
+
+def _answered(reading: _Reading) -> ReadReply:
+    media, connection, statements = reading.media, reading.connection, reading.statements
     if media.is_streamed:
         return _streamed(reading)
     match media.form:

@@ -2,7 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Text, cast, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from quantum_forge.projections.project.checkpoint import fingerprint
@@ -10,6 +20,14 @@ from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.tables import projection_checkpoints, projection_dead_letters
 from quantum_forge.schema.tables.dead_letters import LIVE
 from quantum_forge.web.rest.statements.branches import Branch
+
+_MADE: ColumnElement[str] = literal_column(
+    "concat_ws(':', CAST('projection_checkpoints' AS regclass)::oid, CASE WHEN pg_is_in_recovery()"
+    " THEN (SELECT timeline_id::text FROM pg_control_checkpoint())"
+    " ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END)",
+    Text(),
+)
+"""When the tables were made, and the timeline of the log's WAL, which a promotion begins anew."""
 
 checkpoint, letter = projection_checkpoints.c, projection_dead_letters.c
 
@@ -31,8 +49,10 @@ def state_of(names: list[str], position: int | None) -> Select[str]:
     """Return the query for the state of tables, as the session sees them.
 
     It has the events that are folded in, of the types that each table reads, by which definition,
-    and those that are left out; and who asks, since policies decide which rows are seen. An event
-    of another type moves the checkpoint and changes nothing here, and none changes the past.
+    and those that are left out; and who asks, since policies decide which rows are seen. It tells
+    tables apart that were made anew by a restoration or a reset, and the log after a failover,
+    whose positions may hold other events. An event of another type moves the checkpoint and changes
+    nothing here, and none changes the past.
 
     Args:
         names: of the projections that fill them.
@@ -55,6 +75,7 @@ def state_of(names: list[str], position: int | None) -> Select[str]:
         left_out.scalar_subquery(),
         cast(func.current_tenant(), Text()),
         cast(func.current_user(), Text()),
+        _MADE,
     ]
     return select(func.concat_ws(";", *(func.coalesce(part, "") for part in parts)))
 
