@@ -32,6 +32,7 @@ async def write_table(request: Request, server: Server) -> Response:
         body=await request.body(),
         accept=", ".join(request.headers.getlist("accept")) or None,
         prefer=request.headers.getlist("prefer"),
+        content_type=request.headers.get("content-type"),
         max_seconds=server.web.max_seconds,
         idempotency_key=request.headers.get("idempotency-key"),
     )

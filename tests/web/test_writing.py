@@ -406,3 +406,34 @@ def test_times_are_in_the_zone_that_is_asked_for(bob: httpx2.Client) -> None:
     wanted["Prefer"] += ",handling=strict"
     reply = bob.post("/rest/v1/projects", json={"name": "zoned"}, headers=wanted)
     assert (reply.status_code, reply.json()["code"]) == (400, "PGRST122")
+
+
+def test_rows_are_inserted_as_csv(bob: httpx2.Client) -> None:
+    """By the types of the columns; what is no CSV of the table records nothing."""
+    headers = {**ROWS, "Content-Type": "text/csv; charset=utf-8"}
+    body = (
+        'smiles,name,charge,metadata\r\nC(=O)N,"a, ""b"" µ",NULL,"{""k"": 1}"\r\nCCCCl,,0,NULL\r\n'
+    )
+    reply = bob.post(
+        "/rest/v1/molecules?select=name,charge,metadata", content=body.encode(), headers=headers
+    )
+    assert reply.status_code == 201, reply.text
+    assert reply.json() == [
+        {"name": 'a, "b" µ', "charge": 0, "metadata": {"k": 1}},
+        {"name": "", "charge": 0, "metadata": None},
+    ]
+
+    before = bob.get("/rest/v1/molecules?select=count()").json()
+    for wrong, code in [
+        (b"", "PGRST102"),
+        (b"\xff", "PGRST102"),
+        (b"smiles,smiles\nC,C", "PGRST102"),
+        (b'smiles,name\n"C', "PGRST102"),
+        (b"smiles,name\nC", "PGRST102"),
+        (b"smiles,charge\nC,one", "22P02"),
+        (b"smiles,metadata\nC,{", "22P02"),
+        (b"smiles,nonsense\nC,1", "PGRST204"),
+    ]:
+        refused = bob.post("/rest/v1/molecules", content=wrong, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (400, code), wrong
+    assert bob.get("/rest/v1/molecules?select=count()").json() == before

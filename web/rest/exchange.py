@@ -62,6 +62,7 @@ class WriteRequest(Struct, frozen=True, kw_only=True):
         body: as it was sent.
         accept: the Accept header; several are joined by commas.
         prefer: the Prefer headers.
+        content_type: of the body; CSV is read where rows are inserted, and JSON elsewhere.
         max_seconds: that one statement may take.
         idempotency_key: a text that the client repeats when it sends a request again.
     """
@@ -72,6 +73,7 @@ class WriteRequest(Struct, frozen=True, kw_only=True):
     body: bytes = b""
     accept: str | None = None
     prefer: Sequence[str] = ()
+    content_type: str | None = None
     max_seconds: float = 30.0
     idempotency_key: str | None = None
 

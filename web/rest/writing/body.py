@@ -22,24 +22,20 @@ class Body(Struct, frozen=True, kw_only=True):
 
 
 def parse_body(
-    data: bytes, *, columns: Collection[str] | None = None, defaults: bool = False
+    data: bytes | list[Row], *, columns: Collection[str] | None = None, defaults: bool = False
 ) -> Body:
     """Parse the body of a request.
 
     Args:
-        data: JSON: an object, or an array of objects with the same keys.
+        data: JSON: an object, or an array of objects with the same keys; or the rows of another
+            format.
         columns: those that count, where the request names them; others are ignored.
         defaults: whether a column that an object lacks has its default, and not null.
 
     Raises:
         RestError: PGRST102, for a body that is nothing of that kind.
     """
-    try:
-        parsed = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
-        raise invalid_json(malformed(error, data) or str(error)) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid_json(str(error)) from None
+    parsed = data if isinstance(data, list) else _parsed(data)
     rows = parsed if isinstance(parsed, list) else [parsed]
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
@@ -58,6 +54,15 @@ def parse_body(
                 hint="Name the columns that count, as in ?columns=name,description.",
             )
     return Body(rows=rows, columns=names, is_single=not isinstance(parsed, list))
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise invalid_json(malformed(error, data) or str(error)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid_json(str(error)) from None
 
 
 def invalid_json(details: str) -> RestError:

@@ -26,6 +26,7 @@ from quantum_forge.web.rest.writing.changes import (
     key_of_begun,
     require_columns,
 )
+from quantum_forge.web.rest.writing.csv_rows import is_csv, rows_of_csv
 from quantum_forge.web.rest.writing.reply import reply
 from quantum_forge.web.rest.writing.rows import Key, Rows, of_keys
 
@@ -39,8 +40,9 @@ def insert(asked: Asked) -> WriteReply:
         RestError, QuantumForgeError: when one of them cannot be recorded; none is then.
     """
     preferences = asked.preferences
+    data = asked.request.body
     body = parse_body(
-        asked.request.body,
+        rows_of_csv(data, asked.table.table) if is_csv(asked.request.content_type) else data,
         columns=asked.query.columns,
         defaults=preferences.missing is Missing.DEFAULT,
     )
