@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import append, catalogue, peer, projections, transfer
+from benchmarks import append, catalogue, peer, projections, transfer, web
 from benchmarks.measure import Comparison, say
 from benchmarks.report import as_table
 from benchmarks.server import benchmark_server
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Any] = {
     "projections": projections,
     "transfer": transfer,
     "catalogue": catalogue,
+    "web": web,
 }
 RESULTS = Path(__file__).with_name("results.md")
 

@@ -5,7 +5,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -157,6 +157,11 @@ def _writer(url: URL, batch: int, *, rules: bool = True) -> Iterator[Write]:
         Recorder(engine, author, rules=rules, spool=Path(spool)) as recorder,
     ):
         yield write
+
+
+def record_one(url: URL) -> AbstractContextManager[Write]:
+    """Return what records one event a call, as the runner does."""
+    return _writer(url, 1)
 
 
 def _load(server: BenchmarkServer, extent: Extent) -> Comparison:

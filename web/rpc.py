@@ -21,7 +21,6 @@ from quantum_forge.eventstore.base.ids import uuid7
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.eventstore.base.suggestion import suggestion
 from quantum_forge.eventstore.files.lines import BadLine, parse_line
-from quantum_forge.eventstore.log.append import append
 from quantum_forge.eventstore.recording.recorder import Recorder
 from quantum_forge.schema.domains.retractions import ResultsRetracted
 from quantum_forge.schema.domains.users import Role
@@ -163,10 +162,7 @@ def _append_events(recorder: Recorder, body: bytes, key: str | None) -> object:
         events.append(msgspec.structs.replace(event, metadata=metadata))
     for event in events:
         recorder.permissions.require_all_of(recorder.author, event)
-    if not events:
-        return []
-    with recorder.engine.connect() as connection, connection.begin():
-        return append(connection, events)
+    return recorder.append_as_is(events)
 
 
 def _record(recorder: Recorder, body: bytes, _: str | None) -> object:

@@ -147,7 +147,9 @@ class Server:
         Raises:
             RestError: 401, 403 or 429.
         """
-        caller = await self.in_thread(lambda: self._identified(request, csrf))
+        caller = self.callers.known(request.headers)
+        if caller is None:
+            caller = await self.in_thread(lambda: self._identified(request, csrf))
         if self.bound_to is not None and caller.tenant_id not in (None, self.bound_to):
             raise RestError(403, "42501", "permission denied: this server serves another tenant")
         request.state.caller = caller

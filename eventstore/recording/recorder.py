@@ -268,6 +268,14 @@ class Recorder:
             lambda: encode_wire(events, rules=self._rules),
         )
 
+    def append_as_is(self, events: Sequence[NewEvent]) -> list[Placed]:
+        """Append events whose authors' rights somebody has checked, without rules; commits.
+
+        Raises:
+            NeedsDatabase, EventRefused, VersionConflict, EventIdReused: see `record_all`.
+        """
+        return self._database.appender.append(events)
+
     def decide(self, decide: Callable[[Connection], Sequence[NewEvent]]) -> list[Placed]:
         """Record, by the rules, what follows from what can be read now: see `append_checked`.
 

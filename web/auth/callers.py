@@ -163,6 +163,18 @@ class Callers:
             return self._of_key(credential, tenant_id, holder)
         return self._by_token(self._tokens.check(credential))
 
+    def known(self, headers: Mapping[str, str]) -> Caller | None:
+        """Return who sends a request with these headers, if that is known without a query."""
+        credential = credential_of(headers)
+        if credential is None or not credential.startswith(_KEY):
+            return None
+        if (used := self._keys.peek(credential)) is None:
+            return None
+        tenant_id, holder = used
+        if self._people.peek((tenant_id, holder.user_id)) is None:
+            return None
+        return self._of_key(credential, tenant_id, holder)
+
     def identify_again(self, headers: Mapping[str, str]) -> Caller:
         """Return who sent a request that is still being answered; this counts as no use of a key.
 

@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 TRUSTED_FOR = 5.0
 """Seconds after which the log is asked again whether a key, session or account still lets in."""
 
+MARGIN = 0.5
+"""Seconds before that in which an answer is not `peek`ed at: it may be too old when it is used."""
+
 _MOST = 10_000
 
 _Key = TypeVar("_Key")
@@ -45,6 +48,14 @@ class Remembered(Generic[_Key, _Value]):
                 self._known.clear()
             self._known[key] = (now, value)
         return value
+
+    def peek(self, key: _Key) -> _Value | None:
+        """Return the answer for a key if it is known, and will be for a while; reads nothing."""
+        with self._lock:
+            known = self._known.get(key)
+        if known is None or time.monotonic() - known[0] >= TRUSTED_FOR - MARGIN:
+            return None
+        return known[1]
 
     def forget(self, key: _Key) -> None:
         """Read the answer for a key again when it is next wanted."""
