@@ -46,6 +46,7 @@ from quantum_forge.web.server import Server
 from quantum_forge.web.settings import WebSettings, load_web_settings
 from quantum_forge.web.streams.events import events
 from quantum_forge.web.streams.hub import Hub
+from quantum_forge.web.streams.listeners import Listeners
 from quantum_forge.web.tables import read_table
 from quantum_forge.web.usage import Usage
 from quantum_forge.web.wire import APPEND_PATH, READ_PATH
@@ -100,7 +101,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         server = Server(settings, web, local)
-        hub = Hub(server.engine, on_trouble=_teller())
+        hub = Hub(server.engine, Listeners(web.streams), on_trouble=_teller())
         usage = Usage(server.recorder, prints=web.log)
         hub.start()
         usage.start()

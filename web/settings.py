@@ -27,7 +27,8 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     of a request may take. body_seconds: for which a request's body may take to arrive.
     stream_seconds: for which a client may take to receive one part of a reply. threads: requests
     that one process works on at the same time, and connections to the database that it uses for
-    them. anonymous_role: database role by which requests without a key read; None: they are
+    them. streams: clients that follow the log at the same time. anonymous_role: database role by
+    which requests without a key read; None: they are
     refused. jwt_secret: for HS256, at least 32 bytes; None: a file in the home directory has one.
     jwt_keys: file of public keys (a JSON Web Key Set) for RS256 and ES256. jwt_audience: that a
     token must name; None: any. token_seconds: for which a token from a password lasts. origins: of
@@ -44,6 +45,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     body_seconds: float = 30.0
     stream_seconds: float = 60.0
     threads: int = 16
+    streams: int = 1000
     anonymous_role: str | None = None
     jwt_secret: Secret | None = None
     jwt_keys: Path | None = None
@@ -90,6 +92,7 @@ def load_web_settings(
             variables, "QFORGE_WEB_STREAM_SECONDS", default.stream_seconds, float, "seconds"
         ),
         threads=_positive(variables, "QFORGE_WEB_THREADS", default.threads, int, "threads"),
+        streams=_positive(variables, "QFORGE_WEB_STREAMS", default.streams, int, "streams"),
         anonymous_role=role,
         jwt_secret=None if secret is None else Secret(secret),
         jwt_keys=None if keys is None else Path(keys).expanduser(),

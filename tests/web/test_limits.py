@@ -246,3 +246,37 @@ def test_a_body_arrives_in_time_and_is_small_before_anyone_is_let_in(limited: Se
         reply_ = client.post("/auth/v1/token?grant_type=password", content=b" " * 70_000)
         assert reply_.status_code == 413
         assert "65,536" in reply_.json()["message"]
+
+
+def test_nobody_takes_every_stream_of_events(
+    database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A user has a fifth of them, a tenant half; a stream that ends leaves its place to others."""
+    people = [("ada", TENANT), ("bob", TENANT), ("kim", TENANT), ("zoe", OTHER)]
+    keys = {
+        name: account(database.engine, tenant_id, name, Role.ADMIN).key
+        for name, tenant_id in people
+    }
+    web = WebSettings(jwt_secret=Secret(SECRET), streams=10, projects=False)
+    with (
+        serving(database, tmp_path_factory.mktemp("home"), web) as url,
+        contextlib.ExitStack() as stack,
+    ):
+
+        def status(name: str, streams: contextlib.ExitStack) -> int:
+            reply = streams.enter_context(
+                streams.enter_context(web_client(url, keys[name])).stream("GET", "/events")
+            )
+            assert reply.status_code == 200 or reply.headers["retry-after"] == "10"
+            return reply.status_code
+
+        first = contextlib.ExitStack()
+        assert [status("ada", first) for _ in range(3)] == [200, 200, 429]
+        assert [status("bob", stack) for _ in range(2)] == [200, 200]
+        assert [status("kim", stack) for _ in range(2)] == [200, 503]
+        assert status("zoe", stack) == 200
+        first.close()
+        end = time.monotonic() + 20
+        while status("ada", stack) != 200:
+            assert time.monotonic() < end
+            time.sleep(0.1)

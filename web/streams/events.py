@@ -4,6 +4,7 @@ The id of each is its position. A client that comes back with it in `Last-Event-
 gets what came after; without it, what comes from now on, or after `?after=POSITION`.
 """
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from quantum_forge.eventstore.base.codec import event_class, require_entity_type
 from quantum_forge.eventstore.log.read import Filter, read_all, safe_head
@@ -41,12 +43,31 @@ async def events(request: Request, server: Server, hub: Hub) -> Response:
     caller.require(Role.RESEARCHER, READ, "the stream of events")
     where = _filter(request, server.tenant_of(caller))
     asked = _after(request)
-    after = await server.in_thread(partial(_begin, server, request, caller, asked))
-    return StreamingResponse(
-        _streamed(request, server, hub, caller, where, after),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    opened = contextlib.ExitStack()
+    opened.enter_context(hub.joined(server.tenant_of(caller), caller.user_id or caller.name))
+    try:
+        after = await server.in_thread(partial(_begin, server, request, caller, asked))
+    except BaseException:
+        opened.close()
+        raise
+    return _Stream(opened, _streamed(request, server, hub, caller, where, after))
+
+
+class _Stream(StreamingResponse):
+    """A stream of events, which counts as one until it has ended, however that ends."""
+
+    def __init__(self, opened: contextlib.ExitStack, body: AsyncIterator[bytes]) -> None:
+        super().__init__(
+            body,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._opened = opened
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        with self._opened:
+            await super().__call__(scope, receive, send)
 
 
 async def _streamed(

@@ -8,7 +8,8 @@ hundred clients cost one reader.
 import asyncio
 import threading
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from uuid import UUID
 
@@ -22,10 +23,14 @@ from quantum_forge.eventstore.log.read import Filter, safe_head
 from quantum_forge.eventstore.log.subscribe import subscribe
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.language.secrecy import secret_fields
+from quantum_forge.web.streams.listeners import Listeners
 
 MOST_EVENTS = 10_000
 MOST_BYTES = 16 * 2**20
 """What is kept at hand at most; older events are read from the log."""
+
+PAUSE_SECONDS = 0.02
+"""Between two times that all streams are woken: what comes meanwhile is sent together."""
 
 HIDDEN = "***"
 
@@ -57,13 +62,23 @@ class Hub:
 
     Args:
         engine: by a login that reads every tenant that is served.
+        listeners: counts its streams; the log is followed while there are any.
         on_trouble: called with what keeps it from following, each time that it begins.
     """
 
-    def __init__(self, engine: Engine, on_trouble: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        listeners: Listeners,
+        on_trouble: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._engine = engine
+        self._listeners = listeners
         self._on_trouble = on_trouble
         self._stop = threading.Event()
+        self._idle = threading.Event()
+        self._wanted = threading.Event()
+        self._numbers = threading.Lock()
         self._lock = threading.Lock()
         self._frames: list[Frame] = []
         self._size = 0
@@ -73,6 +88,7 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self._is_waking = False
+        self._woken_at = 0.0
         self._closing = False
 
     def start(self) -> None:
@@ -93,7 +109,28 @@ class Hub:
     def close(self) -> None:
         """Stop following."""
         self._stop.set()
+        self._idle.set()
+        self._wanted.set()
         self._thread.join(timeout=2)
+
+    @contextmanager
+    def joined(self, tenant_id: UUID, who: UUID | str) -> Iterator[None]:
+        """Have the log followed for a stream, for the length of a `with`.
+
+        Raises:
+            RestError: when there are too many: see `Listeners`.
+        """
+        with self._listeners.one(tenant_id, who):
+            with self._numbers:
+                self._idle.clear()
+                self._wanted.set()
+            try:
+                yield
+            finally:
+                with self._numbers:
+                    if self._listeners.number == 1:
+                        self._wanted.clear()
+                        self._idle.set()
 
     @property
     def position(self) -> int | None:
@@ -124,7 +161,7 @@ class Hub:
 
     def _follow(self) -> None:
         attempts = 0
-        while not self._stop.is_set():
+        while self._wanted.wait() and not self._stop.is_set():
             try:
                 with self._engine.connect() as connection:
                     place = place_at(connection, safe_head(connection))
@@ -133,7 +170,7 @@ class Hub:
                     self._frames, self._size = [], 0
                     self._start = self._position = place.position
                 self._wake()
-                for event in subscribe(self._engine, after=place, stop=self._stop, patience=None):
+                for event in subscribe(self._engine, after=place, stop=self._idle, patience=None):
                     attempts = 0
                     self._add(frame_of(event))
             except Exception as error:  # whatever it is, the streams of the process depend on it
@@ -158,11 +195,22 @@ class Hub:
             return
         self._is_waking = True
         try:
-            self._loop.call_soon_threadsafe(self._woken)
+            self._loop.call_soon_threadsafe(self._wake_soon)
         except RuntimeError:
             self._is_waking = False  # the loop has ended
 
+    def _wake_soon(self) -> None:
+        """Wake the streams now, unless that was done a moment ago."""
+        assert self._loop is not None
+        due = self._woken_at + PAUSE_SECONDS
+        if self._closing or due <= self._loop.time():
+            self._woken()
+        else:
+            self._loop.call_at(due, self._woken)
+
     def _woken(self) -> None:
+        assert self._loop is not None
+        self._woken_at = self._loop.time()
         self._is_waking = False
         self._changed.set()
         self._changed = asyncio.Event()

@@ -324,4 +324,4 @@ def test_the_example_file_is_valid_and_sets_nothing() -> None:
 
     assert read_dotenv(example) == {}
     settings = [line for line in example.read_text().splitlines() if re.match(r"#[A-Z_]+=", line)]
-    assert len(settings) == 48
+    assert len(settings) == 49
