@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # RDKit, which the readers need, may not be installed
 
 PROBLEMS_SHOWN = 10
 WARNINGS_SHOWN = 10
+LONGEST_NAME = 80
+"""Characters of a name in a line about an input."""
 
 
 def counts(tally: Tally) -> dict[str, int]:
@@ -56,7 +58,7 @@ def print_tally(
 ) -> None:
     """Print the counts to stdout; warnings, and why inputs have no result, to stderr."""
     for caution in tally.warnings[:WARNINGS_SHOWN]:
-        name = " ".join(caution.name.split())
+        name = console.cut(" ".join(caution.name.split()), LONGEST_NAME)
         others = f" and {counted(caution.inputs - 1, 'other')}" if caution.inputs > 1 else ""
         console.note(f"input {caution.number} ({name}){others}: {caution.text} [warning]")
     if (more := len(tally.warnings) - WARNINGS_SHOWN) > 0:
@@ -123,5 +125,5 @@ def show_preview(
 def _note_problems(problems: Sequence[Problem]) -> None:
     for problem in problems[:PROBLEMS_SHOWN]:
         kind = f"{problem.kind}, {problem.error_type}" if problem.error_type else problem.kind
-        name = " ".join(problem.name.split())
+        name = console.cut(" ".join(problem.name.split()), LONGEST_NAME)
         console.note(f"input {problem.number} ({name}): {problem.reason} [{kind}]")

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, text
 
 from quantum_forge.eventstore.base.errors import NotAllowed
-from quantum_forge.eventstore.log.read import safe_head
+from quantum_forge.eventstore.log.read import last_assigned, safe_head
 from quantum_forge.projections.history.difference import Difference
 from quantum_forge.projections.project.checkpoint import (
     fingerprint,
@@ -139,7 +139,7 @@ class Filling:
         with snapshot, self.engine.connect() as holding:
             # No projector moves the live table until the snapshot is taken.
             checkpoint = lock_checkpoint(holding, self.projection)
-            position = 0 if checkpoint is None else checkpoint.position
+            position = 0 if checkpoint is None else _within_log(holding, checkpoint.position)
             if position > self.copy.position:
                 self._fold(position)
             tune_rebuild(snapshot)
@@ -216,7 +216,17 @@ def discard(engine: Engine, projection: Projection) -> None:
 def goal_of_comparison(connection: Connection, projection: Projection) -> int:
     """Where the live table is, which stands still while nobody projects; else the head."""
     checkpoint = read_checkpoints(connection).get(projection.name)
-    return checkpoint.position if checkpoint and checkpoint.position else safe_head(connection)
+    if checkpoint is None or not checkpoint.position:
+        return safe_head(connection)
+    return _within_log(connection, checkpoint.position)
+
+
+def _within_log(connection: Connection, position: int) -> int:
+    """A position of a checkpoint, or the end of the log where the checkpoint is beyond it.
+
+    The new table does not go there: it would not fold what is appended up to it.
+    """
+    return min(position, last_assigned(connection))
 
 
 def _head(connection: Connection, projection: Projection) -> int:  # noqa: ARG001

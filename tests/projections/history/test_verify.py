@@ -348,3 +348,9 @@ def test_a_checkpoint_beyond_the_head_is_found(engine: Engine) -> None:
     assert found.beyond_head
     assert found.same_events
     assert not found.agrees
+
+    # The remedy that it names: what is appended next is folded again.
+    assert not rebuild(engine, projection).difference
+    record(engine, created("C"))
+    catch_up(engine, [projection])
+    assert verify(engine, projection).agrees
