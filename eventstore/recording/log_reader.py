@@ -77,7 +77,7 @@ class LogReader(Protocol):
 
 
 def select_retry_candidates(tenant_id: UUID) -> Select[Any]:
-    """The ids of calculations that may be worth another attempt, by the read model, which may lag.
+    """The ids of calculations that may be worth an attempt, by the read model, which may lag.
 
     What cannot be worth one is left out: completed, invalidated, or with an input error.
     """
@@ -87,7 +87,7 @@ def select_retry_candidates(tenant_id: UUID) -> Select[Any]:
         .where(
             c.tenant_id == tenant_id,
             c.status.in_(["failed", "lost", "pending", "running"]),
-            c.attempt > 0,
+            or_(c.attempt > 0, c.status == "pending"),
             or_(c.error_type.is_(None), c.error_type != ErrorType.INPUT_ERROR.value),
         )
         .order_by(c.completed_at, c.id)

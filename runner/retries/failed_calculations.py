@@ -1,4 +1,4 @@
-"""Failed calculations, their history in the log, and the decision about each."""
+"""Calculations without a result, their history in the log, and the decision about each."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,10 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from quantum_forge.eventstore.base.envelope import RecordedEvent
 from quantum_forge.eventstore.recording.attempt import FAILED, earlier_in
 from quantum_forge.eventstore.recording.log_reader import LogReader
+from quantum_forge.runner.campaign.plan import Plan
+from quantum_forge.runner.engines.methods import TBLITE
 from quantum_forge.runner.retries.backoff import Backoff
 from quantum_forge.runner.retries.repetition import Unrepeatable, read_molecules, repetition
 from quantum_forge.runner.workers.liveness import is_gone
@@ -20,6 +23,7 @@ from quantum_forge.schema.domains.calculations import (
     CalculationFailed,
     CalculationGivenUp,
     CalculationLost,
+    CalculationRequested,
     CalculationRetryScheduled,
     CalculationStarted,
     ErrorType,
@@ -72,6 +76,8 @@ class FailedCalculation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def story(self) -> str:
         """`timed out 3 times`, and what else went wrong how often."""
+        if not self.failures:
+            return "asked for"
         times = {1: "once", 2: "twice"}
         return ", ".join(
             f"{_WORDS[ErrorType(kind)]} {times.get(count, f'{count} times')}"
@@ -143,7 +149,7 @@ def _failed_calculation(
     attempts = [event for event in events if event.event_type not in NOTES]
     starts = [event for event in attempts if event.event_type == _STARTED]
     if not starts:
-        return None
+        return _asked_for(events, attempts)
     started = starts[-1].event
     assert isinstance(started, CalculationStarted)
     failed = [event for event in attempts if event.event_type in FAILED]
@@ -165,6 +171,9 @@ def _failed_calculation(
         case CalculationRetryScheduled.event_type:
             retry_at = datetime.fromisoformat(last.data["retry_at"])
             verdict = Verdict.DUE if retry_at <= now else Verdict.WAITING
+        case CalculationRequested.event_type:
+            retry_at = last.recorded_at
+            verdict = Verdict.DUE
         case _:
             return None
     return FailedCalculation(
@@ -185,6 +194,49 @@ def _failed_calculation(
             for event in events
             if event.version > last.version
         ),
+    )
+
+
+def _asked_for(
+    events: Sequence[RecordedEvent], attempts: Sequence[RecordedEvent]
+) -> FailedCalculation | None:
+    """A calculation that somebody asked for and that no runner has begun; it is due at once."""
+    last = attempts[-1] if attempts else None
+    if last is None or not isinstance(last.event, CalculationRequested):
+        return None
+    asked = last.event
+    metadata = asked.metadata if isinstance(asked.metadata, dict) else {}
+    xyz = metadata.get("xyz")
+    started = CalculationStarted(
+        molecule_id=asked.molecule_id,
+        batch_id=asked.batch_id,
+        attempt=1,
+        method=asked.method,
+        charge=asked.charge,
+        multiplicity=asked.multiplicity,
+        program=TBLITE,
+        program_version="",  # that of the runner that begins it
+        timeout_seconds=Plan(batch="").timeout_seconds,
+        solvation_model=asked.solvation_model,
+        optimization_level=asked.optimization_level,
+        input_text=xyz if isinstance(xyz, str) else UNSET,
+        charge_source=asked.charge_source,
+        multiplicity_source=asked.multiplicity_source,
+        warnings=asked.warnings,
+    )
+    return FailedCalculation(
+        calculation_id=last.entity_id,
+        molecule_id=asked.molecule_id,
+        batch_id=asked.batch_id,
+        version=events[-1].version,
+        verdict=Verdict.DUE,
+        earlier=(),
+        failures={},
+        error_type=None,
+        error_message=None,
+        failed_at=None,
+        retry_at=last.recorded_at,
+        started=started,
     )
 
 

@@ -70,6 +70,7 @@ def retry(
 ) -> None:
     """Try failed calculations again, with exponential backoff, up to a limit.
 
+    What was asked for and has not begun, as by the editor of the dashboard, is computed at once.
     Each retry is scheduled as an event (60 s after the failure, then 2 min, 4 min, … up to an hour;
     half of the delay is random) and runs when it is due: in this command with --follow, otherwise
     in the next call. The limit follows from the type of error: 3 retries after a timeout or a lack

@@ -16,6 +16,8 @@ from quantum_forge.eventstore.database.engine import Database, libpq_url
 from quantum_forge.eventstore.database.settings import DEFAULT_TENANT_ID
 from quantum_forge.eventstore.recording.author import Author
 from quantum_forge.eventstore.recording.recorder import Recorder
+from quantum_forge.runner.campaign.plan import Plan
+from quantum_forge.runner.campaign.submission import read_structure, submit
 from quantum_forge.runner.retries.backoff import RETRIES, Backoff
 from quantum_forge.runner.retries.failed_calculations import Verdict
 from quantum_forge.runner.retries.retries import Retried, Retries
@@ -310,3 +312,24 @@ def test_without_failures_there_is_nothing_to_do(
 def test_a_dry_run_cannot_follow(qforge_here: Qforge) -> None:
     """It would wait for what it does not do."""
     qforge_here("retry", "--dry-run", "--follow", status=2)
+
+
+def test_what_was_asked_for_is_computed(engine: Engine) -> None:
+    """A SMILES and a geometry that were submitted are begun at once, each under its own id."""
+    asked = []
+    with Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID)) as recorder:
+        for text in ("C", "\n".join(XYZ)):
+            first = submit(recorder, read_structure(text), Plan(batch="editor"))
+            again = submit(recorder, read_structure(text), Plan(batch="editor"))
+            assert (first.is_new, again.is_new) == (True, False)
+            assert first.calculation_id == again.calculation_id
+            asked.append(first.calculation_id)
+    rows(engine, "calculations")
+
+    with Recorder(engine, Author(tenant_id=DEFAULT_TENANT_ID, more=identity())) as recorder:
+        done = Retries(recorder, Backoff(), jobs=1).run()
+
+    assert (done.attempts, done.completed, done.scheduled) == (2, 2, 0)
+    found = {row["id"]: row for row in rows(engine, "calculations")}
+    assert {id_: found[id_]["status"] for id_ in asked} == dict.fromkeys(asked, "completed")
+    assert found[asked[1]]["energy"] == pytest.approx(-0.98, abs=0.01)

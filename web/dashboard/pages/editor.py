@@ -144,7 +144,11 @@ def _submit(acting: Acting) -> Done:
     )
     require_known(plan.method, plan.solvent)
     done = submit(recorder, source, plan)
-    notice = "Recorded: it waits for a runner." if done.is_new else "It was asked for before."
+    notice = (
+        "Recorded: it waits for a runner (qforge retry --follow)."
+        if done.is_new
+        else "It was asked for before."
+    )
     return Done(notice=notice, location=f"/calculations/{done.calculation_id}")
 
 

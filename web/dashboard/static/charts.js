@@ -6,6 +6,13 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+/** Times, or values with room for the last bar of a histogram. */
+function scale(chart) {
+  if (chart.kind !== "histogram") return { time: true };
+  const width = chart.x.length > 1 ? chart.x[1] - chart.x[0] : 1;
+  return { time: false, range: (_, low, high) => [low, high + width] };
+}
+
 function options(uPlot, chart, width) {
   // A bar of a histogram stands on its range, which begins at x.
   const shapes = { bars: { size: [0.8, 40] }, histogram: { size: [1, 80], align: 1, gap: 1 } };
@@ -14,7 +21,7 @@ function options(uPlot, chart, width) {
   return {
     width,
     height: 200,
-    scales: { x: { time: chart.kind !== "histogram" } },
+    scales: { x: scale(chart) },
     axes: [axis, { ...axis, label: chart.unit || undefined }],
     legend: { show: chart.y.length > 1 },
     cursor: { drag: { x: chart.kind === "histogram", y: false, setScale: false } },
