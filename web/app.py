@@ -36,6 +36,7 @@ from quantum_forge.web.dashboard.routes import dashboard_routes
 from quantum_forge.web.explain import explain_row
 from quantum_forge.web.failures import answer, no_such_path, response_of
 from quantum_forge.web.geometry import geometry_of
+from quantum_forge.web.heads import LimitedHeads
 from quantum_forge.web.middleware import ID_HEADER, Answered, Requests
 from quantum_forge.web.openapi.answer import describe
 from quantum_forge.web.parts import Parts, parts_of
@@ -53,7 +54,7 @@ from quantum_forge.web.wire import APPEND_PATH, READ_PATH
 from quantum_forge.web.writing import options_of_table, write_table
 
 OF_UVICORN: Final[dict[str, Any]] = {
-    "http": "httptools",  # h11 refuses a head of more than 16 kB that does not come in one piece
+    "http": LimitedHeads,  # by httptools: h11 refuses a head of 16 kB that comes in pieces
     "lifespan": "on",
     "log_level": "warning",
     "access_log": False,
@@ -144,7 +145,9 @@ def create_app(
     )
     # The address of a redirect would have the host that the client named.
     app.router.redirect_slashes = False
-    return BehindProxies(Requests(app, web=web, served=served), web.trusted_proxies)
+    return BehindProxies(
+        Requests(app, web=web, served=served), web.trusted_proxies, head_seconds=web.body_seconds
+    )
 
 
 def routes() -> list[Route]:

@@ -24,7 +24,8 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What decides how requests are answered.
 
     max_body: bytes of a request's body. max_rows: rows of one page. max_seconds: that one statement
-    of a request may take. body_seconds: for which a request's body may take to arrive.
+    of a request may take. body_seconds: for which the head of a request may take to arrive, and
+    then its body.
     stream_seconds: for which a client may take to receive one part of a reply. threads: requests
     that one process works on at the same time, and connections to the database that it uses for
     them. streams: clients that follow the log at the same time. anonymous_role: database role by

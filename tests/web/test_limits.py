@@ -280,3 +280,41 @@ def test_nobody_takes_every_stream_of_events(
         while status("ada", stack) != 200:
             assert time.monotonic() < end
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "every", "status"),
+    [
+        (b"", b"", b"408"),
+        (b"GET /live HTTP/1.1\r\nHost: x\r\n", b"X-Slow: 1\r\n", b"408"),
+        (b"GET /live HTTP/1.1\r\n", b"X-Large: " + b"x" * 50_000 + b"\r\n", b"431"),
+        (b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /live HTTP/1.1\r\n", b"X: 1\r\n", b"408"),
+    ],
+)
+def test_a_head_that_never_ends_is_cut_off(
+    limited: Served, sent: bytes, every: bytes, status: bytes
+) -> None:
+    """Whether nothing comes, a bit now and then, or ever more; also in the second request."""
+    address = urlsplit(limited.url)
+    assert address.hostname is not None
+    began = time.monotonic()
+    with socket.create_connection((address.hostname, address.port or 0)) as connection:
+        connection.sendall(sent)
+        connection.settimeout(0.2)
+        answered = b""
+        while time.monotonic() - began < 5 * SECONDS:
+            with contextlib.suppress(TimeoutError):
+                try:
+                    part = connection.recv(65536)
+                except ConnectionResetError:  # what was sent last has not been read
+                    break
+                answered += part
+                if not part:
+                    break
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(every)
+        else:
+            raise AssertionError("the connection was kept")
+    if answered or status == b"408":
+        assert answered.rpartition(b"HTTP/1.1 ")[2].startswith(status)
+    assert answered.count(b"200 OK") == sent.count(b"\r\n\r\n")

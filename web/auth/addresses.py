@@ -15,9 +15,11 @@ class BehindProxies:
     Args:
         app: what it wraps.
         trusted: proxies; where there is none, the header is not read.
+        head_seconds: for which the head of a request may take to arrive (`web/heads.py`).
     """
 
-    def __init__(self, app: ASGIApp, trusted: Collection[Network]) -> None:
+    def __init__(self, app: ASGIApp, trusted: Collection[Network], *, head_seconds: float) -> None:
+        self.head_seconds = head_seconds
         self._app = app
         self._trusted = trusted
 
