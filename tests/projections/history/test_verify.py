@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, ColumnElement, Engine, create_engine, null, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import BIT, JSONB, BitString
 from sqlalchemy.exc import IntegrityError
 
 from quantum_forge.eventstore.base.ids import uuid7
@@ -255,6 +255,10 @@ def tampering(
 def another(row: dict[str, Any], column: Column[Any]) -> Any:
     """Some other value that the column takes."""
     match row[column.name]:
+        case BitString() as value:
+            return BitString("10"[int(value[0])] + value[1:])
+        case None if isinstance(column.type, BIT):
+            return BitString("1" * (column.type.length or 1))
         case "failed":
             return "completed"
         case str(value):
