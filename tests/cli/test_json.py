@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "qforge molecules search": ("--similar", "C"),
     "qforge molecules show": ("{molecule}",),
     "qforge rebuild": ("calculations",),
+    "qforge notify": ("--once",),
     "qforge organizations create": ("A laboratory",),
     "qforge organizations members": ("A laboratory",),
     "qforge projects create": ("Malaria",),

@@ -67,13 +67,15 @@ def notify(once: bool, dry_run: bool, since: int | datetime | None, as_json: boo
       qforge notify --once
       qforge notify --dry-run --since 1d
     """
+    follows = not (once or dry_run)
+    if follows and as_json:
+        raise click.UsageError("--json prints one document at the end: give --once or --dry-run")
     notify_settings = load_notify_settings()
     settings = load_settings()
     try:
         encryption = load_encryption(settings)
     except EncryptionKeyMissing:
         encryption = None  # no webhook can be stored without it, either
-    follows = not (once or dry_run)
     with open_forge(settings, writes=not dry_run, follows=follows) as forge:
         done: list[Sent] = []
 
