@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx2
@@ -60,7 +61,14 @@ def module_database(
 @pytest.fixture(scope="module")
 def served(module_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Return a server with an admin, a researcher and a viewer, and an admin of another tenant."""
-    engine = module_database.engine
+    with serving_people(module_database, tmp_path_factory.mktemp("home")) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def serving_people(of: Database, home: Path) -> Iterator[Served]:
+    """Serve a database with people of two tenants for the length of a `with`."""
+    engine = of.engine
     accounts = {}
     for tenant_id, name, role in [
         (TENANT, "ada", Role.ADMIN),
@@ -69,11 +77,10 @@ def served(module_database: Database, tmp_path_factory: pytest.TempPathFactory) 
         (OTHER, "zoe", Role.ADMIN),
     ]:
         accounts[name] = account(engine, tenant_id, name, role)
-    home = tmp_path_factory.mktemp("home")
     web = WebSettings(
         jwt_secret=Secret(SECRET), max_body=100_000, trusted_proxies=(ip_network("127.0.0.1"),)
     )
-    with as_server(module_database) as database, serving(database, home, web) as url:
+    with as_server(of) as database, serving(database, home, web) as url:
         yield Served(url, engine, accounts)
 
 

@@ -7,11 +7,14 @@ from contextlib import contextmanager
 import httpx2
 import msgspec
 import pytest
+from sqlalchemy import Engine
 
+from quantum_forge.eventstore.server.embedded import EmbeddedServer
+from tests.conftest import _fresh
 from tests.support.chemical_history import record
 from tests.support.projecting import wait_until_projected
 from tests.support.training_set import bad, good
-from tests.web.conftest import PASSWORD, Served
+from tests.web.conftest import PASSWORD, Served, serving_people
 
 
 class Signed(msgspec.Struct):
@@ -31,14 +34,25 @@ class Signed(msgspec.Struct):
         return self.http.post(address, data=fields, headers={"Origin": str(self.http.base_url)})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def seeded(served: Served) -> None:
-    """Record calculations with and without a result."""
-    record(served.engine, *good(), *bad())
-    wait_until_projected(served.engine)
+@pytest.fixture(scope="package")
+def served(
+    server: EmbeddedServer,
+    administrator: Engine,
+    template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Served]:
+    """Return one server for all tests of the dashboard: what others record is there, too.
+
+    With calculations with and without a result.
+    """
+    for database in _fresh(server, administrator, template=template):
+        with serving_people(database, tmp_path_factory.mktemp("home")) as served:
+            record(served.engine, *good(), *bad())
+            wait_until_projected(served.engine)
+            yield served
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def signed_in(served: Served) -> Iterator[dict[str, Signed]]:
     """Return an admin, a researcher and a viewer, by their names."""
     with (

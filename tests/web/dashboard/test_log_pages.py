@@ -10,17 +10,19 @@ def test_events_are_filtered_by_the_address(signed_in: dict[str, Signed]) -> Non
     """Of the own tenant, without secrets; the same events are exported."""
     bob, ada, eve = signed_in["bob"], signed_in["ada"], signed_in["eve"]
     page = bob.page("/log?type=calculation_failed,calculation_lost")
-    assert page.count('<th scope="row">') == 2
+    assert "calculation_lost</a>" in page
+    assert "molecule_created" not in page
     assert "no convergence after 250 iterations" in page
     assert "Export" not in page
     assert "Export" in ada.page("/log?type=calculation_failed")
     exported = ada.http.get(
         "/export/event_logs.csv?select=event_type&event_type=in.(molecule_deleted)"
     )
-    assert exported.text.split() == ["event_type", "molecule_deleted"]
+    assert set(exported.text.split()) == {"event_type", "molecule_deleted"}
 
     users = bob.page("/log?type=user_registered")
-    assert users.count('<th scope="row">') == 3  # not those of the other tenant
+    assert "ada@example.org" in users
+    assert "zoe@example.org" not in users  # of another tenant
     assert "argon2" not in users
     assert "&#34;hashed_password&#34;:&#34;***&#34;" in users
     assert "No event fits" in bob.page("/log?since=1s&until=2099-01-01&user=nobody")

@@ -109,7 +109,7 @@ def test_an_export_has_the_rows_of_the_same_filters(signed_in: dict[str, Signed]
     """As a file, by the rights of whoever takes it."""
     eve = signed_in["eve"]
     reply = eve.http.get("/export/calculations.csv?select=status&status=eq.failed")
-    assert reply.text.split() == ["status", "failed"]
+    assert set(reply.text.split()) == {"status", "failed"}
     assert reply.headers["content-disposition"] == 'attachment; filename="calculations.csv"'
     assert eve.http.get("/export/calculations.parquet?limit=1").content.startswith(b"PAR1")
     assert eve.http.get("/export/calculations.exe").status_code == 404
