@@ -191,7 +191,8 @@ class Accounts:
         self, request: Request, name: str, password: Secret, code: Secret | None
     ) -> dict[str, Any]:
         tenant_id = self._server.recorder_of_request(request).tenant_id
-        return self._issued(tenant_id, *self._log_in_counted(request, name, password, code))
+        user_id, opened = self._log_in_counted(request, name, password, code)
+        return self._issued(tenant_id, user_id, opened.id)
 
     def _log_in_counted(
         self, request: Request, name: str, password: Secret, code: Secret | None
@@ -229,25 +230,32 @@ class Accounts:
     def _refresh(self, request: Request, token: Secret) -> dict[str, Any]:
         recorder = self._server.recorder_of_request(request)
         sessions = Sessions(recorder)
-        if not sessions.knows(token):
+        known = self._server.tokens.session_of(token.reveal())
+        if known is None:
             self._unknown_tokens.count(address_of(request))  # beyond the limit, nothing is recorded
         try:
-            resumed = sessions.resume(token)
+            if known is None:
+                sessions.refuse(token)
+            rotated = sessions.rotate(*known)
         except NotLetIn:
             raise Refused(
                 400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found"
             ) from None
-        opened = OpenedSession(resumed.id, token, resumed.expires_at)
-        return self._issued(recorder.tenant_id, resumed.user_id, opened)
+        session = rotated.session
+        return self._issued(
+            recorder.tenant_id, session.user_id, session.id, generation=rotated.generation
+        )
 
-    def _issued(self, tenant_id: UUID, user_id: UUID, session: OpenedSession) -> dict[str, Any]:
+    def _issued(
+        self, tenant_id: UUID, user_id: UUID, session_id: UUID, *, generation: int = 0
+    ) -> dict[str, Any]:
         user = self._user(tenant_id, user_id)
         token, expires_at = self._server.tokens.issue(
             {
                 "sub": str(user_id),
                 "role": "authenticated",
                 "tenant_id": str(tenant_id),
-                "session_id": str(session.id),
+                "session_id": str(session_id),
                 "email": user["email"],
                 "app_metadata": user["app_metadata"],
             }
@@ -257,7 +265,7 @@ class Accounts:
             "token_type": "bearer",
             "expires_in": self._server.tokens.lifetime,
             "expires_at": expires_at,
-            "refresh_token": session.token.reveal(),
+            "refresh_token": self._server.tokens.refresh_token(session_id, generation),
             "user": user,
         }
 

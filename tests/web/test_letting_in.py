@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import text
 
 from quantum_forge.eventstore.actions.accounts import password_login
+from quantum_forge.eventstore.actions.accounts import sessions as sessions_module
 from quantum_forge.eventstore.actions.accounts.api_keys import ApiKeys
 from quantum_forge.eventstore.actions.accounts.users import Users
 from quantum_forge.eventstore.base.envelope import NewEvent
@@ -38,7 +39,7 @@ from quantum_forge.eventstore.security.hashing import hash_token
 from quantum_forge.schema.domains.access import ApiKeyIssued
 from quantum_forge.schema.domains.telemetry import ApiRequestServed
 from quantum_forge.schema.domains.users import Role
-from quantum_forge.web.auth import throttle
+from quantum_forge.web.auth import remembered, throttle
 from quantum_forge.web.auth.addresses import client_of
 from quantum_forge.web.auth.callers import Caller, Callers
 from quantum_forge.web.auth.tokens import Tokens, load_tokens
@@ -572,3 +573,35 @@ def test_a_second_factor_is_asked_for_and_sent_beside_the_password(
             for _ in range(2)
         ]
         assert codes == [200, 400]
+
+
+def test_a_refresh_token_that_comes_back_closes_its_session(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each works once; for some seconds the one before is answered with the same next one."""
+    with served.client() as browser, served.client() as thief:
+
+        def refreshed(client: httpx2.Client, token: str) -> httpx2.Response:
+            return client.post(REFRESH, json={"refresh_token": token})
+
+        given = browser.post(LOGIN, json={"email": "bob@example.org", "password": PASSWORD}).json()
+        first = given["refresh_token"]
+        with ThreadPoolExecutor(4) as pool:
+            replies = list(pool.map(lambda _: refreshed(browser, first), range(4)))
+        assert {reply.status_code for reply in replies} == {200}
+        (second,) = {reply.json()["refresh_token"] for reply in replies}
+        assert second != first
+        third = refreshed(browser, second).json()["refresh_token"]
+        present = bearer(refreshed(browser, third).json()["access_token"])
+        assert browser.get("/auth/v1/user", headers=present).status_code == 200
+
+        # A generation that was not given out yet cannot be made of one that was.
+        named, _, mac = third.rpartition(".")
+        next_one = f"{named.partition('.')[0]}.9.{mac}"
+        assert refreshed(thief, next_one).json()["error_code"] == "refresh_token_not_found"
+        assert browser.get("/auth/v1/user", headers=present).status_code == 200
+
+        monkeypatch.setattr(sessions_module, "GRACE", timedelta(0))
+        monkeypatch.setattr(remembered, "TRUSTED_FOR", 0.0)
+        assert refreshed(thief, third).json()["error_code"] == "refresh_token_not_found"
+        assert browser.get("/auth/v1/user", headers=present).status_code == 401

@@ -1,12 +1,15 @@
 """JSON Web Tokens: checked by the keys of the settings, and issued for whoever has logged in."""
 
+import hmac
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jwt
 
@@ -24,6 +27,8 @@ _LARGEST = 2**16
 """Characters of a token, and bytes of a file of keys times 16, that are looked at."""
 
 _ASYMMETRIC = ("RS256", "ES256")
+
+_REFRESH = re.compile("[0-9a-f]{32}[.][0-9]{1,9}")
 
 
 class Tokens:
@@ -70,6 +75,28 @@ class Tokens:
         times = {"iat": now, "exp": expires_at, "aud": audience}
         token = jwt.encode({**claims, **times}, self._secret.reveal(), algorithm="HS256")
         return token, expires_at
+
+    def refresh_token(self, session_id: UUID, generation: int) -> str:
+        """Return the refresh token of a session: the first of generation 0, then one after another.
+
+        Nobody can tell the next one from those before it.
+        """
+        named = f"{session_id.hex}.{generation}"
+        return f"{named}.{self._mac(named)}"
+
+    def session_of(self, refresh_token: str) -> tuple[UUID, int] | None:
+        """Return the session and the generation of a refresh token; None: it is not one of ours."""
+        named, _, mac = refresh_token.rpartition(".")
+        if not _REFRESH.fullmatch(named):
+            return None
+        if not hmac.compare_digest(mac.encode(errors="replace"), self._mac(named).encode()):
+            return None
+        session_id, _, generation = named.partition(".")
+        return UUID(session_id), int(generation)
+
+    def _mac(self, named: str) -> str:
+        secret = self._secret.reveal().encode()
+        return hmac.new(secret, f"refresh token {named}".encode(), "sha256").hexdigest()
 
     def check(self, token: str) -> dict[str, Any]:
         """Return the claims of a token that is signed by a known key and valid now.

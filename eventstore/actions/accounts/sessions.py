@@ -32,6 +32,15 @@ from quantum_forge.schema.language.identity import natural_id
 LIFETIME = timedelta(days=7)
 """For how long a session that nobody uses can be resumed."""
 
+GRACE = timedelta(seconds=10)
+"""For how long a refresh token is taken once more after it was replaced, as Supabase does."""
+
+_EXTENDED = text("""
+    SELECT count(*), max(occurred_at) FROM event_logs
+     WHERE tenant_id = :tenant_id AND entity_type = 'session' AND entity_id = :id
+       AND event_type = 'session_extended'
+""").bindparams(*(bindparam(name, type_=Uuid) for name in ("tenant_id", "id")))
+
 _UNKNOWN = "unknown session"
 
 STATE = SessionStateSaved.__struct_fields__
@@ -59,6 +68,13 @@ class ResumedSession(msgspec.Struct, frozen=True):
     user_id: UUID
     expires_at: datetime
     state: dict[str, Any]
+
+
+class Rotated(msgspec.Struct, frozen=True):
+    """A session to which a client came back, and the generation of its next refresh token."""
+
+    session: ResumedSession
+    generation: int
 
 
 class Sessions(Domain):
@@ -153,6 +169,71 @@ class Sessions(Domain):
             latest = latest_values(connection, self._stream(session_id), [*STATE, "expires_at"])
         expires_at = datetime.fromisoformat(latest.pop("expires_at"))
         return ResumedSession(session_id, user_id, expires_at, latest)
+
+    def refuse(self, token: Secret) -> NoReturn:
+        """Record that somebody came with a token that no session has given out.
+
+        Raises:
+            NotLetIn: always.
+        """
+        self._deny(self._id(token), _UNKNOWN)
+
+    def rotate(self, session_id: UUID, generation: int) -> Rotated:
+        """Let somebody in who comes back with one of a session's refresh tokens: each works once.
+
+        A token that was used before is one that somebody else has, too: the session is closed. The
+        one before the present is taken for `GRACE`, as the reply that replaced it may be lost, or
+        two windows of a browser may have sent it.
+
+        Args:
+            session_id: whose token is genuine.
+            generation: of the token; the first is 0.
+
+        Raises:
+            NotLetIn: see `resume`; also where the token was used before.
+        """
+        stream = self._stream(session_id)
+        now_at = generation
+        is_reused = False
+
+        def decide(connection: Connection) -> list[NewEvent]:
+            nonlocal now_at, is_reused
+            # First: what is counted afterwards may be newer, and an append at this version fails.
+            standing = read_standings(connection, [stream])[stream]
+            if standing.state != "open":
+                raise RuleBroken(str(stream), standing.state, "session_extended", ("open",))
+            event = SessionExtended(expires_at=self.clock() + self.lifetime)
+            extension = self._checked(connection, session_id, event)
+            row = connection.execute(_EXTENDED, {"tenant_id": stream.tenant_id, "id": session_id})
+            now_at, last = row.one()
+            is_reused = generation != now_at
+            if is_reused:
+                is_recent = last is not None and self.clock() - last <= GRACE
+                is_reused = not (is_recent and generation == now_at - 1)
+                return []
+            return [msgspec.structs.replace(extension, expected_version=standing.version)]
+
+        with self.engine.connect() as connection:
+            known = latest_values(connection, stream, ["user_id"])
+            if known["user_id"] is None:
+                reason: str | None = _UNKNOWN
+            else:
+                user_id = UUID(known["user_id"])
+                reason = ended_with(connection, user_id, stream)
+        if reason is not None:
+            self._deny(session_id, reason)
+        try:
+            extended = self.recorder.for_action().decide(decide)
+            if is_reused:
+                self.record((session_id, SessionClosed()))
+                self._deny(session_id, "a refresh token was used again: the session is closed")
+        except RuleBroken as broken:
+            self._deny(session_id, f"{broken.entity.partition(' ')[0]} is {broken.state}")
+        with self.engine.connect() as connection:
+            latest = latest_values(connection, stream, [*STATE, "expires_at"])
+        expires_at = datetime.fromisoformat(latest.pop("expires_at"))
+        resumed = ResumedSession(session_id, user_id, expires_at, latest)
+        return Rotated(resumed, now_at + len(extended))
 
     def recognise(self, token: Secret) -> ResumedSession:
         """Return the open session of a token, without its state; nothing is recorded.
