@@ -74,6 +74,12 @@ def test_calculations_are_filtered_counted_and_exported_alike(
     assert sum(heights) == len(shown)
     for address in ("?by=energy&sort=gap", "?ended_since=24h", "?page=2", "?error_type=timeout"):
         assert "<h1>" in eve.page(f"/calculations{address}")
+    dataset = re.search(r'href="(/datasets[^"]*)"', page.partition('data-panel="rows"')[2])
+    assert dataset is not None
+    held = eve.page(dataset[1].replace("&amp;", "&"))
+    assert "<dt>Calculations in it</dt><dd><a href" in held
+    assert f">{len(shown) - 1}</a>" in held
+    assert "its molecule was deleted" in held
     for wrong in ("?sort=colour", "?gap_from=x", "?batch_id=1", "?ended_since=whenever"):
         assert eve.http.get(f"/calculations{wrong}").status_code == 400
 

@@ -90,6 +90,19 @@ class Listed(msgspec.Struct, frozen=True):
         """The filters of the REST dialect for the rows of all pages, in the same order."""
         return rest_filters(self.query)
 
+    @property
+    def dataset(self) -> str:
+        """The page of the data set of these conditions: SDF and the like, with atoms."""
+        query = self.query
+        where = [] if query.method is None else [f"method={query.method}"]
+        for name in UNITS:
+            for operator, end in ((">=", "from"), ("<=", "to")):
+                if (value := getattr(query, f"{name}_{end}")) is not None:
+                    where.append(f"{name}{operator}{value!r}")
+        if query.molecule_id is not None:
+            where.append(f"molecule_id={query.molecule_id}")
+        return address("/datasets", where=where, batch_id=query.batch_id, format="sdf")
+
     def link(self, **changes: Any) -> str:
         """Return the address of the page with some parameters changed."""
         return link(self.query, **changes)
