@@ -23,6 +23,7 @@ OBJECTS = (
     "refuse_long_name",
     "refuse_version",
     "refuse_tenant",
+    "entity_type_of",
     "may_append",
     "refuse_event_type",
     "is_storable",

@@ -20,6 +20,7 @@ DECLARE
     distinct_ids bigint;
     lacking bigint;
     long bigint;
+    misplaced bigint;
 BEGIN
     -- What one call may cost the database. Python sends more as several calls in one transaction.
     IF jsonb_array_length(events) > 10000 THEN
@@ -29,13 +30,15 @@ BEGIN
     END IF;
 
     SELECT array_agg(g.tenant_id), array_agg(g.entity_type), array_agg(g.entity_id),
-           array_agg(g.n), sum(g.n), sum(g.lacking), sum(g.long)
-      INTO tenants, types, entities, counts, distinct_events, lacking, long
+           array_agg(g.n), sum(g.n), sum(g.lacking), sum(g.long),
+           sum(g.misplaced)
+      INTO tenants, types, entities, counts, distinct_events, lacking, long, misplaced
       FROM (SELECT e.tenant_id, e.entity_type, e.entity_id, count(DISTINCT e.event_id)::integer AS n,
                    count(*) FILTER (WHERE e.event_id IS NULL OR e.tenant_id IS NULL
                                           OR e.entity_type IS NULL OR e.entity_id IS NULL) AS lacking,
                    count(*) FILTER (WHERE octet_length(e.entity_type) > 200
-                                          OR octet_length(e.event_type) > 200) AS long
+                                          OR octet_length(e.event_type) > 200) AS long,
+                   count(*) FILTER (WHERE entity_type_of(e.event_type) <> e.entity_type) AS misplaced
               FROM jsonb_to_recordset(events) AS e(
                    tenant_id uuid, entity_type text, entity_id uuid, event_id uuid, event_type text)
              GROUP BY e.tenant_id, e.entity_type, e.entity_id
@@ -54,6 +57,11 @@ BEGIN
         PERFORM refuse_event_type(e.entity_type, e.event_type)
            FROM jsonb_to_recordset(events) AS e(entity_type text, event_type text)
           WHERE may_append(e.entity_type, e.event_type) IS NOT TRUE;
+    END IF;
+    IF misplaced > 0 THEN
+        PERFORM refuse_event_type(e.entity_type, e.event_type)
+           FROM jsonb_to_recordset(events) AS e(entity_type text, event_type text)
+          WHERE entity_type_of(e.event_type) <> e.entity_type;
     END IF;
 
     IF long > 0 THEN

@@ -37,7 +37,8 @@ BEGIN
     IF NOT acts_for_every_tenant() AND tenant IS DISTINCT FROM acting_tenant() THEN
         PERFORM refuse_tenant(tenant);
     END IF;
-    IF may_append(kind, event ->> 'event_type') IS NOT TRUE THEN
+    IF may_append(kind, event ->> 'event_type') IS NOT TRUE
+       OR entity_type_of(event ->> 'event_type') <> kind THEN
         PERFORM refuse_event_type(kind, event ->> 'event_type');
     END IF;
     IF octet_length(kind) > 200 OR octet_length(event ->> 'event_type') > 200 THEN

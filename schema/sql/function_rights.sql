@@ -9,7 +9,7 @@ REVOKE EXECUTE ON FUNCTION
     refuse_change(), revoke_default_rights(regclass), is_storable(jsonb, jsonb, timestamptz),
     refuse_reused_event_id(uuid), refuse_incomplete_event(), refuse_long_name(uuid, text, text),
     refuse_version(uuid, text, uuid, integer, integer), refuse_tenant(uuid),
-    may_append(text, text), refuse_event_type(text, text),
+    entity_type_of(text), may_append(text, text), refuse_event_type(text, text),
     refuse_unstorable(uuid, text, jsonb, jsonb, timestamptz)
   FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION

@@ -14,6 +14,7 @@ DECLARE
     ordered boolean;
     unique_ids boolean;
     long_names boolean;
+    misplaced boolean;
     a_tenant uuid;
     floor_of_all bigint;
     tenants uuid[];
@@ -38,8 +39,9 @@ BEGIN
 
     SELECT count(*), count(DISTINCT ord) = count(*) AND min(ord) >= 1 AND max(ord) <= count(*),
            count(DISTINCT event_id) = count(*),
-           bool_or(octet_length(entity_type) > 200 OR octet_length(event_type) > 200)
-      INTO given, ordered, unique_ids, long_names
+           bool_or(octet_length(entity_type) > 200 OR octet_length(event_type) > 200),
+           bool_or(entity_type_of(event_type) <> entity_type)
+      INTO given, ordered, unique_ids, long_names, misplaced
       FROM pg_temp.load_staging;
     IF given = 0 THEN
         RETURN QUERY SELECT 0::bigint, 0::bigint, NULL::bigint;
@@ -59,6 +61,10 @@ BEGIN
     IF may_append(NULL, NULL) IS NOT TRUE THEN
         PERFORM refuse_event_type(s.entity_type, s.event_type) FROM pg_temp.load_staging AS s
           WHERE may_append(s.entity_type, s.event_type) IS NOT TRUE;
+    END IF;
+    IF misplaced THEN
+        PERFORM refuse_event_type(s.entity_type, s.event_type) FROM pg_temp.load_staging AS s
+          WHERE entity_type_of(s.event_type) <> s.entity_type;
     END IF;
 
     IF long_names THEN

@@ -152,7 +152,7 @@ def test_what_another_program_sends_is_refused_by_the_database_with_its_id(
         "tenant_id": str(TENANT),
         "entity_type": "batch",
         "entity_id": str(uuid4()),
-        "event_type": "batch_resumed",
+        "event_type": "instrument_calibrated",  # of no type that is known to the database
         "data": {},
         field: {"x": "x" * size.LARGEST_TEXT} if field == "data" else "x" * 2_000_000,
     }
@@ -178,7 +178,7 @@ def test_a_load_refuses_long_names_of_types(engine: Engine, field: str) -> None:
         tenant_id=TENANT,
         entity_id=uuid4(),
         entity_type="x" * 201 if field == "entity_type" else "batch",
-        event_type="x" * 201 if field == "event_type" else "batch_resumed",
+        event_type="x" * 201 if field == "event_type" else "instrument_calibrated",
         data=b"{}",
     )
 
