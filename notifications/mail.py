@@ -69,7 +69,7 @@ def send(server: MailServer, mail: EmailMessage, *, context: ssl.SSLContext | No
     to = str(mail["To"])
     try:
         with _session(server, context) as session:
-            session.send_message(mail, to_addrs=[to])
+            _give(session, mail, to)
     except smtplib.SMTPRecipientsRefused as refused:
         code, answer = next(iter(refused.recipients.values()))
         raise NotSent(_said(code, answer, to), is_final=_is_final(code)) from None
@@ -104,6 +104,19 @@ def _session(server: MailServer, context: ssl.SSLContext) -> smtplib.SMTP:
         session.close()
         raise
     return session
+
+
+def _give(session: smtplib.SMTP, mail: EmailMessage, to: str) -> None:
+    try:
+        session.send_message(mail, to_addrs=[to])
+    except smtplib.SMTPNotSupportedError:
+        if to.isascii():
+            raise
+        # One user's choice, which must not keep the mails of the others.
+        raise NotSent(
+            "the mail server takes ASCII addresses only (no SMTPUTF8), and the user's is none",
+            is_final=True,
+        ) from None
 
 
 def _is_final(code: int) -> bool:

@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import SplitResult, urlsplit
@@ -27,6 +28,12 @@ TIMEOUT = 10.0
 
 DEADLINE = 30.0
 """Seconds for the whole request."""
+
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""Whatever else has a meaning is for one network, one machine, or a way to an IPv4 address."""
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as networks without IPv4 write them (RFC 6052)."""
 
 PASSING = frozenset({408, 425, 429})
 """Refusals of a client's request that pass."""
@@ -119,31 +126,42 @@ class _Checked(http.client.HTTPConnection):
         self._private = private
         self._context = context
         port = parts.port or (443 if self._is_tls else 80)
+        self._until = time.monotonic() + DEADLINE
         super().__init__(parts.hostname or "", port, timeout=TIMEOUT)
 
     def connect(self) -> None:
-        """Connect to the first address of the host that answers, if all may be used."""
+        """Connect to the first address of the host that answers, if all may be used.
+
+        However many addresses the name has, all of it takes no longer than a request may.
+        """
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         for *_, address in found:
             _require_public(str(address[0]), private=self._private)
         errors: list[OSError] = []
         for *_, address in found:
             try:
-                plain = socket.create_connection((str(address[0]), self.port), TIMEOUT)
+                self.sock = socket.create_connection((str(address[0]), self.port), self._left())
                 break
             except OSError as error:
                 errors.append(error)
         else:
             raise errors[0] if errors else OSError("no address")
-        if not self._is_tls:
-            self.sock = plain
-            return
-        context = self._context or ssl.create_default_context()
-        try:
-            self.sock = context.wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise
+        self._left()  # the end of the request may have come before there was a socket to shut
+        if self._is_tls:
+            context = self._context or ssl.create_default_context()
+            self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
+            self._left()
+
+    def _left(self) -> float:
+        """Return the seconds that the next step may take.
+
+        Raises:
+            TimeoutError: when the request has taken as long as it may.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(left, TIMEOUT)
 
 
 def _require_public(address: str, *, private: bool) -> None:
@@ -152,14 +170,24 @@ def _require_public(address: str, *, private: bool) -> None:
     Raises:
         NotSent
     """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    if private or ((mapped or found).is_global and not (mapped or found).is_multicast):
+    if private or _is_public(ipaddress.ip_address(address.partition("%")[0])):
         return
     raise NotSent(
         "the webhook is at a private address; QFORGE_NOTIFY_PRIVATE_WEBHOOKS=yes allows that",
         is_final=True,
     )
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is of a machine on the Internet; an IPv4 address in it must be, too."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and address in _NAT64:
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    if inner is not None:
+        return _is_public(inner)
+    return address in _GLOBAL_UNICAST and address.is_global
 
 
 @contextmanager

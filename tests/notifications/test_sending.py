@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 from uuid import UUID
 
 import msgspec
@@ -22,6 +23,19 @@ from tests.support.receivers import certificate, free_port, mail_server, webhook
 
 ID = UUID("00000000-0000-4000-8000-000000000001")
 NOW = datetime(2026, 11, 16, tzinfo=UTC)
+INWARD = (
+    "64:ff9b::7f00:1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b:1::10.0.0.1",
+    "::127.0.0.1",
+    "::ffff:0:127.0.0.1",
+    "2002:7f00:1::",
+    "2001:0:7f00:1::1",
+    "fec0::1",
+    "fd00::1",
+    "fe80::1",
+)
+"""IPv6 addresses of networks of one's own, and such that are a way to an IPv4 address of one."""
 MESSAGE = Message(subject="s", text="t\n", html="<p>t</p>\n", slack="t")
 
 
@@ -94,6 +108,19 @@ def test_a_mail_goes_out_encrypted_where_that_is_asked_for(tmp_path: Path) -> No
             assert "ada@" not in error.value.reason
 
 
+def test_the_address_of_one_user_keeps_no_mail_of_another() -> None:
+    """A server without SMTPUTF8 refuses it: that mail is given up, and the others are sent."""
+    with mail_server(utf8=False) as mailbox:
+        server = server_at(mailbox.port)
+        foreign = mail.compose(server, "ada@b\u00fccher.example", MESSAGE, id_=ID, at=NOW)
+        with pytest.raises(NotSent) as error:
+            mail.send(server, foreign)
+        assert error.value.is_final
+        assert not error.value.concerns_all
+        mail.send(server, mail.compose(server, "ada@example.org", MESSAGE, id_=ID, at=NOW))
+        assert len(mailbox.mails) == 1
+
+
 @pytest.mark.parametrize("kind", list(NotificationKind))
 def test_texts_of_others_are_texts_in_each_form(kind: NotificationKind) -> None:
     """No line of a header, no tag, no mention of a channel, no command of a shell."""
@@ -130,6 +157,7 @@ def test_a_webhook_goes_to_public_addresses_by_https_and_follows_no_redirect(
             ("https://169.254.169.254/latest/meta-data", False),
             ("https://[::1]/", False),
             ("https://[::ffff:127.0.0.1]/", False),
+            *((f"https://[{address}]/", False) for address in INWARD),
             ("https://localhost/", False),
             ("https://0x7f000001/", False),
             ("http://hooks.example/", True),
@@ -159,6 +187,31 @@ def test_a_webhook_goes_to_public_addresses_by_https_and_follows_no_redirect(
             assert error.value.is_final is is_final
             assert error.value.retry_after == (None if status == 302 else wait)
         assert encrypted.received == []
+
+
+def test_a_webhook_with_many_addresses_takes_no_longer_than_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whose name has a thousand addresses that do not answer holds no other message up."""
+    clock, tried = [0.0], list[float]()
+
+    def connect(_: object, seconds: float) -> NoReturn:
+        tried.append(seconds)
+        clock[0] += seconds
+        raise TimeoutError
+
+    addresses = [
+        (2, 1, 6, "", (f"8.8.{number // 250}.{number % 250}", 443)) for number in range(1000)
+    ]
+    monkeypatch.setattr("quantum_forge.notifications.webhook.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        "quantum_forge.notifications.webhook.socket.getaddrinfo", lambda *_, **__: addresses
+    )
+    monkeypatch.setattr("quantum_forge.notifications.webhook.socket.create_connection", connect)
+    with pytest.raises(NotSent, match="TimeoutError") as error:
+        webhook.post(Secret("https://hooks.example/"), MESSAGE, id_=ID)
+    assert not error.value.is_final
+    assert sum(tried) <= webhook.DEADLINE
 
 
 @pytest.mark.parametrize(

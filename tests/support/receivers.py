@@ -57,9 +57,16 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def mail_server(
-    *, tls: ssl.SSLContext | None = None, password: str | None = None, port: int | None = None
+    *,
+    tls: ssl.SSLContext | None = None,
+    password: str | None = None,
+    port: int | None = None,
+    utf8: bool = True,
 ) -> Iterator[Mailbox]:
-    """Run a mail server at 127.0.0.1; `tls`: it offers STARTTLS; `password`: of the user forge."""
+    """Run a mail server at 127.0.0.1.
+
+    tls: it offers STARTTLS. password: of the user forge. utf8: whether it takes any address.
+    """
     mailbox = Mailbox()
     mailbox.port = port or free_port()
 
@@ -71,7 +78,12 @@ def mail_server(
         {} if password is None else {"authenticator": check, "auth_required": True}
     )
     controller = Controller(
-        mailbox, hostname="127.0.0.1", port=mailbox.port, tls_context=tls, **login
+        mailbox,
+        hostname="127.0.0.1",
+        port=mailbox.port,
+        tls_context=tls,
+        enable_SMTPUTF8=utf8,
+        **login,
     )
     controller.start()
     try:
