@@ -20,6 +20,7 @@ from quantum_forge.runner.molecules.fingerprints import (
 )
 from quantum_forge.runner.molecules.limits import refuse_large_smiles
 from quantum_forge.runner.molecules.rdkit_messages import collected_messages, reason_from
+from quantum_forge.runner.search.matching import Matcher, Undecided
 from quantum_forge.runner.search.screening import similar_to, unscreened, with_bits
 from quantum_forge.schema.domains.molecules import molecules
 
@@ -71,8 +72,9 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The hits of a search.
 
-    is_complete: whether there are no others; else `limit` or the time was reached. unscreened: the
-    molecules that RDKit had to look at because their fingerprints are not computed.
+    is_complete: whether there are no others; else `limit` or the time was reached, or a molecule
+    was left out that took too long. unscreened: the molecules that RDKit had to look at because
+    their fingerprints are not computed.
     """
 
     hits: list[Hit]
@@ -109,11 +111,17 @@ def substructure(
     statement = with_bits(tenant_id, written(pattern_fingerprint(query)), version)
     is_complete = True
     deadline = time.monotonic() + seconds
+    matcher = Matcher(query, smarts)
     for molecule_id, mol in _read(connection, statement, _reader_for(smarts)):
         if time.monotonic() > deadline:
             is_complete = False
             break
-        if mol is not None and mol.HasSubstructMatch(query):
+        try:
+            is_hit = mol is not None and matcher.matches(mol, deadline)
+        except Undecided:
+            is_complete = False
+            continue
+        if is_hit:
             if len(found) == limit:
                 is_complete = False
                 break

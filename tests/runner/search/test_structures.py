@@ -39,6 +39,14 @@ SMARTS = [
 ]
 
 
+FULLERENE = (
+    "c12c3c4c5c1c1c6c7c2c2c8c3c3c9c4c4c%10c5c5c1c1c6c6c%11c7c2c2c7c8c3c3c8c9c4c4c9c%10c5c5c1c1c6c6"
+    "c%11c2c2c7c3c3c8c4c4c9c5c1c1c6c2c3c41"
+)
+CHAIN = "~".join(["c"] * 40 + ["[Si]"])
+"""What takes RDKit longer than the universe has existed to find nowhere in it."""
+
+
 @pytest.fixture
 def smiles(engine: Engine) -> list[str]:
     """The SMILES of the tenant's molecules: most have fingerprints, some are of other tenants."""
@@ -135,3 +143,16 @@ def test_what_cannot_be_searched_for_is_refused(
     assert callable(call)
     with common_engine.connect() as connection, pytest.raises(WrongSearch, match=told):
         call(connection)
+
+
+def test_a_search_that_explodes_ends_and_finds_what_else_there_is(engine: Engine) -> None:
+    """One molecule in which a SMARTS has too many places to try is left out, and it says so."""
+    record(engine, *map(created, [FULLERENE, "OCC1CC1"]))
+    catch_up(engine, named(TABLES))
+    parts = ".".join(["c"] * 30 + ["[Si]"])
+    with engine.connect() as connection:
+        for smarts in (f"[$({CHAIN}),$(C1CC1)]", CHAIN, parts):
+            found = substructure(connection, TENANT, smarts)
+            assert not found.is_complete
+            assert [hit.smiles for hit in found.hits] == ["OCC1CC1"] * ("C1CC1" in smarts)
+        assert substructure(connection, TENANT, "c1ccccc1").is_complete
