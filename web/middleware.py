@@ -175,6 +175,9 @@ class _Request:
             headers[ID_HEADER] = str(self._id)
             headers.append("Server-Timing", f"total;dur={self._milliseconds():.1f}")
             headers.setdefault("X-Content-Type-Options", "nosniff")
+            if self._scope["state"].get("by_cookie"):  # no cache keeps it for whoever comes next
+                headers.setdefault("Cache-Control", "private, no-cache")
+                headers.add_vary_header("Cookie")
         elif message["type"] == "http.response.body":
             self._sent += len(message.get("body", b""))
         try:

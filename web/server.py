@@ -182,6 +182,7 @@ class Server:
         token = session_token(request)
         if token is None or credential_of(request.headers) is not None:
             return None
+        request.state.by_cookie = True
         require_own_page(request, token, csrf or request.headers.get(CSRF_HEADER))
         if self.local is not None and self.local.knows(token):
             return self.local_caller()

@@ -25,7 +25,7 @@ def take(link: str, path: str = "/") -> None:
         tempfile.TemporaryDirectory() as profile,
         browsing(f"{address.scheme}://{address.netloc}", Path(profile)) as browser,
     ):
-        browser.driver.set_window_size(1200, 900)
+        browser.driver.set_window_size(1200, 1500)
         browser.open(f"{address.path}?{address.query}")
         browser.open(path)
         browser.wait_for(".panel")

@@ -26,6 +26,11 @@ def test_a_person_signs_in_comes_back_and_signs_out(served: Served) -> None:
         assert "SameSite=Strict" in cookie
         assert "Secure" not in cookie
         assert reply.headers["cache-control"] == "no-store"
+        behind_tls = browser.post(
+            "/login", data=fields, headers={"Origin": served.url.replace("http:", "https:")}
+        )
+        assert behind_tls.headers["set-cookie"].endswith("; Secure")
+        browser.post("/login", data=fields)
         page = browser.get("/").text
         assert "bob <small>(researcher)</small>" in page
 
@@ -84,7 +89,10 @@ def test_a_cookie_reads_and_writes_as_its_user(signed_in: dict[str, Signed]) -> 
         headers = {"X-CSRF-Token": csrf_in(who.page("/")), "Sec-Fetch-Site": "same-origin"}
         reply = who.http.post("/rest/v1/projects", json={"name": "Dengue"}, headers=headers)
         assert reply.status_code == status, reply.text
-        assert who.http.get("/rest/v1/calculations?limit=1").status_code == 200
+        reply = who.http.get("/rest/v1/calculations?limit=1")
+        assert reply.status_code == 200
+        assert reply.headers["cache-control"] == "private, no-cache"
+        assert "Cookie" in reply.headers["vary"]
         assert who.http.get("/rest/v1/event_logs?limit=1").status_code == 403
         foreign = {"Sec-Fetch-Site": "cross-site"}
         assert who.http.get("/rest/v1/calculations", headers=foreign).status_code == 403
