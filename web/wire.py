@@ -13,18 +13,14 @@ import msgspec
 
 from quantum_forge.eventstore.base.envelope import Placed, RecordedEvent
 from quantum_forge.eventstore.base.errors import (
-    AccessRefused,
     AppendTooLarge,
-    EventIdReused,
     EventRefused,
     EventTooLarge,
-    LastAdmin,
     NotAllowed,
     OtherTenant,
     QuantumForgeError,
-    RuleBroken,
-    VersionConflict,
 )
+from quantum_forge.eventstore.database.availability.outage import REFUSALS
 
 APPEND_PATH = "/store/v1/append"
 READ_PATH = "/store/v1/read"
@@ -37,18 +33,7 @@ PAGE_CHARACTERS = 4 * 2**20
 
 _REFUSALS: Final[Mapping[str, type[QuantumForgeError]]] = {
     kind.__name__: kind
-    for kind in (
-        AccessRefused,
-        AppendTooLarge,
-        EventIdReused,
-        EventRefused,
-        EventTooLarge,
-        LastAdmin,
-        NotAllowed,
-        OtherTenant,
-        RuleBroken,
-        VersionConflict,
-    )
+    for kind in (*REFUSALS, EventTooLarge, AppendTooLarge, NotAllowed, OtherTenant)
 }
 REFUSED = tuple(_REFUSALS.values())
 """Errors that are the answer to one append; with any other error, nothing is known of any."""

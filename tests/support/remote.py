@@ -21,6 +21,7 @@ from tests.conftest import OTHERS_VARIABLES
 
 RECORD = """
 import sys
+import time
 from pathlib import Path
 from uuid import UUID
 from quantum_forge.eventstore.base.secret import Secret
@@ -33,10 +34,12 @@ url, key, tenant, user, spool, project = sys.argv[1:]
 author = Author(tenant_id=UUID(tenant), user_id=UUID(user))
 with Recorder(ServedStore(url, Secret(key)), author, spool=Path(spool)) as recorder:
     for number in range(1_000_000):
-        named = ProjectUpdated if number else ProjectCreated
-        event = recorder.new(UUID(project), named(name=str(number)), expected_version=number)
+        named = (ProjectUpdated if number else ProjectCreated)(name=f"{project} {number}")
+        event = recorder.new(UUID(project), named, expected_version=number)
         placed = recorder.record_all(event)
         print(event.event_id, "spooled" if placed is None else "placed", flush=True)
+        if placed is None:
+            time.sleep(0.2)  # what is spooled now is drained one by one
 """
 """Records a stream, one event after the other, and prints the id of each that is recorded."""
 

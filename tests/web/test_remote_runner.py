@@ -105,7 +105,9 @@ def test_connections_that_are_cut_cost_no_event(served: Served, tmp_path: Path) 
             events = []
             for number in range(60):
                 named = ProjectUpdated if number else ProjectCreated
-                event = recorder.new(project, named(name=str(number)), expected_version=number)
+                event = recorder.new(
+                    project, named(name=f"{project} {number}"), expected_version=number
+                )
                 recorder.record_all(event)
                 events.append(event.event_id)
                 delivery = recorder._shared.delivery

@@ -176,9 +176,9 @@ def test_questions_are_answered_as_a_database_answers_them(
     """A stream that is longer than a page comes whole, forward and backward."""
     monkeypatch.setattr("quantum_forge.web.questions.PAGE_CHARACTERS", 300)
     with Recorder(store, of(store)) as recorder:
-        project = recorder.record(ProjectCreated(name="long 0")).entity_id
-        for number in range(1, 12):
-            recorder.record(ProjectUpdated(name=f"long {number}"), of=project)
+        project = recorder.record(ProjectCreated(name=f"{uuid4()}")).entity_id
+        for _ in range(1, 12):
+            recorder.record(ProjectUpdated(name=f"{uuid4()}"), of=project)
     ids = [project, uuid4()]
     with served.engine.connect() as connection, store.reading() as served_log:
         here = DatabaseReader(connection, served.accounts["bob"].tenant_id)
