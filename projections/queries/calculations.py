@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    FromClause,
     Select,
     Subquery,
     Text,
@@ -152,18 +153,7 @@ def select_calculations(
     elif items is not None:
         name = func.coalesce(found.c.item_name, molecules.c.name)
     else:
-        unreadable = (
-            select(batch_items.c.name)
-            .where(
-                batch_items.c.tenant_id == tenant_id,
-                batch_items.c.calculation_id == found.c.id,
-                batch_items.c.name.is_not(None),
-            )
-            .order_by(batch_items.c.batch_id)
-            .limit(1)
-            .scalar_subquery()
-        )
-        name = case((found.c.molecule_id.is_(None), unreadable), else_=molecules.c.name)
+        name = name_of(tenant_id, found)
     columns = (column for column in found.c if column.name != "item_name")
     return (
         select(*columns, molecules.c.smiles, molecules.c.formula, name.label("name"))
@@ -175,6 +165,27 @@ def select_calculations(
         )
         .order_by(*sorted_by(found.c[by.name], found.c.id, descending))
     )
+
+
+def name_of(tenant_id: UUID | None, found: FromClause) -> ColumnElement[Any]:
+    """The name of the molecule of a calculation; of an unreadable input, what a batch calls it.
+
+    Args:
+        tenant_id: to whom the calculations belong.
+        found: calculations with `id` and `molecule_id`, joined to their molecules by an outer join.
+    """
+    unreadable = (
+        select(batch_items.c.name)
+        .where(
+            batch_items.c.tenant_id == tenant_id,
+            batch_items.c.calculation_id == found.c.id,
+            batch_items.c.name.is_not(None),
+        )
+        .order_by(batch_items.c.batch_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return case((found.c.molecule_id.is_(None), unreadable), else_=molecules.c.name)
 
 
 def select_completed(tenant_id: UUID, calculation_ids: Sequence[UUID]) -> Select[Any]:

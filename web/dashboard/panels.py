@@ -4,6 +4,7 @@ The address of a page is its whole state: its parameters are those of the page's
 `panel=NAME` the same address answers with that panel alone: so an open page stays current.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlencode
@@ -154,7 +155,31 @@ def read_query(page: Page, request: Request) -> Any:
     try:
         return msgspec.convert(found, page.query, strict=False)
     except msgspec.ValidationError as error:
-        raise _wrong("a parameter of the address is wrong", str(error)) from None
+        raise _wrong(*_in_plain_words(str(error), found, kinds)) from None
+
+
+_KINDS = {
+    "float": ("a number", "Write it with a point: 2.5"),
+    "int": ("a whole number", "Write digits alone: 12"),
+    "bool": ("true or false", "Write true or false."),
+    "uuid": ("an id", "Write all of it: 0194e1f0-0000-7000-8000-000000000001"),
+}
+
+
+def _in_plain_words(
+    reason: str, found: Mapping[str, Any], kinds: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Say which parameter is wrong, and what it takes, for what msgspec says of a conversion."""
+    place = re.search(r" - at `\$\.(\w+)", reason)
+    if place is None:
+        return "a parameter of the address is wrong", reason
+    name = place[1]
+    value = found.get(name)
+    for kind, (words, example) in _KINDS.items():
+        if re.match(rf"(?:Expected `|Invalid ){kind}\b", reason, re.IGNORECASE):
+            return f"{name}: {value!r} is not {words}", example
+    choices = ", ".join(str(each) for each in get_args(kinds[name]))
+    return f"{name}: {value!r} is not one of its values", choices and f"It takes: {choices}."
 
 
 def address(path: str, **parameters: Any) -> str:

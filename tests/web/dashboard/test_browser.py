@@ -97,6 +97,29 @@ def test_pages_are_clean_in_the_dark_and_by_keyboard(browser: Browser) -> None:
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def test_pages_are_readable_on_a_narrow_screen(browser: Browser) -> None:
+    """No page is wider than 400 px, no row is a screen high, nothing hidden is seen."""
+    narrow = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    heights = "return Math.max(0, ...[...document.querySelectorAll('tr')].map(e => e.offsetHeight))"
+    seen = "return [...document.querySelectorAll('[hidden]')].filter(e => e.offsetHeight).length"
+    try:
+        for path in (
+            *("/editor", "/log", "/audit", "/calculations"),
+            f"/calculations/{calculation_of(MOLECULES[0], METHODS[0])}",
+            f"/molecules/{MOLECULES[0].id}",
+        ):
+            browser.open(path)
+            browser.wait_for(".panel")
+            width = "return document.documentElement.scrollWidth"
+            assert browser.driver.execute_script(width) <= 400, path
+            assert browser.driver.execute_script(heights) < 600, path
+            assert browser.driver.execute_script(seen) == 0, path
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.complaints()
+
+
 def test_a_calculation_is_drawn_and_its_past_is_a_slider_away(browser: Browser) -> None:
     """By 3Dmol, under the policy of the page; the address says which moment is shown."""
     browser.open(f"/calculations/{calculation_of(MOLECULES[0], METHODS[0])}")

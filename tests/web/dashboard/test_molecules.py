@@ -2,7 +2,14 @@
 
 import re
 from urllib.parse import quote
+from uuid import uuid4
 
+import msgspec
+
+from quantum_forge.schema.domains.batches import BatchItem, BatchItemsAdded, BatchStarted
+from quantum_forge.schema.language.event import Event
+from tests.support.chemical_history import failed, happened, record, started
+from tests.support.projecting import wait_until_projected
 from tests.support.training_set import METHODS, MOLECULES, calculation_of
 from tests.web.conftest import Served
 from tests.web.dashboard.conftest import Signed
@@ -125,3 +132,29 @@ def test_one_search_finds_everything_and_performance_has_averages(
         assert rows_of(zoe.get("/molecules").text, "rows") == []
         assert "Nothing has" in zoe.get("/search?q=ethanol").text
         assert zoe.get(f"/calculations/{DONE}").status_code == 404
+
+
+def test_an_unreadable_input_is_shown_by_its_name(
+    served: Served, signed_in: dict[str, Signed]
+) -> None:
+    """No molecule stands for it: the name in the file is all by which a person knows it."""
+    id_, batch = uuid4(), uuid4()
+    refused = failed(id_, "C")
+    item = BatchItem(calculation_id=id_, molecule_id=None, name="broken <ring>")
+    record(
+        served.engine,
+        happened(BatchStarted(name="file", parameters={}, total_count=1), batch),
+        happened(BatchItemsAdded(items=[item]), batch),
+        msgspec.structs.replace(started(id_, "C"), event=unread(started(id_, "C").event)),
+        msgspec.structs.replace(refused, event=unread(refused.event)),
+    )
+    wait_until_projected(served.engine)
+    eve = signed_in["eve"]
+    (row,) = [each for each in rows_of(eve.page("/calculations"), "rows") if str(id_) in each]
+    assert "broken &lt;ring&gt;" in row
+    assert "“broken &lt;ring&gt;” could not be read" in eve.page(f"/calculations/{id_}")
+
+
+def unread(event: Event) -> Event:
+    """The event of a calculation whose input is no molecule."""
+    return msgspec.structs.replace(event, molecule_id=None)

@@ -99,6 +99,15 @@ def test_errors_are_pages(signed_in: dict[str, Signed]) -> None:
     assert "unknown parameter" in reply.text
     assert "<script>" not in reply.text
     assert "script-src 'self'" in reply.headers["content-security-policy"]
+    for address, message, advice in (
+        ("/molecules?gap_from=2,5", "gap_from: &#39;2,5&#39; is not a number", "2.5"),
+        ("/calculations?page=x", "page: &#39;x&#39; is not a whole number", "12"),
+        ("/calculations/xyz", "id: &#39;xyz&#39; is not an id", "all of it"),
+        ("/calculations?by=size", "by: &#39;size&#39; is not one of its values", "gap, energy"),
+    ):
+        reply = bob.http.get(address)
+        assert (reply.status_code, message in reply.text) == (400, True), reply.text
+        assert advice in reply.text
     assert "Not found" in bob.http.get("/nowhere", headers={"Accept": "text/html"}).text
     assert bob.http.get("/nowhere").json()["code"] == "PGRST125"
     assert bob.http.get("/static/0/../../app.py").status_code == 404

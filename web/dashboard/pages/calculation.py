@@ -11,6 +11,7 @@ from quantum_forge.eventstore.log.read import safe_head
 from quantum_forge.projections.history import lineage
 from quantum_forge.projections.history.as_of import as_of
 from quantum_forge.projections.project.checkpoint import read_checkpoints
+from quantum_forge.projections.queries.calculations import name_of
 from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.schema.domains.calculations import CalculationStarted, calculations
 from quantum_forge.schema.domains.molecules import molecules
@@ -94,7 +95,7 @@ def _row(asked: Asked, position: int | None) -> Any:
     source = calculations if position is None else as_of(projection, max(0, position))
     m = molecules.c
     statement = (
-        select(source, m.smiles, m.formula, m.name)
+        select(source, m.smiles, m.formula, name_of(asked.caller.tenant_id, source).label("name"))
         .join_from(
             source,
             molecules,

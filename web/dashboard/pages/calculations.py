@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Double, cast, func, literal_column, select, tuple_
 
 from quantum_forge.moments import time_of
+from quantum_forge.projections.queries.calculations import name_of
 from quantum_forge.projections.queries.rows import sorted_by
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.molecules import molecules
@@ -236,7 +237,12 @@ def _rows(asked: Asked) -> Listed:
     )
     order = sorted_by(found.c[by.name], found.c.id, not query.ascending)
     statement = (
-        select(found, molecules.c.smiles, molecules.c.formula, molecules.c.name)
+        select(
+            found,
+            molecules.c.smiles,
+            molecules.c.formula,
+            name_of(asked.caller.tenant_id, found).label("name"),
+        )
         .join_from(
             found,
             molecules,

@@ -54,6 +54,7 @@ export async function draw(root) {
   const { uPlot } = window;
   for (const place of places) {
     const chart = JSON.parse(place.dataset.chart);
+    if (chart.kind !== "histogram" && chart.x.length < 2) continue; // one point has no scale of time
     place.hidden = false;
     place.replaceChildren();
     const data = [chart.x, ...chart.y.map((each) => each.values)];
