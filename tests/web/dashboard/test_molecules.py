@@ -48,6 +48,7 @@ def test_molecules_are_found_by_text_substructure_and_similarity(
     assert reply.headers["content-type"] == "image/svg+xml"
     assert reply.text.startswith("<svg")
     assert eve.http.get("/drawing.svg?smiles=nonsense").status_code == 404
+    assert eve.http.get("/drawing.svg", params={"smiles": "C" * 201}).status_code == 404
     assert rows_of(eve.page("/molecules?q=nowhere"), "rows") == []
     assert rows_of(eve.page("/molecules?gap_from=1000"), "rows") == []
     page = eve.page("/molecules?generation_method=imported")
