@@ -8,6 +8,7 @@ from selenium.webdriver import ActionChains, Keys
 
 from quantum_forge.schema.domains.batches import BatchProgressed, BatchStarted, batch_id
 from quantum_forge.web.dashboard.routes import PAGES
+from quantum_forge.web.dashboard.vendor import STATIC_VENDOR
 from tests.support.browser import Browser, browsing
 from tests.support.chemical_history import happened, record
 from tests.support.projecting import wait_until_projected
@@ -16,6 +17,11 @@ from tests.support.web import TENANT
 from tests.web.conftest import PASSWORD, Served
 
 PATHS = {page.title: page.path for page in PAGES if page.in_navigation}
+
+DRAWS = pytest.mark.skipif(
+    not (STATIC_VENDOR / "3Dmol.min.js").exists(),
+    reason="the libraries that draw are not there: python -m quantum_forge.web.dashboard.vendor",
+)
 
 FEWER = {"/audit": "?action=login", "/log": "?type=molecule_deleted"}
 """Of the pages that would be long: axe looks at each cell."""
@@ -120,6 +126,7 @@ def test_pages_are_readable_on_a_narrow_screen(browser: Browser) -> None:
     browser.complaints()
 
 
+@DRAWS
 def test_a_calculation_is_drawn_and_its_past_is_a_slider_away(browser: Browser) -> None:
     """By 3Dmol, under the policy of the page; the address says which moment is shown."""
     browser.open(f"/calculations/{calculation_of(MOLECULES[0], METHODS[0])}")
@@ -135,6 +142,7 @@ def test_a_calculation_is_drawn_and_its_past_is_a_slider_away(browser: Browser) 
     browser.until(lambda: "as of position" in browser.text())
 
 
+@DRAWS
 def test_a_range_of_a_histogram_is_a_condition(browser: Browser) -> None:
     """Dragging over the bars goes to the rows in that range."""
     browser.open("/calculations")
@@ -148,6 +156,7 @@ def test_a_range_of_a_histogram_is_a_condition(browser: Browser) -> None:
     assert complaints(browser) == []
 
 
+@DRAWS
 def test_the_editor_comes_back_as_it_was(browser: Browser, served: Served, tmp_path: Path) -> None:
     """Use case 1: the browser is closed in the middle, another one has what was written."""
     browser.open("/editor")
