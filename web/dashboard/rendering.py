@@ -122,7 +122,13 @@ def error_page(request: Request, error: RestError) -> Response:
     headers = {k: v for k, v in dict(error.headers).items() if k.lower() in kept}
     request.state.error = error.message
     return page_response(
-        request, "error.html", status=error.status, headers=headers, error=error, title="Error"
+        request,
+        "error.html",
+        status=error.status,
+        headers=headers,
+        error=error,
+        title="Error",
+        has_conditions=request.method == "GET" and bool(request.url.query),
     )
 
 

@@ -108,7 +108,10 @@ def test_errors_are_pages(signed_in: dict[str, Signed]) -> None:
         reply = bob.http.get(address)
         assert (reply.status_code, message in reply.text) == (400, True), reply.text
         assert advice in reply.text
-    assert "Not found" in bob.http.get("/nowhere", headers={"Accept": "text/html"}).text
+    assert 'href="/molecules">The same page' in bob.http.get("/molecules?gap_from=x").text
+    lost = bob.http.get("/nowhere", headers={"Accept": "text/html"}).text
+    assert "There is no page at /nowhere." in lost
+    assert "/rest/v1" not in lost
     assert bob.http.get("/nowhere").json()["code"] == "PGRST125"
     assert bob.http.get("/static/0/../../app.py").status_code == 404
     assert bob.http.get("/static/0/..%2f..%2fapp.py").status_code == 404
