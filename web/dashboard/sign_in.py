@@ -11,6 +11,7 @@ from quantum_forge.eventstore.base.errors import RuleBroken
 from quantum_forge.eventstore.base.secret import Secret
 from quantum_forge.web.accounts import Refused
 from quantum_forge.web.auth.cookies import is_own, session_token, set_cookie
+from quantum_forge.web.auth.peers import is_of_another_user
 from quantum_forge.web.dashboard.forms import CSRF, fields_of, own_path
 from quantum_forge.web.dashboard.panels import address
 from quantum_forge.web.dashboard.rendering import page_response, see_other
@@ -84,6 +85,9 @@ async def link(request: Request) -> Response:
     is_here = urlsplit(f"//{request.headers.get('host', '')}").hostname in _LOOPBACK
     if server.local is None or not is_here:
         raise RestError(404, "PGRST125", "this server lets nobody in by a link")
+    client, here = request.client, request.scope.get("server")
+    if client is not None and here is not None and is_of_another_user(client, here):
+        raise RestError(403, "QF403", "the link is for the user who started qforge ui")
     session = server.local.redeem(Secret(request.query_params.get("token", "")))
     if session is None:
         raise RestError(
