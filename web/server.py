@@ -306,3 +306,14 @@ async def json_of(request: Request, kind: type[_Value]) -> _Value:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         details = malformed(error, body) or str(error)
         raise RestError(400, "PGRST102", "Empty or invalid json", details=details) from None
+
+
+def try_out(settings: Settings, web: WebSettings) -> None:
+    """Open what the settings of a server name, so that errors are told before it starts.
+
+    Raises:
+        InvalidSetting, MissingLibrary: for keys that cannot be read, or a cache.
+    """
+    load_tokens(web, settings.home)
+    if web.cache_url is not None:
+        SharedPages(web.cache_url, "", web.cache_seconds).close()

@@ -12,6 +12,7 @@ from quantum_forge.cli.command import Command
 from quantum_forge.cli.session import open_forge
 from quantum_forge.cli.show import console
 from quantum_forge.eventstore.base.errors import MissingLibrary, QuantumForgeError
+from quantum_forge.eventstore.database.settings import load_settings
 
 
 class NoListener(QuantumForgeError):
@@ -55,11 +56,14 @@ def serve(host: str, port: int, workers: int, quiet: bool) -> None:
         import uvicorn
 
         from quantum_forge.web.app import OF_UVICORN
+        from quantum_forge.web.server import try_out
         from quantum_forge.web.settings import load_web_settings
     except ModuleNotFoundError as error:
         raise MissingLibrary("qforge serve", error.name or "uvicorn", "web") from None
-    web = load_web_settings()  # its errors are for the person at the terminal
-    with open_forge(writes=True):
+    # Their errors are for the person at the terminal.
+    settings, web = load_settings(), load_web_settings()
+    try_out(settings, web)
+    with open_forge(settings, writes=True):
         pass  # migrates, and refuses a database that does not fit
     if quiet:
         os.environ["QFORGE_WEB_LOG"] = "no"

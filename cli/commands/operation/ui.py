@@ -44,10 +44,12 @@ def ui(port: int, no_browser: bool) -> None:
         from quantum_forge.web.app import OF_UVICORN, create_app
         from quantum_forge.web.auth.local import LocalSignIn
         from quantum_forge.web.dashboard.sign_in import LINK
+        from quantum_forge.web.server import try_out
         from quantum_forge.web.settings import load_web_settings
     except ModuleNotFoundError as error:
         raise MissingLibrary("qforge ui", error.name or "uvicorn", "web") from None
     settings, web = load_settings(), load_web_settings()
+    try_out(settings, web)
     with open_forge(settings, reads=PROJECTIONS) as forge:
         # Only a login that administers the database brings tables up to date.
         projects = web.projects and forge.person.administers

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
+import pytest
 from sqlalchemy import Engine
 
 from quantum_forge.eventstore.database.engine import Database, libpq_url
@@ -110,3 +111,20 @@ def test_a_login_that_only_reads_sees_pages_without_buttons(
         assert browser.get(f"{root}/campaigns").status_code == 200
         for path in ("log", "account"):
             assert browser.get(f"{root}/{path}").status_code == 403
+
+
+@pytest.mark.parametrize("command", [("serve",), ("ui", "--no-browser")])
+def test_what_a_server_cannot_open_is_one_clear_line(
+    qforge: Qforge, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A cache and keys are tried before it listens: no traceback of a server that has begun."""
+    (tmp_path / "keys").write_text("none")
+    for variable, value in (
+        ("QFORGE_CACHE_URL", "http://cache"),
+        ("QFORGE_JWT_KEYS", str(tmp_path / "keys")),
+    ):
+        said = qforge(*command, env={variable: value}, status=None)
+        assert said.returncode != 0
+        assert variable in said.stderr
+        assert "Traceback" not in said.stderr
+        assert "Ctrl-C stops it" not in said.stderr
