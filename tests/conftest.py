@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +24,7 @@ from quantum_forge.eventstore.database.engine import Database, libpq_url, make_e
 from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.server import binaries as postgres_binaries
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
+from tests.support.homes import new_home
 
 MAJOR = int(os.environ.get("QFORGE_TEST_POSTGRES", "18"))
 IN_A_HURRY = {
@@ -79,7 +79,7 @@ def bin_directory() -> Path:
 @pytest.fixture(scope="session")
 def server(bin_directory: Path) -> Iterator[EmbeddedServer]:
     """Return a server for the whole run."""
-    home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
+    home = new_home("qforge-test-")
     try:
         with EmbeddedServer(home, bin_directory=bin_directory, settings=IN_A_HURRY) as server:
             yield server

@@ -1,10 +1,11 @@
 """A server of a test's own, to be killed, stopped and started again."""
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,27 @@ import pytest
 from quantum_forge.eventstore.database.engine import make_engine
 from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
+from tests.conftest import IN_A_HURRY
+from tests.support.homes import new_home
+
+
+def migrated_home(bin_directory: Path, prefix: str) -> Path:
+    """Make the home of a server of a test's own, whose database is migrated; it does not run."""
+    home = new_home(prefix)
+    # Copying takes a tenth of the time of making one.
+    shutil.copytree(_original(bin_directory), home, symlinks=True, dirs_exist_ok=True)
+    return home
+
+
+@functools.cache
+def _original(bin_directory: Path) -> Path:
+    home = new_home("qforge-original-")
+    atexit.register(shutil.rmtree, home)
+    with EmbeddedServer(home, bin_directory=bin_directory, settings=IN_A_HURRY) as server:
+        engine = make_engine(server.url())
+        migrations.upgrade(engine)
+        engine.dispose()
+    return home
 
 
 class Killable:
@@ -58,10 +80,9 @@ class Killable:
 @pytest.fixture
 def killable(bin_directory: Path) -> Iterator[Killable]:
     """Return a server to kill, with a migrated database."""
-    home = Path(tempfile.mkdtemp(prefix="qforge-kill-"))
+    home = migrated_home(bin_directory, "qforge-kill-")
     server = Killable(home, bin_directory)
     try:
-        migrations.upgrade(server.engine)
         yield server
     finally:
         server.engine.dispose()

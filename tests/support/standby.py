@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from sqlalchemy import Engine, text
 from quantum_forge.eventstore.server.directories import make_private
 from quantum_forge.eventstore.server.embedded import PORT, SUPERUSER, EmbeddedServer
 from quantum_forge.eventstore.server.unprivileged import identity_for
+from tests.support.homes import new_home
 
 _FLUSH = text(
     "SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'flush', '')"
@@ -26,7 +26,7 @@ def standby(primary: EmbeddedServer, programs: Path) -> Iterator[EmbeddedServer]
 
     programs: the directory of the server's programs, of the primary's version.
     """
-    home = Path(tempfile.mkdtemp(prefix="qforge-standby-"))
+    home = new_home("qforge-standby-")
     server = EmbeddedServer(home, bin_directory=programs, settings={"fsync": "off"})
     make_private(server.directory)
     identity = identity_for(server.directory, programs / "postgres")

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from quantum_forge.projections.registry import PROJECTIONS
 from tests.conftest import IN_A_HURRY, Qforge, _fresh, command_line
 from tests.support.appending import append_and_commit, positions_in_log, small_event
 from tests.support.chemical_history import record
+from tests.support.homes import new_home
 from tests.support.training_set import bad, good
 
 
@@ -61,7 +61,7 @@ def test_everything_goes_on_in_a_server_that_never_saw_this_program(
     source: Database, dump: Path, bin_directory: Path, tmp_path: Path
 ) -> None:
     """Roles are made, positions and checkpoints kept; every table is what the log says."""
-    home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
+    home = new_home("qforge-test-")
     try:
         with EmbeddedServer(home, bin_directory=bin_directory, settings=IN_A_HURRY) as new_server:
             run = command_line(tmp_path, DATABASE_URL=libpq_url(new_server.url()))

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,13 +32,14 @@ from tests.support.appending import (
     small_event,
     versions_of,
 )
+from tests.support.homes import new_home
 from tests.support.tables import selected_rows, table_rows
 
 
 @pytest.fixture
 def new_server(bin_directory: Path) -> Iterator[EmbeddedServer]:
     """Return a server that has never seen this program: no roles, no tables."""
-    home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
+    home = new_home("qforge-test-")
     with EmbeddedServer(home, bin_directory=bin_directory, settings=IN_A_HURRY) as server:
         yield server
     shutil.rmtree(home)

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,6 +29,7 @@ from quantum_forge.projections.project.projector import catch_up
 from quantum_forge.projections.registry import PROJECTIONS
 from tests.conftest import Qforge, command_line, in_process
 from tests.support.appending import append_and_commit, small_event
+from tests.support.homes import new_home
 
 PARTITION = "event_logs_p000000000000001"
 
@@ -66,7 +66,7 @@ def found_by(engine: Engine, check: Callable[..., Finding], **options: float) ->
 def test_a_sound_installation_has_no_finding_and_exits_with_0(bin_directory: Path) -> None:
     """A new database on a durable server: every check is ok, and every check was made."""
     # Given: a server that loses nothing
-    home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
+    home = new_home("qforge-test-")
     with EmbeddedServer(home, bin_directory=bin_directory) as durable:
         qforge = command_line(home / "here", DATABASE_URL=libpq_url(durable.url()))
         qforge("db", "upgrade")

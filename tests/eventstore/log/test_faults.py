@@ -3,7 +3,6 @@
 import multiprocessing
 import random
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from quantum_forge.eventstore.database.engine import Database, make_engine
-from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from tests.support.faults import (
     SOAK_SECONDS,
@@ -27,6 +25,7 @@ from tests.support.faults import (
     process,
     write,
 )
+from tests.support.killable import migrated_home
 
 WRITERS = 16
 PROCESSES = 4
@@ -39,11 +38,8 @@ context.set_forkserver_preload(["tests.support.faults"])
 @pytest.fixture
 def durable(bin_directory: Path) -> Iterator[Path]:
     """Return the home of a migrated server that keeps what it acknowledges, with fsync on."""
-    home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
-    with server_in(home, bin_directory) as server:
-        engine = make_engine(server.url())
-        migrations.upgrade(engine)
-        engine.dispose()
+    home = migrated_home(bin_directory, "qforge-test-")
+    with server_in(home, bin_directory):
         yield home
     shutil.rmtree(home)
 

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -13,13 +12,13 @@ from sqlalchemy.exc import DBAPIError
 
 from quantum_forge.eventstore.base.errors import NotAllowed
 from quantum_forge.eventstore.database.engine import Database, make_engine
-from quantum_forge.eventstore.database.installation import migrations
 from quantum_forge.eventstore.database.tenancy import act_for
 from quantum_forge.eventstore.doctor.checks import Level, log
 from quantum_forge.eventstore.log.read import read_all
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from tests.support.appending import OTHER_TENANT, TENANT, append_and_commit, small_event
 from tests.support.faults import end_in_a_gap, kill_server
+from tests.support.killable import migrated_home
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "explanation" / "log.md").read_text(encoding="utf-8")
@@ -120,11 +119,10 @@ def test_an_event_id_is_unique_within_its_stream_only(engine: Engine) -> None:
 def test_a_crash_may_hand_the_positions_of_a_last_gap_out_again(bin_directory: Path) -> None:
     """The sequence is as durable as the last commit; nothing that was committed is touched."""
     # Given: a log that ends with a gap, which nothing has made durable yet
-    home = Path(tempfile.mkdtemp(prefix="qforge-test-"))
+    home = migrated_home(bin_directory, "qforge-test-")
     settings = {"autovacuum": "off"}
     with EmbeddedServer(home, bin_directory=bin_directory, settings=settings) as server:
         engine = make_engine(server.url())
-        migrations.upgrade(engine)
         first, head = end_in_a_gap(server, engine)
 
         # When: the server crashes, and an event is appended

@@ -1,22 +1,23 @@
 """Homes of an embedded server."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.homes import new_home
 from tests.support.server_clients import new_server, stop_whatever_runs
 
 
 @pytest.fixture(scope="module")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def initialised() -> Iterator[Path]:
     """Return a home whose server was made, started and stopped."""
-    home = tmp_path_factory.mktemp("initialised")
+    home = new_home("qforge-initialised-")
     with new_server(home):
         pass
-    return home
+    yield home
+    shutil.rmtree(home)
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def home(initialised: Path) -> Iterator[Path]:
 @pytest.fixture
 def own_home(initialised: Path) -> Iterator[Path]:
     """Return a copy of it that the test may spoil."""
-    with tempfile.TemporaryDirectory(prefix="qforge-home-") as directory:
-        home = Path(directory) / "home"
-        shutil.copytree(initialised, home)
-        yield home
+    directory = new_home("qforge-home-")
+    home = directory / "home"
+    shutil.copytree(initialised, home)
+    yield home
+    shutil.rmtree(directory)
