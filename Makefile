@@ -27,8 +27,8 @@ NEAR_POSTGRES := tests/eventstore/log/test_append.py tests/eventstore/log/test_a
 
 test: $(READERS)  ## Check style, types and imports, then run every test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -n $(WORKERS)
-	QFORGE_TEST_POSTGRES=$(SECOND_POSTGRES) $(BIN)/pytest -n $(WORKERS) $(NEAR_POSTGRES)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	QFORGE_TEST_POSTGRES=$(SECOND_POSTGRES) $(BIN)/pytest -n $(WORKERS) --dist worksteal $(NEAR_POSTGRES)
 
 soak: $(READERS)  ## Kill writers and servers for minutes (QFORGE_SOAK_SECONDS=120 for each test)
 	$(BIN)/pytest -m soak -s

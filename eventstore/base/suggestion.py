@@ -17,16 +17,16 @@ SHORTEST = 2
 def suggestion(name: str, known: Iterable[str], *, otherwise: str) -> str:
     """Return `did you mean A or B?`, the most similar first; `otherwise` where none is similar.
 
-    Similar names share most of their letters, begin with the name, have its letters in another
-    order, or differ in one letter. Upper and lower case, blanks, hyphens and underscores make no
-    difference.
+    Similar names share most of their letters; where none does, they begin with the name, have its
+    letters in another order, or differ in one letter. Upper and lower case, blanks, hyphens and
+    underscores make no difference.
     """
     by_letters: dict[str, list[str]] = {}
     for each in known:
         by_letters.setdefault(_letters(each), []).append(each)
     letters = _letters(name)
     near = difflib.get_close_matches(letters, by_letters, n=SUGGESTED, cutoff=CLOSE)
-    near += [each for each in by_letters if each not in near and _resembles(letters, each)]
+    near = near or [each for each in by_letters if _resembles(letters, each)]
     names = [each for found in near for each in by_letters[found]][:SUGGESTED]
     return f"did you mean {' or '.join(names)}?" if names else otherwise
 

@@ -56,6 +56,7 @@ from quantum_forge.projections.registry import PROJECTIONS
 from quantum_forge.runner.jobs.worker import Chunk, Target
 from quantum_forge.schema.domains.access import ApiKeyIssued
 from quantum_forge.schema.domains.users import UserPasswordChanged
+from quantum_forge.web.client.settings import StoreSettings
 from tests.support.appending import TENANT
 from tests.support.spooling import away
 
@@ -182,6 +183,8 @@ def test_nothing_that_carries_the_address_of_a_database_prints_its_secrets() -> 
     carriers: dict[type[msgspec.Struct], object] = {
         Settings: load_settings({"DATABASE_URL": address, "QFORGE_HOME": "/home"}, Path("none")),
         Target: Target(url=address, tenant_id=TENANT, user_id=None),
+        # Its address is refused when it has a password.
+        StoreSettings: StoreSettings(url="https://db.example.org", key=Secret("swordfish")),
     }
     modules = [
         each.name
