@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,7 @@ from quantum_forge.eventstore.base.envelope import NewEvent
 from quantum_forge.eventstore.base.errors import EventRefused, QuantumForgeError, UnsafeIsolation
 from quantum_forge.eventstore.log.append import append, translated_errors
 from quantum_forge.eventstore.log.read import read_all, read_stream
+from quantum_forge.eventstore.server.embedded import EmbeddedServer
 from quantum_forge.schema.domains import EVENTS
 from quantum_forge.schema.domains.audit import DataExported
 from quantum_forge.schema.domains.calculations import (
@@ -27,6 +29,7 @@ from quantum_forge.schema.domains.calculations import (
 )
 from quantum_forge.schema.domains.molecules import MoleculeDeleted
 from quantum_forge.schema.language.event import Event
+from tests.conftest import _fresh
 from tests.support.appending import (
     TENANT,
     append_and_commit,
@@ -37,7 +40,7 @@ from tests.support.appending import (
 from tests.support.payloads import any_event, events_of, texts
 
 IN_A_DATABASE = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -60,6 +63,14 @@ COMPLETED = CalculationCompleted(
     xyz_sha256="0" * 64,
     atoms=[Atom("O", 8, -0.5, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0)],
 )
+
+
+@pytest.fixture(scope="module")
+def unchanged(server: EmbeddedServer, administrator: Engine, template: str) -> Iterator[Engine]:
+    """Return the engine of a database for all tests after which there is no event in it."""
+    for database in _fresh(server, administrator, template=template):
+        yield database.engine
+
 
 # Round trips
 
@@ -158,10 +169,10 @@ WRONG: dict[str, tuple[Event, str]] = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_would_not_read_back_is_refused_with_its_field(engine: Engine, what: str) -> None:
+def test_what_would_not_read_back_is_refused_with_its_field(unchanged: Engine, what: str) -> None:
     """Nothing of the call is appended, not even the good event before it."""
     event, words = WRONG[what]
-    with engine.connect() as connection:
+    with unchanged.connect() as connection:
         with pytest.raises(EventRefused, match=words):
             append(connection, [small_event(), new(event)])
         connection.commit()
@@ -235,10 +246,10 @@ ENVELOPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", ENVELOPES)
-def test_an_envelope_that_is_wrong_is_refused(engine: Engine, what: str) -> None:
+def test_an_envelope_that_is_wrong_is_refused(unchanged: Engine, what: str) -> None:
     """What surrounds an event is checked as the event is; the error is one of ours."""
     given_wrong = msgspec.structs.replace(small_event(), **ENVELOPES[what])
-    with engine.connect() as connection:
+    with unchanged.connect() as connection:
         with pytest.raises(EventRefused):
             append(connection, [small_event(), given_wrong])
         connection.rollback()
@@ -375,7 +386,7 @@ _scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts | st.
 _junk = _scalars | st.lists(_scalars, max_size=2) | st.dictionaries(texts, _scalars, max_size=2)
 
 
-@settings(IN_A_DATABASE, max_examples=150)
+@settings(IN_A_DATABASE, max_examples=80)
 @given(
     events=st.lists(
         st.dictionaries(

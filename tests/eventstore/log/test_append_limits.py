@@ -46,7 +46,7 @@ def refused(connection: Connection, events: list[NewEvent]) -> tuple[list[object
     return list(connection.execute(TOUCHED)), list(connection.execute(LOCKED))
 
 
-@pytest.mark.parametrize("others", [1, 2, 500])
+@pytest.mark.parametrize("others", [1, 500])
 @pytest.mark.parametrize("known", [True, False])
 def test_a_refused_append_shows_nothing_of_another_tenant(
     engine: Engine, login: Login, others: int, known: bool
@@ -80,23 +80,25 @@ def test_a_call_beyond_the_limit_is_refused_before_anything_is_touched(engine: E
     assert "several calls in one transaction" in str(caught.value)
 
 
-def long_history(stream: UUID, expected: int | None) -> list[NewEvent]:
+def long_history(stream: UUID, expected: int | None, largest: int) -> list[NewEvent]:
     """More events of one stream than a call takes, and one of another stream between them."""
-    events = [batch(OURS, stream, expected_version=expected) for _ in range(LARGEST_CALL + 5)]
+    events = [batch(OURS, stream, expected_version=expected) for _ in range(largest + 5)]
     return [*events[:7], batch(OURS), *events[7:]]
 
 
 @pytest.mark.parametrize("expected", [None, MUST_NOT_EXIST, 2, MUST_EXIST])
 @pytest.mark.parametrize("way", ["append", "appender"])
 def test_more_events_than_a_call_takes_are_one_append(
-    engine: Engine, expected: int | None, way: str
+    engine: Engine, expected: int | None, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Versions are expected of the stream as it was; a repetition appends nothing again."""
+    largest = LARGEST_CALL if expected is None else 50  # which shows the same of the versions
+    monkeypatch.setattr("quantum_forge.eventstore.log.append.LARGEST_CALL", largest)
     stream = uuid7()
     before = 0 if expected == MUST_NOT_EXIST else 2
     with engine.begin() as connection:
         append(connection, [batch(OURS, stream) for _ in range(before)])
-    events = long_history(stream, expected)
+    events = long_history(stream, expected, largest)
 
     def appended() -> list[tuple[int, bool]]:
         if way == "append":
@@ -107,7 +109,7 @@ def test_more_events_than_a_call_takes_are_one_append(
                 placed = appender.append(events)
         return [(each.version, each.appended) for each in placed if each.version != 1]
 
-    versions = range(max(2, before + 1), before + LARGEST_CALL + 6)
+    versions = range(max(2, before + 1), before + largest + 6)
     assert appended() == [(version, True) for version in versions]
     assert appended() == [(version, False) for version in versions]
 

@@ -108,7 +108,7 @@ def test_processes_that_come_while_the_server_stops_get_one_that_runs(home: Path
     failures: list[BaseException] = []
 
     def come_and_go() -> None:
-        for number in range(6):
+        for number in range(4):
             # Around the moment at which the keeper looks and finds the time over.
             try:
                 with EmbeddedServer(home, linger=0.01) as server:
@@ -116,7 +116,7 @@ def test_processes_that_come_while_the_server_stops_get_one_that_runs(home: Path
             except BaseException as error:
                 failures.append(error)
                 raise
-            time.sleep(0.35 + 0.06 * number)
+            time.sleep(0.35 + 0.1 * number)
 
     threads = [threading.Thread(target=come_and_go) for _ in range(3)]
     for thread in threads:
@@ -130,7 +130,7 @@ def test_processes_that_come_while_the_server_stops_get_one_that_runs(home: Path
 
 def test_many_processes_at_once_have_one_keeper(home: Path) -> None:
     """The lock of the keeper goes to one, and the rest use the server it watches."""
-    clients = [Client(home, "close", linger=LONG) for _ in range(6)]
+    clients = [Client(home, "close", linger=LONG) for _ in range(4)]
     for client in clients:
         client.wait_until_using()
 

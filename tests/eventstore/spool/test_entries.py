@@ -140,7 +140,7 @@ def test_a_strangers_segment_is_not_drained(engine: Engine, common: Path) -> Non
 
 
 def test_every_command_says_what_is_wrong_with_a_spool_and_goes_on(
-    qforge: Qforge, engine: Engine, tmp_path: Path
+    qforge_here: Qforge, engine: Engine, tmp_path: Path
 ) -> None:
     """No traceback, and what is good is drained by whichever command comes first."""
     # Given: a spool with one of everything
@@ -157,22 +157,22 @@ def test_every_command_says_what_is_wrong_with_a_spool_and_goes_on(
     spooled(spool, *events)
 
     # When, then: each command says so
-    found = json.loads(qforge("spool", "status", "--json", status=1).stdout)
+    found = json.loads(qforge_here("spool", "status", "--json", status=1).stdout)
     assert len(found["unusable"]) == 6
-    shown = qforge("spool", "status", status=1).stderr
+    shown = qforge_here("spool", "status", status=1).stderr
     assert shown.count("out of the spool") == 6
-    doctor = qforge("doctor", status=1)
+    doctor = qforge_here("doctor", status=1)
     assert "is not a regular file" in doctor.stdout
-    qforge("metrics")
-    qforge("status")
+    qforge_here("metrics")
+    qforge_here("status")
     molecules = tmp_path / "none.smi"
     molecules.write_text("C methane\n")
-    ran = qforge("run", str(molecules))
+    ran = qforge_here("run", str(molecules))
     assert "it is a symbolic link" in ran.stderr
 
     # And what is good is in the log
     assert ids_in_log(engine, stream) == [event.event_id for event in events]
-    again = qforge("spool", "drain", "--past-damage", status=1)
+    again = qforge_here("spool", "drain", "--past-damage", status=1)
     assert "Traceback" not in again.stderr
     left = {path.name for path in spool.iterdir()}
     assert "notes.txt" in left
@@ -195,7 +195,7 @@ contents = st.lists(st.one_of(st.binary(max_size=40), wires.map(frame)), max_siz
 
 
 @given(contents, contents, contents)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_whatever_a_segment_holds_it_is_read_to_its_end(
     before: bytes, after: bytes, rejected: bytes
 ) -> None:

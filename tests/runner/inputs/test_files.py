@@ -497,7 +497,7 @@ CONTENT = st.one_of(
 
 
 @given(suffix=st.sampled_from(EVERY_SUFFIX), content=CONTENT)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_bytes_are_inputs_or_an_error_of_the_file(suffix: str, content: bytes) -> None:
     """No other exception leaves a reader, and every line is in a record or passed over as blank.
 

@@ -127,7 +127,7 @@ SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(PAIRS, st.sampled_from([STORED, Units("ev", "angstrom"), Units("kcal/mol", "bohr")]))
-@settings(SLOW, max_examples=30)
+@settings(SLOW, max_examples=15)
 def test_our_extxyz_is_read_back_exactly(rows: list[tuple[str, str]], units: Units) -> None:
     """Names, SMILES, charges, and positions, whatever the unit of length is."""
     read = written(".extxyz", exported("extxyz", rows, units))
@@ -140,7 +140,7 @@ def test_our_extxyz_is_read_back_exactly(rows: list[tuple[str, str]], units: Uni
 
 
 @given(PAIRS, st.sampled_from([STORED, Units("ev", "nm"), Units("kcal/mol", "bohr")]))
-@settings(SLOW, max_examples=50)
+@settings(SLOW, max_examples=20)
 def test_our_csv_is_read_back(rows: list[tuple[str, str]], units: Units) -> None:
     """Positions, too, whatever the unit of length is."""
     read = written(".csv", exported("csv", rows, units))
@@ -371,7 +371,7 @@ def is_one_line(name: str) -> bool:
 
 
 @given(PAIRS)
-@settings(SLOW, max_examples=40)
+@settings(SLOW, max_examples=20)
 def test_extxyz_of_ase_is_read_back(rows: list[tuple[str, str]]) -> None:
     """ASE escapes no backslash at the end of a quoted text: nobody can tell where that ends."""
     rows = [each for each in rows if is_one_line(each[1]) and "\\" not in each[1]]
@@ -440,7 +440,7 @@ PLAIN_XYZ: dict[str, Callable[[OpenBabel, str, str], str]] = {
 
 @pytest.mark.parametrize("writer", PLAIN_XYZ)
 @given(rows=NEUTRAL_PAIRS)
-@settings(SLOW, max_examples=30)
+@settings(SLOW, max_examples=15)
 def test_plain_xyz_has_the_name_as_its_title(
     open_babel: OpenBabel, writer: str, rows: list[tuple[str, str]]
 ) -> None:
@@ -466,7 +466,7 @@ def test_plain_xyz_has_the_name_as_its_title(
 
 @pytest.mark.parametrize("writer", ["rdkit", "openbabel"])
 @given(rows=PAIRS)
-@settings(SLOW, max_examples=30)
+@settings(SLOW, max_examples=15)
 def test_sdf_of_rdkit_and_open_babel_is_read_back(
     open_babel: OpenBabel, writer: str, rows: list[tuple[str, str]]
 ) -> None:
@@ -487,7 +487,7 @@ def test_sdf_of_rdkit_and_open_babel_is_read_back(
 
 @pytest.mark.parametrize("writer", ["rdkit", "openbabel"])
 @given(rows=PAIRS)
-@settings(SLOW, max_examples=30)
+@settings(SLOW, max_examples=15)
 def test_smiles_files_of_rdkit_and_open_babel_are_read_back(
     open_babel: OpenBabel, writer: str, rows: list[tuple[str, str]]
 ) -> None:
@@ -512,7 +512,7 @@ def test_smiles_files_of_rdkit_and_open_babel_are_read_back(
 
 
 @given(PAIRS, st.sampled_from(",;\t"), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-@settings(SLOW, max_examples=30)
+@settings(SLOW, max_examples=15)
 def test_csv_of_python_is_read_back(
     rows: list[tuple[str, str]], delimiter: str, quoting: Any
 ) -> None:

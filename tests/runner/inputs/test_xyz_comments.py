@@ -214,7 +214,7 @@ WORD = st.sampled_from(["charge", "spin", "q", "mult", "uhf", "s", "-1", "2", "=
 
 
 @given(st.lists(WORD | st.text(max_size=3), max_size=10), st.sampled_from(["", " "]))
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_a_mentioned_charge_is_never_passed_over(words: list[str], between: str) -> None:
     """A comment with the word charge gives a charge, or is refused."""
     comment = between.join([" charge ", *words])

@@ -26,7 +26,8 @@ from tests.support.proxy import Proxy, free_port, proxy_of
 SHORT = 3.0
 """Seconds that a busy machine does not take for an answer."""
 
-CUTS = (1, 5, 8, 11, 14, 17)
+CUTS = (1, 8, 14)
+MORE_CUTS = pytest.param((1, 5, 8, 11, 14, 17), marks=pytest.mark.soak)
 """After so many answers each connection breaks: while it logs in, or in a question of the start."""
 
 
@@ -60,7 +61,7 @@ def test_a_subscriber_goes_on_over_a_new_connection(
 
     subscriber = threading.Thread(target=follow)
     subscriber.start()
-    for number in range(1, 4):
+    for number in range(1, 3):
         append_and_commit(engine, small_event())
         until(lambda number=number: len(positions) == number, "the event arrives")  # type: ignore[misc]
         assert proxy.silence()
@@ -75,7 +76,7 @@ def test_a_projector_goes_on_over_new_connections(
 ) -> None:
     """Those of its pool that are silent, too, are replaced; nothing is folded twice or skipped."""
     with BackgroundProjector(distant) as projector:
-        for _ in range(3):
+        for _ in range(2):
             append_and_commit(engine, *history(3))
             wait_until_projected(engine)
             assert proxy.silence()
@@ -167,20 +168,24 @@ def start_early(database: Database, tmp_path: Path, arguments: tuple[str, ...]) 
     assert "Traceback" not in err, (out, err)
 
 
+@pytest.mark.parametrize("cuts", [CUTS, MORE_CUTS])
 def test_followers_outlive_every_connection_that_breaks_while_they_start(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, cuts: tuple[int, ...]
 ) -> None:
-    """Whatever they ask before they follow, they ask again."""
+    """Whatever they ask before they follow, they ask again; more of the same is a soak."""
     append_and_commit(database.engine, *history(3))
     all_ = [*FOLLOWERS, ("audit", "--follow")]
     with ThreadPoolExecutor() as threads:
-        for done in [threads.submit(start_cut, database, tmp_path, each) for each in all_]:
+        started = [threads.submit(start_cut, database, tmp_path, each, cuts) for each in all_]
+        for done in started:
             done.result()
 
 
-def start_cut(database: Database, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def start_cut(
+    database: Database, tmp_path: Path, arguments: tuple[str, ...], cuts: tuple[int, ...]
+) -> None:
     """Start a follower whose first connections break, one after the other."""
-    with proxy_of(database.url, cuts=CUTS) as proxy:
+    with proxy_of(database.url, cuts=cuts) as proxy:
         variables = {"DATABASE_URL": libpq_url(proxy.url), "QFORGE_DEADLINE": str(SHORT)}
         with running(tmp_path, *arguments, **variables) as follower:
             until(lambda: not proxy.cuts or follower.process.poll() is not None, "all have broken")
