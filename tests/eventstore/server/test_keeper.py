@@ -14,7 +14,7 @@ import pytest
 from quantum_forge.eventstore.base.errors import ServerInUse
 from quantum_forge.eventstore.server import keeper
 from quantum_forge.eventstore.server.embedded import EmbeddedServer
-from tests.conftest import command_line
+from tests.conftest import Qforge, command_line
 from tests.support.server_clients import Client, postmaster, query, wait_for
 
 LONG = 600.0
@@ -252,25 +252,32 @@ def test_the_socket_directory_elsewhere_goes_too(own_home: Path) -> None:
     wait_for(lambda: not keepers(odd))
 
 
-def test_commands_share_a_server_that_status_shows_and_stop_stops(tmp_path: Path) -> None:
+def test_commands_share_a_server_that_status_shows_and_stop_stops(
+    qforge_here: Qforge, tmp_path: Path
+) -> None:
     """What a user sees of it: nothing but a second command that is fast."""
-    qforge = command_line(tmp_path, QFORGE_SERVER_LINGER="600")
+    variables = {"QFORGE_SERVER_LINGER": "600", "DATABASE_URL": ""}
     home = tmp_path / "home"
-    assert ": not running" in qforge("server", "status").stdout
-    assert "Not running" in qforge("server", "stop").stderr
+
+    def server(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        return qforge_here("server", *arguments, env=variables, status=status)
+
+    assert ": not running" in server("status").stdout
+    assert "Not running" in server("stop").stderr
     assert not (home / "postgres/data").exists()
 
-    qforge("db", "current")
+    another_process = command_line(tmp_path, QFORGE_SERVER_LINGER="600")
+    another_process("db", "current")
     pid = postmaster(home)
-    qforge("db", "current")
+    another_process("db", "current")
 
     assert postmaster(home) == pid
-    wait_for(lambda: "not in use, stops in" in qforge("server", "status").stdout)
-    assert '"is_running":true' in qforge("server", "status", "--json").stdout
+    wait_for(lambda: "not in use, stops in" in server("status").stdout)
+    assert '"is_running":true' in server("status", "--json").stdout
     with EmbeddedServer(home, linger=600):
-        assert ", in use" in qforge("server", "status").stdout
-        assert "--force" in qforge("server", "stop", status=2).stderr
-    assert "Stopped" in qforge("server", "stop").stderr
+        assert ", in use" in server("status").stdout
+        assert "--force" in server("stop", status=2).stderr
+    assert "Stopped" in server("stop").stderr
     wait_for(lambda: is_gone(home))
 
 

@@ -17,7 +17,7 @@ __all__ = ["killable"]
 
 ENDS = (
     *("C", "N", "O", "F", "Cl", "S", "Br", "P", "C#N", "C=O", "C=C", "C#C", "OC", "NC"),
-    *("OF", "OO", "NO", "NN", "NF", "C=N", "N=O", "C=S", "CBr", "SF", "OCl", "SO", "SN", "PF"),
+    *("OF", "OO", "NO", "NN", "NF", "C=N", "N=O", "C=S", "SCl", "SF", "OCl", "SO", "SN", "PF"),
 )
 MOLECULES = [f"{'C' * length}{end}" for length in range(1, 5) for end in ENDS]
 """Small ones, and more than are looked up at once."""
