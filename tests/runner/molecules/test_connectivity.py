@@ -72,7 +72,7 @@ def moved(geometry: Geometry, seed: int, noise: float = 0.0) -> Geometry:
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(seed=_seeds)
 def test_a_moved_geometry_is_the_same_molecule(name: str, seed: int) -> None:
     """Rotation, reflection, translation and the order of the atoms change no key."""
@@ -82,7 +82,7 @@ def test_a_moved_geometry_is_the_same_molecule(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(seed=_seeds, part=st.floats(0, 0.99))
 def test_noise_below_the_tolerance_changes_no_key(name: str, seed: int, part: float) -> None:
     """Unless the geometry was recorded as a doubtful one."""
