@@ -187,7 +187,7 @@ class Projector:
     def catch_up(self) -> Pass:
         """Fold everything up to the present safe head, and say what was left undone."""
         self._folded = self._losses = 0
-        stale = self._look_at_checkpoints()
+        stale = self._first_look()
         while not self._stop.is_set() and (groups := self._behind()):
             ends = [*(after for after, _ in groups[1:]), self._head]
             for (after, group), end in zip(groups, ends, strict=True):
@@ -216,6 +216,16 @@ class Projector:
         else:
             self._partitions_from = self._head + PARTITIONS_EVERY
             self._partitions_wait = 0.0
+
+    def _first_look(self) -> list[str]:
+        """Look at the checkpoints, again where the connection was lost over it."""
+        while True:
+            try:
+                return self._look_at_checkpoints()
+            except ConnectionLost:
+                self._losses += 1
+                if self._losses > LOSSES:
+                    raise
 
     def _attempt(self, group: Sequence[Projection], after: int, end: int) -> bool:
         """Fold one batch; false when its connection was lost, so that it must be tried again.

@@ -39,6 +39,7 @@ LISTING = {
     ("calculations", "show"): (str(CALCULATION),),
     ("molecules", "list"): (),
     ("molecules", "show"): ("O",),
+    ("molecules", "search"): ("--substructure", "O"),
     ("batches", "list"): (),
     ("batches", "show"): (str(BATCH),),
     ("metrics", "show"): ("--by", "method"),
@@ -59,13 +60,14 @@ LISTING = {
 """Arguments of each command that lists; a new one with --wide must be added."""
 
 COUNTING = {
+    ("search",),
     ("run",),
     ("verify",),
     ("properties", "compute"),
     ("dataset", "export"),
     ("import", "jobs"),
 }
-"""Commands with a --limit that print counts."""
+"""Commands with a --limit that print counts, or groups of what was found."""
 
 
 def commands(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:

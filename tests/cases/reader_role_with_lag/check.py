@@ -8,7 +8,8 @@ from tests.support.logins import login
 
 def check(folder: Path, qforge: Qforge) -> None:  # noqa: ARG001  # has no inputs
     """It cannot read the log, and needs not: one line says that the tables are behind it."""
-    with login(qforge, "qforge_reader") as rita, login(qforge, "qforge_appender") as alice:
+    recorders = ("qforge_appender", "qforge_auditor")
+    with login(qforge, "qforge_reader") as rita, login(qforge, *recorders) as alice:
         event = ("project_created", "--data", '{"name": "Malaria"}')
         qforge("record", *event, env=alice)
 
