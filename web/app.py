@@ -31,6 +31,7 @@ from quantum_forge.web.appends import append
 from quantum_forge.web.auth.addresses import BehindProxies
 from quantum_forge.web.auth.callers import READ, credential_of
 from quantum_forge.web.auth.local import LocalSignIn
+from quantum_forge.web.dashboard.frame import Frames
 from quantum_forge.web.dashboard.rendering import error_page, wants_page
 from quantum_forge.web.dashboard.routes import dashboard_routes
 from quantum_forge.web.explain import explain_row
@@ -106,6 +107,7 @@ def create_app(
         usage = Usage(server.recorder, prints=web.log)
         hub.start()
         usage.start()
+        app.state.frames = Frames()
         app.state.parts = Parts(server, hub, usage, Accounts(server))
         parts.append(app.state.parts)
         try:

@@ -40,6 +40,13 @@ class Frames:
         self._readers.forget((caller.tenant_id, caller.user_id))
 
 
+def frames_of(request: Request) -> Frames:
+    """Return the frames of the application that a request was sent to."""
+    frames = request.app.state.frames
+    assert isinstance(frames, Frames)
+    return frames
+
+
 def _read(server: Server, caller: Caller, request: Request) -> Reader:
     unnamed = "you, without an account" if caller.is_operator else caller.name
     if caller.user_id is None:

@@ -14,7 +14,7 @@ from quantum_forge.web.dashboard.assets import static
 from quantum_forge.web.dashboard.drawing import DRAWING, drawing
 from quantum_forge.web.dashboard.export import export
 from quantum_forge.web.dashboard.forms import CSRF, fields_of
-from quantum_forge.web.dashboard.frame import Frames
+from quantum_forge.web.dashboard.frame import frames_of
 from quantum_forge.web.dashboard.pages.account import ACCOUNT
 from quantum_forge.web.dashboard.pages.audit import AUDIT, export_audit
 from quantum_forge.web.dashboard.pages.calculation import CALCULATION
@@ -73,7 +73,6 @@ PAGES: Final[tuple[Page, ...]] = (
 """Every page, in the order of the navigation."""
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
-FRAMES = Frames()
 
 
 def dashboard_routes() -> list[Route]:
@@ -159,7 +158,7 @@ def _shown(
     if any(panel.reads_log for panel in panels):
         by_role = caller.as_auditor(f"the page {page.title}")
     context = {"page": page, "pages": _pages_of(caller), **context}
-    frame = FRAMES.of(server, caller, request)
+    frame = frames_of(request).of(server, caller, request)
     with server.reading(by_role, request) as connection:
         asked = Asked(connection=connection, caller=caller, query=query, server=server)
         frame_context = {"csrf": frame.csrf, "address": address, "path": request.url.path}
@@ -206,9 +205,10 @@ async def _act(page: Page, request: Request, server: Server) -> Response:
         server=server,
     )
     done: Done = await server.in_thread(lambda: action.act(acting))
-    FRAMES.forget(caller)
+    frames = frames_of(request)
+    frames.forget(caller)
     if done.template is not None:
-        frame = FRAMES.of(server, caller, request)
+        frame = frames.of(server, caller, request)
         return page_response(
             request,
             done.template,
