@@ -1,6 +1,8 @@
 // Draws what data-chart describes by uPlot, if the server has it; the table beside it stays.
 
-const library = document.querySelector('meta[name="uplot"]')?.content;
+import { library } from "./library.js";
+
+const loaded = library("uplot");
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -35,22 +37,9 @@ function options(uPlot, chart, width) {
   };
 }
 
-/** Load uPlot when the first chart wants it; returns whether it is there. */
-let loading = null;
-function loaded() {
-  loading ??= new Promise((resolve) => {
-    const script = document.createElement("script");
-    script.src = library;
-    script.onload = () => resolve(true);
-    script.onerror = () => resolve(false);
-    document.head.append(script);
-  });
-  return loading;
-}
-
 export async function draw(root) {
   const places = [...root.querySelectorAll("[data-chart]")];
-  if (!library || !places.length || !(await loaded())) return;
+  if (!places.length || !(await loaded())) return;
   const { uPlot } = window;
   for (const place of places) {
     const chart = JSON.parse(place.dataset.chart);

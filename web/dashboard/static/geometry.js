@@ -1,22 +1,12 @@
 // Draws geometries in three dimensions by 3Dmol, if the server has it; the table of atoms stays.
 
-const library = document.querySelector('meta[name="mol3d"]')?.content;
+import { library } from "./library.js";
 
-let loading = null;
-function loaded() {
-  loading ??= new Promise((resolve) => {
-    const script = document.createElement("script");
-    script.src = library;
-    script.onload = () => resolve(true);
-    script.onerror = () => resolve(false);
-    document.head.append(script);
-  });
-  return loading;
-}
+const loaded = library("mol3d");
 
 export async function draw(root) {
   const places = [...root.querySelectorAll("[data-geometry]")];
-  if (!library || !places.length || !(await loaded())) return;
+  if (!places.length || !(await loaded())) return;
   const { $3Dmol } = window;
   for (const place of places) {
     const atoms = JSON.parse(place.dataset.geometry);
