@@ -6,8 +6,9 @@ The address of a page is its whole state: its parameters are those of the page's
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlencode
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection
@@ -22,6 +23,8 @@ from quantum_forge.web.server import Server
 PANEL = "panel"
 """Parameter that asks for one panel of a page."""
 
+_Found = TypeVar("_Found")
+
 
 class NoQuery(msgspec.Struct, frozen=True):
     """The parameters of a page that has none."""
@@ -32,12 +35,26 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     connection: in the transaction of the caller, which can only read. caller: who looks; has a
     tenant. query: parameters of the page, an instance of its `query`. server: settings and limits.
+    shared: see `once`.
     """
 
     connection: Connection
     caller: Caller
     query: Any
     server: Server
+    shared: dict[Callable[..., Any], Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant of the caller."""
+        return self.server.tenant_of(self.caller)
+
+    def once(self, read: Callable[["Asked"], _Found]) -> _Found:
+        """Return what `read` finds, which the panels of a page that ask for it share."""
+        if read not in self.shared:
+            self.shared[read] = read(self)
+        found: _Found = self.shared[read]
+        return found
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +203,16 @@ def address(path: str, **parameters: Any) -> str:
     """Return an address of ours; parameters that are None are left out, lists are repeated."""
     given = {name: value for name, value in parameters.items() if value not in (None, "", [])}
     return f"{path}?{urlencode(given, doseq=True)}" if given else path
+
+
+def address_of(path: str, query: msgspec.Struct, **changes: Any) -> str:
+    """Return the address of a page with the parameters of a query, some of them changed."""
+    given = {
+        field.name: value
+        for field in msgspec.structs.fields(query)
+        if (value := getattr(query, field.name)) != field.default
+    }
+    return address(path, **{**given, **changes})
 
 
 def show(panel: Panel, asked: Asked, context: Mapping[str, Any]) -> Shown:

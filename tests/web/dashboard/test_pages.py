@@ -1,8 +1,11 @@
 """What is true of each page: headers, size, one statement for each panel, errors as pages."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
+from urllib.parse import parse_qsl
 
 import pytest
 from sqlalchemy import event
@@ -80,6 +83,24 @@ def test_each_panel_is_one_statement(
     assert "request.jwt.claims" in begin
     if not any(panel.several for panel in page.panels):
         assert len(read) == sum(panel.read is not None for panel in page.panels), read
+
+
+def test_each_link_of_a_page_leads_to_a_page(signed_in: dict[str, Signed]) -> None:
+    """One of each kind, by its path without ids and the names of its parameters; no downloads."""
+    ada = signed_in["ada"]
+    kinds: dict[tuple[str, frozenset[str]], str] = {}
+    for path in PATHS:
+        for tag in re.findall(r"<a ([^>]*)>", ada.page(path)):
+            found = re.search(r'href="(/[^"]*)"', tag)
+            if found is None or " download" in tag:
+                continue
+            address = unescape(found[1])
+            place, _, query = address.partition("?")
+            names = frozenset(dict(parse_qsl(query)))
+            kinds.setdefault((re.sub(r"[0-9a-f-]{36}", "ID", place), names), address)
+    assert ("/molecules", frozenset({"gap_from", "gap_to"})) in kinds
+    for address in kinds.values():
+        ada.page(address)
 
 
 def test_a_panel_is_fetched_by_itself(signed_in: dict[str, Signed]) -> None:

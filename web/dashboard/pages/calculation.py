@@ -21,18 +21,9 @@ from quantum_forge.schema.domains.results import (
     calculation_execution_metrics,
 )
 from quantum_forge.schema.tables import event_logs
+from quantum_forge.web.dashboard.pages.calculations import LIVE
 from quantum_forge.web.dashboard.panels import Asked, Page, Panel
 from quantum_forge.web.rest.errors import RestError
-
-_LIVE = (
-    "calculation_requested",
-    "calculation_started",
-    "calculation_completed",
-    "calculation_failed",
-    "calculation_lost",
-    "calculation_invalidated",
-    "calculation_restored",
-)
 
 _SHOWN: Sequence[tuple[str, str, int | None]] = (
     ("status", "Status", None),
@@ -181,7 +172,7 @@ CALCULATION = Page(
             title="Values",
             read=_facts,
             template="calculation/facts.html",
-            live=_LIVE,
+            live=LIVE,
             reads_log=True,
         ),
         Panel(
@@ -189,7 +180,7 @@ CALCULATION = Page(
             title="History",
             read=_history,
             template="calculation/history.html",
-            live=_LIVE,
+            live=LIVE,
             reads_log=True,
         ),
         Panel(
@@ -203,7 +194,7 @@ CALCULATION = Page(
             title="Errors",
             read=_errors,
             template="calculation/errors.html",
-            live=_LIVE,
+            live=LIVE,
         ),
         Panel(name="log", title="Cost and log", read=_log, template="calculation/log.html"),
         Panel(

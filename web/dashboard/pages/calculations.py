@@ -1,6 +1,7 @@
 """Calculations: filters in the address, facets, a histogram to brush, rows, exports of the same."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from quantum_forge.projections.queries.calculations import name_of
 from quantum_forge.projections.queries.rows import sorted_by
 from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.molecules import molecules
-from quantum_forge.web.dashboard.panels import Asked, Page, Panel, address
+from quantum_forge.web.dashboard.panels import Asked, Page, Panel, address, address_of
 
 PATH = "/calculations"
 ROWS = 50
@@ -23,7 +24,7 @@ BINS = 40
 
 UNITS = {"gap": "eV", "energy": "Eh"}
 
-_LIVE = (
+LIVE = (
     "calculation_requested",
     "calculation_started",
     "calculation_completed",
@@ -32,6 +33,7 @@ _LIVE = (
     "calculation_invalidated",
     "calculation_restored",
 )
+"""Events that change what is shown of a calculation."""
 
 
 class CalculationsQuery(msgspec.Struct, frozen=True):
@@ -111,12 +113,19 @@ class Listed(msgspec.Struct, frozen=True):
 
 def link(query: CalculationsQuery, **changes: Any) -> str:
     """Return the address of the page with some parameters changed; the first page unless given."""
-    given = {
-        field.name: value
-        for field in msgspec.structs.fields(query)
-        if (value := getattr(query, field.name)) != field.default and value != []
-    }
-    return address(PATH, **{**given, "page": None, **changes})
+    return address_of(PATH, query, **{"page": None, **changes})
+
+
+def in_ranges(query: msgspec.Struct) -> list[ColumnElement[bool]]:
+    """Return the conditions that gap and energy are within the bounds of a query, both included."""
+    found: list[ColumnElement[bool]] = []
+    for name in UNITS:
+        column = calculations.c[name]
+        if (low := getattr(query, f"{name}_from")) is not None:
+            found.append(column >= low)
+        if (high := getattr(query, f"{name}_to")) is not None:
+            found.append(column <= high)
+    return found
 
 
 def conditions(tenant_id: UUID | None, query: CalculationsQuery) -> list[ColumnElement[bool]]:
@@ -135,15 +144,7 @@ def conditions(tenant_id: UUID | None, query: CalculationsQuery) -> list[ColumnE
             found.append(column == value)
     if (since := _since(query)) is not None:
         found.append(c.completed_at >= since)
-    for column, low, high in (
-        (c.gap, query.gap_from, query.gap_to),
-        (c.energy, query.energy_from, query.energy_to),
-    ):
-        if low is not None:
-            found.append(column >= low)
-        if high is not None:
-            found.append(column <= high)
-    return found
+    return [*found, *in_ranges(query)]
 
 
 def rest_filters(query: CalculationsQuery) -> dict[str, Any]:
@@ -218,7 +219,12 @@ def _facets(asked: Asked) -> Any:
 def _histogram(asked: Asked) -> Any:
     query: CalculationsQuery = asked.query
     where = [*conditions(asked.caller.tenant_id, query), calculations.c.status == "completed"]
-    return {"histogram": histogram(asked, where, query.by), "link": link, "query": query}
+    return {
+        "histogram": histogram(asked, where, query.by),
+        "link": link,
+        "bar": partial(link, query, status="completed"),
+        "query": query,
+    }
 
 
 def _rows(asked: Asked) -> Listed:
@@ -275,7 +281,7 @@ CALCULATIONS = Page(
             title="Which",
             read=_facets,
             template="calculations/facets.html",
-            live=_LIVE,
+            live=LIVE,
         ),
         Panel(
             name="histogram",
@@ -288,7 +294,7 @@ CALCULATIONS = Page(
             title="Calculations",
             read=_rows,
             template="calculations/rows.html",
-            live=_LIVE,
+            live=LIVE,
         ),
     ),
 )

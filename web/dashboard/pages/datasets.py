@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from quantum_forge.datasets.difference import DatasetDifference, compare
-from quantum_forge.datasets.export import end_of, export_file, manifest_of
+from quantum_forge.datasets.export import Content, end_of, export_file, manifest_of
 from quantum_forge.datasets.formats import format_named
 from quantum_forge.datasets.manifest import Recipe, beside_of
 from quantum_forge.datasets.selection import (
@@ -29,7 +29,7 @@ from quantum_forge.schema.domains.audit import DataExported
 from quantum_forge.schema.domains.users import Role
 from quantum_forge.schema.tables import event_logs
 from quantum_forge.web.auth.callers import READ, Caller
-from quantum_forge.web.dashboard.panels import Asked, Page, Panel, address, read_query
+from quantum_forge.web.dashboard.panels import Asked, Page, Panel, address_of, read_query
 from quantum_forge.web.parts import parts_of
 from quantum_forge.web.rest.errors import RestError
 from quantum_forge.web.server import Server
@@ -74,12 +74,7 @@ class DatasetsQuery(msgspec.Struct, frozen=True):
 
 def link(query: DatasetsQuery, path: str = PATH, **changes: Any) -> str:
     """Return an address with the same data set, and some parameters changed."""
-    given = {
-        field.name: value
-        for field in msgspec.structs.fields(query)
-        if (value := getattr(query, field.name)) != field.default and value != []
-    }
-    return address(path, **{**given, **changes})
+    return address_of(path, query, **changes)
 
 
 def _selection(query: DatasetsQuery) -> Selection:
@@ -183,8 +178,6 @@ def _manifest(asked: Asked, position: int) -> Any:
 
 
 def _as_manifest(asked: Asked, recipe: Recipe) -> Any:
-    from quantum_forge.datasets.export import Content
-
     nothing = Content(
         rows=0, atoms=0, excluded={}, sha256="", column_sha256={}, programs={}, settings={}
     )

@@ -1,5 +1,6 @@
 """Molecules: by text, substructure or similarity, with their drawings; and one with its results."""
 
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -11,8 +12,8 @@ from quantum_forge.schema.domains.calculations import calculations
 from quantum_forge.schema.domains.discovery import projects
 from quantum_forge.schema.domains.molecules import molecule_properties_computed, molecules
 from quantum_forge.searching import canonical, structures
-from quantum_forge.web.dashboard.pages.calculations import Histogram, histogram
-from quantum_forge.web.dashboard.panels import Asked, Page, Panel, address
+from quantum_forge.web.dashboard.pages.calculations import Histogram, histogram, in_ranges
+from quantum_forge.web.dashboard.panels import Asked, Page, Panel, address_of
 from quantum_forge.web.rest.errors import RestError
 
 PATH = "/molecules"
@@ -67,12 +68,7 @@ class MoleculesListed(msgspec.Struct, frozen=True):
 
 def link(query: MoleculesQuery, **changes: Any) -> str:
     """Return the address of the page with some parameters changed; the first page unless given."""
-    given = {
-        field.name: value
-        for field in msgspec.structs.fields(query)
-        if (value := getattr(query, field.name)) != field.default
-    }
-    return address(PATH, **{**given, "page": None, **changes})
+    return address_of(PATH, query, **{"page": None, **changes})
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -108,30 +104,16 @@ def _conditions(asked: Asked, found: _Found) -> list[ColumnElement[bool]]:
         where.append(m.generation_method == query.generation_method)
     if query.project_id is not None:
         where.append(m.project_id == query.project_id)
-    if (ranges := _ranges(query)) != []:
+    if (ranges := in_ranges(query)) != []:
         c = calculations.c
         of_it = (c.tenant_id == tenant_id, c.molecule_id == m.id, c.status == "completed")
         where.append(exists().where(*of_it, *ranges))
     return where
 
 
-def _ranges(query: MoleculesQuery) -> list[ColumnElement[bool]]:
-    c = calculations.c
-    found: list[ColumnElement[bool]] = []
-    for column, low, high in (
-        (c.gap, query.gap_from, query.gap_to),
-        (c.energy, query.energy_from, query.energy_to),
-    ):
-        if low is not None:
-            found.append(column >= low)
-        if high is not None:
-            found.append(column <= high)
-    return found
-
-
 def _rows(asked: Asked) -> MoleculesListed:
     query: MoleculesQuery = asked.query
-    found = _by_structure(asked)
+    found = asked.once(_by_structure)
     m, p = molecules.c, molecule_properties_computed.c
     page = (
         select(molecules)
@@ -174,7 +156,7 @@ def _facets(asked: Asked) -> Any:
             (projects.c.tenant_id == m.tenant_id) & (projects.c.id == m.project_id),
             isouter=True,
         )
-        .where(*_conditions(asked, _by_structure(asked)))
+        .where(*_conditions(asked, asked.once(_by_structure)))
         .group_by(sets)
         .order_by(func.count().desc(), literal_column("1"), literal_column("3"))
     )
@@ -190,8 +172,8 @@ def _histogram(asked: Asked) -> Any:
     query: MoleculesQuery = asked.query
     tenant_id = asked.caller.tenant_id
     c = calculations.c
-    where = [c.tenant_id == tenant_id, c.status == "completed", *_ranges(query)]
-    found = _by_structure(asked)
+    where = [c.tenant_id == tenant_id, c.status == "completed", *in_ranges(query)]
+    found = asked.once(_by_structure)
     if (query.q, query.generation_method, query.project_id) != (None, None, None):
         plain = msgspec.structs.replace(
             query, gap_from=None, gap_to=None, energy_from=None, energy_to=None
@@ -199,7 +181,7 @@ def _histogram(asked: Asked) -> Any:
         of_these = msgspec.structs.replace(asked, query=plain)
         where.append(c.molecule_id.in_(select(molecules.c.id).where(*_conditions(of_these, found))))
     shown: Histogram = histogram(asked, where, query.by)
-    return {"histogram": shown, "link": link, "query": query}
+    return {"histogram": shown, "link": link, "bar": partial(link, query), "query": query}
 
 
 class MoleculeQuery(msgspec.Struct, frozen=True):
