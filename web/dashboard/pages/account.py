@@ -36,9 +36,7 @@ def _own(asked: Asked, table: Any) -> Any:
     """The columns of one's own rows."""
     c = table.c
     shown = [column for column in c if not column.name.endswith("_hash")]
-    return select(*shown).where(
-        c.tenant_id == asked.caller.tenant_id, c.user_id == asked.caller.user_id
-    )
+    return select(*shown).where(c.tenant_id == asked.tenant_id, c.user_id == asked.caller.user_id)
 
 
 def _preferences(asked: Asked) -> Any:
@@ -54,7 +52,7 @@ def _preferences(asked: Asked) -> Any:
             (wanted.tenant_id == known.tenant_id) & (wanted.user_id == known.id),
             isouter=True,
         )
-        .where(known.tenant_id == asked.caller.tenant_id, known.id == asked.caller.user_id)
+        .where(known.tenant_id == asked.tenant_id, known.id == asked.caller.user_id)
     )
     return asked.connection.execute(query).one_or_none()
 
@@ -63,9 +61,7 @@ def _username(asked: Asked) -> str | None:
     """The name under which a browser keeps the password."""
     c = users.c
     name: str | None = asked.connection.scalar(
-        select(c.username).where(
-            c.tenant_id == asked.caller.tenant_id, c.id == asked.caller.user_id
-        )
+        select(c.username).where(c.tenant_id == asked.tenant_id, c.id == asked.caller.user_id)
     )
     return name
 

@@ -86,14 +86,14 @@ def _row(asked: Asked, position: int | None) -> Any:
     source = calculations if position is None else as_of(projection, max(0, position))
     m = molecules.c
     statement = (
-        select(source, m.smiles, m.formula, name_of(asked.caller.tenant_id, source).label("name"))
+        select(source, m.smiles, m.formula, name_of(asked.tenant_id, source).label("name"))
         .join_from(
             source,
             molecules,
             (m.tenant_id == source.c.tenant_id) & (m.id == source.c.molecule_id),
             isouter=True,
         )
-        .where(source.c.tenant_id == asked.caller.tenant_id, source.c.id == query.id)
+        .where(source.c.tenant_id == asked.tenant_id, source.c.id == query.id)
     )
     return asked.connection.execute(statement).one_or_none()
 
@@ -102,7 +102,7 @@ def _geometry(asked: Asked) -> Any:
     a = atomic_properties.c
     statement = (
         select(atomic_properties)
-        .where(a.tenant_id == asked.caller.tenant_id, a.calculation_id == asked.query.id)
+        .where(a.tenant_id == asked.tenant_id, a.calculation_id == asked.query.id)
         .order_by(a.atom_index)
     )
     rows = asked.connection.execute(statement).all()
@@ -117,7 +117,7 @@ def _errors(asked: Asked) -> Any:
     e = calculation_errors.c
     statement = (
         select(calculation_errors)
-        .where(e.tenant_id == asked.caller.tenant_id, e.calculation_id == asked.query.id)
+        .where(e.tenant_id == asked.tenant_id, e.calculation_id == asked.query.id)
         .order_by(e.id.desc())
     )
     return asked.connection.execute(statement).all()
@@ -126,7 +126,7 @@ def _errors(asked: Asked) -> Any:
 def _log(asked: Asked) -> Any:
     x = calculation_execution_metrics.c
     statement = select(calculation_execution_metrics).where(
-        x.tenant_id == asked.caller.tenant_id, x.calculation_id == asked.query.id
+        x.tenant_id == asked.tenant_id, x.calculation_id == asked.query.id
     )
     return asked.connection.execute(statement).one_or_none()
 
@@ -136,7 +136,7 @@ def _history(asked: Asked) -> Any:
     statement = (
         select(log.id, log.event_type, log.version, log.occurred_at, log.user_id, log.metadata)
         .where(
-            log.tenant_id == asked.caller.tenant_id,
+            log.tenant_id == asked.tenant_id,
             log.entity_id == asked.query.id,
             log.entity_type == CalculationStarted.entity_type,
         )
@@ -154,7 +154,7 @@ def _explanation(asked: Asked) -> Any:
     if position is None:
         checkpoint = read_checkpoints(asked.connection).get(projection.name)
         position = 0 if checkpoint is None else checkpoint.position
-    key = {"tenant_id": asked.caller.tenant_id, "id": query.id}
+    key = {"tenant_id": asked.tenant_id, "id": query.id}
     found = lineage.explain(asked.connection, projection, key, position)
     types = {step.event.position: step.event.event_type for step in found.steps}
     return {"origins": [each for each in found.origins if each.positions], "types": types}

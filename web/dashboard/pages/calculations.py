@@ -204,7 +204,7 @@ def _facets(asked: Asked) -> Any:
             func.coalesce(c.status, c.method, c.error_type).label("value"),
             func.count().label("count"),
         )
-        .where(*conditions(asked.caller.tenant_id, asked.query))
+        .where(*conditions(asked.tenant_id, asked.query))
         .group_by(sets)
         .order_by(literal_column("1"), literal_column("3").desc(), literal_column("2"))
     )
@@ -218,7 +218,7 @@ def _facets(asked: Asked) -> Any:
 
 def _histogram(asked: Asked) -> Any:
     query: CalculationsQuery = asked.query
-    where = [*conditions(asked.caller.tenant_id, query), calculations.c.status == "completed"]
+    where = [*conditions(asked.tenant_id, query), calculations.c.status == "completed"]
     return {
         "histogram": histogram(asked, where, query.by),
         "link": link,
@@ -231,7 +231,7 @@ def _rows(asked: Asked) -> Listed:
     query: CalculationsQuery = asked.query
     c = calculations.c
     by = c[query.sort]
-    where = conditions(asked.caller.tenant_id, query)
+    where = conditions(asked.tenant_id, query)
     order = sorted_by(by, c.id, not query.ascending)
     found = (
         select(calculations)
@@ -247,7 +247,7 @@ def _rows(asked: Asked) -> Listed:
             found,
             molecules.c.smiles,
             molecules.c.formula,
-            name_of(asked.caller.tenant_id, found).label("name"),
+            name_of(asked.tenant_id, found).label("name"),
         )
         .join_from(
             found,

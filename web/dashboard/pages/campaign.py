@@ -56,18 +56,13 @@ class Items(msgspec.Struct, frozen=True):
     total: int
 
 
-def _tenant(asked: Asked | Acting) -> UUID:
-    assert asked.caller.tenant_id is not None, "checked with the page"
-    return asked.caller.tenant_id
-
-
 def _batch(asked: Asked) -> Any:
     """The batch, and when somebody last asked its runner to stop.
 
     Raises:
         RestError: 404.
     """
-    tenant_id, jobs = _tenant(asked), batch_jobs.c
+    tenant_id, jobs = asked.tenant_id, batch_jobs.c
     log = event_logs.c
     asked_to_stop = (
         select(func.max(log.recorded_at))
@@ -90,7 +85,7 @@ def _batch(asked: Asked) -> Any:
 
 
 def _items(asked: Asked) -> Items:
-    statuses = item_statuses(asked.connection, _tenant(asked), asked.query.id)
+    statuses = item_statuses(asked.connection, asked.tenant_id, asked.query.id)
     return Items(statuses, sum(statuses.values()))
 
 
@@ -111,7 +106,7 @@ def _errors(asked: Asked) -> list[Any]:
             (c.tenant_id == items.tenant_id) & (c.id == items.calculation_id),
         )
         .where(
-            items.tenant_id == _tenant(asked),
+            items.tenant_id == asked.tenant_id,
             items.batch_id == asked.query.id,
             c.status.in_(sorted(WITHOUT_RESULT)),
         )
@@ -123,12 +118,12 @@ def _errors(asked: Asked) -> list[Any]:
 
 def _without_result(asked: Asked) -> list[Any]:
     where = CalculationFilter(batch_ids=[asked.query.id], statuses=sorted(WITHOUT_RESULT))
-    query = select_calculations(_tenant(asked), where, limit=MOST_ITEMS + 1)
+    query = select_calculations(asked.tenant_id, where, limit=MOST_ITEMS + 1)
     return list(asked.connection.execute(query))
 
 
 def _extent(asked: Asked) -> Extent:
-    return retraction.extent(asked.connection, _tenant(asked), _criteria(asked.query))
+    return retraction.extent(asked.connection, asked.tenant_id, _criteria(asked.query))
 
 
 def _criteria(query: RetractQuery) -> Criteria:
@@ -164,7 +159,9 @@ def _close(acting: Acting) -> Done:
     """Record that a batch was cancelled whose runner does not answer."""
     recorder = acting.server.recorder_for(acting.caller, acting.request)
     with acting.server.reading(acting.caller, acting.request) as connection:
-        statuses = item_statuses(connection, _tenant(acting), acting.query.id)
+        statuses = item_statuses(
+            connection, acting.server.tenant_of(acting.caller), acting.query.id
+        )
     event = BatchCancelled(
         reason=_reason(acting),
         successful_count=statuses.get("completed", 0),

@@ -101,14 +101,14 @@ def _listed(asked: Asked) -> Listed:
             hint=f"They are {', '.join(LIFECYCLE.states)}.",
         )
     batches = select_batches(
-        asked.caller.tenant_id,  # type: ignore[arg-type]  # checked with the page
+        asked.tenant_id,
         name=query.name,
         statuses=query.status or None,
         limit=PAGE + 1,
     )
     if query.user is not None:
         named = select(users.c.id).where(
-            users.c.tenant_id == asked.caller.tenant_id, users.c.username == query.user
+            users.c.tenant_id == asked.tenant_id, users.c.username == query.user
         )
         batches = batches.where(batches.selected_columns.user_id.in_(named))
     batches = batches.offset((query.page - 1) * PAGE)

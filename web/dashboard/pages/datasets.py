@@ -90,7 +90,7 @@ def _selection(query: DatasetsQuery) -> Selection:
 def _judged(asked: Asked) -> Any:
     query: DatasetsQuery = asked.query
     selection = _selection(query)
-    tenant_id = asked.server.tenant_of(asked.caller)
+    tenant_id = asked.tenant_id
     candidates = select_candidates(asked.connection, tenant_id, None, selection.batch_id)
     return select_judged(candidates, selection)
 
@@ -123,7 +123,7 @@ def _exports(asked: Asked) -> Sequence[Any]:
     statement = (
         select(log.id, log.occurred_at, log.user_id, log.data)
         .where(
-            log.tenant_id == asked.caller.tenant_id,
+            log.tenant_id == asked.tenant_id,
             log.event_type == DataExported.event_type,
             log.data["what"].astext.startswith("dataset ", autoescape=True),
             *([] if asked.caller.may(Role.ADMIN, READ) else [_is_own(asked.caller)]),
@@ -144,7 +144,7 @@ def _difference(asked: Asked) -> Any:
     if query.before is None:
         return None
     manifests = [_manifest(asked, each) for each in (query.before, query.after) if each is not None]
-    recorder = asked.server.recorder(asked.server.tenant_of(asked.caller))
+    recorder = asked.server.recorder(asked.tenant_id)
     found: DatasetDifference = compare(
         asked.server.engine,
         manifests[0],
@@ -165,7 +165,7 @@ def _manifest(asked: Asked, position: int) -> Any:
     data = asked.connection.scalar(
         select(log.data).where(
             log.id == position,
-            log.tenant_id == asked.caller.tenant_id,
+            log.tenant_id == asked.tenant_id,
             log.event_type == DataExported.event_type,
             *([] if asked.caller.may(Role.ADMIN, READ) else [_is_own(asked.caller)]),
         )

@@ -56,7 +56,7 @@ def _state(asked: Asked) -> Saved:
     statement = (
         select(s.editor_content, s.last_activity)
         .where(
-            s.tenant_id == asked.caller.tenant_id,
+            s.tenant_id == asked.tenant_id,
             s.user_id == asked.caller.user_id,
             s.editor_content.is_not(None),
         )

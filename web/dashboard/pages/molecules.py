@@ -83,7 +83,7 @@ def _by_structure(asked: Asked) -> _Found:
     if query.q is None or query.how == "text":
         return _Found(None)
     given: dict[str, Any] = {"limit": MOST_FOUND, "seconds": asked.server.web.max_seconds}
-    tenant_id = asked.caller.tenant_id
+    tenant_id = asked.tenant_id
     if query.how == "substructure":
         found = structures().substructure(asked.connection, tenant_id, query.q, **given)
     else:
@@ -94,7 +94,7 @@ def _by_structure(asked: Asked) -> _Found:
 
 def _conditions(asked: Asked, found: _Found) -> list[ColumnElement[bool]]:
     query: MoleculesQuery = asked.query
-    m, tenant_id = molecules.c, asked.server.tenant_of(asked.caller)
+    m, tenant_id = molecules.c, asked.tenant_id
     where: list[ColumnElement[bool]] = [m.tenant_id == tenant_id]
     if found.similarity is not None:
         where.append(m.id.in_(list(found.similarity)))
@@ -170,7 +170,7 @@ def _facets(asked: Asked) -> Any:
 
 def _histogram(asked: Asked) -> Any:
     query: MoleculesQuery = asked.query
-    tenant_id = asked.caller.tenant_id
+    tenant_id = asked.tenant_id
     c = calculations.c
     where = [c.tenant_id == tenant_id, c.status == "completed", *in_ranges(query)]
     found = asked.once(_by_structure)
@@ -205,7 +205,7 @@ def _molecule(asked: Asked) -> Any:
             (projects.c.tenant_id == m.tenant_id) & (projects.c.id == m.project_id),
             isouter=True,
         )
-        .where(m.tenant_id == asked.caller.tenant_id, m.id == asked.query.id)
+        .where(m.tenant_id == asked.tenant_id, m.id == asked.query.id)
     )
     row = asked.connection.execute(statement).one_or_none()
     if row is None:
@@ -228,7 +228,7 @@ def _its_calculations(asked: Asked) -> Any:
     c = calculations.c
     statement = (
         select(calculations)
-        .where(c.tenant_id == asked.caller.tenant_id, c.molecule_id == asked.query.id)
+        .where(c.tenant_id == asked.tenant_id, c.molecule_id == asked.query.id)
         .order_by(c.started_at.desc().nulls_first(), c.id)
         .limit(200)
     )

@@ -65,7 +65,7 @@ def _health(asked: Asked) -> Any:
 
 def _attention(asked: Asked) -> list[Matter]:
     spool = spool_state(spool_directory(asked.server.settings.home))
-    return matters(asked.connection, asked.caller.tenant_id, spool)
+    return matters(asked.connection, asked.tenant_id, spool)
 
 
 def _projections(asked: Asked) -> list[ProjectionState]:
@@ -83,7 +83,7 @@ def _rate(asked: Asked) -> Rate:
             text("event_logs.id + 0 > 0"),
             log.recorded_at
             >= select(func.now() - timedelta(minutes=RATE_MINUTES)).scalar_subquery(),
-            log.tenant_id == asked.caller.tenant_id,
+            log.tenant_id == asked.tenant_id,
         )
         .group_by(literal_column("1"))
     )
@@ -107,7 +107,7 @@ def _failures(asked: Asked) -> list[Any]:
             func.max(c.completed_at).label("last"),
         )
         .where(
-            c.tenant_id == asked.caller.tenant_id,
+            c.tenant_id == asked.tenant_id,
             c.status.in_(sorted(WITHOUT_RESULT)),
             c.completed_at >= func.now() - FAILURES_SINCE,
         )

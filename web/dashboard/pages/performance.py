@@ -44,7 +44,7 @@ class WallTimes(msgspec.Struct, frozen=True):
 def _read(asked: Asked) -> list[Point]:
     query: PerformanceQuery = asked.query
     statement = select_wall_times(
-        asked.server.tenant_of(asked.caller),
+        asked.tenant_id,
         bucket=Bucket(query.per),
         by=By(query.by),
         since=time_of(query.since),
