@@ -222,10 +222,8 @@ class Projector:
         while True:
             try:
                 return self._look_at_checkpoints()
-            except ConnectionLost:
-                self._losses += 1
-                if self._losses > LOSSES:
-                    raise
+            except ConnectionLost as error:
+                self._count_loss(error)
 
     def _attempt(self, group: Sequence[Projection], after: int, end: int) -> bool:
         """Fold one batch; false when its connection was lost, so that it must be tried again.
@@ -234,12 +232,15 @@ class Projector:
         """
         try:
             self._advance(group, after, end)
-        except ConnectionLost:
-            self._losses += 1
-            if self._losses > LOSSES:
-                raise
+        except ConnectionLost as error:
+            self._count_loss(error)
             return False
         return True
+
+    def _count_loss(self, error: ConnectionLost) -> None:
+        self._losses += 1
+        if self._losses > LOSSES:
+            raise error
 
     def _look_at_checkpoints(self) -> list[str]:
         """Where everybody is, and the head; returns whose table another definition filled."""
