@@ -1,6 +1,5 @@
 """Settings of notifications: the mail server, webhooks, for how long failures are joined."""
 
-import math
 import os
 from collections.abc import Mapping
 from email.headerregistry import Address
@@ -12,7 +11,7 @@ import msgspec
 
 from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.database.env_file import read_dotenv
+from quantum_forge.eventstore.database.variables import is_yes, seconds_of, variables_of
 
 URL, PASSWORD, FROM = "QFORGE_SMTP_URL", "QFORGE_SMTP_PASSWORD", "QFORGE_SMTP_FROM"
 
@@ -57,16 +56,12 @@ def load_notify_settings(
         InvalidSetting, DotenvSyntaxError: names the variable.
     """
     environ = os.environ if environ is None else environ
-    variables = {name: value for name, value in {**read_dotenv(dotenv), **environ}.items() if value}
-    private = variables.get("QFORGE_NOTIFY_PRIVATE_WEBHOOKS", "no").lower()
-    if private not in ("yes", "no", "true", "false", "1", "0"):
-        raise InvalidSetting(
-            "QFORGE_NOTIFY_PRIVATE_WEBHOOKS", f"must be yes or no, not {private!r}"
-        )
+    variables = variables_of(environ, dotenv)
+    private = is_yes(variables, "QFORGE_NOTIFY_PRIVATE_WEBHOOKS", default=False)
     return NotifySettings(
         mail=_mail_server(variables),
-        join_seconds=_seconds(variables, "QFORGE_NOTIFY_JOIN_SECONDS", 60.0),
-        private_webhooks=private in ("yes", "true", "1"),
+        join_seconds=seconds_of(variables, "QFORGE_NOTIFY_JOIN_SECONDS", 60.0, may_be_zero=True),
+        private_webhooks=private,
     )
 
 
@@ -117,16 +112,3 @@ def _mail_server(variables: Mapping[str, str]) -> MailServer | None:
         password=None if password is None else Secret(password),
         sender=sender,
     )
-
-
-def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
-    text = variables.get(name)
-    if text is None:
-        return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise InvalidSetting(name, f"must be a number of seconds from 0 on, not {text!r}")
-    return seconds

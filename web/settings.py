@@ -10,7 +10,7 @@ import msgspec
 
 from quantum_forge.eventstore.base.errors import InvalidSetting
 from quantum_forge.eventstore.base.secret import Secret
-from quantum_forge.eventstore.database.env_file import read_dotenv
+from quantum_forge.eventstore.database.variables import is_yes, variables_of
 
 ROLES = ("qforge_reader", "qforge_auditor")
 """Database roles by which a request may read."""
@@ -70,7 +70,7 @@ def load_web_settings(
         InvalidSetting, DotenvSyntaxError: names the variable.
     """
     environ = os.environ if environ is None else environ
-    variables = {name: value for name, value in {**read_dotenv(dotenv), **environ}.items() if value}
+    variables = variables_of(environ, dotenv)
     default = WebSettings()
     secret = variables.get("QFORGE_JWT_SECRET")
     if secret is not None and len(secret.encode()) < 32:
@@ -102,9 +102,9 @@ def load_web_settings(
             variables, "QFORGE_WEB_TOKEN_SECONDS", default.token_seconds, int, "seconds"
         ),
         origins=_listed(variables.get("QFORGE_WEB_ORIGINS")) or default.origins,
-        plans=_yes(variables, "QFORGE_WEB_PLANS", default.plans),
-        projects=_yes(variables, "QFORGE_WEB_PROJECT", default.projects),
-        log=_yes(variables, "QFORGE_WEB_LOG", default.log),
+        plans=is_yes(variables, "QFORGE_WEB_PLANS", default=default.plans),
+        projects=is_yes(variables, "QFORGE_WEB_PROJECT", default=default.projects),
+        log=is_yes(variables, "QFORGE_WEB_LOG", default=default.log),
         cache_url=None if cache is None else Secret(cache),
         cache_seconds=_positive(
             variables, "QFORGE_CACHE_SECONDS", default.cache_seconds, int, "seconds"
@@ -146,10 +146,3 @@ def _network(name: str, text: str) -> Network:
         raise InvalidSetting(
             name, f"must be addresses or networks (10.0.0.0/8) with commas between, not {text!r}"
         ) from None
-
-
-def _yes(variables: Mapping[str, str], name: str, default: bool) -> bool:
-    text = variables.get(name, "yes" if default else "no").lower()
-    if text not in ("yes", "no", "true", "false", "1", "0"):
-        raise InvalidSetting(name, f"must be yes or no, not {text!r}")
-    return text in ("yes", "true", "1")

@@ -1,6 +1,5 @@
 """Settings from the environment and a .env file: database, home, tenant, user."""
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from quantum_forge.eventstore.database.given_address import (
     login_name,
     require_one_place,
 )
+from quantum_forge.eventstore.database.variables import seconds_of
 from quantum_forge.schema.language.identity import NAMESPACE
 
 DEFAULT_TENANT_ID = uuid5(NAMESPACE, "default tenant")
@@ -109,8 +109,8 @@ def load_settings(
         user_id=uuid5(NAMESPACE, f"user {login_name()}") if user_id is None else user_id,
         user_is_given="QFORGE_USER_ID" in merged,
         user_name=user_name,
-        deadline=_seconds(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
-        server_linger=_seconds(merged, "QFORGE_SERVER_LINGER", DEFAULT_LINGER, may_be_zero=True),
+        deadline=seconds_of(merged, "QFORGE_DEADLINE", DEFAULT_DEADLINE),
+        server_linger=seconds_of(merged, "QFORGE_SERVER_LINGER", DEFAULT_LINGER, may_be_zero=True),
         encryption_keys=tuple(Secret(key.strip()) for key in keys if key.strip()),
         encryption_key_file=_expanded("QFORGE_ENCRYPTION_KEY_FILE", key_file)
         if key_file
@@ -180,19 +180,3 @@ def _modules(variables: Mapping[str, str], name: str) -> tuple[str, ...]:
                 ),
             )
     return tuple(found)
-
-
-def _seconds(
-    variables: Mapping[str, str], name: str, default: float, *, may_be_zero: bool = False
-) -> float:
-    text = variables.get(name)
-    if text is None:
-        return default
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (0 < seconds < math.inf or (may_be_zero and seconds == 0)):
-        least = "from 0 on" if may_be_zero else "above 0"
-        raise InvalidSetting(name, f"must be a number of seconds {least}, not {text!r}")
-    return seconds
