@@ -41,7 +41,11 @@ PAGES_EACH = 10
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """How long each run takes: seconds, molecules that there are, rounds, seconds of streaming."""
+    """Size of a run.
+
+    seconds: of each measurement. molecules: in the database. rounds: of each comparison. streaming:
+    seconds for which clients follow the log.
+    """
 
     seconds: float
     molecules: int

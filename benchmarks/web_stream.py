@@ -1,4 +1,4 @@
-"""How soon an event reaches those who follow the log by server-sent events."""
+"""Time from the append of an event to its arrival at clients of server-sent events."""
 
 import asyncio
 import itertools

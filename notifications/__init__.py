@@ -1,1 +1,1 @@
-"""Notifications: what users asked to be told of, found in the log and sent by mail and webhook."""
+"""Notifications of users by mail and webhook, about events of the kinds that they chose."""

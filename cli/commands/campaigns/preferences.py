@@ -33,7 +33,7 @@ def preferred(row: Mapping[str, Any] | None, *, method: bool, solvent: bool) -> 
     """Return the preferences of a user, as far as they are asked for.
 
     Args:
-        row: of `user_preferences`; None where there is none.
+        row: the row of `user_preferences`; None: the user has none.
         method: whether that is asked for.
         solvent: whether that is asked for.
 

@@ -1,4 +1,4 @@
-"""`qforge notify`: tell users what they asked to be told."""
+"""`qforge notify`: send users the notifications that they chose."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""`qforge users notifications`: what a user is told, and how."""
+"""`qforge users notifications`: which notifications a user gets, and by which channel."""
 
 import sys
 from typing import Any
@@ -61,7 +61,7 @@ def notifications(
     webhook_stdin: bool,
     as_json: bool,
 ) -> None:
-    """Set and print what USER is told of by `qforge notify`, and how; you, without USER.
+    """Set and print which notifications USER gets from `qforge notify`; without USER, you.
 
     Nothing is sent unless a channel is on. The URL of a webhook, as Slack, Mattermost and others
     give it, is a secret, and stored encrypted: qforge db encryption-key makes the key.
