@@ -19,7 +19,7 @@ from quantum_forge.schema.domains.notifications import (
     NotificationChannel,
     NotificationKind,
 )
-from tests.support.receivers import certificate, free_port, mail_server, webhook_receiver
+from tests.support.receivers import free_port, mail_server, trusted, webhook_receiver
 
 ID = UUID("00000000-0000-4000-8000-000000000001")
 NOW = datetime(2026, 11, 16, tzinfo=UTC)
@@ -69,7 +69,7 @@ def test_a_mail_goes_out_encrypted_where_that_is_asked_for(tmp_path: Path) -> No
 
     The reason names none of the secrets, and nobody's address.
     """
-    of_server, of_client = certificate(tmp_path)
+    of_server, of_client = trusted(tmp_path)
     composed = mail.compose(server_at(1), "ada@example.org", MESSAGE, id_=ID, at=NOW)
     password = Secret("hunter2!")
     with mail_server(tls=of_server, password="hunter2!") as mailbox, mail_server() as plain:
@@ -141,7 +141,7 @@ def test_a_webhook_goes_to_public_addresses_by_https_and_follows_no_redirect(
     tmp_path: Path,
 ) -> None:
     """What a user gives as an address reaches nothing of the network that the notifier is in."""
-    of_server, of_client = certificate(tmp_path)
+    of_server, of_client = trusted(tmp_path)
     with webhook_receiver() as plain, webhook_receiver(tls=of_server) as encrypted:
         webhook.post(Secret(plain.url), MESSAGE, id_=ID, private=True)
         webhook.post(Secret(encrypted.url), MESSAGE, id_=ID, private=True, context=of_client)

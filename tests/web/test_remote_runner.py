@@ -37,8 +37,9 @@ from quantum_forge.web.client.store import ServedStore
 from quantum_forge.web.settings import WebSettings
 from tests.conftest import in_process
 from tests.support.campaigns import counted, write
+from tests.support.certificates import make_certificate
 from tests.support.proxy import free_port, proxy_of
-from tests.support.remote import certificate, recording, served_process
+from tests.support.remote import recording, served_process
 from tests.support.web import TENANT, serving
 from tests.web.conftest import Served, account
 
@@ -207,7 +208,7 @@ def test_only_a_certificate_that_somebody_trusts_lets_the_key_go(
 ) -> None:
     """By default those of the system; a file of one's own authorities can be named."""
     bob = account(database.engine, TENANT, "bob", Role.RESEARCHER)
-    tls = certificate(tmp_path)
+    tls = make_certificate(tmp_path)
     with serving(database, tmp_path, WebSettings(projects=False), tls=tls) as url:
         assert url.startswith("https://")
         with (
