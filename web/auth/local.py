@@ -4,12 +4,12 @@ The link has a random token that only this process knows. It is valid once and f
 whoever opens it acts as the user who started the process.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
 
 from quantum_forge.eventstore.base.secret import Secret
+from quantum_forge.eventstore.security.hashing import hash_token
 
 LINK_SECONDS = 600.0
 """For which the link is valid."""
@@ -32,29 +32,25 @@ class LocalSignIn:
         """Return a token that lets a browser in once."""
         token = Secret.random()
         with self._lock:
-            self._links[_hash(token)] = self._clock() + LINK_SECONDS
+            self._links[hash_token(token)] = self._clock() + LINK_SECONDS
         return token
 
     def redeem(self, token: Secret) -> Secret | None:
         """Return the token of a new session for that of a link; None: it is not valid."""
         with self._lock:
-            until = self._links.pop(_hash(token), None)
+            until = self._links.pop(hash_token(token), None)
             if until is None or until < self._clock():
                 return None
             session = Secret.random()
-            self._sessions.add(_hash(session))
+            self._sessions.add(hash_token(session))
         return session
 
     def knows(self, session: Secret) -> bool:
         """Whether a session is open."""
         with self._lock:
-            return _hash(session) in self._sessions
+            return hash_token(session) in self._sessions
 
     def end(self, session: Secret) -> None:
         """End a session."""
         with self._lock:
-            self._sessions.discard(_hash(session))
-
-
-def _hash(token: Secret) -> str:
-    return hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()
+            self._sessions.discard(hash_token(session))
